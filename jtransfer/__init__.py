@@ -1,0 +1,70 @@
+"""jtransfer: transfer learning for JAX research.
+
+    import jtransfer as jt
+
+    result = jt.fine_tune('jtransfer/resnet_glyphs', 'digits', examples_per_class=10, epochs=30)
+    print(result.metrics.top1, result.directory.path)
+
+Names are imported when they are first used, so that `import jtransfer` is quick and starts nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jtransfer.api import configure, evaluate_model, fine_tune, fit, load_data, make_plan
+    from jtransfer.config import Config
+    from jtransfer.data.arrays import ArraySource
+    from jtransfer.errors import TrainingDivergedError, UserError
+    from jtransfer.preprocessing import Preprocessing
+    from jtransfer.pretrained.checkpoint import save_model
+    from jtransfer.pretrained.model import Model, load_model
+
+__version__ = '0.1.0'
+
+_HOMES = {
+    'ArraySource': 'jtransfer.data.arrays',
+    'Config': 'jtransfer.config',
+    'Model': 'jtransfer.pretrained.model',
+    'Preprocessing': 'jtransfer.preprocessing',
+    'TrainingDivergedError': 'jtransfer.errors',
+    'UserError': 'jtransfer.errors',
+    'configure': 'jtransfer.api',
+    'evaluate_model': 'jtransfer.api',
+    'fine_tune': 'jtransfer.api',
+    'fit': 'jtransfer.api',
+    'load_data': 'jtransfer.api',
+    'load_model': 'jtransfer.pretrained.model',
+    'make_plan': 'jtransfer.api',
+    'save_model': 'jtransfer.pretrained.checkpoint',
+}
+
+__all__ = [
+    'ArraySource',
+    'Config',
+    'Model',
+    'Preprocessing',
+    'TrainingDivergedError',
+    'UserError',
+    'configure',
+    'evaluate_model',
+    'fine_tune',
+    'fit',
+    'load_data',
+    'load_model',
+    'make_plan',
+    'save_model',
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name on its first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'jtransfer' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, '__version__'])

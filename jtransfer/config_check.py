@@ -1,0 +1,179 @@
+"""Checks on dataclass configurations: types, ranges, and the nearest valid name for a misspelt one."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from jtransfer.errors import UserError
+
+T = TypeVar('T')
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """' Did you mean …?' for the closest known word, or the list of them when nothing is close (and they are few)."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if not close:
+        close = [k for k in known if k.startswith(word) or word.startswith(k)][:1]
+    if not close:
+        close = [k for k in known if _initials(k) == word][:1]
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f' Known: {", ".join(known)}.' if len(known) <= 20 else ''
+
+
+def _initials(name: str) -> str:
+    return ''.join(part[:1] for part in name.rpartition('.')[2].split('_'))
+
+
+def one_of(field: str, value: str, known: Sequence[str]) -> None:
+    """Raises `UserError` unless the value is one of the known words."""
+    if value not in known:
+        close = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
+        hint = f" Did you mean '{close[0]}'?" if close else ''
+        raise UserError(f'{field}={value!r} is not one of {", ".join(known)}.{hint}')
+
+
+def at_least(field: str, value: float, low: float) -> None:
+    """Raises `UserError` unless value ≥ low and finite."""
+    if not value >= low or math.isinf(value):
+        raise UserError(f'{field}={value} must be at least {low}')
+
+
+def above(field: str, value: float, low: float) -> None:
+    """Raises `UserError` unless value > low and finite."""
+    if not value > low or math.isinf(value):
+        raise UserError(f'{field}={value} must be above {low}')
+
+
+def fraction(field: str, value: float) -> None:
+    """Raises `UserError` unless 0 ≤ value < 1."""
+    if not 0 <= value < 1:
+        raise UserError(f'{field}={value} must be at least 0 and below 1')
+
+
+def field_names(config: Any, prefix: str = '') -> list[str]:
+    """All dotted names of the leaf fields of a configuration."""
+    names = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        name = f'{prefix}{field.name}'
+        names += field_names(value, f'{name}.') if dataclasses.is_dataclass(value) else [name]
+    return names
+
+
+def get_field(config: Any, field: str) -> Any:
+    """The value of a dotted field."""
+    for part in field.split('.'):
+        config = getattr(config, part)
+    return config
+
+
+def unknown_field(name: str, config: Any) -> UserError:
+    """The error for a dotted name that the configuration does not have, with the nearest one that it has."""
+    known = field_names(config)
+    group, _, leaf = name.rpartition('.')
+    siblings = [k for k in known if k.rpartition('.')[0] == group]
+    same_leaf = [k for k in known if k.rpartition('.')[2] == leaf]
+    if same_leaf:
+        return UserError(f"the configuration has no field '{name}'. Did you mean '{same_leaf[0]}'?")
+    hint = nearest(leaf, [k.rpartition('.')[2] for k in siblings]) if siblings else ''
+    if hint.startswith(' Did you mean') and group:
+        hint = hint.replace("mean '", f"mean '{group}.")
+    return UserError(f"the configuration has no field '{name}'.{hint or nearest(name, known)}")
+
+
+def coerce(config: T, prefix: str = '') -> T:
+    """A copy of a dataclass configuration with every value of its declared type (1 becomes 1.0, lists tuples).
+
+    Raises:
+        UserError: a value that does not fit; names the field and the type.
+    """
+    hints = typing.get_type_hints(type(config))
+    changes = {}
+    for field in dataclasses.fields(config):  # type: ignore[arg-type]
+        value, name = getattr(config, field.name), f'{prefix}{field.name}'
+        if dataclasses.is_dataclass(hints[field.name]):
+            if not isinstance(value, hints[field.name]):
+                raise UserError(f'{name}={value!r} must be a {hints[field.name].__name__}')
+            changes[field.name] = coerce(value, f'{name}.')
+        else:
+            changes[field.name] = fit(name, value, hints[field.name])
+    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def fit(name: str, value: Any, hint: Any) -> Any:
+    """The value as the declared type, or a `UserError` that names the field."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        return fit(name, value, next(a for a in args if a is not type(None)))
+    if origin is tuple:
+        if not isinstance(value, (tuple, list)):
+            raise _wrong(name, value, hint)
+        if args[-1] is Ellipsis:
+            return tuple(fit(name, v, args[0]) for v in value)
+        if len(value) != len(args):
+            raise _wrong(name, value, hint)
+        return tuple(fit(name, v, a) for v, a in zip(value, args, strict=True))
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise _wrong(name, value, hint)
+    return value
+
+
+def _wrong(name: str, value: Any, hint: Any) -> UserError:
+    kind = hint.__name__ if isinstance(hint, type) else str(hint)
+    return UserError(f'{name}={value!r} is not of type {kind}')
+
+
+def build(cls: type[T], values: dict[str, Any], prefix: str = '') -> T:
+    """A dataclass from nested dictionaries; an unknown key is a `UserError` with the nearest name."""
+    hints = typing.get_type_hints(cls)
+    changes = {}
+    for key, value in values.items():
+        if key not in hints:
+            raise UserError(f"the configuration has no field '{prefix}{key}'.{nearest(key, hints)}")
+        nested = dataclasses.is_dataclass(hints[key])
+        if nested and not isinstance(value, dict):
+            raise UserError(f'{prefix}{key}={value!r} must hold fields')
+        changes[key] = (
+            build(hints[key], value, f'{prefix}{key}.') if nested else fit(f'{prefix}{key}', value, hints[key])
+        )
+    return cls(**changes)
+
+
+def replace(config: T, field: str, value: Any) -> T:
+    """A copy of a configuration with one dotted field set; text is parsed to the field's type."""
+    if field not in field_names(config):
+        raise unknown_field(field, config)
+    return _replace(config, field, field, value)
+
+
+def _replace(config: Any, field: str, whole: str, value: Any) -> Any:
+    head, _, rest = field.partition('.')
+    if rest:
+        return dataclasses.replace(config, **{head: _replace(getattr(config, head), rest, whole, value)})
+    hint = typing.get_type_hints(type(config))[head]
+    return dataclasses.replace(config, **{head: fit(whole, parse(value, hint), hint)})
+
+
+def parse(value: Any, hint: Any) -> Any:
+    """Command-line text as a value of the declared type; anything that is not text, or does not parse, as it is."""
+    if not isinstance(value, str) or hint is str:
+        return value
+    if value.lower() in ('true', 'false'):
+        return value.lower() == 'true'
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return None if value.lower() == 'none' else value
