@@ -1,0 +1,121 @@
+"""A whole classifier: a backbone of named stages and a linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jtransfer.errors import UserError
+from jtransfer.models.layers import is_frozen
+from jtransfer.models.resnet import ResNet
+from jtransfer.models.vit import ViT
+
+HEAD_INITS = {'zeros': nn.initializers.zeros, 'normal': nn.initializers.truncated_normal(0.02)}
+
+
+class Network(nn.Module):
+    """`backbone` and `head`, the two children of `params`.
+
+    Attributes:
+        backbone: the network up to and including the pooled features.
+        num_classes: width of the head. 0: no head, the pooled features are the output.
+        dropout: dropout probability before the head, in [0, 1).
+        head_init: the head's kernel, `zeros` or `normal` (truncated, standard deviation 0.02); its bias is zero.
+    """
+
+    backbone: ResNet | ViT
+    num_classes: int
+    dropout: float = 0.0
+    head_init: str = 'zeros'
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the backbone's stages, in order."""
+        return self.backbone.stages
+
+    @property
+    def dtype(self) -> Any:
+        """The computation type."""
+        return self.backbone.dtype
+
+    @nn.nowrap
+    def with_norm_axis(self, axis_name: str) -> Network:
+        """The same network, its batch statistics taken over the named axis as well (`pmap`)."""
+        if not isinstance(self.backbone, ResNet):
+            return self
+        return self.clone(backbone=self.backbone.clone(norm_axis_name=axis_name))
+
+    @property
+    def prefix_tokens(self) -> int:
+        """How many tokens stand before those of the patches in stage outputs and position embeddings."""
+        return self.backbone.prefix_tokens
+
+    @nn.nowrap
+    def depth(self, path: str) -> int:
+        """Layer number of a '/'-joined parameter path, 0 at the input; the head has the largest.
+
+        Raises:
+            UserError: the path is not one of this network's.
+        """
+        top, _, below = path.partition('/')
+        if top == 'head':
+            return self.backbone.head_depth
+        if top != 'backbone':
+            raise UserError(f"'{path}' is neither under backbone/ nor under head/")
+        return self.backbone.depth(below)
+
+    def features(
+        self,
+        images: Float[Array, 'batch ...'],
+        *,
+        train: bool = False,
+        frozen: Sequence[str] = (),
+        start: str | None = None,
+        stop: str | None = None,
+    ) -> dict[str, Float[Array, 'batch ...']]:
+        """Every stage's output and 'pooled'; what nobody reads, XLA removes.
+
+        Args:
+            images: normalised images (batch, h, w, channel), or, with `start`, the output of the stage before it.
+            train: batch statistics, stochastic depth.
+            frozen: '/'-joined module-path prefixes that run in evaluation mode all the same.
+            start: the first stage to run. None: the first.
+            stop: the last stage to run. None: the last; otherwise 'pooled' is missing.
+
+        Raises:
+            UserError: `start` or `stop` is not a stage.
+        """
+        return self.backbone(images, train=train, frozen=frozen, start=start, stop=stop)
+
+    @nn.compact
+    def classify(
+        self, pooled: Float[Array, 'batch feature'], *, train: bool = False, frozen: Sequence[str] = ()
+    ) -> Float[Array, 'batch output']:
+        """The head on pooled features: float32 logits (batch, num_classes), or the features where there is no head."""
+        if not self.num_classes:
+            return pooled
+        # A frozen head, like any frozen module, runs in evaluation mode.
+        dropping = self.dropout > 0 and train and not is_frozen((*self.path, 'head'), frozen)
+        if dropping:
+            pooled = nn.Dropout(self.dropout, name='dropout_before_head')(pooled, deterministic=False)
+        head = nn.Dense(self.num_classes, dtype=jnp.float32, kernel_init=HEAD_INITS[self.head_init], name='head')
+        return head(pooled)
+
+    def __call__(
+        self, images: Float[Array, 'batch h w channel'], *, train: bool = False, frozen: Sequence[str] = ()
+    ) -> Float[Array, 'batch output']:
+        """Float32 logits (batch, num_classes) of normalised images, or pooled features without a head.
+
+        Args:
+            images: normalised images.
+            train: batch statistics (make `batch_stats` mutable), dropout and stochastic depth (random stream
+                `dropout`).
+            frozen: '/'-joined module-path prefixes that run in evaluation mode all the same, such as
+                `('backbone/stem', 'backbone/stage1/block0/bn1')`. Static.
+        """
+        pooled = self.features(images, train=train, frozen=frozen)['pooled']
+        return self.classify(pooled, train=train, frozen=frozen)

@@ -1,0 +1,196 @@
+"""Whole networks: stages, freezing, precision, the head."""
+
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from jtransfer import models
+from jtransfer.errors import UserError
+
+TINY = ('resnet_tiny', 'resnet_tiny_bottleneck', 'vit_tiny_test')
+
+
+def make(name, **kwargs):
+    """A network with four classes, variables that are all non-trivial, and a batch of images."""
+    network = models.create(name, num_classes=4, **kwargs)
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.normal(size=(3, 16, 16, 3)), jnp.float32)
+    # Numbers from NumPy: compiling the initialisers takes ten times as long as compiling the network.
+    shapes = jax.eval_shape(network.init, jax.random.key(0), images)
+    return network, jax.tree.map(lambda x: rng.uniform(0, 2 / x.shape[0] ** 0.5, x.shape).astype('f4'), shapes), images
+
+
+def call(network, *args, **kwargs):
+    """`network.apply` in training mode, compiled as one program; op by op it takes ten times as long."""
+    return jax.jit(functools.partial(network.apply, train=True, mutable=['batch_stats'], **kwargs))(*args)
+
+
+def flat(tree):
+    return traverse_util.flatten_dict(tree, sep='/')
+
+
+@pytest.mark.parametrize('name', TINY)
+def test_parts_of_the_backbone_compose_to_the_whole(name):
+    network, variables, images = make(name)
+    features = functools.partial(network.apply, method='features')
+    whole = jax.jit(features)(variables, images)
+    assert set(whole) == {*network.stages, 'pooled'}
+    for stop, start in itertools.pairwise(network.stages):
+        first = jax.eval_shape(functools.partial(features, stop=stop), variables, images)
+        assert set(first) == set(network.stages[: network.stages.index(start)])
+    middle, after = network.stages[1:3]
+    first = jax.jit(functools.partial(features, stop=middle))(variables, images)
+    second = jax.jit(functools.partial(features, start=after))(variables, first[middle])
+    assert set(first | second) == set(whole)
+    for stage, value in (first | second).items():
+        np.testing.assert_allclose(value, whole[stage], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', TINY)
+def test_logits_are_the_head_on_pooled_features(name):
+    network, variables, images = make(name)
+
+    @jax.jit
+    def forward(variables, images):
+        pooled = network.apply(variables, images, method='features')['pooled']
+        return pooled, network.apply(variables, images), network.apply(variables, pooled, method='classify')
+
+    pooled, logits, classified = forward(variables, images)
+    head = variables['params']['head']
+    expected = np.asarray(pooled) @ head['kernel'] + head['bias']
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(classified, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_wrong_stage_lists_the_stages():
+    network, variables, images = make('resnet_tiny')
+    with pytest.raises(UserError, match='its stages are stem, stage1, stage2'):
+        network.apply(variables, images, method='features', stop='stage7')
+
+
+def test_frozen_stages_keep_their_statistics_while_others_move():
+    network, variables, images = make('resnet_tiny_bottleneck')
+    frozen = ('backbone/stem', 'backbone/stage1/block0/bn1', 'backbone/stage1/block0/downsample')
+    _, updated = call(network, variables, images, frozen=frozen)
+    before, after = flat(variables['batch_stats']), flat(updated['batch_stats'])
+    assert set(before) == set(after)
+    still = [key for key in after if key.startswith(tuple(f'{prefix}/' for prefix in frozen))]
+    assert len(still) == 6
+    for key in after:
+        assert np.array_equal(before[key], after[key]) == (key in still), key
+
+
+@pytest.mark.parametrize('name', ['resnet_tiny', 'vit_tiny_test'])
+def test_a_frozen_network_in_training_is_the_network_in_evaluation(name):
+    network, variables, images = make(name, drop_path=0.5, dropout=0.5)
+    key = {'dropout': jax.random.key(3)}
+    frozen = ('backbone', 'head')
+    logits, _ = call(network, variables, images, frozen=frozen, rngs=key)
+    np.testing.assert_array_equal(logits, jax.jit(network.apply)(variables, images))
+
+
+@pytest.mark.parametrize('option', ['drop_path', 'dropout'])
+@pytest.mark.parametrize('name', ['resnet_tiny', 'vit_tiny_test'])
+def test_drop_path_and_dropout_draw_from_their_key(name, option):
+    network, variables, images = make(name, **{option: 0.5})
+    images = jnp.concatenate([images] * 8)
+
+    @jax.jit
+    def logits(seed):
+        key = {'dropout': jax.random.key(seed)}
+        return network.apply(variables, images, train=True, mutable=['batch_stats'], rngs=key)[0]
+
+    np.testing.assert_array_equal(logits(0), logits(0))
+    assert not np.allclose(logits(0), logits(1))
+
+
+@pytest.mark.parametrize('name', TINY)
+def test_half_precision_compute_keeps_float32_parameters_and_outputs(name):
+    network, variables, images = make(name)
+    half = models.create(name, num_classes=4, dtype=jnp.bfloat16)
+    initial = jax.eval_shape(half.init, jax.random.key(1), images)
+    assert {x.dtype for x in jax.tree.leaves(initial)} == {jnp.dtype('float32')}
+    features = jax.eval_shape(functools.partial(half.apply, method='features'), variables, images)
+    assert all(features[stage].dtype == jnp.bfloat16 for stage in half.stages)
+    assert features['pooled'].dtype == jnp.float32
+    training = functools.partial(half.apply, train=True, mutable=['batch_stats'])
+    logits, updated = jax.eval_shape(training, variables, images)
+    assert {x.dtype for x in (logits, *jax.tree.leaves(updated))} == {jnp.dtype('float32')}
+    expected, logits = (np.asarray(jax.jit(n.apply)(variables, images)) for n in (network, half))
+    assert 0 < np.abs(logits - expected).max() < 0.03 * np.abs(expected).max()
+
+
+def test_a_network_over_a_replica_axis_equals_the_global_batch():
+    network, variables, _ = make('resnet_tiny')
+    images = np.random.default_rng(1).normal(size=(8, 16, 16, 3)).astype('f4')
+    expected, expected_updated = call(network, variables, images)
+    replicated = models.create('resnet_tiny', num_classes=4, norm_axis_name='replica')
+    split = images.reshape(4, 2, 16, 16, 3)
+    logits, updated = jax.vmap(lambda x: call(replicated, variables, x), axis_name='replica')(split)
+    np.testing.assert_allclose(logits.reshape(8, 4), expected, rtol=1e-4, atol=1e-4)
+    first = jax.tree.map(lambda x: x[0], updated)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), first, expected_updated)
+
+
+def test_without_classes_there_is_no_head():
+    network = models.create('vit_tiny_test', num_classes=0)
+    images = jnp.zeros((2, 16, 16, 3))
+    outputs, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), images)
+    assert set(variables['params']) == {'backbone'}
+    assert outputs.shape == (2, 16)
+
+
+def test_heads_start_as_asked():
+    images = jnp.zeros((1, 16, 16, 3))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def head(init):
+        network = models.create('vit_tiny_test', num_classes=2000, head_init=init)
+        return network.init(jax.random.key(0), images)['params']['head']
+
+    assert not head('zeros')['kernel'].any()
+    normal = head('normal')
+    assert np.abs(normal['kernel']).max() <= 0.04
+    assert normal['kernel'].std() == pytest.approx(0.02, rel=0.15)
+    assert not normal['bias'].any()
+
+
+@pytest.mark.parametrize('name', TINY)
+def test_depth_rises_from_the_input_to_the_head(name):
+    network = models.create(name, num_classes=4)
+    variables = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
+    depths = {path: network.depth(path) for path in flat(variables['params'])}
+    assert min(depths.values()) == 0
+    assert depths['head/kernel'] == max(depths.values())
+    by_stage = [{depth for path, depth in depths.items() if path.split('/')[1] == stage} for stage in network.stages]
+    assert all(max(low) < min(high) for low, high in itertools.pairwise(by_stage))
+
+
+@pytest.mark.parametrize(
+    ('name', 'path', 'depth'),
+    [
+        ('resnet50', 'backbone/stem/conv/kernel', 0),
+        ('resnet50', 'backbone/stage1/block2/bn3/scale', 3),
+        ('resnet50', 'backbone/stage2/block0/downsample/conv/kernel', 4),
+        ('resnet50', 'backbone/stage4/block2/conv1/kernel', 16),
+        ('resnet50', 'head/kernel', 17),
+        ('vit_b16', 'backbone/embed/pos_embed', 0),
+        ('vit_b16', 'backbone/block0/attn/query/kernel', 1),
+        ('vit_b16', 'backbone/block11/mlp/fc2/bias', 12),
+        ('vit_b16', 'backbone/norm/scale', 13),
+        ('vit_b16', 'head/bias', 13),
+    ],
+)
+def test_depth_counts_blocks(name, path, depth):
+    assert models.create(name, num_classes=2).depth(path) == depth
+
+
+@pytest.mark.parametrize('path', ['tail/kernel', 'backbone/stage9/block0/conv1/kernel', 'backbone/stage1/block1/bn1'])
+def test_depth_of_an_unknown_path_is_refused(path):
+    with pytest.raises(UserError, match=path.removeprefix('backbone/')):
+        models.create('resnet_tiny', num_classes=2).depth(path)

@@ -1,0 +1,103 @@
+"""Tests of jtransfer/preprocessing.py against Pillow calls written out by hand, in timm's and torchvision's words."""
+
+import json
+import math
+import pickle
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from jtransfer import preprocessing
+from jtransfer.errors import UserError
+from jtransfer.preprocessing import Preprocessing, evaluation_pixels, normalise, training_pixels, whole_picture
+
+
+def picture(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def timm_evaluation(image, size, fraction, filter_):
+    """timm's Resize(floor(size / fraction)) and CenterCrop(size), spelt out."""
+    image = Image.fromarray(image)
+    width, height = image.size
+    target = math.floor(size / fraction)
+    if width <= height:
+        image = image.resize((target, int(target * height / width)), filter_)
+    else:
+        image = image.resize((int(target * width / height), target), filter_)
+    width, height = image.size
+    left, top = int(round((width - size) / 2.0)), int(round((height - size) / 2.0))  # noqa: RUF046
+    return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
+@pytest.mark.parametrize(('height', 'width'), [(40, 61), (61, 40), (33, 33), (9, 100), (301, 200), (5, 7)])
+@pytest.mark.parametrize(('size', 'fraction'), [(32, 0.875), (32, 1.0), (24, 0.95), (17, 0.9)])
+@pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
+def test_evaluation_pixels_equal_timm(height, width, size, fraction, interpolation):
+    image = picture(height, width)
+    filter_ = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}[interpolation]
+    ours = evaluation_pixels(image, Preprocessing(size, interpolation=interpolation, crop_fraction=fraction))
+    assert ours.dtype == np.uint8
+    np.testing.assert_array_equal(ours, timm_evaluation(image, size, fraction, filter_))
+
+
+def test_evaluation_pixels_squash():
+    image = picture(30, 50)
+    expected = np.asarray(Image.fromarray(image).resize((24, 24), Image.Resampling.BICUBIC))
+    np.testing.assert_array_equal(evaluation_pixels(image, Preprocessing(24, squash=True)), expected)
+
+
+def test_right_size_is_identity():
+    image = picture(32, 32)
+    np.testing.assert_array_equal(evaluation_pixels(image, Preprocessing(32)), image)
+    np.testing.assert_array_equal(evaluation_pixels(image, Preprocessing(32, squash=True)), image)
+
+
+def test_extreme_strip_stays_small():
+    strip = np.repeat(picture(1, 1), 20_000, axis=1)
+    np.testing.assert_array_equal(
+        evaluation_pixels(strip, Preprocessing(64)), np.broadcast_to(strip[0, 0], (64, 64, 3))
+    )
+
+
+def test_training_pixels():
+    image = picture(50, 100)
+    settings = Preprocessing(224, interpolation='bilinear')
+    whole = training_pixels(settings, crops=True)
+    expected = np.asarray(Image.fromarray(image).resize((256, 256), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(whole(image), expected)
+    np.testing.assert_array_equal(whole_picture(image, 256, 'bilinear'), expected)
+    np.testing.assert_array_equal(training_pixels(settings, crops=False)(image), evaluation_pixels(image, settings))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(whole))(image), expected)
+
+
+def test_normalise():
+    images = picture(4, 5)[None]
+    settings = Preprocessing(4)
+    expected = (images / 255 - np.array(preprocessing.IMAGENET_MEAN)) / np.array(preprocessing.IMAGENET_STD)
+    np.testing.assert_allclose(normalise(jnp.asarray(images), settings), expected, atol=1e-6)
+    assert normalise(jnp.asarray(images), settings, jnp.bfloat16).dtype == jnp.bfloat16
+
+
+def test_dict_round_trip():
+    settings = Preprocessing(96, (0.5, 0.5, 0.5), (0.25, 0.5, 0.5), 'bilinear', 0.9, True)
+    assert Preprocessing.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+
+
+@pytest.mark.parametrize(
+    ('values', 'message'),
+    [
+        ({'image_size': 0}, 'image_size=0'),
+        ({'image_size': 8, 'interpolation': 'lanczos'}, 'lanczos'),
+        ({'image_size': 8, 'crop_fraction': 0.0}, 'crop_fraction'),
+        ({'image_size': 8, 'crop_fraction': 1.2}, 'crop_fraction'),
+        ({'image_size': 8, 'std': [1, 0, 1]}, 'std'),
+        ({'image_size': 8, 'size': 9}, "unknown field 'size'"),
+        ({}, 'image_size is missing'),
+    ],
+)
+def test_bad_values(values, message):
+    with pytest.raises(UserError, match=message):
+        Preprocessing.from_dict(values)
