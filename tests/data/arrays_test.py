@@ -1,0 +1,46 @@
+"""Tests of jtransfer/data/arrays.py."""
+
+import numpy as np
+import pytest
+
+from jtransfer.data.arrays import ArraySource
+from jtransfer.errors import UserError
+
+IMAGES = np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3)
+
+
+def test_rgb():
+    source = ArraySource(IMAGES, [0, 1, 1, 0], ('a', 'b'))
+    example = source[2]
+    np.testing.assert_array_equal(example['image'], IMAGES[2])
+    assert (len(source), example['label'], example['id']) == (4, 1, 'array/2')
+    assert source.labels.dtype == np.int32
+
+
+@pytest.mark.parametrize('grey', [IMAGES[..., 0], IMAGES[..., :1]])
+def test_grey_becomes_rgb(grey):
+    image = ArraySource(grey, [0, 1, 1, 0], ('a', 'b'))[3]['image']
+    np.testing.assert_array_equal(image, np.repeat(IMAGES[3, ..., :1], 3, axis=-1))
+
+
+def test_pictures_of_several_sizes_and_own_ids():
+    source = ArraySource([IMAGES[0], IMAGES[1, :2]], [0, 1], ('a', 'b'), ids=('x', 'y'))
+    assert source[1]['image'].shape == (2, 6, 3)
+    assert source[1]['id'] == 'y'
+
+
+@pytest.mark.parametrize(
+    ('images', 'labels', 'message'),
+    [
+        (IMAGES / 255, [0, 1, 1, 0], 'images are float64, but must be uint8'),
+        (IMAGES[..., :2], [0, 1, 1, 0], r'shape \(5, 6, 2\)'),
+        (IMAGES, [0, 1, 1], '4 images, 3 labels'),
+        (IMAGES, [0, 1, 1, 2], 'array/3 has label 2'),
+        (IMAGES, np.array([0, 1, 1, 2**32]), 'array/3 has label'),
+        (IMAGES, [0.0, 1.0, 1.0, 0.0], 'labels are float64'),
+        (IMAGES, [0, 0, 0, 0], "class 'b' has no examples"),
+    ],
+)
+def test_bad_arrays(images, labels, message):
+    with pytest.raises(UserError, match=message):
+        ArraySource(images, labels, ('a', 'b'))

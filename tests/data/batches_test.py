@@ -1,0 +1,54 @@
+"""Tests of jtransfer/data/batches.py."""
+
+import functools
+
+import numpy as np
+import pytest
+
+from jtransfer import config
+from jtransfer.data.arrays import ArraySource
+from jtransfer.data.batches import evaluation_batches, training_batch
+from jtransfer.data.memory import decode_part
+from jtransfer.data.order import example_order
+from jtransfer.data.parts import load_parts
+from jtransfer.preprocessing import Preprocessing, evaluation_pixels
+
+PIXELS = functools.partial(evaluation_pixels, preprocessing=Preprocessing(6))
+
+
+@pytest.fixture
+def part():
+    images = np.random.default_rng(0).integers(0, 256, (11, 6, 9, 3), np.uint8)
+    source = ArraySource(images, np.arange(11) % 3, ('a', 'b', 'c'))
+    return load_parts(config.Data(test_fraction=0.0, batch_size=4), 0, source).train
+
+
+def test_training_batch(part):
+    decoded = decode_part(part, PIXELS)
+    batch = training_batch(decoded, 2, 4, seed=7)
+    index, epoch = example_order(2, 4, 11, 7)
+    assert {name: (values.dtype.name, values.shape) for name, values in batch.items()} == {
+        'image': ('uint8', (4, 6, 6, 3)),
+        'label': ('int32', (4,)),
+        'id': ('int32', (4,)),
+        'epoch': ('int32', (4,)),
+        'aspect': ('float32', (4,)),
+    }
+    np.testing.assert_array_equal(batch['image'], np.stack([PIXELS(part[i]['image']) for i in index]))
+    np.testing.assert_array_equal(batch['label'], part.labels[index])
+    np.testing.assert_array_equal(batch['id'], index)
+    np.testing.assert_array_equal(batch['epoch'], epoch)
+    np.testing.assert_array_equal(batch['aspect'], np.full(4, 1.5))
+
+
+@pytest.mark.parametrize('batch_size', [1, 4, 11, 64])
+@pytest.mark.parametrize('decoded', [True, False])
+def test_evaluation_sees_every_example_once(part, batch_size, decoded):
+    whole = decode_part(part, PIXELS)
+    batches = list(evaluation_batches(whole, batch_size) if decoded else evaluation_batches(part, batch_size, PIXELS))
+    assert len(batches) == -(-11 // batch_size)
+    assert all(batch['image'].shape == (batch_size, 6, 6, 3) for batch in batches)
+    assert all(batch['image'].dtype == np.uint8 and batch['label'].dtype == np.int32 for batch in batches)
+    mask = np.concatenate([batch['mask'] for batch in batches])
+    np.testing.assert_array_equal(np.concatenate([b['image'] for b in batches])[mask], whole.images)
+    np.testing.assert_array_equal(np.concatenate([b['label'] for b in batches])[mask], whole.labels)

@@ -1,0 +1,139 @@
+"""Tests of jtransfer/data/folder.py on folders made of tiny images."""
+
+import pickle
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jtransfer.data.folder import load_folder
+from jtransfer.data.images import UnreadableImageError
+from jtransfer.errors import UserError
+
+
+def fill(root, *paths):
+    for i, path in enumerate(paths):
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((3, 4, 3), 10 * i, np.uint8)).save(file)
+
+
+def test_undivided(tmp_path):
+    fill(tmp_path, 'dog/2.png', 'cat/b.PNG', 'cat/a.jpg', 'dog/deep/er/1.webp')
+    (tmp_path / 'cat' / 'notes.txt').write_text('x')
+    (tmp_path / 'cat' / '.hidden.png').write_text('x')
+    fill(tmp_path, '.cache/x.png', '__MACOSX/y.png')
+    (tmp_path / 'README.md').write_text('x')
+    sources = load_folder(str(tmp_path))
+    assert list(sources) == ['train']
+    source = sources['train']
+    assert source.class_names == ('cat', 'dog')
+    assert source.ids == ('cat/a.jpg', 'cat/b.PNG', 'dog/2.png', 'dog/deep/er/1.webp')
+    np.testing.assert_array_equal(source.labels, [0, 0, 1, 1])
+    assert source.ignored == 1
+    example = pickle.loads(pickle.dumps(source))[1]
+    assert example['label'] == 0
+    assert example['id'] == 'cat/b.PNG'
+    np.testing.assert_array_equal(example['image'], np.full((3, 4, 3), 10))
+
+
+@pytest.mark.parametrize(
+    ('train', 'validation', 'test'),
+    [('train', 'val', 'test'), ('Train', 'VALID', 'Test'), ('training', 'validation', 'testing'), ('train', 'dev', '')],
+)
+def test_divided_by_convention(tmp_path, train, validation, test):
+    for part in filter(None, (train, validation, test)):
+        fill(tmp_path, f'{part}/cat/1.png', f'{part}/dog/1.png', f'{part}/dog/2.png')
+    fill(tmp_path, 'preview.png')
+    sources = load_folder(str(tmp_path))
+    assert set(sources) == ({'train', 'validation', 'test'} if test else {'train', 'validation'})
+    assert all(source.class_names == ('cat', 'dog') and len(source) == 3 for source in sources.values())
+    assert sources['validation'].ids[0] == f'{validation}/cat/1.png'
+
+
+def test_divided_by_name(tmp_path):
+    for part in ('a', 'b', 'val', 'val2'):
+        fill(tmp_path, f'{part}/cat/1.png', f'{part}/dog/1.png')
+    sources = load_folder(str(tmp_path), {'train': 'b', 'validation': '', 'test': 'val2'})
+    assert {part: source.ids[0] for part, source in sources.items()} == {
+        'train': 'b/cat/1.png',
+        'validation': 'val/cat/1.png',
+        'test': 'val2/cat/1.png',
+    }
+    with pytest.raises(UserError, match=r"data.train_split=bb: there is no folder .*bb\. Did you mean '.*b'"):
+        load_folder(str(tmp_path), {'train': 'bb'})
+    with pytest.raises(UserError, match='no train folder'):
+        load_folder(str(tmp_path), {'test': 'a'})
+
+
+def test_classes_may_be_called_like_parts(tmp_path):
+    fill(tmp_path, 'train/1.png', 'bus/1.png', 'valid/1.png', 'train/wagons/2.png')
+    assert load_folder(str(tmp_path))['train'].class_names == ('bus', 'train', 'valid')
+
+
+def test_a_stray_image_does_not_turn_parts_into_classes(tmp_path):
+    fill(tmp_path, 'train/stray.png', 'train/a/1.png', 'train/b/1.png', 'test/a/1.png', 'test/b/1.png')
+    sources = load_folder(str(tmp_path))
+    assert set(sources) == {'train', 'test'}
+    assert sources['train'].class_names == ('a', 'b')
+
+
+def test_spaces_unicode_and_composed_forms(tmp_path):
+    fill(tmp_path, 'train/café au lait/été 1.png', 'train/日本/x.png')
+    fill(tmp_path, unicodedata.normalize('NFD', 'test/café au lait/1.png'), 'test/日本/x.png')
+    sources = load_folder(str(tmp_path))
+    assert sources['train'].class_names == ('café au lait', '日本')
+    assert sources['train'][0]['image'].shape == (3, 4, 3)
+    np.testing.assert_array_equal(sources['test'].labels, [0, 1])
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    fill(tmp_path, 'all/a/1.png', 'all/b/1.png', 'elsewhere/2.png')
+    (tmp_path / 'all/a/loop').symlink_to(tmp_path / 'all')
+    (tmp_path / 'all/b/more').symlink_to(tmp_path / 'elsewhere')
+    (tmp_path / 'all/b/self').symlink_to(tmp_path / 'all/b')
+    (tmp_path / 'all/b/dead').symlink_to(tmp_path / 'nowhere')
+    ids = load_folder(str(tmp_path / 'all'))['train'].ids
+    assert {'a/1.png', 'b/1.png', 'b/more/2.png'} <= set(ids)
+    assert len(ids) < 10
+
+
+def test_unreadable_image_is_named(tmp_path):
+    fill(tmp_path, 'a/1.png', 'b/1.png')
+    (tmp_path / 'a/1.png').write_bytes(b'no image')
+    with pytest.raises(UnreadableImageError, match=r'a/1.png is truncated or not an image'):
+        load_folder(str(tmp_path))['train'][0]
+
+
+def test_missing_folder(tmp_path):
+    fill(tmp_path, 'clothing/a/1.png')
+    with pytest.raises(UserError, match=r"there is no folder .*clothin\. Did you mean '.*clothing'\?"):
+        load_folder(str(tmp_path / 'clothin'))
+    with pytest.raises(UserError, match='there is no folder'):
+        load_folder(str(tmp_path / 'x' / 'y' / 'z'))
+    (tmp_path / 'file').write_text('x')
+    with pytest.raises(UserError, match='is a file'):
+        load_folder(str(tmp_path / 'file'))
+
+
+@pytest.mark.parametrize(
+    ('paths', 'empty', 'message'),
+    [
+        (['1.png'], [], 'has no class folders'),
+        (['a/1.png'], [], r"has 1 class \('a'\)"),
+        (['a/1.png', 'b/1.png'], ['c d'], r"class folder '.*c d' has no images \(\.jpg"),
+        (['train/a/1.png', 'train/b/1.png', 'test/a/1.png', 'test/z/1.png'], [], "has a class 'z' that the training"),
+        (['train/a/1.png', 'train/b/1.png', 'val/a/1.png'], ['val/b'], "class folder '.*val/b' has no images"),
+        (['train/a/1.png', 'train/b/1.png', 'val/a/1.png', 'valid/a/1.png'], [], r"has both 'val' and 'valid'.*valida"),
+        (['test/a/1.png', 'val/b/1.png'], [], "has a folder 'val' but no train folder"),
+    ],
+)
+def test_bad_folders(tmp_path, paths, empty, message):
+    fill(tmp_path, *paths)
+    for folder in empty:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / 'notes.txt').write_text('x')
+    with pytest.raises(UserError, match=message) as error:
+        load_folder(str(tmp_path))
+    assert '\n' not in str(error.value)

@@ -1,0 +1,162 @@
+"""Tests of jtransfer/data/parts.py."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jtransfer import config
+from jtransfer.data.arrays import ArraySource
+from jtransfer.data.parts import check_batch_size, load_parts, split_record
+from jtransfer.errors import UserError
+
+
+def source(per_class=10, classes=3, name='array'):
+    labels = np.arange(per_class * classes) % classes
+    images = np.zeros((len(labels), 4, 4, 3), np.uint8) + np.arange(len(labels), dtype=np.uint8)[:, None, None, None]
+    return ArraySource(images, labels, tuple('abcdef'[:classes]), name=name)
+
+
+def data(**fields):
+    return config.Data(**{'batch_size': 4, **fields})
+
+
+def sizes(parts):
+    return [None if part is None else len(part) for part in (parts.train, parts.validation, parts.test)]
+
+
+def test_undivided_source_is_held_out_by_class():
+    parts = load_parts(data(validation_fraction=0.3, test_fraction=0.2), 0, source())
+    assert sizes(parts) == [15, 9, 6]
+    for part, count in ((parts.train, 5), (parts.validation, 3), (parts.test, 2)):
+        np.testing.assert_array_equal(np.bincount(part.labels), [count] * 3)
+    together = np.concatenate([part.indices for part in (parts.train, parts.validation, parts.test)])
+    np.testing.assert_array_equal(np.sort(together), np.arange(30))
+    assert parts.num_classes == 3
+    example = parts.test[1]
+    assert example['id'] == parts.test.ids[1] == f'array/{parts.test.indices[1]}'
+    assert example['image'][0, 0, 0] == parts.test.indices[1]
+    assert example['label'] == parts.test.labels[1]
+
+
+def test_no_fraction_no_part():
+    assert sizes(load_parts(data(test_fraction=0.0), 0, source())) == [30, None, None]
+
+
+def test_a_validation_part_does_not_change_the_test_part():
+    alone = load_parts(data(), 0, source())
+    both = load_parts(data(validation_fraction=0.2), 0, source())
+    assert alone.test.ids == both.test.ids
+
+
+def test_own_parts_are_taken_as_they_are():
+    own = {'train': source(name='x'), 'validation': source(2, name='y'), 'test': source(3, name='z')}
+    parts = load_parts(data(validation_fraction=0.2, test_fraction=0.2), 0, own)
+    assert sizes(parts) == [30, 6, 9]
+    assert parts.test.ids == own['test'].ids
+
+
+def test_missing_parts_come_out_of_the_training_part():
+    own = {'train': source(), 'test': source(3)}
+    assert sizes(load_parts(data(validation_fraction=0.2), 0, own)) == [24, 6, 9]
+    own = {'train': source(), 'validation': source(2)}
+    assert sizes(load_parts(data(validation_fraction=0.2), 0, own)) == [24, 6, 6]
+
+
+def test_few_shot_leaves_the_rest_for_testing():
+    parts = load_parts(data(examples_per_class=2, test_fraction=0.0), 0, source())
+    assert sizes(parts) == [6, None, 24]
+    np.testing.assert_array_equal(np.bincount(parts.train.labels), [2, 2, 2])
+    assert sizes(load_parts(data(examples_per_class=2, validation_fraction=0.25), 0, source())) == [6, 6, 18]
+    assert sizes(load_parts(data(examples_per_class=10), 0, source())) == [30, None, None]
+
+
+def test_few_shot_from_a_source_with_parts():
+    own = {'train': source(), 'test': source(3)}
+    assert sizes(load_parts(data(examples_per_class=2), 0, own)) == [6, None, 9]
+    assert sizes(load_parts(data(examples_per_class=2, validation_fraction=0.25), 0, own)) == [6, 6, 9]
+
+
+def test_split_seed():
+    def drawn(seed, **fields):
+        return load_parts(data(examples_per_class=3, **fields), seed, source()).train.ids
+
+    assert drawn(0) == drawn(0)
+    assert drawn(0) != drawn(1)
+    assert drawn(5, split_seed=0) == drawn(0)
+    assert drawn(0, split_seed=5) == drawn(5)
+
+
+def test_split_record():
+    parts = load_parts(data(examples_per_class=3), 0, source())
+    record = json.loads(json.dumps(split_record(parts)))
+    assert record['class_names'] == ['a', 'b', 'c']
+    assert set(record) == {'class_names', 'train', 'test'}
+    assert record['train']['ids'] == list(parts.train.ids)
+    assert record['test']['count'] == 21
+    assert record['train']['sha256'] == hashlib.sha256('\n'.join(parts.train.ids).encode()).hexdigest()
+
+
+def test_built_in_sources():
+    parts = load_parts(config.Data(source='digits', examples_per_class=10), 0)
+    assert sizes(parts) == [100, None, 1697]
+    parts = load_parts(config.Data(source='glyphs'), 0)
+    assert sizes(parts) == [40_000, 4_700, 4_700]
+    assert parts.num_classes == 47
+
+
+def test_folder_source(tmp_path):
+    for name in ('train/a', 'train/b', 'test/a', 'test/b'):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(5):
+            Image.new('RGB', (3, 2), (i, i, i)).save(tmp_path / name / f'{i}.png')
+    (tmp_path / 'train/a/notes.txt').write_text('x')
+    parts = load_parts(data(source=f'folder:{tmp_path}', validation_fraction=0.4), 0)
+    assert sizes(parts) == [6, 4, 10]
+    assert parts.notes == ('1 files in the folders are no images and were left out',)
+    with pytest.raises(UserError, match='is in the train part and in the test part'):
+        load_parts(data(source=f'folder:{tmp_path}', test_split='train'), 0)
+
+
+def test_batch_larger_than_the_training_part():
+    with pytest.raises(UserError, match=r'data.batch_size=25 is larger than the training part of 24 examples'):
+        load_parts(data(batch_size=25), 0, source())
+    assert len(load_parts(data(batch_size=25), 0, source(), training=False).test) == 6
+    assert check_batch_size(24, 24) is None
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        ({'source': 'digit'}, "not one of digits, glyphs, folder:PATH, tfds:NAME.*'digits'"),
+        ({'source': 'folder:'}, 'names no data: write folder:PATH'),
+        ({'source': 'folder:/no/such/place'}, 'there is no folder /no/such/place'),
+        ({'source': 'digits', 'test_split': 'test'}, "data.test_split='test' has no meaning for digits"),
+        ({'source': 'digits', 'examples_per_class': 175}, "class '8' has only 174 examples"),
+    ],
+)
+def test_bad_configurations(fields, message):
+    with pytest.raises(UserError, match=message):
+        load_parts(data(**fields), 0)
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        ({'training': source()}, "a part is called 'training'"),
+        ({'test': source()}, "no part called 'train'"),
+        ({'train': source(), 'test': source(classes=2)}, "the classes of part 'test' are not those"),
+    ],
+)
+def test_bad_sources_given(given, message):
+    with pytest.raises(UserError, match=message):
+        load_parts(data(), 0, given)
+
+
+def test_a_class_that_the_hold_out_takes_away_is_named():
+    labels = np.array([0] * 30 + [1] * 2)
+    lopsided = ArraySource(np.zeros((32, 2, 2, 3), np.uint8), labels, ('many', 'few'))
+    with pytest.raises(UserError, match=r"the training part, after the hold-out: class 'few' has no examples"):
+        load_parts(data(test_fraction=0.9), 0, lopsided)

@@ -1,0 +1,39 @@
+"""Tests of jtransfer/data/source.py."""
+
+import types
+
+import numpy as np
+import pytest
+
+from jtransfer.data.source import check_every_class, check_source
+from jtransfer.errors import UserError
+
+
+def source(labels, class_names):
+    labels = np.array(labels, np.int32)
+    return types.SimpleNamespace(labels=labels, class_names=class_names, ids=[f'picture {i}' for i in labels])
+
+
+@pytest.mark.parametrize(
+    ('labels', 'class_names', 'message'),
+    [
+        ([0, 1, 2], ('a', 'b'), r'animals: example picture 2 has label 2, outside 0 to 1 \(2 classes\)'),
+        ([0, -1, 1], ('a', 'b'), r'example picture -1 has label -1'),
+        ([0, 0], ('a',), r"animals has 1 class \('a'\): at least 2"),
+        ([], (), 'animals has 0 class'),
+        ([], ('a', 'b'), 'animals has no examples'),
+        ([0, 0, 2], ('a', 'b', 'c'), "class 'b' has no examples"),
+    ],
+)
+def test_bad_sources(labels, class_names, message):
+    with pytest.raises(UserError, match=message):
+        check_source(source(labels, class_names), 'animals')
+
+
+def test_a_test_part_may_lack_a_class():
+    assert check_source(source([0, 2], ('a', 'b', 'c')), 'animals', every_class=False) is None
+
+
+def test_first_empty_class_and_the_number_of_others_are_said():
+    with pytest.raises(UserError, match=r"here: class 'b' \(and 1 more\) has no examples"):
+        check_every_class(np.array([0, 2], np.int32), ('a', 'b', 'c', 'd'), 'here')
