@@ -1,0 +1,1 @@
+"""What transfer learning is: the plan, the split, the optimiser of its groups."""
