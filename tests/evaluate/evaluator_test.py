@@ -1,0 +1,74 @@
+"""Evaluation batches to logits: padding is dropped, one shape compiles, batching changes nothing."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jtransfer.errors import UserError
+from jtransfer.evaluate.evaluator import most_wrong, predict_logits
+
+
+def padded_batches(images, labels, size):
+    for start in range(0, len(images), size):
+        image, label = images[start : start + size], labels[start : start + size]
+        fill = size - len(image)
+        # Padding that would show: bright images under a label that is never right.
+        yield {
+            'image': np.concatenate([image, np.full((fill, *image.shape[1:]), 255, np.uint8)]),
+            'label': np.concatenate([label, np.full(fill, 99, np.int32)]),
+            'mask': np.arange(size) < len(image),
+        }
+
+
+def linear(images):
+    flat = images.reshape(len(images), -1).astype(jnp.float32)
+    return jnp.stack([flat.sum(1), flat[:, 0], -flat[:, 1]], axis=1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(examples=st.integers(1, 23), size=st.integers(1, 9))
+def test_batching_and_padding_change_nothing(examples, size):
+    rng = np.random.default_rng(examples)
+    images = rng.integers(0, 256, (examples, 4, 4, 3), np.uint8)
+    labels = rng.integers(0, 3, examples).astype(np.int32)
+    logits, got = predict_logits(linear, padded_batches(images, labels, size))
+    np.testing.assert_array_equal(got, labels)
+    np.testing.assert_array_equal(logits, np.asarray(linear(images)))
+    assert (logits.dtype, got.dtype) == (np.float32, np.int32)
+
+
+def test_compiles_once():
+    traces = []
+
+    @jax.jit
+    def apply(images):
+        traces.append(images.shape)
+        return linear(images)
+
+    images, labels = np.zeros((11, 4, 4, 3), np.uint8), np.zeros(11, np.int32)
+    predict_logits(apply, padded_batches(images, labels, 4))
+    assert traces == [(4, 4, 4, 3)]
+
+
+def test_ragged_batches_are_refused():
+    batches = [{'image': np.zeros((n, 2, 2, 3), np.uint8), 'label': np.zeros(n), 'mask': np.ones(n)} for n in (4, 3)]
+    with pytest.raises(ValueError, match=r'\(3, 2, 2, 3\) after \(4, 2, 2, 3\)'):
+        predict_logits(linear, batches)
+
+
+@pytest.mark.parametrize('batches', [[], [{'image': np.zeros((2, 2, 2, 3)), 'label': [0, 0], 'mask': [False, False]}]])
+def test_nothing_to_evaluate(batches):
+    with pytest.raises(UserError, match='no examples'):
+        predict_logits(linear, batches)
+
+
+def test_most_wrong_is_by_confidence():
+    logits = np.float32([[5, 0], [1, 0], [0, 9], [3, 0], [1, 0]])
+    labels = np.array([0, 1, 0, 1, 1])
+    assert most_wrong(logits, labels, 10).tolist() == [2, 3, 1, 4]
+    assert most_wrong(logits, labels, 2).tolist() == [2, 3]
+    assert most_wrong(logits, labels, 0).tolist() == []
+    assert most_wrong(logits[:1], labels[:1], 5).tolist() == []

@@ -1,0 +1,123 @@
+"""The page: whole, self-contained, and safe whatever the names contain."""
+
+import base64
+import html.parser
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jtransfer.evaluate.metrics import classification_metrics
+from jtransfer.evaluate.report import PlanRow, WrongPicture, picture_source, write_report
+
+HOSTILE = '</style></title><script>alert("x")</script><img src=http://evil.example/x>'
+VOID = {'meta', 'img', 'br', 'link', 'input', 'hr'}
+EMPTY_SVG = {'line', 'rect', 'circle', 'path'}
+
+
+class Page(html.parser.HTMLParser):
+    """Collects tags, attributes and text, and checks that every element is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.open, self.text = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        assert tag in EMPTY_SVG
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def evaluated(classes, examples=120, seed=0, names=None):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, examples)
+    logits = rng.normal(0, 1, (examples, classes)).astype(np.float32)
+    logits[np.arange(examples), labels] += 1.5
+    return classification_metrics(logits, labels, names or [f'class {i}' for i in range(classes)])
+
+
+def full_page(path, metrics, name='run'):
+    picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    write_report(
+        path,
+        title=name,
+        metrics=metrics,
+        curves=[{'step': s, 'train/loss': 1 / s, f'learning_rate/{name}': 0.1} for s in (1, 2)],
+        plan=[PlanRow(name, 'head', 2, 650, 1.0, 0.01, True), PlanRow('backbone/.*', name, 60, 1350, 0.0, 0.0, False)],
+        most_wrong=[WrongPicture(picture, name, 0, 1, 0.875)],
+        config_text=f'Config({name})',
+        facts={name: name},
+    )
+    return path.read_text(encoding='utf-8')
+
+
+@pytest.mark.parametrize('classes', [2, 10, 36, 60])
+def test_page_is_whole_and_says_the_numbers(tmp_path, classes):
+    metrics = evaluated(classes)
+    source = full_page(tmp_path / 'report.html', metrics)
+    page = Page(source)
+    text = ' '.join(' '.join(page.text).split())
+    assert page.open == []
+    assert f'{100 * metrics.top1:.1f}' in text
+    assert f'95% interval {metrics.top1_interval[0]:.1%} to {metrics.top1_interval[1]:.1%}' in text
+    assert 'of 2000 parameters were trained (32.5%)' in text
+    assert 'Config(run)' in text
+    assert '87.5%' in text
+    assert ('Confusion matrix' in text) == (classes <= 40)
+    assert ('Top-5 accuracy' in text) == (classes > 5)
+    assert 'Most frequent mistakes' in text
+    assert all(f'class {i}' in text for i in range(classes))
+
+
+def test_page_loads_nothing_and_runs_nothing(tmp_path):
+    names = [HOSTILE, "javascript:alert('y')", '{{ 7 * 7 }}', 'x" onload="alert(1)']
+    page = Page(full_page(tmp_path / 'report.html', evaluated(4, names=names), name=HOSTILE))
+    assert page.open == []
+    assert not {'script', 'link', 'iframe', 'object', 'embed', 'base', 'form', 'a'} & set(page.tags)
+    assert page.tags.count('img') == 1
+    for key, value in page.attributes:
+        assert not key.startswith('on')
+        assert key not in ('href', 'srcset', 'xlink:href')
+        if key == 'src':
+            assert value.startswith('data:image/png;base64,')
+    text = ' '.join(page.text)
+    assert HOSTILE in text
+    assert '{{ 7 * 7 }}' in text
+    style = re.search(r'<style>(.*?)</style>', (tmp_path / 'report.html').read_text(), re.DOTALL).group(1)
+    assert 'url(' not in style
+    assert '@import' not in style
+
+
+def test_what_is_empty_is_left_out(tmp_path):
+    metrics = classification_metrics(np.float32([[3, 0], [0, 3]]), np.array([0, 1]), ['a', 'b'])
+    write_report(tmp_path / 'report.html', title='perfect', metrics=metrics)
+    text = ' '.join(Page((tmp_path / 'report.html').read_text()).text)
+    for heading in ('Training', 'Most confidently wrong', 'What was trained', 'Configuration'):
+        assert heading not in text
+    assert 'There are none.' in text
+    assert [p.name for p in tmp_path.iterdir()] == ['report.html']
+
+
+def test_pictures_survive_and_large_ones_shrink():
+    def decode(source):
+        return Image.open(io.BytesIO(base64.b64decode(source.removeprefix('data:image/png;base64,'))))
+
+    small = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8)
+    np.testing.assert_array_equal(np.asarray(decode(picture_source(small))), small)
+    assert decode(picture_source(np.zeros((800, 400, 3), np.uint8))).size == (96, 192)
