@@ -1,0 +1,1 @@
+"""State, step, loop, losses, placement on devices, checkpoints."""

@@ -1,0 +1,180 @@
+"""The training loop: steps, and on their way metrics, validation and checkpoints.
+
+Order within a step: the update; the metrics; the validation, which may name a new best; the checkpoint. A checkpoint at
+step n therefore always knows what the validation at step n found, and a resumed run repeats nothing but computation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jtransfer.config import Config
+from jtransfer.errors import TrainingDivergedError
+from jtransfer.train.checkpoints import Checkpoints
+from jtransfer.train.checkpoints import Progress as RunProgress
+from jtransfer.train.feed import FeedMaker
+from jtransfer.train.log import MetricLog
+from jtransfer.train.placement import Placement
+from jtransfer.train.progress import progress_bar
+from jtransfer.train.state import TrainState, init_state
+from jtransfer.train.step import StepParts
+
+Validate = Callable[[Mapping[str, Any]], dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+    """What a training run leaves in memory.
+
+    Attributes:
+        state: the last state.
+        variables: what to evaluate and save: of the best validation score where there was validation, else the last;
+            averaged parameters where there is a moving average.
+        chosen_step: the step they come from.
+        best_score: the best validation top-1, or None.
+        history: the lines of the metrics, in order.
+        seconds: training time of this process, validation and checkpoints included.
+    """
+
+    state: TrainState
+    variables: dict[str, Any]
+    chosen_step: int
+    best_score: float | None
+    history: list[dict[str, Any]]
+    seconds: float
+
+
+def total_steps(config: Config, examples: int) -> int:
+    """Optimiser updates that the configuration asks for on a training part of that size."""
+    return config.train.steps or max(1, math.ceil(config.train.epochs * examples / config.data.batch_size))
+
+
+def fit(
+    parts: StepParts,
+    variables: Mapping[str, Any],
+    make_feed: FeedMaker,
+    placement: Placement,
+    *,
+    validate: Validate | None = None,
+    run_dir: str | Path | None = None,
+) -> FitResult:
+    """Trains.
+
+    Args:
+        parts: network, preprocessing, plan and settings.
+        variables: where training starts; left untouched.
+        make_feed: gives the batches from a step on.
+        placement: the devices.
+        validate: scores variables; its `top1` chooses the best checkpoint. None: the last state is taken.
+        run_dir: where metrics and checkpoints go; a checkpoint found there is resumed. None: nothing is written.
+
+    Raises:
+        TrainingDivergedError: the loss or a gradient became NaN or infinite.
+        UserError: a checkpoint that does not fit, or a batch that does not share out over the devices.
+    """
+    config, total = parts.config, parts.total_steps
+    placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
+    trainable, _ = parts.plan.split(variables['params'])
+    state = init_state(variables, parts.plan, parts.optimizer(trainable), ema=config.optim.ema_decay > 0)
+    checkpoints = Checkpoints(Path(run_dir) / 'checkpoints') if run_dir else None
+    progress = RunProgress()
+    if checkpoints and checkpoints.last_step is not None:
+        state, progress = checkpoints.restore_last(state, parts.plan)
+    start = int(state.step)
+    log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start) if run_dir else None
+    best = state
+    if checkpoints and progress.best_step is not None:
+        best, _ = checkpoints.restore_best(state, parts.plan)
+
+    train_step = placement.compile(parts, trainable)
+    state = placement.put_state(state)
+    evaluate_every = config.train.evaluate_every or max(1, total // 10)
+    checkpoint_every = config.train.checkpoint_every or max(1, total // 10)
+    feed = make_feed(start)
+    history: list[dict[str, Any]] = []
+    pending: list[dict[str, Any]] = []
+    began = logged = time.perf_counter()
+    with progress_bar(config.name, total, start=start, show=config.train.progress) as bar:
+        for step in range(start + 1, total + 1):
+            state, metrics = train_step(state, next(feed))
+            pending.append(metrics)
+            last = step == total
+            evaluates = validate is not None and (last or step % evaluate_every == 0)
+            saves = checkpoints is not None and (last or step % checkpoint_every == 0)
+            if not (last or evaluates or saves or step % config.train.log_every == 0):
+                bar(step)
+                continue
+
+            values = _collect(pending, parts.config.data.batch_size, logged)
+            pending = []
+            if not values.pop('finite'):
+                raise _diverged(placement.get_state(state), checkpoints, progress, config)
+            text = f'loss {values["train/loss"]:.3f}  accuracy {values["train/accuracy"]:.1%}'
+            if evaluates and validate is not None:
+                single = placement.get_state(state)
+                scores = validate(single.variables())
+                values |= {f'validation/{name}': score for name, score in scores.items()}
+                text += f'  validation {scores["top1"]:.1%}'
+                if progress.better(scores['top1']):
+                    progress = RunProgress(scores['top1'], step)
+                    best = jax.tree.map(np.array, single)
+                    if checkpoints:
+                        checkpoints.save_best(best, progress)
+            history.append({'step': step, **values})
+            if log:
+                log.write(step, values)
+            if saves and checkpoints:
+                checkpoints.save_last(placement.get_state(state), progress)
+            logged = time.perf_counter()
+            bar(step, text)
+    final = placement.get_state(state)
+    chosen = final if validate is None or progress.best_step is None else best
+    if checkpoints:
+        checkpoints.close()
+    if log:
+        log.close()
+    return FitResult(
+        state=final,
+        variables=chosen.variables(),
+        chosen_step=int(chosen.step),
+        best_score=progress.best_score,
+        history=history,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _collect(pending: list[dict[str, Any]], batch_size: int, since: float) -> dict[str, Any]:
+    """The metrics of the steps since the last line: means, the last learning rates, and the speed."""
+    rows = [{name: float(np.ravel(v)[0]) for name, v in row.items()} for row in jax.device_get(pending)]
+    names = {'train/loss': 'loss', 'train/accuracy': 'accuracy', 'gradient_norm': 'gradient_norm'}
+    means = {name: float(np.mean([row[metric] for row in rows])) for name, metric in names.items()}
+    rates = {name: value for name, value in rows[-1].items() if name.startswith('learning_rate/')}
+    # Read after the results have arrived: dispatching a step takes no time.
+    speed = {'images_per_second': len(rows) * batch_size / (time.perf_counter() - since)}
+    return {**means, **rates, **speed, 'finite': all(row['finite'] for row in rows)}
+
+
+def _diverged(
+    state: TrainState, checkpoints: Checkpoints | None, progress: RunProgress, config: Config
+) -> TrainingDivergedError:
+    """Saves the last good state, to which the step kept, and says what happened."""
+    step = int(state.step)
+    where = ''
+    if checkpoints:
+        if checkpoints.last_step != step:
+            checkpoints.save_last(state, progress)
+        checkpoints.close()
+        where = f' The state before it is saved in {checkpoints.directory / "last" / str(step)}.'
+    return TrainingDivergedError(
+        f'the loss or a gradient stopped being finite at step {step + 1}.{where} '
+        f'A lower optim.learning_rate (now {config.optim.learning_rate:g}), a longer optim.warmup or '
+        'optim.clip_norm=1 helps most often.'
+    )

@@ -1,0 +1,57 @@
+"""The progress bar of a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Bar(Protocol):
+    """What the loop tells its progress bar."""
+
+    def __call__(self, step: int, text: str = '') -> None:
+        """Moves the bar to a step; a text, when given, replaces the one behind it."""
+
+
+@contextmanager
+def progress_bar(title: str, total: int, *, start: int = 0, show: bool = True) -> Iterator[Bar]:
+    """A bar on the terminal (standard error); where there is none, such as in a log file, ten lines in all."""
+    console = Console(stderr=True)
+    if not show:
+        yield lambda step, text='': None
+    elif not console.is_terminal:
+        yield _lines(console, title, total, start)
+    else:
+        columns = (
+            TextColumn('{task.description}'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn('left'),
+            TimeRemainingColumn(),
+            TextColumn('{task.fields[text]}'),
+        )
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task(title, total=total, completed=start, text='')
+
+            def move(step: int, text: str = '') -> None:
+                fields = {'text': text} if text else {}
+                progress.update(task, completed=step, **fields)  # type: ignore[arg-type]
+
+            yield move
+
+
+def _lines(console: Console, title: str, total: int, start: int) -> Bar:
+    tenth = start * 10 // max(1, total)
+
+    def move(step: int, text: str = '') -> None:
+        nonlocal tenth
+        if text and step * 10 // total > tenth:
+            tenth = step * 10 // total
+            console.print(f'{title} {step}/{total}  {text}', highlight=False, soft_wrap=True)
+
+    return move
