@@ -1,0 +1,154 @@
+"""The library in a few lines of Python: load data, load a model, plan, fit, evaluate — or one call that does it all.
+
+Keyword settings are fields of the configuration under their own names (`learning_rate`, `epochs`, `batch_size`); where
+two groups have a field of one name, the dotted name says which (`**{'evaluate.batch_size': 64}`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from jtransfer import config as config_lib
+from jtransfer.config import Config, Train, Transfer
+from jtransfer.config_check import field_names, unknown_field
+from jtransfer.data.parts import Part, Parts, load_parts
+from jtransfer.data.source import Source
+from jtransfer.errors import UserError
+from jtransfer.evaluate.metrics import Metrics
+from jtransfer.experiments import finetune
+from jtransfer.experiments.finetune import Result
+from jtransfer.experiments.scoring import read_examples, score
+from jtransfer.experiments.training import Trained, train_model
+from jtransfer.pretrained.model import Model
+from jtransfer.transfer import plan as plan_lib
+from jtransfer.transfer.plan import Plan
+
+# Fields that several groups have: the group that is meant when the name stands alone.
+_MEANT = {'batch_size': 'data.batch_size', 'name': 'name'}
+_DEFAULT_EPOCHS = 30.0
+
+Images = str | Source | Mapping[str, Source]
+
+
+def configure(config: Config | None = None, **settings: Any) -> Config:
+    """A configuration with some fields changed.
+
+    >>> configure(learning_rate=0.01, epochs=3).optim.learning_rate
+    0.01
+
+    Args:
+        config: what to change; the defaults when None.
+        **settings: values by field name, or by dotted name.
+
+    Raises:
+        UserError: no such field, a name that several groups have, or a value that does not fit its type.
+    """
+    config = config or Config()
+    known = field_names(config)
+    for name, value in settings.items():
+        matches = [_MEANT[name]] if name in _MEANT else [k for k in known if name in (k, k.rpartition('.')[2])]
+        if not matches:
+            raise unknown_field(name, config)
+        if len(matches) > 1:
+            raise UserError(f"'{name}' could be {' or '.join(matches)}; write **{{'{matches[0]}': …}}")
+        config = config_lib.replace(config, matches[0], value)
+    return config
+
+
+def load_data(source: Images, *, seed: int = 0, **settings: Any) -> Parts:
+    """Opens labelled images and divides them into `train`, `validation` and `test`.
+
+    Args:
+        source: as `data.source` (`'folder:photos'`), a source such as `ArraySource`, or a mapping of them by part.
+        seed: of the hold-out and few-shot draws.
+        **settings: fields of `config.Data` (`examples_per_class=10`, `test_fraction=0.3`).
+
+    Raises:
+        UserError: anything about the data that would stop an experiment later, unreadable images excepted.
+    """
+    config, given = _with_source(configure(seed=seed, **settings), source)
+    return load_parts(config.data, config.seed, given, training='batch_size' in settings)
+
+
+def make_plan(model: Model, strategy: str = 'fine_tune', *, weight_decay: float = 0.01, **settings: Any) -> Plan:
+    """Which parameters of a model move, and how fast.
+
+    Args:
+        model: the network.
+        strategy: `scratch`, `linear_probe` or `fine_tune`.
+        weight_decay: of kernels.
+        **settings: other fields of `config.Transfer` (`rules=(('backbone/stem/.*', 'freeze'),)`).
+
+    Raises:
+        UserError: a rule that has no effect, or a plan that trains nothing.
+    """
+    transfer = configure(strategy=strategy, **settings).transfer
+    return plan_lib.make_plan(model.variables['params'], transfer, weight_decay)
+
+
+def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) -> Trained:
+    """Trains a model on `data.train` and returns it; `model` is left as it was, and nothing is written.
+
+    Args:
+        model: where training starts.
+        data: of `load_data`; with a validation part the best epoch is taken, without one the last.
+        plan: which parameters move; all of them by default.
+        **settings: fields of the configuration (`epochs=10`, `learning_rate=1e-3`, `horizontal_flip=0.5`).
+
+    Raises:
+        UserError: settings that cannot be, or an unreadable image.
+        TrainingDivergedError: the loss or a gradient became NaN or infinite.
+    """
+    config = configure(_base(settings), **settings)
+    # The model is at hand: what the configuration would say about it has been decided.
+    described = dataclasses.replace(config.model, name=model.architecture)
+    config = config_lib.validate(dataclasses.replace(config, model=described, transfer=Transfer(strategy='scratch')))
+    plan = plan or make_plan(model, weight_decay=config.optim.weight_decay)
+    return train_model(model, data, plan, config)
+
+
+def evaluate_model(model: Model, part: Part, **settings: Any) -> Metrics:
+    """Measures a model on every example of a part.
+
+    Args:
+        model: the network.
+        part: such as `data.test`.
+        **settings: fields of `config.Evaluate` and of reading (`skip_unreadable=True`).
+    """
+    config = configure(**settings)
+    if tuple(part.class_names) != tuple(model.class_names):
+        raise UserError(
+            f'the classes of the data ({", ".join(part.class_names[:3])}, …) are not those of the model '
+            f'({", ".join(model.class_names[:3])}, …); load_model(…, class_names=data.class_names) makes a new head'
+        )
+    return score(model, read_examples(part, model.preprocessing, config), config).metrics
+
+
+def fine_tune(checkpoint: str, source: Images, **settings: Any) -> Result:
+    """Fine-tunes a pretrained network, evaluates it on the held-out part, and writes a run directory.
+
+    Args:
+        checkpoint: a catalogue name, a `.safetensors` file of ours, or a run directory.
+        source: as for `load_data`.
+        **settings: fields of the configuration (`strategy='linear_probe'`, `epochs=10`, `run_dir='runs/bees'`).
+
+    Raises:
+        UserError: anything that cannot be done, said before anything is written.
+        TrainingDivergedError: the loss or a gradient became NaN or infinite.
+    """
+    config, given = _with_source(configure(_base(settings), checkpoint=checkpoint, **settings), source)
+    return finetune.run(config, given)
+
+
+def _base(settings: Mapping[str, Any]) -> Config:
+    """The defaults of the Python calls: thirty epochs unless a length is given, and no progress bar of their own."""
+    told = {'steps', 'epochs', 'train.steps', 'train.epochs'} & set(settings)
+    return Config(train=Train(epochs=0.0 if told else _DEFAULT_EPOCHS))
+
+
+def _with_source(config: Config, source: Images) -> tuple[Config, Source | Mapping[str, Source] | None]:
+    if isinstance(source, str):
+        return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source)), None
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, source='memory')), source

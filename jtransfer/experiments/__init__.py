@@ -1,0 +1,1 @@
+"""Whole experiments: a run from configuration to report, sweeps, pretraining."""

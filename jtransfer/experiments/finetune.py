@@ -1,0 +1,205 @@
+"""A fine-tuning run from its configuration to its report, in the order in which it happens."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jtransfer.config import Config, validate
+from jtransfer.data.parts import Parts, load_parts, split_record
+from jtransfer.data.source import Source
+from jtransfer.errors import UserError
+from jtransfer.evaluate.metrics import Metrics
+from jtransfer.evaluate.write import write_evaluation
+from jtransfer.experiments.page import write_page
+from jtransfer.experiments.run_dir import RunDirectory, write_json, write_text
+from jtransfer.experiments.scoring import read_examples, score
+from jtransfer.experiments.tables import plan_table
+from jtransfer.experiments.training import Trained, train_model
+from jtransfer.pretrained.checkpoint import save_model
+from jtransfer.pretrained.model import Model, load_model
+from jtransfer.transfer.plan import Plan, make_plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a finished run amounts to.
+
+    Attributes:
+        config: as it was run.
+        directory: the run directory.
+        part: what was reported on: `test`, or `validation` when there is no test part.
+        metrics: the numbers.
+        model: the trained network.
+        plan: what was trained and what was frozen.
+        load_summary: which weights it started from.
+        fit_seconds: training time.
+        seconds: the whole run.
+        skipped: how many unreadable images were left out.
+    """
+
+    config: Config
+    directory: RunDirectory
+    part: str
+    metrics: Metrics
+    model: Model
+    plan: Plan
+    load_summary: str
+    fit_seconds: float
+    seconds: float
+    skipped: int
+
+
+def run(
+    config: Config,
+    source: Source | Mapping[str, Source] | None = None,
+    *,
+    say: Callable[[str], None] = lambda line: None,
+) -> Result:
+    """Runs an experiment: reads, plans, trains, evaluates once on the test part, and writes the run directory.
+
+    Args:
+        config: what to do.
+        source: labelled images in memory, instead of `config.data.source`.
+        say: told, line by line, what is going on.
+
+    Raises:
+        UserError: anything the person asked for that cannot be done; nothing has been written then.
+        TrainingDivergedError: the loss or a gradient became NaN or infinite; the run directory has the last good state.
+    """
+    began = time.perf_counter()
+    config = validate(config)
+    directory = RunDirectory.find(config)
+
+    parts = load_parts(config.data, config.seed, source)
+    say(_describe_parts(parts, config))
+    model = make_model(config, parts.class_names)
+    say(model.load_report.summary())
+    plan = make_plan(model.variables['params'], config.transfer, config.optim.weight_decay)
+    say(plan.summary())
+    part, held_out = _reported(parts)
+    examples = read_examples(held_out, model.preprocessing, config)
+
+    def ready() -> None:
+        directory.create(config)
+        write_json(directory.path / 'split.json', split_record(parts))
+        write_text(directory.path / 'plan.txt', plan_table(plan))
+        say(f'{"resuming" if directory.resumes else "writing"} {directory.path}')
+
+    trained = train_model(model, parts, plan, config, run_dir=directory.path, ready=ready)
+    scores = score(trained.model, examples, config)
+    write_evaluation(directory.path / 'evaluation', scores.metrics, scores.logits, scores.labels, scores.ids)
+    save(trained.model, directory.path / 'model.safetensors', config, part, scores.metrics, trained)
+    result = Result(
+        config=config,
+        directory=directory,
+        part=part,
+        metrics=scores.metrics,
+        model=trained.model,
+        plan=plan,
+        load_summary=model.load_report.summary(),
+        fit_seconds=trained.fit.seconds,
+        seconds=time.perf_counter() - began,
+        skipped=len({*trained.skipped, *examples.skipped}),
+    )
+    write_page(result, scores, held_out)
+    directory.finish(_record(result, trained))
+    return result
+
+
+def make_model(config: Config, class_names: tuple[str, ...]) -> Model:
+    """The network of a configuration, with pretrained weights unless the strategy is `scratch`."""
+    return load_model(
+        config.model.checkpoint,
+        architecture=config.model.name,
+        class_names=class_names,
+        image_size=config.model.image_size,
+        dtype=config.model.dtype,
+        drop_path=config.model.drop_path,
+        dropout=config.model.dropout,
+        head_init=config.model.head_init,
+        seed=config.seed,
+        random_weights=config.transfer.strategy == 'scratch',
+    )
+
+
+def versions() -> dict[str, str]:
+    """What the numbers were made with."""
+    import flax
+    import optax
+
+    return {
+        'python': platform.python_version(),
+        'jax': jax.__version__,
+        'flax': flax.__version__,
+        'optax': optax.__version__,
+        'device': f'{jax.local_device_count()} × {jax.devices()[0].device_kind}',
+    }
+
+
+def save(model: Model, path: Path, config: Config, part: str, metrics: Metrics, trained: Trained) -> None:
+    """Writes the trained network, whole, with where it comes from."""
+    save_model(
+        path,
+        model.variables,
+        architecture=model.architecture,
+        class_names=model.class_names,
+        preprocessing=model.preprocessing,
+        training={
+            'source': config.data.source,
+            'checkpoint': config.model.checkpoint,
+            'strategy': config.transfer.strategy,
+            'seed': config.seed,
+            'step': trained.fit.chosen_step,
+            f'{part}_accuracy': metrics.top1,
+            f'{part}_examples': metrics.examples,
+            'versions': versions(),
+        },
+    )
+
+
+def _reported(parts: Parts) -> tuple[str, Any]:
+    if parts.test is not None:
+        return 'test', parts.test
+    if parts.validation is not None:
+        return 'validation', parts.validation
+    raise UserError(
+        'there is nothing to evaluate on: set data.test_fraction or data.validation_fraction above 0, '
+        'or name a data.test_split'
+    )
+
+
+def _describe_parts(parts: Parts, config: Config) -> str:
+    sizes = [f'{len(part):,} to {use}' for part, use in _uses(parts) if part is not None]
+    return '; '.join([f'{config.data.source}: {parts.num_classes} classes; images: {", ".join(sizes)}', *parts.notes])
+
+
+def _uses(parts: Parts) -> list[tuple[Any, str]]:
+    return [(parts.train, 'train on'), (parts.validation, 'validate on'), (parts.test, 'test on')]
+
+
+def _record(result: Result, trained: Trained) -> dict[str, Any]:
+    metrics = result.metrics
+    return {
+        'part': result.part,
+        'examples': metrics.examples,
+        'accuracy': metrics.top1,
+        'accuracy_interval': list(metrics.top1_interval),
+        'loss': metrics.loss,
+        'expected_calibration_error': metrics.expected_calibration_error,
+        'best_validation_accuracy': trained.fit.best_score,
+        'chosen_step': trained.fit.chosen_step,
+        'trainable_parameters': result.plan.trainable_elements,
+        'parameters': result.plan.elements,
+        'train_examples': trained.examples,
+        'skipped_images': result.skipped,
+        'fit_seconds': result.fit_seconds,
+        'seconds': result.seconds,
+        'versions': versions(),
+    }

@@ -1,0 +1,78 @@
+"""Gathers what the HTML page of a run shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jtransfer.data.parts import Part
+from jtransfer.evaluate.evaluator import most_wrong
+from jtransfer.evaluate.metrics import top_prediction
+from jtransfer.evaluate.report import PlanRow, WrongPicture, write_report
+from jtransfer.experiments.scoring import Scores
+from jtransfer.train.log import read_log
+
+if TYPE_CHECKING:
+    from jtransfer.experiments.finetune import Result
+
+
+def write_page(result: Result, scores: Scores, part: Part) -> None:
+    """Writes `report.html` of a run.
+
+    Args:
+        result: the run.
+        scores: on the part that is reported.
+        part: where the pictures of the most-wrong examples come from.
+    """
+    config, path = result.config, result.directory.path
+    write_report(
+        path / 'report.html',
+        title=config.name,
+        metrics=result.metrics,
+        curves=read_log(path / 'metrics.jsonl'),
+        plan=plan_rows(result),
+        most_wrong=wrong_pictures(scores, part, config.evaluate.most_wrong),
+        config_text=(path / 'config.py').read_text(),
+        facts={
+            'strategy': config.transfer.strategy,
+            'weights': result.load_summary,
+            'architecture': result.model.architecture,
+            'data': config.data.source,
+            'evaluated on': f'{result.metrics.examples:,} {result.part} images',
+            'training time': f'{result.fit_seconds:.1f} s',
+        },
+    )
+
+
+def plan_rows(result: Result) -> list[PlanRow]:
+    """The plan as rows of the page."""
+    return [
+        PlanRow(
+            pattern=group.pattern,
+            group=group.name,
+            tensors=len(group.paths),
+            elements=group.elements,
+            learning_rate_scale=group.learning_rate_scale if group.trainable else 0.0,
+            weight_decay=group.weight_decay,
+            trainable=group.trainable,
+        )
+        for group in result.plan.groups
+    ]
+
+
+def wrong_pictures(scores: Scores, part: Part, count: int) -> list[WrongPicture]:
+    """The most confidently wrong examples, with their original pictures."""
+    predicted, probability = top_prediction(scores.logits)
+    position = {name: index for index, name in enumerate(part.ids)}
+    pictures = []
+    for index in most_wrong(scores.logits, scores.labels, count):
+        name = scores.ids[index]
+        pictures.append(
+            WrongPicture(
+                image=part[position[name]]['image'],
+                id=name,
+                label=int(scores.labels[index]),
+                predicted=int(predicted[index]),
+                probability=float(probability[index]),
+            )
+        )
+    return pictures

@@ -1,0 +1,189 @@
+"""A run directory: found or made before a run, never overwritten in silence, and readable afterwards.
+
+`config.py` and `config.json` say what was run, `checkpoints/` and `metrics.jsonl` grow while it trains, and
+`result.json`, written last, says that it finished.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pprint
+from pathlib import Path
+from typing import Any
+
+from jtransfer import config as config_lib
+from jtransfer.config import Config
+from jtransfer.config_check import field_names, get_field
+from jtransfer.errors import UserError
+
+CONFIG, RESULT = 'config.json', 'result.json'
+ROOT = Path('runs')
+
+CONTENTS = {
+    'report.html': 'curves, confusion matrix, most-wrong images: open it in a browser',
+    'evaluation/': 'metrics.json, per_class.csv, confusion_matrix.csv, predictions.csv',
+    'model.safetensors': 'the trained network, for launch.predict, launch.evaluate and load_model',
+    'metrics.jsonl': 'loss, accuracy, learning rates, gradient norm and speed while training',
+    'tensorboard/': 'the same for TensorBoard',
+    'checkpoints/': 'the last state (and the best, when there is a validation part), for resuming',
+    'plan.txt': 'what was trained and what was frozen, group by group',
+    'split.json': 'which examples were trained on, validated on and tested on',
+    'config.py': 'the resolved configuration: --config=…/config.py runs it again',
+    'result.json': 'the numbers above, for programs; written last',
+}
+
+# What a person may change between two sittings of one run.
+_NOT_IDENTITY = ('run_dir', 'train.resume', 'train.progress')
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDirectory:
+    """Where a run is, and in which condition it was found.
+
+    Attributes:
+        path: the directory.
+        resumes: it holds the unfinished run that is to be continued.
+    """
+
+    path: Path
+    resumes: bool
+
+    @classmethod
+    def find(cls, config: Config) -> RunDirectory:
+        """Chooses the directory of a run and checks that nothing there would be lost. Writes nothing.
+
+        Raises:
+            UserError: `config.run_dir` holds another configuration, a finished run, or (unless `train.resume=auto`)
+                an unfinished one, or is no directory.
+        """
+        auto = config.train.resume == 'auto'
+        if not config.run_dir:
+            existing = _numbered(config.name)
+            if auto:
+                for path in reversed(existing):
+                    if not is_finished(path) and not _difference(path, config):
+                        return cls(path, resumes=True)
+            last = int(existing[-1].name.rpartition('-')[2]) if len(existing) > 1 else len(existing)
+            return cls(ROOT / (f'{config.name}-{last + 1}' if existing else config.name), resumes=False)
+        path = Path(config.run_dir).expanduser()
+        if path.exists() and not path.is_dir():
+            raise UserError(f'run_dir={path} is a file; name a directory')
+        if not path.exists() or not any(path.iterdir()):
+            return cls(path, resumes=False)
+        if not (path / CONFIG).exists():
+            raise UserError(f'run_dir={path} is not empty and holds no run; name a new directory')
+        if difference := _difference(path, config):
+            raise UserError(f'run_dir={path} holds another configuration ({difference}); name another directory')
+        if is_finished(path):
+            raise UserError(f'run_dir={path} holds a finished run of this configuration; name another directory')
+        if not auto:
+            raise UserError(
+                f'run_dir={path} holds an unfinished run of this configuration; '
+                '--config.train.resume=auto continues it, or name another directory'
+            )
+        return cls(path, resumes=True)
+
+    @staticmethod
+    def differs(config: Config) -> str:
+        """In which field `config.run_dir` holds another configuration, in words; empty when it holds this one."""
+        return _difference(Path(config.run_dir), config)
+
+    def create(self, config: Config) -> None:
+        """Makes the directory and saves the resolved configuration in it; does nothing to a run that is resumed."""
+        if self.resumes:
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        saved = dataclasses.replace(config, run_dir='', train=dataclasses.replace(config.train, resume='never'))
+        values = config_lib.to_dict(saved)
+        write_text(self.path / 'config.py', _PROGRAM.format(values=pprint.pformat(values, sort_dicts=False, width=100)))
+        write_json(self.path / CONFIG, values)
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Writes `result.json`, which marks the run as finished."""
+        write_json(self.path / RESULT, result)
+
+    def listing(self) -> list[tuple[str, str]]:
+        """(name, what it is) of what the directory holds."""
+        return [(name, text) for name, text in CONTENTS.items() if (self.path / name).exists()]
+
+
+_PROGRAM = '''"""The resolved configuration of a jtransfer run; pass this file to --config to run it again."""
+
+from jtransfer.config import Config, from_dict
+
+VALUES = {values}
+
+
+def get_config() -> Config:
+    """The configuration, as it was run."""
+    return from_dict(VALUES)
+'''
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a run directory holds a run that came to its end."""
+    return (path / RESULT).exists()
+
+
+def read_config(path: str | Path) -> Config:
+    """The configuration saved in a run directory.
+
+    Raises:
+        UserError: there is none, or this version does not know one of its fields.
+    """
+    file = Path(path) / CONFIG
+    try:
+        return config_lib.from_dict(json.loads(file.read_text()))
+    except (OSError, json.JSONDecodeError):
+        raise UserError(f'{path} is not a run directory: it has no readable {CONFIG}') from None
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """The `result.json` of a finished run.
+
+    Raises:
+        UserError: the run is not finished.
+    """
+    try:
+        return json.loads((Path(path) / RESULT).read_text())
+    except (OSError, json.JSONDecodeError):
+        raise UserError(f'{path} holds no finished run') from None
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Writes JSON so that the file is there whole or not at all."""
+    write_text(path, json.dumps(values, indent=2) + '\n')
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text so that the file is there whole or not at all."""
+    partial = path.with_name(path.name + '.partial')
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _numbered(name: str) -> list[Path]:
+    """The run directories of a name, oldest number first."""
+    found = []
+    for path in ROOT.glob(f'{name}*'):
+        suffix = path.name[len(name) :]
+        if path.is_dir() and (not suffix or (suffix[0] == '-' and suffix[1:].isdigit())):
+            found.append((int(suffix[1:] or 1), path))
+    return [path for _, path in sorted(found)]
+
+
+def _difference(path: Path, config: Config) -> str:
+    """The first field that makes the saved run another one, in words; empty when it is the same."""
+    there = read_config(path)
+    differing = [
+        (field, old, new)
+        for field in field_names(config)
+        if field not in _NOT_IDENTITY and (old := get_field(there, field)) != (new := get_field(config, field))
+    ]
+    if not differing:
+        return ''
+    field, old, new = differing[0]
+    more = f' and {len(differing) - 1} more fields' if len(differing) > 1 else ''
+    return f'{field} is {old!r} there and {new!r} here{more}'

@@ -1,0 +1,117 @@
+"""A model on a part of a data set: every example once, its metrics and its logits."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jtransfer.config import Config
+from jtransfer.data.batches import evaluation_batches
+from jtransfer.data.memory import Decoded, decode_part, readable_part
+from jtransfer.data.parts import Part
+from jtransfer.evaluate.evaluator import predict_logits
+from jtransfer.evaluate.forward import Forward, make_forward
+from jtransfer.evaluate.metrics import Metrics, classification_metrics
+from jtransfer.preprocessing import Pixels, Preprocessing, evaluation_pixels
+from jtransfer.pretrained.model import Model
+
+MIB = 2**20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """The readable images of a part, framed for evaluation.
+
+    Attributes:
+        held: decoded in memory where they fit the budget, else a part to decode on the way.
+        pixels: from a picture to the network's square.
+        ids: names of the examples.
+        skipped: ids of unreadable images that were left out.
+    """
+
+    held: Decoded | Part
+    pixels: Pixels
+    ids: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scores:
+    """What a model did on a part: metrics, and logits, labels and ids in the part's order."""
+
+    metrics: Metrics
+    logits: Float[np.ndarray, 'example classes']
+    labels: Int[np.ndarray, ' example']
+    ids: tuple[str, ...]
+
+
+def fits_budget(part: Part, pixels: Pixels, config: Config) -> bool:
+    """Whether the images of a part are to be decoded once and kept, by `data.placement` and its budget."""
+    if config.data.placement != 'auto':
+        return config.data.placement == 'device'
+    return pixels(np.zeros((8, 8, 3), np.uint8)).nbytes * len(part) <= config.data.device_budget_mib * MIB
+
+
+def read_examples(part: Part, preprocessing: Preprocessing, config: Config) -> Examples:
+    """Reads every image of a part once, so that whatever is wrong with one shows before anything expensive starts.
+
+    Raises:
+        UserError: an unreadable image, unless `data.skip_unreadable` leaves them out.
+    """
+    pixels = functools.partial(evaluation_pixels, preprocessing=preprocessing)
+    data = config.data
+    if fits_budget(part, pixels, config):
+        decoded = decode_part(part, pixels, data.workers, data.skip_unreadable)
+        return Examples(decoded, pixels, decoded.ids, decoded.skipped)
+    readable, skipped = readable_part(part, data.workers, data.skip_unreadable)
+    return Examples(readable, pixels, readable.ids, skipped)
+
+
+def logits_of(
+    model: Model,
+    examples: Examples,
+    config: Config,
+    *,
+    variables: Mapping[str, Any] | None = None,
+    forward: Forward | None = None,
+) -> tuple[Float[np.ndarray, 'example classes'], Int[np.ndarray, ' example']]:
+    """The logits and labels of every example; see `score`."""
+    run = forward or make_forward(model.network, model.preprocessing)
+    current = model.variables if variables is None else variables
+    return predict_logits(
+        lambda images: run(current, images),
+        evaluation_batches(examples.held, config.evaluate.batch_size, examples.pixels),
+    )
+
+
+def score(
+    model: Model,
+    examples: Examples,
+    config: Config,
+    *,
+    variables: Mapping[str, Any] | None = None,
+    forward: Forward | None = None,
+) -> Scores:
+    """Scores a model.
+
+    Args:
+        model: the network.
+        examples: what `read_examples` read.
+        config: batch size, confidence and calibration bins.
+        variables: instead of the model's own.
+        forward: the compiled forward pass, where there is one already.
+    """
+    logits, labels = logits_of(model, examples, config, variables=variables, forward=forward)
+    metrics = classification_metrics(
+        logits,
+        labels,
+        model.class_names,
+        confidence=config.evaluate.confidence,
+        bins=config.evaluate.calibration_bins,
+    )
+    return Scores(metrics, logits, labels, examples.ids)

@@ -1,0 +1,68 @@
+"""What a person reads on the terminal: the plan as a table, and how a run ended."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from jtransfer.transfer.plan import Plan
+
+if TYPE_CHECKING:
+    from jtransfer.experiments.finetune import Result
+
+
+def plan_table(plan: Plan) -> str:
+    """The plan as plain text: a line a group, and the paths below it."""
+    table = Table('group', 'rule', 'trains', 'tensors', 'elements', 'learning rate ×', 'decay', box=None)
+    for row in plan.rows():
+        moves = row['trainable']
+        table.add_row(
+            row['group'],
+            row['pattern'],
+            'yes' if moves else 'frozen',
+            f'{row["tensors"]:,}',
+            f'{row["elements"]:,}',
+            f'{row["learning_rate_scale"]:g}' if moves else '-',
+            f'{row["weight_decay"]:g}' if moves else '-',
+        )
+    console = Console(file=io.StringIO(), width=200)
+    console.print(plan.summary(), highlight=False, soft_wrap=True)
+    console.print()
+    console.print(table)
+    for group in plan.groups:
+        console.print(f'\n{group.name}', highlight=False, markup=False)
+        for path in group.paths:
+            console.print(f'  {path}', highlight=False, markup=False, soft_wrap=True)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    return '\n'.join(line.rstrip() for line in text.splitlines()) + '\n'
+
+
+def describe(result: Result) -> RenderableType:
+    """The end of a run: the accuracy with its interval, what was trained, and where everything is."""
+    metrics = result.metrics
+    low, high = metrics.top1_interval
+    headline = Text.assemble(
+        (f'{result.part} accuracy {metrics.top1:.1%}', 'bold green'),
+        f'  ({metrics.confidence:.0%} interval {low:.1%} to {high:.1%}, {metrics.examples:,} images)',
+    )
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style='bold')
+    facts.add_column(overflow='fold')
+    facts.add_row('strategy', f'{result.config.transfer.strategy}; {result.load_summary}')
+    facts.add_row('trained', result.plan.trained())
+    facts.add_row('frozen', result.plan.frozen())
+    top_k = f'top-{metrics.k} accuracy {metrics.top_k:.1%}; ' if metrics.k < len(metrics.per_class) else ''
+    facts.add_row('also', f'{top_k}loss {metrics.loss:.3f}; calibration error {metrics.expected_calibration_error:.3f}')
+    if result.skipped:
+        facts.add_row('left out', f'{result.skipped} unreadable images')
+    facts.add_row('time', f'{result.seconds:.1f} s, of which training {result.fit_seconds:.1f} s')
+    listing = Table.grid(padding=(0, 2))
+    for name, text in result.directory.listing():
+        listing.add_row(f'  {name}', Text(text, style='dim'))
+    where = Text.assemble('Run directory ', (str(result.directory.path), 'bold'))
+    return Panel(Group(headline, '', facts, '', where, listing), expand=False)

@@ -1,0 +1,119 @@
+"""From a model, the parts of a data set and a plan to a trained model: feeds, devices, validation and the loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jtransfer.config import Config
+from jtransfer.data.memory import decode_part, readable_part
+from jtransfer.data.parts import Part, Parts, check_batch_size
+from jtransfer.data.stream import stream_batches
+from jtransfer.evaluate.forward import make_forward
+from jtransfer.experiments.scoring import Examples, fits_budget, read_examples, score
+from jtransfer.preprocessing import Preprocessing, training_pixels
+from jtransfer.pretrained.model import Model
+from jtransfer.train.feed import Feed, FeedMaker, device_feed, stream_feed
+from jtransfer.train.loop import FitResult, Validate, fit, total_steps
+from jtransfer.train.placement import Placement, make_placement
+from jtransfer.train.step import StepParts
+from jtransfer.transfer.plan import Plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A trained model, and how it came about.
+
+    Attributes:
+        model: the network with the chosen variables.
+        fit: what the loop returned.
+        examples: how many images were trained on.
+        skipped: ids of the unreadable training and validation images that were left out.
+    """
+
+    model: Model
+    fit: FitResult
+    examples: int
+    skipped: tuple[str, ...]
+
+
+def train_model(
+    model: Model,
+    parts: Parts,
+    plan: Plan,
+    config: Config,
+    *,
+    run_dir: str | Path | None = None,
+    ready: Callable[[], None] = lambda: None,
+) -> Trained:
+    """Trains a model on the training part, choosing the best checkpoint by the validation part if there is one.
+
+    Args:
+        model: where training starts; left untouched.
+        parts: training and validation parts.
+        plan: which parameters move.
+        config: everything else.
+        run_dir: where metrics and checkpoints go. None: nothing is written.
+        ready: called when every image has been read and nothing stands in the way of the first step.
+
+    Raises:
+        UserError: an unreadable image, or a batch size that does not share out.
+        TrainingDivergedError: the loss or a gradient became NaN or infinite.
+    """
+    placement = make_placement(config.train.placement)
+    placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
+    count, make_feed, skipped = _feeds(parts.train, model.preprocessing, config, placement)
+    validate = None
+    if parts.validation is not None:
+        validation = read_examples(parts.validation, model.preprocessing, config)
+        skipped += validation.skipped
+        validate = _validator(validation, model, config)
+    ready()
+    step_parts = StepParts(model.network, model.preprocessing, plan, config, total_steps(config, count))
+    result = fit(step_parts, model.variables, make_feed, placement, validate=validate, run_dir=run_dir)
+    return Trained(dataclasses.replace(model, variables=result.variables), result, count, skipped)
+
+
+def _feeds(
+    part: Part, preprocessing: Preprocessing, config: Config, placement: Placement
+) -> tuple[int, FeedMaker, tuple[str, ...]]:
+    """How many examples there are, what makes the feed from a step on, and the ids of the unreadable images."""
+    pixels = training_pixels(preprocessing, config.augment.crops)
+    data, seed = config.data, config.seed
+    if fits_budget(part, pixels, config):
+        decoded = decode_part(part, pixels, data.workers, data.skip_unreadable)
+        check_batch_size(data.batch_size, len(decoded))
+
+        def from_device(start: int) -> Feed:
+            return device_feed(
+                decoded.images,
+                decoded.labels,
+                decoded.aspects,
+                batch_size=data.batch_size,
+                seed=seed,
+                start_step=start,
+                placement=placement,
+            )
+
+        return len(decoded), from_device, decoded.skipped
+    readable, skipped = readable_part(part, data.workers, data.skip_unreadable)
+    check_batch_size(data.batch_size, len(readable))
+    total = total_steps(config, len(readable))
+
+    def from_stream(start: int) -> Feed:
+        batches = stream_batches(readable, pixels, data.batch_size, seed, start, total - start, data.workers)
+        return stream_feed(batches, seed=seed, start_step=start, placement=placement)
+
+    return len(readable), from_stream, skipped
+
+
+def _validator(examples: Examples, model: Model, config: Config) -> Validate:
+    forward = make_forward(model.network, model.preprocessing)
+
+    def validate(variables: Mapping[str, Any]) -> dict[str, float]:
+        metrics = score(model, examples, config, variables=variables, forward=forward).metrics
+        return {'top1': metrics.top1, 'loss': metrics.loss}
+
+    return validate

@@ -1,0 +1,19 @@
+"""Reads the configuration that a run saved as JSON, for `--config=RUN_DIR` and `--config=RUN_DIR/config.json`."""
+
+import json
+from pathlib import Path
+
+from jtransfer.config import Config, from_dict
+from jtransfer.errors import UserError
+
+
+def get_config(path: str) -> Config:
+    """The configuration in a JSON file.
+
+    Raises:
+        UserError: the file is no JSON, or holds a field that does not exist.
+    """
+    try:
+        return from_dict(json.loads(Path(path).read_text()))
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f'{path} is not a saved configuration: {error}') from None

@@ -1,0 +1,40 @@
+"""Runs a configuration over every combination of some of its fields, and compares.
+
+    python -m launch.sweep --config=configs/quickstart.py \\
+        --over=transfer.strategy=scratch,linear_probe,fine_tune --over=seed=0,1,2,3,4
+
+Finished runs are kept and skipped on a rerun. The table goes to the terminal, `runs.csv`, `summary.csv` and
+`summary.png`.
+"""
+
+import sys
+
+from absl import flags
+
+from launch import app
+
+_CONFIG = app.define_config()
+_OVER = flags.DEFINE_multi_string('over', [], 'FIELD=VALUE,VALUE,…; may be given several times.')
+_OUT = flags.DEFINE_string('out', '', 'Folder of the runs; runs/sweep-NAME by default.')
+
+
+def main() -> None:
+    """Checks the configurations, runs what is not there yet, and shows the table."""
+    config = _CONFIG()
+    from jtransfer.experiments import summary, summary_plot, sweep
+
+    over = sweep.parse_over(_OVER.value)
+    folder, records = sweep.run(config, over, _OUT.value, say=app.say)
+    finished = [record for record in records if record['error'] is None]
+    metric = next((name for record in finished for name in record['metrics']), summary.METRIC)
+    rows = summary.summarise(records, list(over), metric)
+    summary.write_tables(folder, records, rows)
+    summary_plot.plot(folder / 'summary.png', rows, metric)
+    summary.print_table(rows, metric)
+    app.say(f'{folder}: summary.png, summary.csv, runs.csv and a directory a run')
+    if len(finished) < len(records):
+        sys.exit(1)
+
+
+if __name__ == '__main__':
+    app.run(main)
