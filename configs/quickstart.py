@@ -18,7 +18,7 @@ def get_config(network: str = 'resnet') -> Config:
         model=Model(checkpoint=CHECKPOINTS[network]),
         data=Data(source='digits', examples_per_class=10, batch_size=20),
         transfer=Transfer(strategy='fine_tune'),
-        optim=Optim(learning_rate=1e-3, weight_decay=0.01),
+        optim=Optim(learning_rate=3e-3, weight_decay=0.01),
         augment=Augment(crop_scale=(0.75, 1.0), crop_ratio=(0.8, 1.25)),
         train=Train(epochs=30),
     )
