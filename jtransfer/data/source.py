@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypedDict
+from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32, UInt8
@@ -25,6 +25,7 @@ class Example(TypedDict):
     id: str
 
 
+@runtime_checkable
 class Source(Protocol):
     """Labelled images by index; the labels are known without decoding an image.
 

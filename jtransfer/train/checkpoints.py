@@ -16,6 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jtransfer.errors import UserError
+from jtransfer.rules import flatten
 from jtransfer.train.state import TrainState
 from jtransfer.transfer.plan import Plan, combine
 
@@ -43,12 +44,13 @@ class Checkpoints:
     def __init__(self, directory: str | Path) -> None:
         """Args: directory: where they live; made when missing."""
         self.directory = Path(directory).absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
-        self._last = ocp.CheckpointManager(self.directory / 'last', options=options)
-        self._best = ocp.CheckpointManager(self.directory / 'best', options=options)
+        self._last = _manager(self.directory / 'last')
+        self._best = _manager(self.directory / 'best')
 
     def save_last(self, state: TrainState, progress: Progress) -> None:
         """Starts writing the state; training may go on (and donate it) at once."""
+        # Whoever finds this checkpoint must also find the best one that it speaks of.
+        self._best.wait_until_finished()
         self._save(self._last, state, progress)
 
     def save_best(self, state: TrainState, progress: Progress) -> None:
@@ -71,15 +73,23 @@ class Checkpoints:
         """The step of the last complete checkpoint."""
         return self._last.latest_step()
 
+    @property
+    def best_step(self) -> int | None:
+        """The step of the best complete checkpoint."""
+        return self._best.latest_step()
+
     def restore_last(self, like: TrainState, plan: Plan) -> tuple[TrainState, Progress]:
         """The last complete checkpoint, in the shape of a freshly made state."""
-        return self._restore(self._last, like, plan)
+        return _restore(self._last, like, plan)
 
     def restore_best(self, like: TrainState, plan: Plan) -> tuple[TrainState, Progress]:
         """The checkpoint with the best validation score."""
-        return self._restore(self._best, like, plan)
+        return _restore(self._best, like, plan)
 
     def _save(self, manager: ocp.CheckpointManager, state: TrainState, progress: Progress) -> None:
+        # A run killed between its best checkpoint and its last one comes by that step again, with the same state.
+        if int(state.step) in manager.all_steps():
+            return
         # Copies: the next step donates these buffers, and on a CPU NumPy would otherwise look into them.
         tree = jax.tree.map(np.array, _to_tree(state))
         manager.save(
@@ -90,21 +100,10 @@ class Checkpoints:
             force=True,
         )
 
-    def _restore(self, manager: ocp.CheckpointManager, like: TrainState, plan: Plan) -> tuple[TrainState, Progress]:
-        step = manager.latest_step()
-        if step is None:
-            raise UserError(f'{manager.directory} holds no complete checkpoint')
-        target = jax.tree.map(np.asarray, _to_tree(like))
-        try:
-            restored = manager.restore(
-                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(target), progress=ocp.args.JsonRestore())
-            )
-        except (ValueError, KeyError) as error:
-            line = str(error).strip().splitlines()[0]
-            raise UserError(
-                f'the checkpoint {manager.directory}/{step} does not fit this configuration: {line}'
-            ) from None
-        return _from_tree(restored.state, like, plan), Progress(**restored.progress)
+
+def _manager(directory: Path) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(max_to_keep=1, cleanup_tmp_directories=True)
+    return ocp.CheckpointManager(directory, options=options)
 
 
 def read_variables(directory: str | Path) -> tuple[dict[str, Any], int]:
@@ -114,14 +113,47 @@ def read_variables(directory: str | Path) -> tuple[dict[str, Any], int]:
     """
     directory = Path(directory).absolute() / 'last'
     manager = ocp.CheckpointManager(directory, options=ocp.CheckpointManagerOptions(read_only=True))
+    tree, _, step = _read(manager)
+    manager.close()
+    params = combine(tree['params'], tree.get('ema') or {})
+    return {'params': params, **(tree.get('model_state') or {})}, step
+
+
+def _restore(manager: ocp.CheckpointManager, like: TrainState, plan: Plan) -> tuple[TrainState, Progress]:
+    tree, progress, step = _read(manager)
+    if difference := _difference(tree, _to_tree(like)):
+        raise UserError(f'the checkpoint {manager.directory}/{step} does not fit this configuration: {difference}')
+    return _from_tree(tree, like, plan), progress
+
+
+def _read(manager: ocp.CheckpointManager) -> tuple[dict[str, Any], Progress, int]:
     step = manager.latest_step()
     if step is None:
-        raise UserError(f'{directory} holds no complete checkpoint')
-    tree = manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore())).state
-    params = combine(tree['params'], {})
-    if tree.get('ema'):
-        params = combine(params, tree['ema'])
-    return {'params': params, **(tree.get('model_state') or {})}, step
+        raise UserError(f'{manager.directory} holds no complete checkpoint')
+    restored = manager.restore(
+        step, args=ocp.args.Composite(state=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore())
+    )
+    return restored.state, Progress(**restored.progress), step
+
+
+def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
+    """How a checkpoint differs from a state in its names and shapes, in words; empty when it does not."""
+    # Orbax, asked for another shape than it finds, returns what it finds.
+    causes = {
+        'params': 'another network or number of classes',
+        'model_state': 'another network',
+        'opt_state': 'another plan or optimiser',
+        'ema': 'another plan or optim.ema_decay',
+    }
+    for name, cause in causes.items():
+        there, here = ({p: np.shape(x) for p, x in flatten(tree.get(name, {})).items()} for tree in (found, expected))
+        for path in (*here, *there):
+            if there.get(path) != here.get(path):
+                return (
+                    f'it was written with {cause} ({name} {path} is {there.get(path, "absent")} there, '
+                    f'{here.get(path, "absent")} here)'
+                )
+    return ''
 
 
 def _to_tree(state: TrainState) -> dict[str, Any]:

@@ -28,8 +28,7 @@ class MetricLog:
         if tensorboard:
             from tensorboardX import SummaryWriter  # slow to import, and not everybody wants it
 
-            purge = start_step + 1 if start_step else None
-            self._writer = SummaryWriter(str(Path(directory) / 'tensorboard'), purge_step=purge)
+            self._writer = SummaryWriter(str(Path(directory) / 'tensorboard'), purge_step=start_step + 1)
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Writes the numbers of a step; a NaN is written as null, for JSON has none."""

@@ -6,6 +6,7 @@ step n therefore always knows what the validation at step n found, and a resumed
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -21,7 +22,7 @@ from jtransfer.errors import TrainingDivergedError
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.checkpoints import Progress as RunProgress
 from jtransfer.train.feed import FeedMaker
-from jtransfer.train.log import MetricLog
+from jtransfer.train.log import MetricLog, read_log
 from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
 from jtransfer.train.state import TrainState, init_state
@@ -40,7 +41,7 @@ class FitResult:
             averaged parameters where there is a moving average.
         chosen_step: the step they come from.
         best_score: the best validation top-1, or None.
-        history: the lines of the metrics, in order.
+        history: the lines of the metrics, in order; of a resumed run all of them.
         seconds: training time of this process, validation and checkpoints included.
     """
 
@@ -54,7 +55,9 @@ class FitResult:
 
 def total_steps(config: Config, examples: int) -> int:
     """Optimiser updates that the configuration asks for on a training part of that size."""
-    return config.train.steps or max(1, math.ceil(config.train.epochs * examples / config.data.batch_size))
+    updates = config.train.epochs * examples / config.data.batch_size
+    # Rounded first: 1.1 epochs of 100 images are 11 batches of 10, not the 12 that 11.000000000000002 would give.
+    return config.train.steps or max(1, math.ceil(round(updates, 6)))
 
 
 def fit(
@@ -77,7 +80,7 @@ def fit(
         run_dir: where metrics and checkpoints go; a checkpoint found there is resumed. None: nothing is written.
 
     Raises:
-        TrainingDivergedError: the loss or a gradient became NaN or infinite.
+        TrainingDivergedError: the loss, a gradient or a parameter became NaN or infinite.
         UserError: a checkpoint that does not fit, or a batch that does not share out over the devices.
     """
     config, total = parts.config, parts.total_steps
@@ -91,18 +94,24 @@ def fit(
     start = int(state.step)
     log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start) if run_dir else None
     best = state
-    if checkpoints and progress.best_step is not None:
-        best, _ = checkpoints.restore_best(state, parts.plan)
+    if checkpoints and checkpoints.best_step is not None:
+        # It may be newer than the last one: a run killed between the two will come by it again.
+        best, progress = checkpoints.restore_best(state, parts.plan)
 
     train_step = placement.compile(parts, trainable)
     state = placement.put_state(state)
     evaluate_every = config.train.evaluate_every or max(1, total // 10)
     checkpoint_every = config.train.checkpoint_every or max(1, total // 10)
     feed = make_feed(start)
-    history: list[dict[str, Any]] = []
+    history = read_log(log.path) if log else []
     pending: list[dict[str, Any]] = []
     began = logged = time.perf_counter()
-    with progress_bar(config.name, total, start=start, show=config.train.progress) as bar:
+    with contextlib.ExitStack() as closing:
+        # Also when training is interrupted: what is being written is then complete, and whoever resumes finds it.
+        for opened in (log, checkpoints):
+            if opened:
+                closing.callback(opened.close)
+        bar = closing.enter_context(progress_bar(config.name, total, start=start, show=config.train.progress))
         for step in range(start + 1, total + 1):
             state, metrics = train_step(state, next(feed))
             pending.append(metrics)
@@ -137,10 +146,6 @@ def fit(
             bar(step, text)
     final = placement.get_state(state)
     chosen = final if validate is None or progress.best_step is None else best
-    if checkpoints:
-        checkpoints.close()
-    if log:
-        log.close()
     return FitResult(
         state=final,
         variables=chosen.variables(),
@@ -171,10 +176,9 @@ def _diverged(
     if checkpoints:
         if checkpoints.last_step != step:
             checkpoints.save_last(state, progress)
-        checkpoints.close()
         where = f' The state before it is saved in {checkpoints.directory / "last" / str(step)}.'
     return TrainingDivergedError(
-        f'the loss or a gradient stopped being finite at step {step + 1}.{where} '
+        f'the loss, a gradient or a parameter stopped being finite at step {step + 1}.{where} '
         f'A lower optim.learning_rate (now {config.optim.learning_rate:g}), a longer optim.warmup or '
         'optim.clip_norm=1 helps most often.'
     )

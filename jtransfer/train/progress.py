@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
+@runtime_checkable
 class Bar(Protocol):
     """What the loop tells its progress bar."""
 
@@ -18,9 +19,19 @@ class Bar(Protocol):
 
 
 @contextmanager
-def progress_bar(title: str, total: int, *, start: int = 0, show: bool = True) -> Iterator[Bar]:
-    """A bar on the terminal (standard error); where there is none, such as in a log file, ten lines in all."""
-    console = Console(stderr=True)
+def progress_bar(
+    title: str, total: int, *, start: int = 0, show: bool = True, console: Console | None = None
+) -> Iterator[Bar]:
+    """A bar on the terminal; where there is none, such as in a log file, ten lines in all.
+
+    Args:
+        title: stands before it.
+        total: the last step.
+        start: steps made already.
+        show: False: nothing is printed.
+        console: where to. None: standard error.
+    """
+    console = console or Console(stderr=True)
     if not show:
         yield lambda step, text='': None
     elif not console.is_terminal:

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Array, Int32
 
 from jtransfer.transfer.plan import Plan, combine
 
@@ -19,7 +18,7 @@ class TrainState:
     """What a training step takes and returns.
 
     Attributes:
-        step: optimiser updates made so far.
+        step: optimiser updates made so far, an int32 scalar.
         trainable: the parameters that move, a nested dictionary under canonical names.
         frozen: the parameters that do not.
         model_state: the other collections of the network, `{'batch_stats': …}` or empty.
@@ -27,7 +26,7 @@ class TrainState:
         ema: moving average of `trainable`, or None.
     """
 
-    step: Int32[Array, '']
+    step: Any  # not an array alone: JAX also makes trees of shapes, shardings and the like
     trainable: Any
     frozen: Any
     model_state: Any

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
@@ -61,9 +61,9 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
     `step`. The metrics are `loss`, `accuracy`, `gradient_norm` (of the trainable parameters, before clipping),
     `finite` and a learning rate a group.
 
-    When the loss or a gradient is not finite the state is returned as it was, and stays so: a later batch, whose
-    `step` is then ahead of the state's, changes nothing either. The loop finds `finite` false and stops with the last
-    good state in hand.
+    When the loss, a gradient or anything in the next state is not finite, the state is returned as it was, and stays
+    so: a later batch, whose `step` is then ahead of the state's, changes nothing either. The loop finds `finite` false
+    and stops with the last good state in hand.
 
     Args:
         parts: network, plan and settings.
@@ -115,7 +115,6 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
         if axis_name is not None:
             grads, loss, accuracy = jax.lax.pmean((grads, loss, accuracy), axis_name)
         gradient_norm = optax.tree.norm(grads)
-        finite = jnp.isfinite(loss) & jnp.isfinite(gradient_norm) & (state.step == batch['step'])
 
         updates, opt_state = optimizer.update(grads, state.opt_state, state.trainable)
         trainable = optax.apply_updates(state.trainable, updates)
@@ -123,6 +122,12 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
         moved = dataclasses.replace(
             state, step=state.step + 1, trainable=trainable, model_state=model_state, opt_state=opt_state, ema=ema
         )
+        # A finite gradient times a large learning rate can still overflow, and so can batch statistics.
+        finite = jnp.isfinite(loss) & jnp.isfinite(gradient_norm) & _all_finite(moved) & (state.step == batch['step'])
+        if axis_name is not None:
+            # The replicas agree as it is. But XLA would work the answer out anew for each of the choices below, which
+            # trebles the time to compile; an answer over the axis it keeps.
+            finite = jax.lax.pmin(finite.astype(jnp.int32), axis_name) > 0
         # `frozen` is the same object in both and passes through untouched.
         kept = jax.tree.map(lambda new, old: new if new is old else jnp.where(finite, new, old), moved, state)
         metrics = {'loss': loss, 'accuracy': accuracy, 'gradient_norm': gradient_norm, 'finite': finite}
@@ -157,6 +162,12 @@ def _accumulate(gradients: Callable[..., Any], state: TrainState, batch: Batch, 
     zeros = (jax.tree.map(jnp.zeros_like, state.trainable), jnp.zeros(()), jnp.zeros(()))
     (model_state, sums), _ = jax.lax.scan(body, (state.model_state, zeros), (per_example, keys))
     return model_state, jax.tree.map(lambda leaf: leaf / count, sums)
+
+
+def _all_finite(state: TrainState) -> Bool[Array, '']:
+    """Whether every number of a state is finite; what is frozen does not move and need not be looked at."""
+    moving = (state.trainable, state.model_state, state.opt_state, state.ema)
+    return jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), moving))
 
 
 def _average(ema: Any, trainable: Any, step: Array, decay: float) -> Any:
