@@ -18,7 +18,7 @@ from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments import finetune
-from jtransfer.experiments.finetune import Result
+from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import read_examples, score
 from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.model import Model

@@ -92,7 +92,8 @@ class Transfer:
             against the whole '/'-joined parameter path (`re.fullmatch`), the treatment is `freeze`, `train`, or
             settings as in `learning_rate=0.1,weight_decay=0` (the first a factor on `optim.learning_rate`, the
             second replaces `optim.weight_decay`).
-        backbone_learning_rate_scale: factor on the learning rate of the backbone under `fine_tune`, > 0.
+        backbone_learning_rate_scale: factor on the learning rate of the backbone under `fine_tune`, > 0; the other
+            strategies have no use for it, so that a sweep may compare them with `fine_tune`.
     """
 
     strategy: str = 'fine_tune'
@@ -217,7 +218,7 @@ class Config:
     Attributes:
         name: names the run directory and the report.
         run_dir: where the run is written. Empty: `runs/NAME`, or `runs/NAME-2`, … when that exists.
-        seed: of the weights, the order, the augmentation and (unless `data.split_seed` is set) the split; ≥ 0.
+        seed: of the weights, the order, the augmentation and (unless `data.split_seed` is set) the split; 0 to 2³² - 1.
     """
 
     name: str = 'finetune'
@@ -240,7 +241,11 @@ def validate(config: Config) -> Config:
     """
     config = check.coerce(config)
     model, data, transfer, optim = config.model, config.data, config.transfer, config.optim
+    if config.name in ('', '.', '..') or set('/\\') & set(config.name):
+        raise UserError(f'name={config.name!r} must be fit for naming a directory: not empty, no slashes')
     check.at_least('seed', config.seed, 0)
+    if config.seed >= 2**32:
+        raise UserError(f'seed={config.seed} must be below 2**32')
     check.one_of('model.dtype', model.dtype, ('float32', 'bfloat16'))
     check.one_of('model.head_init', model.head_init, ('zeros', 'normal'))
     check.at_least('model.image_size', model.image_size, 0)
@@ -263,11 +268,6 @@ def validate(config: Config) -> Config:
 
     check.one_of('transfer.strategy', transfer.strategy, STRATEGIES)
     check.above('transfer.backbone_learning_rate_scale', transfer.backbone_learning_rate_scale, 0)
-    if transfer.strategy != 'fine_tune' and transfer.backbone_learning_rate_scale != 1:
-        raise UserError(
-            'transfer.backbone_learning_rate_scale only works with transfer.strategy=fine_tune, '
-            f'not {transfer.strategy}'
-        )
     if not model.checkpoint and transfer.strategy == 'linear_probe':
         raise UserError('transfer.strategy=linear_probe needs pretrained weights: set model.checkpoint')
     if not model.checkpoint and transfer.strategy == 'fine_tune':

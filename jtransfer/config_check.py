@@ -85,9 +85,20 @@ def unknown_field(name: str, config: Any) -> UserError:
     if same_leaf:
         return UserError(f"the configuration has no field '{name}'. Did you mean '{same_leaf[0]}'?")
     hint = nearest(leaf, [k.rpartition('.')[2] for k in siblings]) if siblings else ''
+    if not hint.startswith(' Did you mean'):
+        leaves = {k.rpartition('.')[2]: k for k in known}
+        if close := difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.7):
+            return UserError(f"the configuration has no field '{name}'. Did you mean '{leaves[close[0]]}'?")
     if hint.startswith(' Did you mean') and group:
         hint = hint.replace("mean '", f"mean '{group}.")
     return UserError(f"the configuration has no field '{name}'.{hint or nearest(name, known)}")
+
+
+def wrong_type(name: str, value: Any, config: Any) -> UserError:
+    """The error for a value that cannot be one of the dotted field's type."""
+    group, _, leaf = name.rpartition('.')
+    hints = typing.get_type_hints(type(get_field(config, group) if group else config))
+    return _wrong(name, value, hints[leaf])
 
 
 def coerce(config: T, prefix: str = '') -> T:
@@ -138,6 +149,8 @@ def _wrong(name: str, value: Any, hint: Any) -> UserError:
 
 def build(cls: type[T], values: dict[str, Any], prefix: str = '') -> T:
     """A dataclass from nested dictionaries; an unknown key is a `UserError` with the nearest name."""
+    if not isinstance(values, dict):
+        raise UserError(f'a configuration must be a dictionary of fields, not {values!r}')
     hints = typing.get_type_hints(cls)
     changes = {}
     for key, value in values.items():

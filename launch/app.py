@@ -6,31 +6,42 @@ Nothing here imports JAX before the configuration has been read and checked.
 from __future__ import annotations
 
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from jtransfer import config as config_lib
 from jtransfer.config import Config
-from jtransfer.config_check import field_names, nearest, unknown_field
+from jtransfer.config_check import field_names, nearest, unknown_field, wrong_type
 from jtransfer.errors import TrainingDivergedError, UserError
+
+# Flags defined by functions here are those of the script that calls them, and stand in its --help.
+flags.disclaim_key_flags()
 
 _SAVED = Path(__file__).with_name('saved_config.py')
 
 
-def define_config() -> Callable[[], Config]:
+def define_config(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[], Config]:
     """Defines `--config` and its dotted overrides; the function returned gives the checked configuration."""
     holder = config_flags.DEFINE_config_file(
-        'config', help_string='A Python file with get_config(), a saved config.json, or a run directory.'
+        'config',
+        help_string='A Python file with get_config(), a saved config.json, or a run directory.',
+        flag_values=flag_values,
     )
 
     def checked() -> Config:
         if holder.value is None:
             raise UserError('--config is missing; --config=configs/quickstart.py is a start')
+        if failure := getattr(holder.value, '_error', None):  # config_flags keeps an OSError until here
+            raise _fault_of_file(failure, sys.argv) or UserError(f'--config could not be read: {failure}')
+        if not isinstance(holder.value, Config):
+            raise UserError(f'get_config() must return a jtransfer.config.Config, not a {type(holder.value).__name__}')
         return config_lib.validate(holder.value)
 
     return checked
@@ -52,13 +63,15 @@ def run(main: Callable[[], None]) -> None:
             print(f'training stopped: {error}', file=sys.stderr)
             sys.exit(3)
         except KeyboardInterrupt:
-            print('interrupted; --config.train.resume=auto continues from the last checkpoint', file=sys.stderr)
+            trains = any(part.startswith('--config=') for part in sys.argv)
+            hint = '; the same command with --config.train.resume=auto continues from the last checkpoint'
+            print(f'interrupted{hint if trains else ""}', file=sys.stderr)
             sys.exit(130)
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=parse)
 
 
-def fail(error: Exception) -> None:
+def fail(error: Exception) -> NoReturn:
     """Prints the error as one line and leaves with status 2."""
     print('error: ' + ' '.join(str(error).split()), file=sys.stderr)
     sys.exit(2)
@@ -74,25 +87,62 @@ def cache_compilations() -> None:
     os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def parse(argv: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:
+    """Parses a command line; what is wrong with it, or with the configuration file, ends in one line and status 2."""
+    arguments = list(argv)
     try:
-        sys.argv[:] = _prepare(list(argv))  # config_flags looks for the overrides there
-        rest = flags.FLAGS(sys.argv)
+        arguments = _prepare(arguments)
+        sys.argv[:] = arguments  # config_flags looks for the overrides there
+        rest = flag_values(arguments)
         if len(rest) > 1:
             raise UserError(f"'{rest[1]}' is not a flag; flags are written --name=value")
         return rest
-    except UserError as error:
-        fail(error)
-    except KeyError as error:
-        fail(_field_error(argv, error))
-    except flags.UnrecognizedFlagError as error:
-        hint = nearest(error.flagname.lstrip('-'), (n for n in flags.FLAGS if '.' not in n))
-        fail(UserError(f"there is no flag '--{error.flagname.lstrip('-')}'.{hint}"))
-    except flags.Error as error:
-        fail(error)
-    except (SyntaxError, ImportError, AttributeError, TypeError, ValueError) as error:
-        fail(UserError(f'the configuration file could not be read: {type(error).__name__}: {error}'))
-    raise AssertionError('unreachable: fail() leaves')
+    except Exception as error:  # a configuration file is a program: it can fail in any way
+        fail(_reason(error, arguments, flag_values))
+
+
+def _reason(error: Exception, argv: Sequence[str], flag_values: flags.FlagValues) -> Exception:
+    """What to tell a person about a command line that could not be parsed."""
+    causes = _causes(error)
+    told = [cause for cause in causes if isinstance(cause, UserError)]
+    if told:
+        return told[-1]
+    if isinstance(error, flags.UnrecognizedFlagError):
+        name = error.flagname.lstrip('-')
+        hint = nearest(name, (known for known in flag_values if '.' not in known))
+        return UserError(f"there is no flag '--{name}'." + hint.replace("mean '", "mean '--"))
+    if reason := _fault_of_file(causes[-1], argv) or _field_error(argv, error):
+        return reason
+    if isinstance(error, flags.Error):
+        return error
+    return UserError(f'{_config_file(argv)} could not be read: {type(error).__name__}: {error}')
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """An exception and what it wraps, innermost last: config_flags and absl wrap what a configuration file raises."""
+    causes = [error]
+    while inner := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(inner)
+    return causes
+
+
+def _config_file(argv: Sequence[str]) -> str:
+    values = (part.removeprefix('--config=') for part in argv if part.startswith('--config='))
+    return next(values, '').partition(':')[0]
+
+
+def _fault_of_file(cause: BaseException, argv: Sequence[str]) -> UserError | None:
+    """The error as one of the configuration file, with the line, where that is where it arose."""
+    file = _config_file(argv)
+    if isinstance(cause, SyntaxError) and cause.filename == file:
+        return UserError(f'{file}, line {cause.lineno}: {cause.msg}')
+    if lines := [frame.lineno for frame in traceback.extract_tb(cause.__traceback__) if frame.filename == file]:
+        return UserError(f'{file}, line {lines[-1]}: {type(cause).__name__}: {cause}')
+    if isinstance(cause, AttributeError) and "'get_config'" in str(cause):
+        return UserError(f'{file} does not define get_config()')
+    if isinstance(cause, TypeError) and 'get_config()' in str(cause):
+        return UserError(f'{file}: {cause}; what stands after the colon in --config=FILE:… is its argument')
+    return None
 
 
 def _prepare(argv: list[str]) -> list[str]:
@@ -106,6 +156,8 @@ def _prepare(argv: list[str]) -> list[str]:
         if not part.startswith('--config='):
             continue
         value = part.removeprefix('--config=')
+        if not value:
+            raise UserError('--config= names no file; --config=configs/quickstart.py is a start')
         path = Path(value).expanduser()
         if path.is_dir():
             path = path / 'config.json'
@@ -113,12 +165,12 @@ def _prepare(argv: list[str]) -> list[str]:
                 raise UserError(f'--config={value} is a directory without a config.json: not a run of ours')
         if path.suffix == '.json':
             value = f'{_SAVED}:{path}'
-        file = Path(value.partition(':')[0])
-        if not file.exists():
+        file = Path(value.partition(':')[0]).expanduser()
+        if not file.is_file():
             folder = file.parent if file.parent.is_dir() else Path('configs')
             known = [str(folder / p.name) for p in sorted(folder.glob('*.py'))] if folder.is_dir() else []
             raise UserError(f'--config={value}: there is no such file.{nearest(str(file), known)}')
-        argv[index] = f'--config={value}'
+        argv[index] = f'--config={file}' + value[len(value.partition(':')[0]) :]
         argv.insert(1, argv.pop(index))
         return argv
     if overrides := [part for part in argv if part.startswith('--config.')]:
@@ -126,15 +178,19 @@ def _prepare(argv: list[str]) -> list[str]:
     return argv
 
 
-def _field_error(argv: Sequence[str], error: Exception) -> Exception:
-    """Which of the overrides names a field that does not exist, and what it may have meant."""
-    known = field_names(Config())
-    groups = {name.rpartition('.')[0] for name in known}
+def _field_error(argv: Sequence[str], error: Exception) -> UserError | None:
+    """Which of the overrides names a field that does not exist, or gives it a value that cannot be."""
+    config = Config()
+    known = field_names(config)
     for part in argv:
         name = part.removeprefix('--config.').partition('=')[0]
-        if part.startswith('--config.') and name not in known and name not in groups:
-            return unknown_field(name, Config())
-    return UserError(f'the configuration file could not be read: KeyError: {error}')
+        if not part.startswith('--config.') or name in known:
+            continue
+        if fields := [field for field in known if field.startswith(f'{name}.')]:
+            return UserError(f'{name} is a group of fields; one of them is set by --config.{fields[0]}=…')
+        return unknown_field(name, config)
+    refused = re.match(r'flag --config\.([\w.]+)=(.*?): ', str(error), re.DOTALL)
+    return wrong_type(refused[1], refused[2], config) if refused else None
 
 
 def say(line: str) -> None:
@@ -144,6 +200,6 @@ def say(line: str) -> None:
 
 def show(what: Any) -> None:
     """Prints something rich knows how to lay out."""
-    from rich.console import Console
+    from jtransfer.experiments.summary import wide_console
 
-    Console(highlight=False).print(what)
+    wide_console().print(what)

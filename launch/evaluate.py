@@ -6,7 +6,6 @@ python -m launch.evaluate --checkpoint=model.safetensors --source=folder:photos 
 
 from absl import flags
 
-from jtransfer.config import Config, Data, Evaluate
 from jtransfer.errors import UserError
 from launch import app
 
@@ -15,7 +14,7 @@ _SOURCE = flags.DEFINE_string('source', '', 'As data.source. Empty: the data of 
 _PART = flags.DEFINE_string('part', '', 'train, validation or test; the test part where there is one by default.')
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder of the results; evaluation by default.')
 _DATA_DIR = flags.DEFINE_string('data_dir', '', 'Where prepared TFDS data sets live.')
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', 256, 'Images a forward pass.', lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer('batch_size', 0, "Images a forward pass. 0: the run's, or 256.", lower_bound=0)
 _SKIP = flags.DEFINE_bool('skip_unreadable', False, 'Leave unreadable images out instead of stopping at the first.')
 
 
@@ -23,20 +22,23 @@ def main() -> None:
     """Evaluates, and says where the results are."""
     if not _CHECKPOINT.value:
         raise UserError('--checkpoint is missing; --checkpoint=runs/quickstart takes a finished run')
-    config = Config(
-        data=Data(data_dir=_DATA_DIR.value, skip_unreadable=_SKIP.value),
-        evaluate=Evaluate(batch_size=_BATCH_SIZE.value),
-    )
     output = _OUTPUT.value or 'evaluation'
     from jtransfer.experiments import prediction
 
     metrics, part = prediction.evaluate_checkpoint(
-        _CHECKPOINT.value, output, source=_SOURCE.value, part=_PART.value, config=config
+        _CHECKPOINT.value,
+        output,
+        source=_SOURCE.value,
+        part=_PART.value,
+        data_dir=_DATA_DIR.value,
+        batch_size=_BATCH_SIZE.value,
+        skip_unreadable=_SKIP.value,
     )
     low, high = metrics.top1_interval
     app.say(
         f'accuracy {metrics.top1:.1%} ({metrics.confidence:.0%} interval {low:.1%} to {high:.1%}) '
-        f'on {metrics.examples:,} images ({part}); loss {metrics.loss:.3f}; calibration error {metrics.expected_calibration_error:.3f}'
+        f'on {metrics.examples:,} images ({part}); loss {metrics.loss:.3f}; '
+        f'calibration error {metrics.expected_calibration_error:.3f}'
     )
     app.say(f'{output}: report.html, metrics.json, per_class.csv, confusion_matrix.csv, predictions.csv')
 

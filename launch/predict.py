@@ -5,14 +5,13 @@ python -m launch.predict --checkpoint=runs/quickstart --images=photos --output=p
 
 from absl import flags
 
-from jtransfer.config import Config, Data, Evaluate
 from jtransfer.errors import UserError
 from launch import app
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Catalogue name, .safetensors file or run directory.')
 _IMAGES = flags.DEFINE_string('images', '', 'Folder of images, with or without sub-folders, or one image.')
 _OUTPUT = flags.DEFINE_string('output', 'predictions.csv', 'The CSV file to write.')
-_BATCH_SIZE = flags.DEFINE_integer('batch_size', 256, 'Images a forward pass.', lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer('batch_size', 0, "Images a forward pass. 0: the run's, or 256.", lower_bound=0)
 _SKIP = flags.DEFINE_bool('skip_unreadable', False, 'Leave unreadable images out instead of stopping at the first.')
 
 
@@ -22,13 +21,14 @@ def main() -> None:
         raise UserError('--checkpoint is missing; --checkpoint=runs/quickstart takes a finished run')
     if not _IMAGES.value:
         raise UserError('--images is missing; --images=FOLDER names the images to classify')
-    config = Config(data=Data(skip_unreadable=_SKIP.value), evaluate=Evaluate(batch_size=_BATCH_SIZE.value))
     from jtransfer.experiments import prediction
 
-    count, skipped = prediction.predict_folder(_CHECKPOINT.value, _IMAGES.value, _OUTPUT.value, config)
+    count, skipped = prediction.predict_folder(
+        _CHECKPOINT.value, _IMAGES.value, _OUTPUT.value, batch_size=_BATCH_SIZE.value, skip_unreadable=_SKIP.value
+    )
     app.say(f'{count:,} images classified: {_OUTPUT.value}')
     if skipped:
-        app.say(f'{len(skipped)} unreadable images left out, the first of them {skipped[0]}')
+        app.say(f'unreadable images left out: {len(skipped)}, the first of them {skipped[0]}')
 
 
 if __name__ == '__main__':

@@ -2,9 +2,14 @@
 
 The tiny networks of the tests spend their time compiling, which is several times faster that way; the compiled cost
 that some tests assert is that of the program XLA optimised, which is the same.
+
+Fixtures for tests of whole runs: tiny pictures, tiny networks, and a cache of what has been compiled already.
 """
 
 import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 os.environ['XLA_FLAGS'] = ' '.join(
     [
@@ -15,3 +20,97 @@ os.environ['XLA_FLAGS'] = ' '.join(
 )
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CLASSES = ('ant', 'bee', 'cat')
+
+
+@pytest.fixture(scope='session')
+def photos(tmp_path_factory) -> pathlib.Path:
+    """A folder of three classes of twelve small pictures, which differ in colour, not without overlap."""
+    folder = tmp_path_factory.mktemp('photos')
+    random = np.random.default_rng(0)
+    for number, name in enumerate(CLASSES):
+        (folder / name).mkdir()
+        for index in range(12):
+            picture = random.integers(0, 200, (20, 24, 3), dtype=np.uint8)
+            picture[..., number] += np.uint8(random.integers(0, 50))
+            Image.fromarray(picture).save(folder / name / f'{index:02}.png')
+    return folder
+
+
+@pytest.fixture(scope='session')
+def checkpoints(tmp_path_factory) -> dict[str, str]:
+    """Saved tiny networks of random weights, by family."""
+    from jtransfer.pretrained.checkpoint import save_model
+    from jtransfer.pretrained.model import load_model
+
+    folder = tmp_path_factory.mktemp('checkpoints')
+    files = {}
+    for family, architecture in (('resnet', 'resnet_tiny'), ('vit', 'vit_tiny_test')):
+        model = load_model(architecture=architecture, class_names=('p', 'q', 'r', 's'))
+        files[family] = str(folder / f'{family}.safetensors')
+        save_model(
+            files[family],
+            model.variables,
+            architecture=architecture,
+            class_names=model.class_names,
+            preprocessing=model.preprocessing,
+        )
+    return files
+
+
+@pytest.fixture(scope='session')
+def tiny_config(photos, checkpoints) -> Callable[..., Any]:
+    """A configuration of a run that takes a second; keyword arguments set fields by dotted name."""
+    from jtransfer import config
+
+    def make(**settings: Any) -> config.Config:
+        tiny = config.Config(
+            name='tiny',
+            model=config.Model(checkpoint=checkpoints['resnet'], head_init='normal'),
+            data=config.Data(source=f'folder:{photos}', batch_size=8, test_fraction=0.4),
+            transfer=config.Transfer(strategy='linear_probe'),
+            optim=config.Optim(learning_rate=0.05),
+            train=config.Train(steps=4, log_every=1, progress=False, tensorboard=False),
+            evaluate=config.Evaluate(batch_size=8, most_wrong=2),
+        )
+        for field, value in settings.items():
+            tiny = config.replace(tiny, field, value)
+        return tiny
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def _compilations(tmp_path_factory) -> pathlib.Path:
+    return tmp_path_factory.mktemp('compilations')
+
+
+@pytest.fixture(scope='module')
+def compile_once(_compilations) -> Iterator[pathlib.Path]:
+    """Lets the runs of a test file share what they compile; ends with the file, for others look at compilations."""
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    names = ('jax_compilation_cache_dir', 'jax_persistent_cache_min_compile_time_secs')
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in zip(names, (str(_compilations), 0.0), strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield _compilations
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch) -> pathlib.Path:
+    """An empty working directory."""
+    folder = tmp_path / 'nowhere'
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder

@@ -65,7 +65,7 @@ class FolderSource:
             self._paths += [os.path.relpath(path, root) for path in found]
             labels += [self.class_names.index(class_name)] * len(found)
         self.labels = np.array(labels, np.int32)
-        self.ids = tuple(_printable(path) for path in self._paths)
+        self.ids = tuple(printable(path) for path in self._paths)
         check_source(self, str(folder), every_class=class_names is None)
 
     def __len__(self) -> int:
@@ -79,7 +79,7 @@ class FolderSource:
             UnreadableImageError: names the file.
         """
         path = self._root / self._paths[index]
-        image = images.decode_image(path, name=_printable(str(path)), max_pixels=self._max_pixels)
+        image = images.decode_image(path, name=printable(str(path)), max_pixels=self._max_pixels)
         return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index]}
 
 
@@ -173,7 +173,7 @@ def _has_images(folder: Path) -> bool:
 
 def _class_folders(folder: Path) -> dict[str, Path]:
     """Class folders by name, in Unicode's composed form: file systems differ in which form they give back."""
-    return {_printable(unicodedata.normalize('NFC', child.name)): child for child in _subfolders(folder)}
+    return {printable(unicodedata.normalize('NFC', child.name)): child for child in _subfolders(folder)}
 
 
 def list_images(folder: Path) -> tuple[list[str], int]:
@@ -201,6 +201,6 @@ def _extensions() -> str:
     return ', '.join(images.EXTENSIONS)
 
 
-def _printable(path: str) -> str:
+def printable(path: str) -> str:
     """A file name as text that can be written anywhere; bytes that are no UTF-8 are spelt out."""
     return path.replace(os.sep, '/').encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')

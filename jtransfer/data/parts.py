@@ -90,13 +90,15 @@ def open_source(data: config.Data) -> dict[str, Source]:
         UserError: an unknown source, or what the source itself refuses.
     """
     kind, _, argument = data.source.partition(':')
-    named = {part: getattr(data, f'{part}_split') for part in NAMES}
+    named = _named(data)
     if kind in ('folder', 'tfds'):
         if not argument:
             raise UserError(f'data.source={data.source!r} names no data: write {_FORMS[kind]}')
         if kind == 'folder':
             return dict(load_folder(argument, named, data.max_pixels))
         return dict(load_tfds(argument, data.data_dir, named, data.max_pixels))
+    if data.source == 'memory':
+        raise UserError('data.source=memory: the images were handed over in Python; do so again, or name a source')
     config_check.one_of('data.source', data.source, tuple(_FORMS.values()))
     _no_names(named, data.source)
     if data.source == 'digits':
@@ -131,7 +133,7 @@ def load_parts(
     else:
         sources = dict(source) if isinstance(source, Mapping) else {'train': source}
         _check_given(sources)
-        _no_names({part: getattr(data, f'{part}_split') for part in NAMES}, 'source')
+        _no_names(_named(data), 'source')
     pool = sources['train']
     split_seed = seed if data.split_seed is None else data.split_seed
     chosen = _divide(data, split_seed, pool, has_validation='validation' in sources, has_test='test' in sources)
@@ -193,6 +195,11 @@ def _divide(
         share = data.validation_fraction * len(everything) / len(train)
         train, validation = held_out(train, share, 'validation')
     return {'train': train, 'validation': validation, 'test': test}
+
+
+def _named(data: config.Data) -> dict[str, str]:
+    """What the person calls the parts of the source."""
+    return {'train': data.train_split, 'validation': data.validation_split, 'test': data.test_split}
 
 
 def _no_names(named: Mapping[str, str], source: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 import time
 from collections.abc import Callable, Mapping
@@ -18,42 +17,14 @@ from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.page import write_page
-from jtransfer.experiments.run_dir import RunDirectory, write_json, write_text
+from jtransfer.experiments.result import Result
+from jtransfer.experiments.run_dir import RunDirectory, write_text
 from jtransfer.experiments.scoring import read_examples, score
 from jtransfer.experiments.tables import plan_table
 from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.transfer.plan import Plan, make_plan
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """What a finished run amounts to.
-
-    Attributes:
-        config: as it was run.
-        directory: the run directory.
-        part: what was reported on: `test`, or `validation` when there is no test part.
-        metrics: the numbers.
-        model: the trained network.
-        plan: what was trained and what was frozen.
-        load_summary: which weights it started from.
-        fit_seconds: training time.
-        seconds: the whole run.
-        skipped: how many unreadable images were left out.
-    """
-
-    config: Config
-    directory: RunDirectory
-    part: str
-    metrics: Metrics
-    model: Model
-    plan: Plan
-    load_summary: str
-    fit_seconds: float
-    seconds: float
-    skipped: int
+from jtransfer.transfer.plan import make_plan
 
 
 def run(
@@ -88,7 +59,7 @@ def run(
 
     def ready() -> None:
         directory.create(config)
-        write_json(directory.path / 'split.json', split_record(parts))
+        directory.write_split(split_record(parts))
         write_text(directory.path / 'plan.txt', plan_table(plan))
         say(f'{"resuming" if directory.resumes else "writing"} {directory.path}')
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from jtransfer.data.parts import Part
 from jtransfer.evaluate.evaluator import most_wrong
 from jtransfer.evaluate.metrics import top_prediction
 from jtransfer.evaluate.report import PlanRow, WrongPicture, write_report
+from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import Scores
 from jtransfer.train.log import read_log
-
-if TYPE_CHECKING:
-    from jtransfer.experiments.finetune import Result
 
 
 def write_page(result: Result, scores: Scores, part: Part) -> None:
@@ -34,7 +30,7 @@ def write_page(result: Result, scores: Scores, part: Part) -> None:
         config_text=(path / 'config.py').read_text(),
         facts={
             'strategy': config.transfer.strategy,
-            'weights': result.load_summary,
+            'started from': config.model.checkpoint if config.transfer.strategy != 'scratch' else 'random weights',
             'architecture': result.model.architecture,
             'data': config.data.source,
             'evaluated on': f'{result.metrics.examples:,} {result.part} images',

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32
 from scipy.special import softmax
 
-from jtransfer.config import Config
+from jtransfer.config import Config, Data, replace
 from jtransfer.config_check import one_of
-from jtransfer.data.folder import list_images
-from jtransfer.data.images import decode_image
-from jtransfer.data.parts import NAMES, Part, load_parts, open_source
+from jtransfer.data.folder import list_images, printable
+from jtransfer.data.images import UnreadableImageError, decode_image
+from jtransfer.data.parts import NAMES, Part, load_parts, open_source, split_record
 from jtransfer.data.source import Example, Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import Metrics
@@ -22,8 +23,9 @@ from jtransfer.evaluate.predictions import write_predictions_csv
 from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.page import wrong_pictures
-from jtransfer.experiments.run_dir import CONFIG, read_config
-from jtransfer.experiments.scoring import logits_of, read_examples, score
+from jtransfer.experiments.run_dir import CONFIG, SPLIT, read_config
+from jtransfer.experiments.scoring import Examples, logits_of, read_examples, score
+from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.model import Model, load_model
 
 
@@ -68,16 +70,28 @@ def relabel(source: Source, class_names: tuple[str, ...], what: str) -> Source:
 
 
 def evaluate_checkpoint(
-    checkpoint: str, output: str | Path, *, source: str = '', part: str = '', config: Config | None = None
+    checkpoint: str,
+    output: str | Path,
+    *,
+    source: str = '',
+    part: str = '',
+    data_dir: str = '',
+    batch_size: int = 0,
+    skip_unreadable: bool = False,
 ) -> tuple[Metrics, str]:
     """Evaluates a checkpoint and writes `metrics.json`, the CSV tables and `report.html`.
+
+    A run directory is evaluated as the run was: with its computation type and its batch size, and on its own data
+    without the images that the run left out.
 
     Args:
         checkpoint: catalogue name, `.safetensors` file or run directory.
         output: folder of the results; new or empty.
         source: as `data.source`. Empty: the data of the run that `checkpoint` is, divided as it was.
         part: `train`, `validation` or `test`. Empty: the test part where there is one, else all there is.
-        config: reading, batch size and interval.
+        data_dir: as `data.data_dir`.
+        batch_size: images a forward pass. 0: the run's, or 256.
+        skip_unreadable: leave unreadable images out instead of stopping at the first.
 
     Returns:
         The metrics, and the name of the part.
@@ -85,16 +99,16 @@ def evaluate_checkpoint(
     Raises:
         UserError: anything the person asked for that cannot be done.
     """
-    config = config or Config()
     output = _new_folder(output)
     if part:
         one_of('part', part, NAMES)
-    model = load_model(checkpoint)
-    chosen, examples_of = _choose(checkpoint, source, part, config)
-    held_out = Part(
-        relabel(examples_of, model.class_names, source or 'the data of the run'), np.arange(len(examples_of))
-    )
-    examples = read_examples(held_out, model.preprocessing, config)
+    model, config = _open(checkpoint, batch_size, skip_unreadable, own_data=not source)
+    if source:
+        chosen, given = _from_source(source, part, data_dir, config)
+    else:
+        chosen, given = _from_run(checkpoint, part)
+    held_out = Part(relabel(given, model.class_names, source or 'the data of the run'), np.arange(len(given)))
+    examples = _read(held_out, model.preprocessing, config)
     scores = score(model, examples, config)
     write_evaluation(output, scores.metrics, scores.logits, scores.labels, scores.ids)
     write_report(
@@ -108,15 +122,16 @@ def evaluate_checkpoint(
 
 
 def predict_folder(
-    checkpoint: str, folder: str | Path, output: str | Path, config: Config | None = None
+    checkpoint: str, folder: str | Path, output: str | Path, *, batch_size: int = 0, skip_unreadable: bool = False
 ) -> tuple[int, tuple[str, ...]]:
     """Classifies every image below a folder into a CSV file of class, probability, file.
 
     Args:
         checkpoint: catalogue name, `.safetensors` file or run directory.
         folder: of images, or one image.
-        output: the CSV file.
-        config: reading and batch size.
+        output: the CSV file; replaced when it exists.
+        batch_size: images a forward pass. 0: the run's, or 256.
+        skip_unreadable: leave unreadable images out instead of stopping at the first.
 
     Returns:
         How many images were classified, and the unreadable ones that were left out.
@@ -124,59 +139,88 @@ def predict_folder(
     Raises:
         UserError: no such folder, no image in it, an unreadable one (unless they are skipped), or no such checkpoint.
     """
-    config = config or Config()
     folder = Path(folder).expanduser()
     if not folder.exists():
         raise UserError(f'{folder}: there is no such folder')
-    files = [folder.name] if folder.is_file() else list_images(folder)[0]
-    root = folder.parent if folder.is_file() else folder
+    files = [str(folder)] if folder.is_file() else list_images(folder)[0]
     if not files:
         raise UserError(f'{folder} holds no images')
     if Path(output).is_dir():
         raise UserError(f'--output={output} is a folder; name a .csv file')
-    model = load_model(checkpoint)
-    part = Part(_Files(root, tuple(files), model, config.data.max_pixels), np.arange(len(files)))
-    examples = read_examples(part, model.preprocessing, config)
+    model, config = _open(checkpoint, batch_size, skip_unreadable, own_data=False)
+    part = Part(_Files(tuple(files), model, config.data.max_pixels), np.arange(len(files)))
+    examples = _read(part, model.preprocessing, config)
     logits, _ = logits_of(model, examples, config)
-    write_predictions_csv(output, [root / name for name in examples.ids], softmax(logits, axis=1), model.class_names)
+    write_predictions_csv(output, examples.ids, softmax(logits, axis=1), model.class_names)
     return len(examples.ids), examples.skipped
 
 
 class _Files:
     """Images without labels as a source, every label the first class."""
 
-    def __init__(self, root: Path, files: tuple[str, ...], model: Model, max_pixels: int) -> None:
-        self.class_names, self.ids = model.class_names, files
+    def __init__(self, files: tuple[str, ...], model: Model, max_pixels: int) -> None:
+        self.class_names, self.ids = model.class_names, tuple(printable(name) for name in files)
         self.labels = np.zeros(len(files), np.int32)
-        self._root, self._max_pixels = root, max_pixels
+        self._files, self._max_pixels = files, max_pixels
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
-        name = self.ids[index]
-        image = decode_image(self._root / name, str(self._root / name), self._max_pixels)
-        return {'image': image, 'label': 0, 'id': name}
+        image = decode_image(Path(self._files[index]), self.ids[index], self._max_pixels)
+        return {'image': image, 'label': 0, 'id': self.ids[index]}
 
 
-def _choose(checkpoint: str, source: str, part: str, config: Config) -> tuple[str, Source]:
-    """The name of the part to evaluate, and its examples."""
-    if source:
-        sources = open_source(dataclasses.replace(config.data, source=source))
-        divided = len(sources) > 1
-    else:
-        run = Path(checkpoint).expanduser()
-        if not (run / CONFIG).exists():
-            raise UserError(f'--source is missing: {checkpoint} is no run directory whose own data could be taken')
-        saved = read_config(run)
-        parts = load_parts(saved.data, saved.seed, training=False)
-        own = {'train': parts.train, 'validation': parts.validation, 'test': parts.test}
-        sources = {name: held for name, held in own.items() if held is not None}
-        divided = True
+def _open(checkpoint: str, batch_size: int, skip_unreadable: bool, own_data: bool) -> tuple[Model, Config]:
+    """The model, and the settings to read and evaluate with: those of the run where the checkpoint is one.
+
+    What the run did with unreadable images holds for its own data, not for others.
+    """
+    run = Path(checkpoint).expanduser()
+    config = read_config(run) if (run / CONFIG).exists() else Config()
+    model = load_model(checkpoint, dtype=config.model.dtype)
+    skip = skip_unreadable or (own_data and config.data.skip_unreadable)
+    config = replace(config, 'data.skip_unreadable', skip)
+    if batch_size:
+        config = replace(config, 'evaluate.batch_size', batch_size)
+    return model, config
+
+
+def _read(part: Part, preprocessing: Preprocessing, config: Config) -> Examples:
+    """`read_examples`; an unreadable image is reported with the flag of the scripts that come here."""
+    try:
+        return read_examples(part, preprocessing, config)
+    except UnreadableImageError as error:
+        raise UnreadableImageError(str(error).replace('--config.data.', '--')) from None
+
+
+def _from_source(source: str, part: str, data_dir: str, config: Config) -> tuple[str, Source]:
+    """The name of the part to evaluate, and its examples, of a source that is named."""
+    data = Data(source=source, data_dir=data_dir, max_pixels=config.data.max_pixels)
+    sources = open_source(data)
+    name = _pick(part, sources, source)
+    return name if len(sources) > 1 else 'all', sources[name]
+
+
+def _from_run(checkpoint: str, part: str) -> tuple[str, Source]:
+    """The name of the part to evaluate, and its examples, of the data that a run divided."""
+    run = Path(checkpoint).expanduser()
+    if not (run / CONFIG).exists():
+        raise UserError(f'--source is missing: {checkpoint} is no run directory whose own data could be taken')
+    saved = read_config(run)
+    parts = load_parts(saved.data, saved.seed, training=False)
+    if (run / SPLIT).exists() and json.loads((run / SPLIT).read_text()) != split_record(parts):
+        raise UserError(f'{saved.data.source} does not hold the images of the run {run} any more (see {run / SPLIT})')
+    own = {'train': parts.train, 'validation': parts.validation, 'test': parts.test}
+    sources = {name: held for name, held in own.items() if held is not None}
+    name = _pick(part, sources, checkpoint)
+    return name, sources[name]
+
+
+def _pick(part: str, sources: Mapping[str, Source], what: str) -> str:
     if part and part not in sources:
-        raise UserError(f'{source or checkpoint} has no {part} part; it has {", ".join(sources)}')
-    name = part or next(name for name in ('test', 'validation', 'train') if name in sources)
-    return name if divided else 'all', sources[name]
+        raise UserError(f'{what} has no {part} part; it has {", ".join(sources)}')
+    return part or next(name for name in ('test', 'validation', 'train') if name in sources)
 
 
 def _new_folder(output: str | Path) -> Path:

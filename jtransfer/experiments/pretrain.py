@@ -12,7 +12,7 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
-from jtransfer.experiments.finetune import Result
+from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import write_json
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import pprint
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,24 @@ from jtransfer.config import Config
 from jtransfer.config_check import field_names, get_field
 from jtransfer.errors import UserError
 
-CONFIG, RESULT = 'config.json', 'result.json'
+CONFIG, RESULT, SPLIT = 'config.json', 'result.json', 'split.json'
 ROOT = Path('runs')
 
 CONTENTS = {
-    'report.html': 'curves, confusion matrix, most-wrong images: open it in a browser',
-    'evaluation/': 'metrics.json, per_class.csv, confusion_matrix.csv, predictions.csv',
-    'model.safetensors': 'the trained network, for launch.predict, launch.evaluate and load_model',
-    'metrics.jsonl': 'loss, accuracy, learning rates, gradient norm and speed while training',
+    'report.html': 'curves, confusion matrix, most-wrong images',
+    'evaluation/': 'metrics, per-class table, confusion matrix, predictions',
+    'model.safetensors': 'the trained network',
+    'metrics.jsonl': 'loss, accuracy, learning rates, speed',
     'tensorboard/': 'the same for TensorBoard',
-    'checkpoints/': 'the last state (and the best, when there is a validation part), for resuming',
-    'plan.txt': 'what was trained and what was frozen, group by group',
-    'split.json': 'which examples were trained on, validated on and tested on',
-    'config.py': 'the resolved configuration: --config=…/config.py runs it again',
-    'result.json': 'the numbers above, for programs; written last',
+    'checkpoints/': 'last and best state, for resuming',
+    'plan.txt': 'what was trained and frozen, group by group',
+    'split.json': 'which examples were in which part',
+    'config.py': 'the configuration; --config=…/config.py reruns it',
+    'result.json': 'the numbers above, for programs',
 }
 
 # What a person may change between two sittings of one run.
-_NOT_IDENTITY = ('run_dir', 'train.resume', 'train.progress')
+NOT_IDENTITY = ('run_dir', 'train.resume', 'train.progress')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,17 +57,18 @@ class RunDirectory:
 
         Raises:
             UserError: `config.run_dir` holds another configuration, a finished run, or (unless `train.resume=auto`)
-                an unfinished one, or is no directory.
+                an unfinished one, or anything that is no run; or it is no directory.
         """
         auto = config.train.resume == 'auto'
         if not config.run_dir:
-            existing = _numbered(config.name)
+            taken = _numbered(config.name)
             if auto:
-                for path in reversed(existing):
-                    if not is_finished(path) and not _difference(path, config):
-                        return cls(path, resumes=True)
-            last = int(existing[-1].name.rpartition('-')[2]) if len(existing) > 1 else len(existing)
-            return cls(ROOT / (f'{config.name}-{last + 1}' if existing else config.name), resumes=False)
+                for number in sorted(taken, reverse=True):
+                    if _continues(taken[number], config):
+                        return cls(taken[number], resumes=True)
+            # One more than the largest: a number that was deleted is not given to another run.
+            name = f'{config.name}-{max(taken) + 1}' if taken else config.name
+            return cls(ROOT / name, resumes=False)
         path = Path(config.run_dir).expanduser()
         if path.exists() and not path.is_dir():
             raise UserError(f'run_dir={path} is a file; name a directory')
@@ -91,14 +93,37 @@ class RunDirectory:
         return _difference(Path(config.run_dir), config)
 
     def create(self, config: Config) -> None:
-        """Makes the directory and saves the resolved configuration in it; does nothing to a run that is resumed."""
+        """Makes the directory and saves the resolved configuration in it; does nothing to a run that is resumed.
+
+        Raises:
+            UserError: the directory cannot be made, or another run has taken it since it was found.
+        """
         if self.resumes:
             return
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f'the run directory {self.path} cannot be made: {error.strerror}') from None
+        if any(self.path.iterdir()):
+            raise UserError(f'another run has just begun in {self.path}; start this one again')
         saved = dataclasses.replace(config, run_dir='', train=dataclasses.replace(config.train, resume='never'))
         values = config_lib.to_dict(saved)
         write_text(self.path / 'config.py', _PROGRAM.format(values=pprint.pformat(values, sort_dicts=False, width=100)))
         write_json(self.path / CONFIG, values)
+
+    def write_split(self, record: dict[str, Any]) -> None:
+        """Writes `split.json`, which example is in which part.
+
+        Raises:
+            UserError: the run is resumed, and was begun with other examples.
+        """
+        path = self.path / SPLIT
+        if self.resumes and path.exists() and json.loads(path.read_text()) != record:
+            raise UserError(
+                f'{self.path} was begun with other images than there are now (see {path}); '
+                'train.resume=never starts a new run'
+            )
+        write_json(path, record)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `result.json`, which marks the run as finished."""
@@ -164,14 +189,21 @@ def write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _numbered(name: str) -> list[Path]:
-    """The run directories of a name, oldest number first."""
-    found = []
-    for path in ROOT.glob(f'{name}*'):
-        suffix = path.name[len(name) :]
-        if path.is_dir() and (not suffix or (suffix[0] == '-' and suffix[1:].isdigit())):
-            found.append((int(suffix[1:] or 1), path))
-    return [path for _, path in sorted(found)]
+def _numbered(name: str) -> dict[int, Path]:
+    """What `runs` holds under a name, by number; files too, for their names are taken."""
+    pattern = re.compile(re.escape(name) + r'(?:-([1-9][0-9]*))?')
+    found = [(pattern.fullmatch(path.name), path) for path in (ROOT.iterdir() if ROOT.is_dir() else ())]
+    return {int(match[1] or 1): path for match, path in found if match}
+
+
+def _continues(path: Path, config: Config) -> bool:
+    """Whether a path holds an unfinished run of the configuration."""
+    if not (path / CONFIG).is_file() or is_finished(path):
+        return False
+    try:
+        return not _difference(path, config)
+    except UserError:  # not readable, or of another version: in any case not this run
+        return False
 
 
 def _difference(path: Path, config: Config) -> str:
@@ -180,7 +212,7 @@ def _difference(path: Path, config: Config) -> str:
     differing = [
         (field, old, new)
         for field in field_names(config)
-        if field not in _NOT_IDENTITY and (old := get_field(there, field)) != (new := get_field(config, field))
+        if field not in NOT_IDENTITY and (old := get_field(there, field)) != (new := get_field(config, field))
     ]
     if not differing:
         return ''

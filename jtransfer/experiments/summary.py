@@ -118,7 +118,6 @@ def print_table(rows: Sequence[Row], metric: str = METRIC, *, console: Any = Non
         console: a `rich.console.Console`; None: the standard output.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -153,7 +152,7 @@ def print_table(rows: Sequence[Row], metric: str = METRIC, *, console: Any = Non
             cells.append(Text(str(row.failed or ''), style='red'))
         cells.append(Text(f'{row.seconds:.1f}' if row.seconds else '–'))
         table.add_row(*cells, style='bold green' if row is best else '')
-    (console or Console()).print(table)
+    (console or wide_console()).print(table)
 
 
 def write_tables(folder: str | os.PathLike[str], records: Sequence[Record], rows: Sequence[Row]) -> None:
@@ -234,3 +233,11 @@ def _share(value: float | None) -> Any:
     from rich.text import Text
 
     return Text('–' if value is None else f'{100 * value:.1f}')
+
+
+def wide_console() -> Any:
+    """A console on the standard output that folds nothing where the width is unknown (a file, a pipe)."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)

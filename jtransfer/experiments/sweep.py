@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,8 +15,11 @@ from jtransfer.config import Config
 from jtransfer.config_check import get_field
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune
-from jtransfer.experiments.run_dir import ROOT, RunDirectory, is_finished, read_result
+from jtransfer.experiments.run_dir import NOT_IDENTITY, ROOT, RunDirectory, is_finished, read_result
 from jtransfer.experiments.summary import Record
+
+# Bytes; what file systems allow, less room for the names of temporary files.
+_LONGEST_NAME = 200
 
 
 def parse_over(texts: Sequence[str]) -> dict[str, list[str]]:
@@ -41,6 +45,8 @@ def parse_over(texts: Sequence[str]) -> dict[str, list[str]]:
             raise UserError(f'--over={text} has the value {duplicates[0]} twice')
         if '' in over[field]:
             raise UserError(f'--over={text} has an empty value')
+        if field in NOT_IDENTITY:
+            raise UserError(f'--over={field} would not make another run: the sweep sets {field} itself')
     return over
 
 
@@ -48,8 +54,13 @@ def combinations(config: Config, over: Mapping[str, Sequence[str]]) -> list[tupl
     """Every combination of the swept values, with its configuration, all of them valid.
 
     Raises:
-        UserError: a field that does not exist, a value that does not fit, or a combination that is not possible.
+        UserError: a field that does not exist, a value that does not fit, one value written in two ways (1, 1.0), or a
+            combination that is not possible.
     """
+    for field, values in over.items():
+        meant = [get_field(config_lib.replace(config, field, value), field) for value in values]
+        if again := [value for index, value in enumerate(values) if meant[index] in meant[:index]]:
+            raise UserError(f'--over={field}=… has the value {again[0]} twice')
     result = []
     for values in itertools.product(*over.values()):
         variant = config
@@ -117,7 +128,7 @@ def _one(fields: dict[str, Any], config: Config, path: Path) -> Record:
 
 
 def _split(text: str) -> Iterator[str]:
-    """Splits at commas that stand outside brackets and quotes."""
+    """Splits at commas that stand outside brackets and quotes; quotes around a whole value are taken off."""
     depth, quote, start = 0, '', 0
     for index, letter in enumerate(text):
         if quote:
@@ -129,11 +140,22 @@ def _split(text: str) -> Iterator[str]:
         elif letter in ')]}':
             depth -= 1
         elif letter == ',' and not depth:
-            yield text[start:index].strip()
+            yield _bare(text[start:index])
             start = index + 1
-    yield text[start:].strip()
+    yield _bare(text[start:])
+
+
+def _bare(value: str) -> str:
+    value = value.strip()
+    quoted = len(value) > 1 and value[0] in '\'"' and value.find(value[0], 1) == len(value) - 1
+    return value[1:-1] if quoted else value
 
 
 def _directory_name(fields: Mapping[str, Any]) -> str:
     text = ','.join(f'{field}={value}' for field, value in fields.items())
-    return re.sub(r'[^\w.,=+()\[\]-]+', '_', text)
+    name = re.sub(r'[^\w.,=+()\[\]-]+', '_', text)
+    if name == text and len(name.encode()) <= _LONGEST_NAME:
+        return name
+    # What was replaced or cut off would otherwise let two settings share a directory.
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return name.encode()[: _LONGEST_NAME - 9].decode(errors='ignore') + f'-{digest}'

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from jtransfer.experiments.result import Result
 from jtransfer.transfer.plan import Plan
-
-if TYPE_CHECKING:
-    from jtransfer.experiments.finetune import Result
 
 
 def plan_table(plan: Plan) -> str:
@@ -59,7 +56,7 @@ def describe(result: Result) -> RenderableType:
     top_k = f'top-{metrics.k} accuracy {metrics.top_k:.1%}; ' if metrics.k < len(metrics.per_class) else ''
     facts.add_row('also', f'{top_k}loss {metrics.loss:.3f}; calibration error {metrics.expected_calibration_error:.3f}')
     if result.skipped:
-        facts.add_row('left out', f'{result.skipped} unreadable images')
+        facts.add_row('left out', f'{result.skipped} unreadable image{"s" if result.skipped > 1 else ""}')
     facts.add_row('time', f'{result.seconds:.1f} s, of which training {result.fit_seconds:.1f} s')
     listing = Table.grid(padding=(0, 2))
     for name, text in result.directory.listing():

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from jtransfer.config import Config
 from jtransfer.data.memory import decode_part, readable_part
 from jtransfer.data.parts import Part, Parts, check_batch_size
@@ -70,6 +73,7 @@ def train_model(
         validation = read_examples(parts.validation, model.preprocessing, config)
         skipped += validation.skipped
         validate = _validator(validation, model, config)
+    _check_statistics(model, config, plan)
     ready()
     step_parts = StepParts(model.network, model.preprocessing, plan, config, total_steps(config, count))
     result = fit(step_parts, model.variables, make_feed, placement, validate=validate, run_dir=run_dir)
@@ -107,6 +111,21 @@ def _feeds(
         return stream_feed(batches, seed=seed, start_step=start, placement=placement)
 
     return len(readable), from_stream, skipped
+
+
+def _check_statistics(model: Model, config: Config, plan: Plan) -> None:
+    """Raises `UserError` where batch normalisation would see a single value, before anything is written."""
+    if config.data.batch_size > config.optim.accumulate_steps:
+        return  # two images or more have statistics, however small they are by the last stage
+    side = model.preprocessing.image_size
+    jax.eval_shape(
+        lambda variables, images, key: model.network.apply(
+            variables, images, train=True, frozen=plan.frozen_modules, mutable=['batch_stats'], rngs={'dropout': key}
+        ),
+        model.variables,
+        jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32),
+        jax.random.key(0),
+    )
 
 
 def _validator(examples: Examples, model: Model, config: Config) -> Validate:

@@ -118,7 +118,7 @@ def load_model(
         variables, report = load_into(
             jax.eval_shape(network.init, key, images),
             stored.variables,
-            source=str(stored.path),
+            source=os.fspath(checkpoint),
             prefix_tokens=network.prefix_tokens,
             fresh_head=None if keep_head else _compile_quickly(init_head)(key),
         )

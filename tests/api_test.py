@@ -1,0 +1,65 @@
+"""The library in a few lines of Python."""
+
+import jax
+import numpy as np
+import pytest
+
+import jtransfer as jt
+from jtransfer.experiments.run_dir import read_result
+
+pytestmark = pytest.mark.usefixtures('compile_once')
+
+
+def test_load_plan_fit_evaluate(photos, checkpoints):
+    data = jt.load_data(f'folder:{photos}', test_fraction=0.4)
+    model = jt.load_model(checkpoints['resnet'], class_names=data.class_names)
+    before = jax.tree.map(np.array, model.variables)
+    plan = jt.make_plan(model, 'linear_probe')
+    trained = jt.fit(model, data, plan, steps=8, learning_rate=0.05, batch_size=8, progress=False)
+    jax.tree.map(np.testing.assert_array_equal, model.variables, before)
+    jax.tree.map(
+        np.testing.assert_array_equal, trained.model.variables['params']['backbone'], before['params']['backbone']
+    )
+    assert not np.array_equal(trained.model.variables['params']['head']['kernel'], before['params']['head']['kernel'])
+    metrics = jt.evaluate_model(trained.model, data.test)
+    assert metrics.examples == len(data.test) == 15
+    assert trained.fit.history[-1]['step'] == 8
+
+
+def test_one_call_writes_a_run_directory(photos, checkpoints, nowhere):
+    result = jt.fine_tune(
+        checkpoints['vit'], f'folder:{photos}', steps=2, batch_size=8, run_dir='here', progress=False, tensorboard=False
+    )
+    assert result.directory.path.resolve() == nowhere / 'here'
+    assert read_result('here')['accuracy'] == result.metrics.top1
+    assert result.config.train.steps == 2
+
+
+def test_images_in_memory_are_a_source(checkpoints, nowhere):
+    random = np.random.default_rng(0)
+    source = jt.ArraySource(random.integers(0, 256, (20, 9, 7, 3), dtype=np.uint8), np.arange(20) % 2, ('x', 'y'))
+    result = jt.fine_tune(checkpoints['resnet'], source, steps=1, batch_size=8, progress=False, tensorboard=False)
+    assert result.metrics.examples == 4
+    assert (nowhere / 'runs' / 'finetune' / 'report.html').exists()
+
+
+def test_settings_by_name_and_by_dotted_name():
+    config = jt.configure(batch_size=7, learning_rate=0.5, **{'evaluate.batch_size': 9})
+    assert (config.data.batch_size, config.optim.learning_rate, config.evaluate.batch_size) == (7, 0.5, 9)
+    with pytest.raises(jt.UserError, match="'placement' could be"):
+        jt.configure(placement='jit')
+    with pytest.raises(jt.UserError, match=r"Did you mean 'optim\.learning_rate'"):
+        jt.configure(learning_rat=1)
+
+
+def test_a_model_for_other_classes_is_refused(photos, checkpoints):
+    data = jt.load_data(f'folder:{photos}')
+    with pytest.raises(jt.UserError, match='makes a new head'):
+        jt.evaluate_model(jt.load_model(checkpoints['resnet']), data.test)
+
+
+def test_every_public_name_exists():
+    for name in jt.__all__:
+        assert getattr(jt, name) is not None
+    with pytest.raises(AttributeError, match='no attribute'):
+        jt.fine_tun  # noqa: B018

@@ -1,0 +1,116 @@
+"""Every file in configs/ is built, is valid, and takes a step; a new file cannot be forgotten."""
+
+import dataclasses
+import importlib
+import pathlib
+
+import jax
+import pytest
+
+from jtransfer import config as config_lib
+from jtransfer.experiments import finetune
+from jtransfer.pretrained.model import load_model
+from jtransfer.train.state import init_state
+from jtransfer.train.step import StepParts, make_train_step
+from jtransfer.transfer.plan import make_plan
+
+ROOT = pathlib.Path(__file__).parent.parent
+FILES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py') if path.stem != '__init__')
+VARIANTS = {
+    'finetune': ['resnet_glyphs', 'vit_glyphs'],
+    'pretrain_glyphs': [None],
+    'pretrain_glyphs_vit': [None],
+    'quickstart': ['resnet', 'vit'],
+    'scratch': ['resnet_tiny'],
+}
+LARGE = ['resnet18', 'resnet50', 'wide_resnet50_2', 'vit_s16']
+
+
+def build(file, variant):
+    module = importlib.import_module(f'configs.{file}')
+    return config_lib.validate(module.get_config(variant) if variant else module.get_config())
+
+
+def test_every_file_is_here():
+    assert sorted(VARIANTS) == FILES
+
+
+@pytest.mark.usefixtures('compile_once')
+@pytest.mark.parametrize(('file', 'variant'), [(f, v) for f, variants in VARIANTS.items() for v in variants])
+def test_it_takes_a_step(file, variant, nowhere):
+    config = build(file, variant)
+    changes = {'train.epochs': 0.0, 'train.steps': 1, 'train.progress': False, 'train.tensorboard': False}
+    changes |= {'data.examples_per_class': 2, 'data.batch_size': 8, 'optim.accumulate_steps': 1}
+    for field, value in changes.items():
+        config = config_lib.replace(config, field, value)
+    sources = _few(config) if config.data.source == 'glyphs' else _few_digits()
+    result = finetune.run(dataclasses.replace(config, run_dir='run'), sources)
+    assert result.config.name == config.name
+    assert 0 <= result.metrics.top1 <= 1
+    assert (nowhere / 'run' / 'result.json').exists()
+
+
+@pytest.mark.parametrize('network', LARGE)
+def test_a_large_network_can_be_traced(network):
+    config = build('scratch', network)
+    size = 32
+    model = jax.eval_shape(lambda: _variables(network, size))
+    network_module = _network(network, size)
+    plan = make_plan(model['params'], config.transfer, config.optim.weight_decay)
+    preprocessing = dataclasses.replace(_preprocessing(network), image_size=size)
+    parts = StepParts(network_module, preprocessing, plan, config, 1)
+    trainable, _ = plan.split(model['params'])
+    state = jax.eval_shape(lambda v: init_state(v, plan, parts.optimizer(trainable)), model)
+    side = round(size * 256 / 224)
+    batch = {
+        'image': jax.ShapeDtypeStruct((4, side, side, 3), 'uint8'),
+        **{name: jax.ShapeDtypeStruct((4,), 'int32') for name in ('label', 'id', 'epoch')},
+        'aspect': jax.ShapeDtypeStruct((4,), 'float32'),
+        'seed': jax.ShapeDtypeStruct((), 'uint32'),
+        'step': jax.ShapeDtypeStruct((), 'int32'),
+    }
+    after, metrics = jax.eval_shape(make_train_step(parts, trainable), state, batch)
+    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
+        lambda leaf: (leaf.shape, leaf.dtype), state
+    )
+    assert metrics['loss'].shape == ()
+
+
+def test_the_shipped_checkpoints_open():
+    for name in ('resnet_glyphs', 'vit_glyphs'):
+        model = load_model(f'jtransfer/{name}')
+        assert len(model.class_names) == 47
+        assert not model.load_report.re_initialised
+        assert not model.load_report.ignored
+
+
+def _network(name, size):
+    from jtransfer import models
+
+    return models.create(name, num_classes=3, image_size=size)
+
+
+def _variables(name, size):
+    return _network(name, size).init(jax.random.key(0), jax.numpy.zeros((1, size, size, 3)))
+
+
+def _preprocessing(name):
+    from jtransfer import models
+
+    return models.describe(name).preprocessing
+
+
+def _few_digits():
+    from jtransfer.data.arrays import ArraySource
+    from jtransfer.data.digits import load_digits
+
+    digits = load_digits()
+    images = [digits[i]['image'] for i in range(300)]
+    return ArraySource(images, digits.labels[:300], digits.class_names)
+
+
+def _few(config):
+    from jtransfer.data.glyphs import GlyphSource
+
+    assert config.model.name
+    return {part: GlyphSource(part, size=94) for part in ('train', 'validation', 'test')}

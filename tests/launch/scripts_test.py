@@ -1,0 +1,183 @@
+"""The scripts as a person runs them: fine-tune, rerun, evaluate, predict, sweep, pretrain."""
+
+import csv
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+CONFIG = """
+from jtransfer import config
+
+def get_config():
+    return config.Config(
+        name='tiny',
+        model=config.Model(checkpoint={checkpoint!r}, head_init='normal'),
+        data=config.Data(source='folder:{photos}', batch_size=8, test_fraction=0.4),
+        transfer=config.Transfer(strategy='linear_probe'),
+        optim=config.Optim(learning_rate=0.05),
+        train=config.Train(steps=4, log_every=1),
+        evaluate=config.Evaluate(batch_size=8, most_wrong=2),
+    )
+"""
+
+
+@pytest.fixture(scope='module')
+def here(tmp_path_factory, photos, checkpoints):
+    folder = tmp_path_factory.mktemp('here')
+    (folder / 'tiny.py').write_text(CONFIG.format(checkpoint=checkpoints['resnet'], photos=photos))
+    return folder
+
+
+def launch(here, script, *arguments, status=0):
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'XDG_CACHE_HOME': str(here / 'cache')}
+    done = subprocess.run(
+        [sys.executable, '-m', f'launch.{script}', *arguments],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope='module')
+def finished(here):
+    return launch(here, 'finetune', '--config=tiny.py')
+
+
+def test_finetune_says_how_it_ended(finished, here):
+    result = json.loads((here / 'runs' / 'tiny' / 'result.json').read_text())
+    low, high = result['accuracy_interval']
+    assert (
+        f'test accuracy {result["accuracy"]:.1%}  (95% interval {low:.1%} to {high:.1%}, 15 images)' in finished.stdout
+    )
+    assert 'trained   head (' in finished.stdout
+    assert 'frozen    backbone' in finished.stdout
+    assert 'Run directory runs/tiny' in finished.stdout
+    for name in ('report.html', 'model.safetensors', 'metrics.jsonl', 'tensorboard/', 'checkpoints/'):
+        assert name in finished.stdout
+    assert 'tiny 4/4  loss' in finished.stderr  # the progress, where there is no terminal
+    assert 'INFO' not in finished.stderr
+    assert 'Warning' not in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ('number', 'saved'), [(2, 'runs/tiny/config.py'), (3, 'runs/tiny/config.json'), (4, 'runs/tiny')]
+)
+def test_the_saved_configuration_runs_it_again(finished, here, number, saved):
+    assert finished.returncode == 0
+    done = launch(here, 'finetune', f'--config={saved}', f'--config.run_dir=runs/again-{number}')
+    assert f'Run directory runs/again-{number}' in done.stdout
+    first = load_file(here / 'runs' / 'tiny' / 'model.safetensors')
+    again = load_file(here / 'runs' / f'again-{number}' / 'model.safetensors')
+    for name, values in first.items():
+        np.testing.assert_array_equal(again[name], values)
+
+
+def test_a_finished_run_is_refused_in_one_line(finished, here):
+    assert finished.returncode == 0
+    done = launch(here, 'finetune', '--config=tiny.py', '--config.run_dir=runs/tiny', status=2)
+    assert done.stderr == (
+        'error: run_dir=runs/tiny holds a finished run of this configuration; name another directory\n'
+    )
+
+
+def test_a_truncated_picture_is_named_in_one_line(here, photos, tmp_path):
+    import shutil
+
+    folder = tmp_path / 'photos'
+    shutil.copytree(photos, folder)
+    victim = folder / 'bee' / '03.png'
+    victim.write_bytes(victim.read_bytes()[:200])
+    flag = f'--config.data.source=folder:{folder}'
+    done = launch(here, 'finetune', '--config=tiny.py', flag, '--config.name=cut', status=2)
+    assert done.stderr.startswith('error: ')
+    assert 'bee/03.png' in done.stderr
+    assert 'skip_unreadable' in done.stderr
+    assert done.stderr.count('\n') == 1
+    assert not (here / 'runs' / 'cut').exists()
+    done = launch(here, 'finetune', '--config=tiny.py', flag, '--config.name=cut', '--config.data.skip_unreadable')
+    assert '1 unreadable image' in done.stdout
+
+
+def test_evaluate_gives_the_accuracy_of_the_run_again(finished, here):
+    assert finished.returncode == 0
+    done = launch(here, 'evaluate', '--checkpoint=runs/tiny', '--output=evaluation')
+    result = json.loads((here / 'runs' / 'tiny' / 'result.json').read_text())
+    metrics = json.loads((here / 'evaluation' / 'metrics.json').read_text())
+    assert metrics['top1'] == result['accuracy']
+    assert metrics['loss'] == pytest.approx(result['loss'], abs=1e-6)
+    assert f'accuracy {result["accuracy"]:.1%}' in done.stdout
+    assert (here / 'evaluation' / 'report.html').exists()
+    done = launch(here, 'evaluate', '--checkpoint=runs/tiny', '--output=evaluation', status=2)
+    assert 'name a new folder' in done.stderr
+
+
+def test_predict_writes_class_probability_file(finished, here, photos):
+    assert finished.returncode == 0
+    launch(here, 'predict', '--checkpoint=runs/tiny', f'--images={photos}', '--output=table.csv')
+    with open(here / 'table.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ['class', 'probability', 'file']
+    assert [row['file'] for row in rows] == sorted(str(path) for path in photos.rglob('*.png'))
+    with open(here / 'runs' / 'tiny' / 'evaluation' / 'predictions.csv', newline='') as file:
+        evaluated = {row['id']: row for row in csv.DictReader(file)}
+    predicted = {row['file'].removeprefix(f'{photos}/'): row for row in rows}
+    for name, row in evaluated.items():
+        assert predicted[name]['class'] == row['predicted']
+        assert float(predicted[name]['probability']) == pytest.approx(float(row['probability']), abs=2e-6)
+
+
+@pytest.mark.parametrize(
+    ('script', 'arguments', 'message'),
+    [
+        ('evaluate', [], '--checkpoint is missing'),
+        ('evaluate', ['--checkpoint=nowhere', '--output=new'], 'no catalogue name'),
+        ('predict', ['--checkpoint=jtransfer/resnet_glyphs'], '--images is missing'),
+        ('predict', ['--checkpoint=jtransfer/resnet_glyphs', '--images=nowhere'], 'there is no such folder'),
+        ('sweep', ['--config=tiny.py'], '--over is missing'),
+        ('sweep', ['--config=tiny.py', '--over=sed=0,1'], "Did you mean 'seed'?"),
+        ('pretrain', ['--config=tiny.py'], 'transfer.strategy=scratch'),
+    ],
+)
+def test_what_is_missing_is_one_line(here, script, arguments, message):
+    done = launch(here, script, *arguments, status=2)
+    assert message in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+def test_sweep_prints_and_saves_a_table(here):
+    flags = ['--config=tiny.py', '--config.train.tensorboard=false']
+    flags += ['--over=transfer.strategy=scratch,linear_probe', '--over=seed=0,1']
+    done = launch(here, 'sweep', *flags)
+    assert 'linear_probe' in done.stdout
+    assert 'gain' in done.stdout
+    folder = here / 'runs' / 'sweep-tiny'
+    with open(folder / 'runs.csv', newline='') as file:
+        assert len(list(csv.DictReader(file))) == 4
+    assert (folder / 'summary.png').read_bytes().startswith(b'\x89PNG')
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob('model.safetensors')}
+    assert len(before) == 4
+    launch(here, 'sweep', *flags)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob('model.safetensors')} == before
+
+
+def test_pretrain_writes_weights_and_their_record(here):
+    flags = ['--config.transfer.strategy=scratch', '--output=mine.safetensors']
+    launch(here, 'pretrain', '--config=tiny.py', *flags)
+    record = json.loads((here / 'mine.json').read_text())
+    assert record['architecture'] == 'resnet_tiny'
+    assert record['seed'] == 0
+    assert 0 <= record['test_accuracy'] <= 1
+    assert {'jax', 'flax', 'optax', 'python', 'device'} <= set(record['versions'])
+    done = launch(here, 'finetune', '--config=tiny.py', '--config.model.checkpoint=mine.safetensors')
+    assert 'from mine.safetensors' in done.stdout
