@@ -2,13 +2,17 @@
 
 import dataclasses
 import importlib
+import json
 import pathlib
 
 import jax
 import pytest
 
 from jtransfer import config as config_lib
+from jtransfer import models
+from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
+from jtransfer.pretrained.catalogue import weights_path
 from jtransfer.pretrained.model import load_model
 from jtransfer.train.state import init_state
 from jtransfer.train.step import StepParts, make_train_step
@@ -33,11 +37,29 @@ def build(file, variant):
 
 def test_every_file_is_here():
     assert sorted(VARIANTS) == FILES
+    assert VARIANTS['quickstart'] == list(importlib.import_module('configs.quickstart').CHECKPOINTS)
+    assert VARIANTS['finetune'] == list(importlib.import_module('configs.finetune').NETWORKS)
+
+
+@pytest.mark.parametrize('file', FILES)
+def test_it_is_valid_as_it_stands_and_survives_being_saved(file):
+    variants = models.variant_names() if file == 'scratch' else VARIANTS[file]
+    for variant in variants:
+        config = build(file, variant)
+        assert config_lib.from_dict(config_lib.to_dict(config)) == config
+        assert file != 'scratch' or config.model.name == variant
+
+
+@pytest.mark.parametrize('file', ['finetune', 'quickstart'])
+def test_a_variant_that_does_not_exist_is_one_line(file):
+    with pytest.raises(UserError, match=rf"configs/{file}\.py has no .*'vgg'.* take "):
+        build(file, 'vgg')
 
 
 @pytest.mark.usefixtures('compile_once')
 @pytest.mark.parametrize(('file', 'variant'), [(f, v) for f, variants in VARIANTS.items() for v in variants])
-def test_it_takes_a_step(file, variant, nowhere):
+def test_it_takes_a_step(file, variant, nowhere, monkeypatch):
+    monkeypatch.setattr(jax, 'local_devices', lambda: jax.devices()[:1])  # eight take longer to compile for
     config = build(file, variant)
     changes = {'train.epochs': 0.0, 'train.steps': 1, 'train.progress': False, 'train.tensorboard': False}
     changes |= {'data.examples_per_class': 2, 'data.batch_size': 8, 'optim.accumulate_steps': 1}
@@ -85,8 +107,6 @@ def test_the_shipped_checkpoints_open():
 
 
 def _network(name, size):
-    from jtransfer import models
-
     return models.create(name, num_classes=3, image_size=size)
 
 
@@ -95,8 +115,6 @@ def _variables(name, size):
 
 
 def _preprocessing(name):
-    from jtransfer import models
-
     return models.describe(name).preprocessing
 
 
@@ -114,3 +132,11 @@ def _few(config):
 
     assert config.model.name
     return {part: GlyphSource(part, size=94) for part in ('train', 'validation', 'test')}
+
+
+@pytest.mark.parametrize(
+    ('name', 'file'), [('resnet_glyphs', 'pretrain_glyphs'), ('vit_glyphs', 'pretrain_glyphs_vit')]
+)
+def test_the_shipped_weights_were_made_by_the_configuration_that_is_here(name, file):
+    record = weights_path(f'jtransfer/{name}').with_suffix('.json')
+    assert config_lib.from_dict(json.loads(record.read_text())['config']) == build(file, None)

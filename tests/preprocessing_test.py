@@ -93,7 +93,7 @@ def test_dict_round_trip():
         ({'image_size': 8, 'interpolation': 'lanczos'}, 'lanczos'),
         ({'image_size': 8, 'crop_fraction': 0.0}, 'crop_fraction'),
         ({'image_size': 8, 'crop_fraction': 1.2}, 'crop_fraction'),
-        ({'image_size': 8, 'std': [1, 0, 1]}, 'std'),
+        ({'image_size': 8, 'std': [1.0, 0.0, 1.0]}, 'std'),
         ({'image_size': 8, 'size': 9}, "unknown field 'size'"),
         ({}, 'image_size is missing'),
     ],

@@ -84,7 +84,7 @@ def test_a_frozen_backbone_costs_a_forward_pass(toy, name):
 
     images = jnp.zeros((32, toy.side, toy.side, 3))
     ideal = flops(forward_and_head, variables, images)
-    assert ideal <= probe < 1.05 * ideal + 60 * 32 * toy.side * toy.side, (probe, ideal)
+    assert ideal <= probe < 1.05 * ideal, (probe, ideal)
 
     full, _ = toy.make(name, Transfer('fine_tune'), optim)
     whole = toy.start(full, variables)
