@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from jtransfer.evaluate.forward import Forward, make_forward
 from jtransfer.evaluate.metrics import Metrics, classification_metrics
 from jtransfer.preprocessing import Pixels, Preprocessing, evaluation_pixels
 from jtransfer.pretrained.model import Model
+from jtransfer.train.progress import progress_bar
 
 MIB = 2**20
+MANY = 2000  # images: a second or two
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,11 +68,20 @@ def read_examples(part: Part, preprocessing: Preprocessing, config: Config) -> E
     """
     pixels = functools.partial(evaluation_pixels, preprocessing=preprocessing)
     data = config.data
-    if fits_budget(part, pixels, config):
-        decoded = decode_part(part, pixels, data.workers, data.skip_unreadable)
-        return Examples(decoded, pixels, decoded.ids, decoded.skipped)
-    readable, skipped = readable_part(part, data.workers, data.skip_unreadable)
+    with reading_bar(part, config) as bar:
+        if fits_budget(part, pixels, config):
+            decoded = decode_part(part, pixels, data.workers, data.skip_unreadable, bar)
+            return Examples(decoded, pixels, decoded.ids, decoded.skipped)
+        readable, skipped = readable_part(part, data.workers, data.skip_unreadable, bar)
     return Examples(readable, pixels, readable.ids, skipped)
+
+
+@contextlib.contextmanager
+def reading_bar(part: Part, config: Config) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar for reading a part's images, where there are enough of them to wait for."""
+    show = config.train.progress and len(part) >= MANY
+    with progress_bar('reading images', len(part), show=show) as bar:
+        yield lambda done, total: bar(done, f'{done:,} of {total:,}')
 
 
 def logits_of(

@@ -15,7 +15,7 @@ from jtransfer.data.memory import decode_part, readable_part
 from jtransfer.data.parts import Part, Parts, check_batch_size
 from jtransfer.data.stream import stream_batches
 from jtransfer.evaluate.forward import make_forward
-from jtransfer.experiments.scoring import Examples, fits_budget, read_examples, score
+from jtransfer.experiments.scoring import Examples, fits_budget, read_examples, reading_bar, score
 from jtransfer.preprocessing import Preprocessing, training_pixels
 from jtransfer.pretrained.model import Model
 from jtransfer.train.feed import Feed, FeedMaker, device_feed, stream_feed
@@ -87,7 +87,8 @@ def _feeds(
     pixels = training_pixels(preprocessing, config.augment.crops)
     data, seed = config.data, config.seed
     if fits_budget(part, pixels, config):
-        decoded = decode_part(part, pixels, data.workers, data.skip_unreadable)
+        with reading_bar(part, config) as bar:
+            decoded = decode_part(part, pixels, data.workers, data.skip_unreadable, bar)
         check_batch_size(data.batch_size, len(decoded))
 
         def from_device(start: int) -> Feed:
@@ -102,7 +103,8 @@ def _feeds(
             )
 
         return len(decoded), from_device, decoded.skipped
-    readable, skipped = readable_part(part, data.workers, data.skip_unreadable)
+    with reading_bar(part, config) as bar:
+        readable, skipped = readable_part(part, data.workers, data.skip_unreadable, bar)
     check_batch_size(data.batch_size, len(readable))
     total = total_steps(config, len(readable))
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jtransfer.data.parts import load_parts
+from jtransfer.experiments import scoring
 from jtransfer.experiments.scoring import fits_budget, read_examples, score
 from jtransfer.preprocessing import training_pixels
 from jtransfer.pretrained.model import load_model
@@ -35,3 +36,15 @@ def test_auto_keeps_what_fits_the_budget(tiny_config, checkpoints):
     assert not fits_budget(many, pixels, large)
     assert fits_budget(many, pixels, tiny_config(**{'data.device_budget_mib': 1, 'data.placement': 'device'}))
     assert not fits_budget(part, pixels, tiny_config(**{'data.placement': 'stream'}))
+
+
+def test_reading_many_images_shows_how_far_it_is(tiny_config, checkpoints, monkeypatch, capfd):
+    model = load_model(checkpoints['resnet'])
+    part = load_parts(tiny_config().data, 0).test
+    read_examples(part, model.preprocessing, tiny_config(**{'train.progress': True}))
+    assert 'reading images' not in capfd.readouterr().err
+    monkeypatch.setattr(scoring, 'MANY', 10)
+    read_examples(part, model.preprocessing, tiny_config(**{'train.progress': True}))
+    assert 'reading images 15/15' in capfd.readouterr().err
+    read_examples(part, model.preprocessing, tiny_config())
+    assert 'reading images' not in capfd.readouterr().err

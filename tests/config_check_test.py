@@ -1,0 +1,84 @@
+"""Checks on dataclass configurations: the nearest name, text to value, types."""
+
+import dataclasses
+
+import pytest
+
+from jtransfer import config_check as check
+from jtransfer.errors import UserError
+
+
+@dataclasses.dataclass
+class Inner:
+    learning_rate: float = 0.1
+    steps: int = 3
+    scale: tuple[float, float] = (0.0, 1.0)
+    names: tuple[str, ...] = ()
+    limit: int | None = None
+
+
+@dataclasses.dataclass
+class Outer:
+    seed: int = 0
+    inner: Inner = dataclasses.field(default_factory=Inner)
+
+
+@pytest.mark.parametrize(
+    ('word', 'expected'),
+    [
+        ('learning_rat', " Did you mean 'learning_rate'?"),
+        ('lr', " Did you mean 'learning_rate'?"),
+        ('step', " Did you mean 'steps'?"),
+        ('zzz', ' Known: learning_rate, steps.'),
+    ],
+)
+def test_nearest(word, expected):
+    assert check.nearest(word, ('steps', 'learning_rate')) == expected
+
+
+@pytest.mark.parametrize(
+    ('text', 'hint', 'value'),
+    [
+        ('3', int, 3),
+        ('1e-3', float, 1e-3),
+        ('true', bool, True),
+        ('none', int | None, None),
+        ('(1, 2)', tuple[float, float], (1, 2)),
+        ('word', str, 'word'),
+        ('3', str, '3'),
+        ('word', int, 'word'),
+    ],
+)
+def test_parse(text, hint, value):
+    assert check.parse(text, hint) == value
+
+
+def test_coerce_brings_values_to_their_types():
+    outer = check.coerce(Outer(inner=Inner(learning_rate=1, scale=[0, 2], names=['a'])))
+    assert outer.inner == Inner(learning_rate=1.0, scale=(0.0, 2.0), names=('a',))
+    assert isinstance(outer.inner.scale[1], float)
+
+
+@pytest.mark.parametrize(
+    ('field', 'value'),
+    [
+        ('inner.steps', 1.5),
+        ('inner.steps', True),
+        ('inner.scale', (1.0,)),
+        ('inner.names', (1,)),
+        ('inner.limit', 'x'),
+        ('seed', None),
+    ],
+)
+def test_what_does_not_fit_names_the_field(field, value):
+    with pytest.raises(UserError, match=field):
+        check.replace(Outer(), field, value)
+
+
+def test_fields_by_dotted_name():
+    assert check.field_names(Outer()) == [
+        'seed', 'inner.learning_rate', 'inner.steps', 'inner.scale', 'inner.names', 'inner.limit',
+    ]  # fmt: skip
+    changed = check.replace(Outer(), 'inner.steps', '5')
+    assert check.get_field(changed, 'inner.steps') == 5
+    assert check.get_field(Outer(), 'inner.steps') == 3
