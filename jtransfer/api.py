@@ -12,6 +12,7 @@ from typing import Any
 
 from jtransfer import config as config_lib
 from jtransfer.config import Config, Train, Transfer
+from jtransfer.config import Model as ModelConfig
 from jtransfer.config_check import field_names, unknown_field
 from jtransfer.data.parts import Part, Parts, load_parts
 from jtransfer.data.source import Source
@@ -68,7 +69,7 @@ def load_data(source: Images, *, seed: int = 0, **settings: Any) -> Parts:
     Raises:
         UserError: anything about the data that would stop an experiment later, unreadable images excepted.
     """
-    config, given = _with_source(configure(seed=seed, **settings), source)
+    config, given = _with_source(_checked(configure(seed=seed, **settings)), source)
     return load_parts(config.data, config.seed, given, training='batch_size' in settings)
 
 
@@ -84,7 +85,7 @@ def make_plan(model: Model, strategy: str = 'fine_tune', *, weight_decay: float 
     Raises:
         UserError: a rule that has no effect, or a plan that trains nothing.
     """
-    transfer = configure(strategy=strategy, **settings).transfer
+    transfer = _checked(configure(strategy=strategy, **settings)).transfer
     return plan_lib.make_plan(model.variables['params'], transfer, weight_decay)
 
 
@@ -116,8 +117,11 @@ def evaluate_model(model: Model, part: Part, **settings: Any) -> Metrics:
         model: the network.
         part: such as `data.test`.
         **settings: fields of `config.Evaluate` and of reading (`skip_unreadable=True`).
+
+    Raises:
+        UserError: the classes of the part are not those of the model, settings that cannot be, an unreadable image.
     """
-    config = configure(**settings)
+    config = _checked(configure(**settings))
     if tuple(part.class_names) != tuple(model.class_names):
         raise UserError(
             f'the classes of the data ({", ".join(part.class_names[:3])}, …) are not those of the model '
@@ -142,8 +146,14 @@ def fine_tune(checkpoint: str, source: Images, **settings: Any) -> Result:
     return finetune.run(config, given)
 
 
+def _checked(config: Config) -> Config:
+    """The configuration, validated by a function that has the model at hand and does not train it."""
+    train = dataclasses.replace(config.train, steps=1, epochs=0.0)
+    return config_lib.validate(dataclasses.replace(config, model=ModelConfig(checkpoint='at hand'), train=train))
+
+
 def _base(settings: Mapping[str, Any]) -> Config:
-    """The defaults of the Python calls: thirty epochs unless a length is given, and no progress bar of their own."""
+    """The defaults of the Python calls: thirty epochs unless a length is given."""
     told = {'steps', 'epochs', 'train.steps', 'train.epochs'} & set(settings)
     return Config(train=Train(epochs=0.0 if told else _DEFAULT_EPOCHS))
 

@@ -87,7 +87,8 @@ def unknown_field(name: str, config: Any) -> UserError:
     hint = nearest(leaf, [k.rpartition('.')[2] for k in siblings]) if siblings else ''
     if not hint.startswith(' Did you mean'):
         leaves = {k.rpartition('.')[2]: k for k in known}
-        if close := difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.7):
+        close = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.7) or [k for k in leaves if _initials(k) == leaf]
+        if close:
             return UserError(f"the configuration has no field '{name}'. Did you mean '{leaves[close[0]]}'?")
     if hint.startswith(' Did you mean') and group:
         hint = hint.replace("mean '", f"mean '{group}.")

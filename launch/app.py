@@ -36,6 +36,8 @@ def define_config(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[], C
     )
 
     def checked() -> Config:
+        if holder.value is None and _config_file(sys.argv):
+            raise UserError(f'{_config_file(sys.argv)}: get_config() returned nothing; is a return missing?')
         if holder.value is None:
             raise UserError('--config is missing; --config=configs/quickstart.py is a start')
         if failure := getattr(holder.value, '_error', None):  # config_flags keeps an OSError until here
@@ -50,6 +52,8 @@ def define_config(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[], C
 def run(main: Callable[[], None]) -> None:
     """Parses the flags and runs `main`; a person's mistake ends in one line on standard error and status 2."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # XLA's notes about the machine are not for the user
+
+    logging.set_verbosity(logging.ERROR)  # what config_flags says of a file, parse() says in a line
 
     def guarded(_: Sequence[str]) -> None:
         if not any('verbosity' in part for part in sys.argv):
@@ -173,7 +177,7 @@ def _prepare(argv: list[str]) -> list[str]:
         argv[index] = f'--config={file}' + value[len(value.partition(':')[0]) :]
         argv.insert(1, argv.pop(index))
         return argv
-    if overrides := [part for part in argv if part.startswith('--config.')]:
+    if overrides := [part for part in argv if part.startswith(('--config.', '--noconfig.'))]:
         raise UserError(f'{overrides[0]} needs a --config to change; --config=configs/quickstart.py is a start')
     return argv
 
@@ -183,8 +187,8 @@ def _field_error(argv: Sequence[str], error: Exception) -> UserError | None:
     config = Config()
     known = field_names(config)
     for part in argv:
-        name = part.removeprefix('--config.').partition('=')[0]
-        if not part.startswith('--config.') or name in known:
+        override = re.match(r'--(?:no)?config\.([^=]*)', part)
+        if not override or (name := override[1]) in known:
             continue
         if fields := [field for field in known if field.startswith(f'{name}.')]:
             return UserError(f'{name} is a group of fields; one of them is set by --config.{fields[0]}=…')

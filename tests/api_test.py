@@ -56,6 +56,9 @@ def test_a_model_for_other_classes_is_refused(photos, checkpoints):
     data = jt.load_data(f'folder:{photos}')
     with pytest.raises(jt.UserError, match='makes a new head'):
         jt.evaluate_model(jt.load_model(checkpoints['resnet']), data.test)
+    model = jt.load_model(checkpoints['resnet'], class_names=data.class_names)
+    with pytest.raises(jt.UserError, match='confidence=95'):
+        jt.evaluate_model(model, data.test, confidence=95)
 
 
 def test_every_public_name_exists():
@@ -63,3 +66,42 @@ def test_every_public_name_exists():
         assert getattr(jt, name) is not None
     with pytest.raises(AttributeError, match='no attribute'):
         jt.fine_tun  # noqa: B018
+
+
+def test_rules_reach_the_plan_and_other_settings_do_not_matter(checkpoints):
+    model = jt.load_model(checkpoints['resnet'])
+    plan = jt.make_plan(model, rules=(('backbone/stem/.*', 'freeze'),))
+    assert plan.frozen() == 'backbone/stem'
+    with pytest.raises(jt.UserError, match=r'backbone/stme/\.\*'):
+        jt.make_plan(model, rules=(('backbone/stme/.*', 'freeze'),))
+    with pytest.raises(jt.UserError, match="Did you mean 'linear_probe'"):
+        jt.make_plan(model, 'linear_prob')
+    with pytest.raises(jt.UserError, match=r'backbone_learning_rate_scale=0\.0 must be above 0'):
+        jt.make_plan(model, backbone_learning_rate_scale=0)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'learning_rate': 0.0}, 'learning_rate=0.0 must be above 0'),
+        ({'batch_size': 24}, 'batch_size=24 is larger than the training part of 21'),
+        ({'batch_size': 7}, 'must be a multiple of 8'),
+        ({'steps': 1, 'epochs': 1}, 'exactly one of'),
+        ({'epochs': 'many'}, "epochs='many' is not of type float"),
+    ],
+)
+def test_fit_refuses_what_a_run_would(photos, checkpoints, settings, message):
+    data = jt.load_data(f'folder:{photos}', test_fraction=0.4)
+    model = jt.load_model(checkpoints['resnet'], class_names=data.class_names)
+    with pytest.raises(jt.UserError, match=message):
+        jt.fit(model, data, **{'batch_size': 8, 'progress': False, **settings})
+
+
+def test_load_data_divides_as_a_run_does(photos):
+    first, again, other = (jt.load_data(f'folder:{photos}', seed=seed, examples_per_class=4) for seed in (0, 0, 1))
+    assert [len(first.train), len(first.test), first.validation] == [12, 24, None]
+    assert first.train.ids == again.train.ids != other.train.ids
+    with pytest.raises(jt.UserError, match='batch_size=13 is larger than the training part of 12'):
+        jt.load_data(f'folder:{photos}', examples_per_class=4, batch_size=13)
+    with pytest.raises(jt.UserError, match=r'test_fraction=2\.0 must be at least 0 and below 1'):
+        jt.load_data(f'folder:{photos}', test_fraction=2)

@@ -61,6 +61,8 @@ def test_each_mistake_is_one_clear_line(changes, message):
         ('optim.lr', 'optim.learning_rate'),
         ('learning_rate', 'optim.learning_rate'),
         ('learning_rat', 'optim.learning_rate'),
+        ('lr', 'optim.learning_rate'),
+        ('train.wd', 'optim.weight_decay'),
         ('optm.learning_rate', 'optim.learning_rate'),
         ('data.batch', 'data.batch_size'),
         ('sed', 'seed'),

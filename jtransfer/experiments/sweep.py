@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import get_field
@@ -118,8 +120,9 @@ def _one(fields: dict[str, Any], config: Config, path: Path) -> Record:
     if not is_finished(path):
         try:
             finetune.run(config)
-        except (UserError, TrainingDivergedError) as error:
-            record['error'] = str(error)
+        except (UserError, TrainingDivergedError, jax.errors.JaxRuntimeError, MemoryError) as error:
+            # The last two: a setting too large for the device need not be so for the others.
+            record['error'] = (str(error).splitlines() or [type(error).__name__])[0]
             return record
     result = read_result(path)
     record['metrics'] = {f'{result["part"]} accuracy': result['accuracy'], f'{result["part"]} loss': result['loss']}

@@ -1,10 +1,16 @@
 """Sweeps: every combination once, what is finished kept, what fails recorded."""
 
+import csv
+import pathlib
+
+import jax
 import pytest
 
-from jtransfer.errors import UserError
-from jtransfer.experiments import sweep
-from jtransfer.experiments.run_dir import read_result
+from jtransfer.errors import TrainingDivergedError, UserError
+from jtransfer.experiments import finetune, sweep
+from jtransfer.experiments.run_dir import NOT_IDENTITY, read_config, read_result
+from jtransfer.experiments.summary import summarise, write_tables
+from jtransfer.train.log import MetricLog
 
 pytestmark = pytest.mark.usefixtures('compile_once')
 
@@ -13,8 +19,12 @@ pytestmark = pytest.mark.usefixtures('compile_once')
     ('texts', 'expected'),
     [
         (['seed=0,1'], {'seed': ['0', '1']}),
+        (['seed= 0 , 1 '], {'seed': ['0', '1']}),
         (['augment.crop_scale=(0.5,1),(1,1)', 'seed=3'], {'augment.crop_scale': ['(0.5,1)', '(1,1)'], 'seed': ['3']}),
-        (["data.source='a,b',c"], {'data.source': ['a,b', 'c']}),
+        (['transfer.rules=(),(("head/.*","train"),)'], {'transfer.rules': ['()', '(("head/.*","train"),)']}),
+        (["data.source='folder:a,b',digits"], {'data.source': ['folder:a,b', 'digits']}),
+        (['data.source="folder:it\'s, mine"'], {'data.source': ["folder:it's, mine"]}),
+        (['data.source=folder:a=b'], {'data.source': ['folder:a=b']}),
     ],
 )
 def test_over_is_parsed(texts, expected):
@@ -27,9 +37,12 @@ def test_over_is_parsed(texts, expected):
         ([], '--over is missing'),
         (['seed'], 'not of the form'),
         (['seed='], 'not of the form'),
+        (['=1'], 'not of the form'),
         (['seed=0,0'], 'the value 0 twice'),
+        (["seed='0',0"], 'the value 0 twice'),
         (['seed=0,'], 'empty value'),
         (['seed=0', 'seed=1'], 'names seed twice'),
+        *(([f'{field}=x'], f'the sweep sets {field} itself') for field in NOT_IDENTITY),
     ],
 )
 def test_over_is_refused(texts, message):
@@ -37,34 +50,132 @@ def test_over_is_refused(texts, message):
         sweep.parse_over(texts)
 
 
-def test_combinations_are_checked_before_the_first_runs(tiny_config, nowhere):
+def test_combinations_are_all_of_them_in_order(tiny_config):
     over = {'transfer.strategy': ['scratch', 'fine_tune'], 'seed': ['0', '1', '2']}
     variants = sweep.combinations(tiny_config(), over)
     assert [fields for fields, _ in variants] == [
         {'transfer.strategy': s, 'seed': n} for s in ('scratch', 'fine_tune') for n in (0, 1, 2)
     ]
     assert all(config.seed == fields['seed'] for fields, config in variants)
-    with pytest.raises(UserError, match=r'optim\.learning_rate=0\.0 must be above 0'):
-        sweep.run(tiny_config(), {'optim.learning_rate': ['0.1', '0']})
-    with pytest.raises(UserError, match="Did you mean 'seed'"):
-        sweep.run(tiny_config(), {'sed': ['0']})
+    assert all(config.transfer.strategy == fields['transfer.strategy'] for fields, config in variants)
+
+
+@pytest.mark.parametrize(
+    ('over', 'message'),
+    [
+        ({'optim.learning_rate': ['0.1', '0']}, r'optim\.learning_rate=0\.0 must be above 0'),
+        ({'optim.learning_rate': ['0.1', '1e-1']}, r'--over=optim\.learning_rate=… has the value 1e-1 twice'),
+        ({'seed': ['1.5']}, r'seed=1\.5 is not of type int'),
+        ({'sed': ['0']}, "Did you mean 'seed'"),
+        ({'optim.lr': ['0']}, r"Did you mean 'optim\.learning_rate'"),
+        ({'transfer.strategy': ['scratch', 'fine-tune']}, "Did you mean 'fine_tune'"),
+        ({'optim.accumulate_steps': ['1', '3']}, 'does not divide'),
+    ],
+)
+def test_all_combinations_are_checked_before_the_first_runs(tiny_config, nowhere, over, message):
+    with pytest.raises(UserError, match=message):
+        sweep.run(tiny_config(), over)
     assert not list(nowhere.iterdir())
 
 
-def test_finished_runs_are_kept_and_failures_recorded(tiny_config, nowhere):
+@pytest.fixture
+def quick_runs(monkeypatch):
+    """Runs that take no time: a directory with a result that tells the configuration; some fail."""
+    started = []
+
+    def run(config):
+        started.append(config)
+        if config.seed == 13:
+            raise UserError('thirteen is unlucky')
+        if config.seed == 14:
+            raise TrainingDivergedError('and so is fourteen')
+        if config.seed == 15:
+            raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory\nallocating')
+        directory = finetune.RunDirectory.find(config)
+        directory.create(config)
+        accuracy = config.optim.learning_rate + config.seed / 100
+        directory.finish({'part': 'test', 'accuracy': accuracy, 'loss': 1 - accuracy, 'seconds': 1.5})
+
+    monkeypatch.setattr(finetune, 'run', run)
+    return started
+
+
+def test_settings_that_look_alike_get_their_own_directories(tiny_config, nowhere, quick_runs):
+    long = ['(("head/.*","' + f'learning_rate=0.{"1" * length}' + '"),)' for length in (300, 301)]
+    over = {'data.data_dir': ['a b', 'a/b', 'a_b'], 'transfer.rules': ['()', *long]}
+    folder, records = sweep.run(tiny_config(), over)
+    assert [record['error'] for record in records] == [None] * 9
+    directories = {record['run_dir'] for record in records}
+    assert len(directories) == 9
+    assert all(pathlib.Path(path).parent == folder for path in directories)
+    for record in records:
+        config = read_config(record['run_dir'])
+        assert (config.data.data_dir, config.transfer.rules) == tuple(record['fields'].values())
+
+
+def test_failures_are_recorded_and_the_others_go_on(tiny_config, nowhere, quick_runs):
     lines = []
-    over = {'data.batch_size': ['8', '12'], 'seed': ['0']}  # twelve do not share out over eight devices
-    folder, records = sweep.run(tiny_config(**{'train.steps': 1}), over, say=lines.append)
-    good, bad = records
-    assert good['error'] is None
-    assert good['metrics']['test accuracy'] == read_result(good['run_dir'])['accuracy']
-    assert 'data.batch_size=12 must be a multiple of 8' in bad['error']
-    assert bad['metrics'] == {}
-    assert len(lines) == 2
-    model = folder / 'data.batch_size=8,seed=0' / 'model.safetensors'
-    before = model.stat().st_mtime_ns
-    _, again = sweep.run(tiny_config(**{'train.steps': 1}), over)
-    assert again[0] == good
-    assert model.stat().st_mtime_ns == before
-    with pytest.raises(UserError, match=r'another configuration \(train.steps is 1 there and 2 here\)'):
-        sweep.run(tiny_config(**{'train.steps': 2}), over)
+    over = {'seed': ['13', '1', '14', '15', '2'], 'optim.learning_rate': ['0.5']}
+    _, records = sweep.run(tiny_config(), over, 'out', say=lines.append)
+    errors = ['thirteen is unlucky', None, 'and so is fourteen', 'RESOURCE_EXHAUSTED: out of memory', None]
+    assert [record['error'] for record in records] == errors
+    assert [record['metrics'].get('test accuracy') for record in records] == [None, 0.51, None, None, 0.52]
+    assert lines[0] == '[1/5] seed=13, learning_rate=0.5: thirteen is unlucky'
+    assert lines[1] == '[2/5] seed=1, learning_rate=0.5: test accuracy 51.0%'
+    quick_runs.clear()
+    sweep.run(tiny_config(), over, 'out')
+    assert [config.seed for config in quick_runs] == [13, 14, 15]  # what failed is tried again, what finished is kept
+
+
+def test_the_tables_hold_what_the_runs_wrote(tiny_config, nowhere, quick_runs):
+    over = {'optim.learning_rate': ['0.5', '0.6'], 'seed': ['0', '1', '2']}
+    folder, records = sweep.run(tiny_config(), over, 'out')
+    write_tables(folder, records, summarise(records, list(over)))
+    with open(folder / 'runs.csv', newline='') as file:
+        runs = list(csv.DictReader(file))
+    assert [float(run['test accuracy']) for run in runs] == [read_result(run['run_dir'])['accuracy'] for run in runs]
+    assert len(runs) == 6
+    with open(folder / 'summary.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row['test accuracy mean']) for row in rows] == pytest.approx([0.51, 0.61])
+    assert [float(row['test accuracy sd']) for row in rows] == pytest.approx([0.01, 0.01])
+
+
+def test_what_is_in_the_way_is_refused_before_the_first_run(tiny_config, nowhere, quick_runs):
+    over = {'seed': ['0', '1']}
+    sweep.run(tiny_config(), over, 'out')
+    quick_runs.clear()
+    (nowhere / 'out' / 'seed=0').rename(nowhere / 'elsewhere')
+    with pytest.raises(UserError, match=r'seed=1 holds a finished run .*train\.steps is 4 there and 2 here.*--out'):
+        sweep.run(tiny_config(**{'train.steps': 2}), over, 'out')
+    (nowhere / 'out' / 'seed=0').mkdir()
+    (nowhere / 'out' / 'seed=0' / 'notes.txt').touch()
+    with pytest.raises(UserError, match='seed=0 is not empty and holds no run'):
+        sweep.run(tiny_config(), over, 'out')
+    assert not quick_runs
+
+
+def test_real_runs_are_kept_and_one_cut_short_continues(tiny_config, nowhere, monkeypatch):
+    over = {'seed': ['0', '1']}
+    write = MetricLog.write
+
+    def interrupt(self, step, values):
+        if 'seed=1' in str(self.path) and step == 3:
+            raise KeyboardInterrupt
+        write(self, step, values)
+
+    monkeypatch.setattr(MetricLog, 'write', interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(tiny_config(), over)
+    monkeypatch.undo()
+    monkeypatch.chdir(nowhere)
+    folder = pathlib.Path('runs/sweep-tiny')
+    kept = (folder / 'seed=0' / 'model.safetensors').stat().st_mtime_ns
+    began = (folder / 'seed=1' / 'config.json').stat().st_mtime_ns
+    where, records = sweep.run(tiny_config(), over)
+    assert where == folder
+    assert (folder / 'seed=0' / 'model.safetensors').stat().st_mtime_ns == kept
+    assert (folder / 'seed=1' / 'config.json').stat().st_mtime_ns == began
+    for record in records:
+        assert record['metrics']['test accuracy'] == read_result(record['run_dir'])['accuracy']
+        assert record['seconds'] == read_result(record['run_dir'])['seconds']

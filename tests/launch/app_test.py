@@ -29,6 +29,19 @@ QUICKSTART = '--config=configs/quickstart.py'
     [
         ([QUICKSTART, '--config.optim.learning_rat=1'], "Did you mean 'optim.learning_rate'?"),
         ([QUICKSTART, '--config.optim.lr=1'], "Did you mean 'optim.learning_rate'?"),
+        ([QUICKSTART, '--config.learning_rate=1'], "Did you mean 'optim.learning_rate'?"),
+        ([QUICKSTART, '--config.optm.learning_rate=1'], "Did you mean 'optim.learning_rate'?"),
+        ([QUICKSTART, '--noconfig.data.skip_unreadabel'], "Did you mean 'data.skip_unreadable'?"),
+        ([QUICKSTART, '--config.data.batch_size=2.5'], "data.batch_size='2.5' is not of type int"),
+        ([QUICKSTART, '--config.data.skip_unreadable=perhaps'], "data.skip_unreadable='perhaps' is not of type bool"),
+        ([QUICKSTART, '--config.data.split_seed=x'], "data.split_seed='x' is not of type int | None"),
+        ([QUICKSTART, '--config.augment.crop_scale=1'], 'is not of type tuple[float, float]'),
+        ([QUICKSTART, '--config.transfer.rules=head'], 'is not of type tuple[str, str]'),
+        ([QUICKSTART, '--config.seed'], 'Missing value for flag --config.seed'),
+        ([QUICKSTART, '--config.seed=-1'], 'seed=-1 must be at least 0'),
+        ([QUICKSTART, '--config.name=../x'], "name='../x' must be fit for naming a directory"),
+        ([QUICKSTART, '--config.optim.accumulate_steps=3'], 'does not divide data.batch_size=20'),
+        ([QUICKSTART, '--config.model.checkpoint='], 'model.checkpoint and model.name are both empty'),
         ([QUICKSTART, '--config.optim=1'], 'optim is a group of fields'),
         ([QUICKSTART, '--config.train.steps=abc'], "train.steps='abc' is not of type int"),
         ([QUICKSTART, '--config.optim.learning_rate=0'], 'optim.learning_rate=0.0 must be above 0'),
@@ -36,8 +49,13 @@ QUICKSTART = '--config=configs/quickstart.py'
         ([QUICKSTART, '--config.train.steps=5'], 'exactly one of train.epochs and train.steps'),
         (['--config=configs/quickstart.py:vgg'], "no variant 'vgg'"),
         (['--config=configs/quickstar.py'], "Did you mean 'configs/quickstart.py'?"),
+        (['--config=configs/pretrain_glyphs.py:vgg'], 'takes 0 positional arguments'),
         (['--config='], 'names no file'),
+        (['--config'], 'Missing value for flag --config'),
+        (['--config=nowhere.json'], 'nowhere.json is not a saved configuration'),
+        (['--config=pyproject.toml'], 'pyproject.toml, line'),
         ([], '--config is missing'),
+        (['--noconfig.train.progress'], '--noconfig.train.progress needs a --config'),
         (['--config.seed=1'], '--config.seed=1 needs a --config'),
         ([QUICKSTART, '--confg=1'], "there is no flag '--confg'. Did you mean '--config'?"),
         ([QUICKSTART, 'rubbish'], "'rubbish' is not a flag"),
@@ -61,14 +79,27 @@ def test_a_mistake_is_one_line_before_jax_starts(arguments, message):
         ('x = 1', 'does not define get_config()'),
         ('\ndef get_config():\n  return 1 / 0', 'line 3: ZeroDivisionError'),
         ('def get_config():\n  return {}', 'must return a jtransfer.config.Config'),
+        ('def get_config(): pass', 'get_config() returned nothing; is a return missing?'),
+        ('import jtransfr\ndef get_config(): pass', "line 1: ModuleNotFoundError: No module named 'jtransfr'"),
+        ('def get_config():\n  return {}["a"]', "line 2: KeyError: 'a'"),
+        ('def get_config():\n\n  return open("nowhere.txt")', 'line 3: FileNotFoundError'),
+        (
+            'from jtransfer.config import *\ndef get_config(): return Config(optim=Optim(lerning_rate=1))',
+            "line 2: TypeError: Optim.__init__() got an unexpected keyword argument 'lerning_rate'",
+        ),
+        (
+            'from jtransfer.errors import UserError\ndef get_config(): raise UserError("choose a network")',
+            'error: choose a network',
+        ),
     ],
 )
-def test_a_broken_configuration_file_is_named_with_its_line(tmp_path, program, message):
+@pytest.mark.parametrize('more', [[], ['--config.seed=1']])
+def test_a_broken_configuration_file_is_named_with_its_line(tmp_path, program, message, more):
     file = tmp_path / 'broken.py'
     file.write_text(program)
-    done = launch('finetune', f'--config={file}', JAX_PLATFORMS='nonsense')
+    done = launch('finetune', f'--config={file}', *more, JAX_PLATFORMS='nonsense')
     assert done.returncode == 2
-    assert message in done.stderr
+    assert (message if not more or ' return' not in message else f'{file} could not be read') in done.stderr
     assert done.stderr.count('\n') == 1
 
 
@@ -78,6 +109,8 @@ def test_a_broken_configuration_file_is_named_with_its_line(tmp_path, program, m
         ['--config.seed=7', QUICKSTART],
         ['--config', 'configs/quickstart.py', '--config.seed=7'],
         ['-config=configs/quickstart.py', '-config.seed=7'],
+        ['-config', 'configs/quickstart.py:vit', '--config.seed', '7'],
+        ['--config.seed=3', '--config', 'configs/quickstart.py', '--config.seed=7', '--noconfig.train.progress'],
     ],
 )
 def test_the_ways_to_write_it(arguments):
@@ -92,3 +125,73 @@ def test_help_lists_the_flags_of_the_script():
     done = launch('sweep', '--help')
     assert '--over' in done.stdout
     assert '--config' in done.stdout
+
+
+def run(program, *arguments, **environment):
+    return subprocess.run(
+        [sys.executable, '-c', program, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**{name: value for name, value in os.environ.items() if 'JAX' not in name}, **environment},
+    )
+
+
+def test_overrides_of_every_type_arrive():
+    values = {
+        'run_dir': 'a b=c',
+        'data.split_seed': '0',
+        'data.skip_unreadable': 'true',
+        'train.epochs': '3',
+        'augment.crop_scale': '(0.5,1)',
+        'transfer.rules': "(('backbone/stem/.*','freeze'),('head/.*','learning_rate=2,weight_decay=0'))",
+    }
+    rules = (('backbone/stem/.*', 'freeze'), ('head/.*', 'learning_rate=2,weight_decay=0'))
+    program = 'import sys; from launch import app; from jtransfer.config_check import get_field; '
+    program += 'c = app.define_config(); app.parse(sys.argv); '
+    program += f'print([get_field(c(), field) for field in {list(values)}])'
+    done = run(program, QUICKSTART, *(f'--config.{field}={value}' for field, value in values.items()))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f'{["a b=c", 0, True, 3.0, (0.5, 1.0), rules]}\n'
+
+
+def test_a_configuration_in_the_home_directory(tmp_path):
+    (tmp_path / 'mine.py').write_text((ROOT / 'configs' / 'quickstart.py').read_text())
+    done = launch('finetune', '--config=~/mine.py:vgg', HOME=str(tmp_path))
+    assert "has no variant 'vgg'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('failure', 'status', 'message'),
+    [
+        ("UserError('one\\n two')", 2, 'error: one two\n'),
+        ("TrainingDivergedError('NaN')", 3, 'training stopped: NaN\n'),
+        ('KeyboardInterrupt', 130, 'interrupted\n'),
+    ],
+)
+def test_what_ends_a_script_has_its_status(failure, status, message):
+    program = 'from launch import app\nfrom jtransfer.errors import *\n'
+    done = run(program + f'def main(): raise {failure}\napp.run(main)')
+    assert (done.returncode, done.stderr) == (status, message)
+
+
+def test_an_interrupted_training_run_says_how_to_go_on():
+    program = 'from launch import app\nconfig = app.define_config()\n'
+    done = run(program + 'def main(): raise KeyboardInterrupt\napp.run(main)', QUICKSTART)
+    assert done.returncode == 130
+    assert '--config.train.resume=auto continues' in done.stderr
+    assert done.stderr.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+    ('environment', 'expected'),
+    [
+        ({'XDG_CACHE_HOME': '/cache'}, '/cache/jtransfer/xla'),
+        ({'XDG_CACHE_HOME': '/cache', 'JAX_COMPILATION_CACHE_DIR': '/mine'}, '/mine'),
+    ],
+)
+def test_compiled_programs_are_kept_where_the_user_says(environment, expected):
+    program = 'import os; from launch import app; app.cache_compilations(); '
+    done = run(program + 'print(os.environ["JAX_COMPILATION_CACHE_DIR"])', **environment)
+    assert done.stdout.strip() == expected
