@@ -73,7 +73,10 @@ def test_a_checkpoint_holds_its_own_step_though_the_buffers_are_given_away(toy, 
     checkpoints.save_last(state, Progress())
     checkpoints.save_best(state, Progress(1.0, 1))
     overwrite(state)
-    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state))
+    # All but the step, which jax 0.11 keeps once it has been read.
+    assert all(
+        leaf.is_deleted() for leaf in jax.tree.leaves((state.trainable, state.frozen, state.opt_state, state.ema))
+    )
     checkpoints.wait()
     like = toy.start(parts, variables)
     for restored, _ in (checkpoints.restore_last(like, parts.plan), checkpoints.restore_best(like, parts.plan)):
