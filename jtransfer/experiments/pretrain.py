@@ -11,6 +11,7 @@ from typing import Any
 from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.errors import UserError
+from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments import finetune
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import write_json
@@ -38,9 +39,8 @@ def run(config: Config, output: str | Path, *, say: Callable[[str], None] = lamb
     if output.suffix != '.safetensors' or not output.parent.is_dir():
         raise UserError(f'--output={output} must be a .safetensors file in a directory that exists')
     result = finetune.run(config, say=say)
-    partial = output.with_name(output.name + '.partial')
-    shutil.copyfile(result.directory.path / 'model.safetensors', partial)
-    partial.replace(output)
+    with atomic_path(output) as partial:
+        shutil.copyfile(result.directory.path / 'model.safetensors', partial)
     record = output.with_suffix('.json')
     write_json(record, describe(result))
     return result, record

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import pprint
 import re
 from pathlib import Path
@@ -18,6 +17,7 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, get_field
 from jtransfer.errors import UserError
+from jtransfer.evaluate.write import atomic_text
 
 CONFIG, RESULT, SPLIT = 'config.json', 'result.json', 'split.json'
 ROOT = Path('runs')
@@ -184,9 +184,8 @@ def write_json(path: Path, values: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes text so that the file is there whole or not at all."""
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(text)
-    os.replace(partial, path)
+    with atomic_text(path) as file:
+        file.write(text)
 
 
 def _numbered(name: str) -> dict[int, Path]:

@@ -28,7 +28,7 @@ def part(tmp_path):
     return load_parts(config.Data(source=f'folder:{tmp_path}', test_fraction=0.0, batch_size=4), 0).train
 
 
-def check(streamed, decoded, start, count, seed):
+def assert_same_batches(streamed, decoded, start, count, seed):
     streamed = list(streamed)
     assert len(streamed) == count
     for step, batch in enumerate(streamed, start):
@@ -42,7 +42,7 @@ def check(streamed, decoded, start, count, seed):
 @pytest.mark.parametrize(('start', 'count'), [(0, 9), (5, 4), (1000, 3)])
 def test_stream_equals_memory_from_any_step(part, start, count):
     decoded = decode_part(part, PIXELS)
-    check(stream_batches(part, PIXELS, 4, 3, start, count), decoded, start, count, seed=3)
+    assert_same_batches(stream_batches(part, PIXELS, 4, 3, start, count), decoded, start, count, seed=3)
 
 
 def test_worker_processes_give_the_same_and_start_no_accelerator(part):
@@ -57,7 +57,7 @@ def test_worker_processes_give_the_same_and_start_no_accelerator(part):
 
     with warnings.catch_warnings():
         warnings.simplefilter('error', ResourceWarning)
-        check(stream_batches(part, pixels, 4, 0, 2, 5, workers=2), decoded, 2, 5, seed=0)
+        assert_same_batches(stream_batches(part, pixels, 4, 0, 2, 5, workers=2), decoded, 2, 5, seed=0)
 
 
 def test_stopping_early_leaves_no_process(part):
