@@ -1,6 +1,7 @@
 """Flax networks with named stages, a family a file, and the table of named variants."""
 
 from jtransfer.models.network import Network
-from jtransfer.models.variants import Variant, create, describe, variant_names
+from jtransfer.models.variant import Variant
+from jtransfer.models.variants import create, describe, variant_names
 
 __all__ = ['Network', 'Variant', 'create', 'describe', 'variant_names']

@@ -10,11 +10,35 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
+from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers import is_frozen
-from jtransfer.models.resnet import ResNet
-from jtransfer.models.vit import ViT
 
 HEAD_INITS = {'zeros': nn.initializers.zeros, 'normal': nn.initializers.truncated_normal(0.02)}
+
+
+class Heads(nn.Module):
+    """A linear head for each of several parts of the pooled features; the logits are their mean.
+
+    DeiT's class and distillation token in evaluation (Touvron et al., 2021).
+
+    Attributes:
+        parts: number of parts of equal width.
+        num_classes: outputs.
+        kernel_init: of the kernels; biases are zero.
+    """
+
+    parts: int
+    num_classes: int
+    kernel_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, pooled: Float[Array, 'batch feature']) -> Float[Array, 'batch output']:
+        """Modules part0, part1, …: kernel (feature / parts, output) and bias (output,)."""
+        logits = [
+            nn.Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name=f'part{index}')(part)
+            for index, part in enumerate(jnp.split(pooled, self.parts, axis=-1))
+        ]
+        return sum(logits[1:], start=logits[0]) / self.parts
 
 
 class Network(nn.Module):
@@ -27,7 +51,7 @@ class Network(nn.Module):
         head_init: the head's kernel, `zeros` or `normal` (truncated, standard deviation 0.02); its bias is zero.
     """
 
-    backbone: ResNet | ViT
+    backbone: Backbone
     num_classes: int
     dropout: float = 0.0
     head_init: str = 'zeros'
@@ -40,12 +64,12 @@ class Network(nn.Module):
     @property
     def dtype(self) -> Any:
         """The computation type."""
-        return self.backbone.dtype
+        return self.backbone.dtype  # type: ignore[attr-defined]  # every family has the field
 
     @nn.nowrap
     def with_norm_axis(self, axis_name: str) -> Network:
         """The same network, its batch statistics taken over the named axis as well (`pmap`)."""
-        if not isinstance(self.backbone, ResNet):
+        if not hasattr(self.backbone, 'norm_axis_name'):
             return self
         return self.clone(backbone=self.backbone.clone(norm_axis_name=axis_name))
 
@@ -102,8 +126,10 @@ class Network(nn.Module):
         dropping = self.dropout > 0 and train and not is_frozen((*self.path, 'head'), frozen)
         if dropping:
             pooled = nn.Dropout(self.dropout, name='dropout_before_head')(pooled, deterministic=False)
-        head = nn.Dense(self.num_classes, dtype=jnp.float32, kernel_init=HEAD_INITS[self.head_init], name='head')
-        return head(pooled)
+        init = HEAD_INITS[self.head_init]
+        if self.backbone.pooled_parts == 1:
+            return nn.Dense(self.num_classes, dtype=jnp.float32, kernel_init=init, name='head')(pooled)
+        return Heads(self.backbone.pooled_parts, self.num_classes, init, name='head')(pooled)
 
     def __call__(
         self, images: Float[Array, 'batch h w channel'], *, train: bool = False, frozen: Sequence[str] = ()

@@ -7,13 +7,14 @@ convolution, as in torchvision and timm. Wide variants: Zagoruyko and Komodakis,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
+from jtransfer.models.backbone import Backbone
 from jtransfer.models.batch_norm import BatchNorm
 from jtransfer.models.layers import DropPath, conv, drop_path_rates
 from jtransfer.models.stages import selected
@@ -152,7 +153,7 @@ class Stage(nn.Module):
         return x
 
 
-class ResNet(nn.Module):
+class ResNet(Backbone):
     """The backbone: stages stem, stage1, stage2, … (`stage1/block0/{conv1,bn1,…,downsample/{conv,bn}}`).
 
     Attributes:
@@ -176,8 +177,6 @@ class ResNet(nn.Module):
     drop_path: float = 0.0
     dtype: Any = jnp.float32
     norm_axis_name: str | None = None
-
-    prefix_tokens: ClassVar[int] = 0
 
     @property
     def stages(self) -> tuple[str, ...]:

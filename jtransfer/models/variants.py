@@ -1,4 +1,4 @@
-"""The named networks: an explicit table of what each one is, and how to make it."""
+"""The table of named networks, and how to make one."""
 
 from __future__ import annotations
 
@@ -10,84 +10,36 @@ import jax.numpy as jnp
 
 from jtransfer.config_check import fraction, nearest, one_of
 from jtransfer.errors import UserError
+from jtransfer.models import (
+    alexnet_variants,
+    bit_variants,
+    convnext_variants,
+    googlenet_variants,
+    mobilenet_v2_variants,
+    resnet_variants,
+    vgg_variants,
+    vit_variants,
+)
 from jtransfer.models.network import HEAD_INITS, Network
-from jtransfer.models.resnet import ResNet
-from jtransfer.models.vit import ViT
-from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
-
-
-@dataclasses.dataclass(frozen=True)
-class Variant:
-    """What a name stands for.
-
-    Attributes:
-        name: the architecture's name.
-        family: `resnet` or `vit`.
-        preprocessing: what its usual weights expect; a checkpoint states its own.
-        kwargs: arguments of the family's backbone.
-    """
-
-    name: str
-    family: str
-    preprocessing: Preprocessing
-    kwargs: Mapping[str, Any]
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square input the network was designed for, pixels."""
-        return self.preprocessing.image_size
-
-
-_HALF = (0.5, 0.5, 0.5)
-# As torchvision's first weights were evaluated: shorter side 256, the central 224.
-_RESNET = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bilinear', crop_fraction=0.875)
-# As timm evaluates the AugReg weights at 224.
-_VIT = Preprocessing(224, _HALF, _HALF, interpolation='bicubic', crop_fraction=0.9)
-_SMALL = Preprocessing(16, _HALF, _HALF)
-
-
-def _resnet(name: str, block: str, depths: tuple[int, ...], **kwargs: Any) -> Variant:
-    return Variant(name, 'resnet', _RESNET, {'block': block, 'depths': depths, **kwargs})
-
-
-def _small_resnet(name: str, block: str, widths: tuple[int, ...]) -> Variant:
-    kwargs = {'block': block, 'depths': (1,) * len(widths), 'widths': widths, 'stem': 'cifar', 'stem_width': widths[0]}
-    return Variant(name, 'resnet', _SMALL, kwargs)
-
-
-def _vit(name: str, patch: int, dim: int, blocks: int, heads: int) -> Variant:
-    return Variant(name, 'vit', _VIT, {'patch': patch, 'dim': dim, 'blocks': blocks, 'heads': heads})
-
+from jtransfer.models.variant import Variant
 
 _VARIANTS = {
     variant.name: variant
     for variant in (
-        _resnet('resnet18', 'basic', (2, 2, 2, 2)),
-        _resnet('resnet34', 'basic', (3, 4, 6, 3)),
-        _resnet('resnet50', 'bottleneck', (3, 4, 6, 3)),
-        _resnet('resnet101', 'bottleneck', (3, 4, 23, 3)),
-        _resnet('resnet152', 'bottleneck', (3, 8, 36, 3)),
-        _resnet('wide_resnet50_2', 'bottleneck', (3, 4, 6, 3), inner_width=2),
-        _resnet('wide_resnet101_2', 'bottleneck', (3, 4, 23, 3), inner_width=2),
-        _small_resnet('resnet_small', 'basic', (16, 32, 64, 128)),
-        _small_resnet('resnet_tiny', 'basic', (8, 16)),
-        _small_resnet('resnet_tiny_bottleneck', 'bottleneck', (8, 16)),
-        _vit('vit_ti16', 16, 192, 12, 3),
-        _vit('vit_s16', 16, 384, 12, 6),
-        _vit('vit_s32', 32, 384, 12, 6),
-        _vit('vit_b16', 16, 768, 12, 12),
-        _vit('vit_b32', 32, 768, 12, 12),
-        _vit('vit_l16', 16, 1024, 24, 16),
-        _vit('vit_h14', 14, 1280, 32, 16),
-        Variant(
-            'vit_mini',
-            'vit',
-            _SMALL,
-            {'patch': 4, 'dim': 72, 'blocks': 4, 'heads': 4, 'class_token': False, 'pool': 'avg'},
-        ),
-        Variant('vit_tiny_test', 'vit', _SMALL, {'patch': 8, 'dim': 16, 'blocks': 2, 'heads': 2}),
+        *resnet_variants.VARIANTS,
+        *bit_variants.VARIANTS,
+        *vit_variants.VARIANTS,
+        *convnext_variants.VARIANTS,
+        *mobilenet_v2_variants.VARIANTS,
+        *vgg_variants.VARIANTS,
+        *alexnet_variants.VARIANTS,
+        *googlenet_variants.VARIANTS,
     )
 }
+
+
+# What `create` sets by arguments of its own.
+_GIVEN = ('drop_path', 'dropout', 'norm_axis_name', 'dtype')
 
 
 def variant_names() -> tuple[str, ...]:
@@ -116,6 +68,7 @@ def create(
     dropout: float = 0.0,
     head_init: str = 'zeros',
     norm_axis_name: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Network:
     """A network by name, without parameters: `network.init(key, images)` makes those.
 
@@ -128,6 +81,8 @@ def create(
         dropout: dropout probability before the head, in [0, 1).
         head_init: `zeros` or `normal` (truncated, standard deviation 0.02).
         norm_axis_name: pmap axis over which batch normalisation takes its statistics. None under jit.
+        options: fields of the family's backbone that these weights need otherwise than the variant has them
+            (`{'gelu': 'tanh'}`).
 
     Raises:
         UserError: an unknown name (the message has the nearest one), a value out of range, or an image size that
@@ -141,16 +96,31 @@ def create(
     fraction('drop_path', drop_path)
     fraction('dropout', dropout)
     one_of('head_init', head_init, tuple(HEAD_INITS))
-    common = {**variant.kwargs, 'drop_path': drop_path, 'dtype': jnp.dtype(dtype)}
-    backbone: ResNet | ViT
-    if variant.family == 'resnet':
-        backbone = ResNet(**common, norm_axis_name=norm_axis_name)
-    else:
-        backbone = ViT(**common)
-        side = image_size or variant.image_size
-        if side % backbone.patch:
-            fitting = max(1, round(side / backbone.patch)) * backbone.patch
-            raise UserError(
-                f'image_size={side} is no multiple of the {backbone.patch}-pixel patches of {name}; {fitting} would be'
-            )
+    given = {'drop_path': drop_path, 'dropout': dropout, 'norm_axis_name': norm_axis_name, 'dtype': jnp.dtype(dtype)}
+    fields = {field.name: field for field in dataclasses.fields(variant.backbone)}
+    kwargs = {**variant.kwargs, **{name: value for name, value in given.items() if name in fields}}
+    for option, value in (options or {}).items():
+        kwargs[option] = _checked_option(variant, option, value)
+    backbone = variant.backbone(**kwargs)
+    side, multiple = image_size or variant.image_size, backbone.side_multiple
+    if side % multiple:
+        fitting = max(1, round(side / multiple)) * multiple
+        raise UserError(
+            f'image_size={side} is no multiple of the {multiple}-pixel patches of {name}; {fitting} would be'
+        )
     return Network(backbone, num_classes, dropout=dropout, head_init=head_init)
+
+
+def _checked_option(variant: Variant, option: str, value: Any) -> Any:
+    fields = dataclasses.fields(variant.backbone)
+    known = {field.name: field for field in fields if field.name not in {*_GIVEN, 'parent', 'name'}}
+    if option not in known:
+        raise UserError(f"{variant.name} has no option '{option}'.{nearest(option, known)}")
+    default = variant.kwargs.get(option, known[option].default)
+    if isinstance(default, tuple) and isinstance(value, list):
+        value = tuple(value)
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if default is not dataclasses.MISSING and default is not None and type(value) is not type(default):
+        raise UserError(f'option {option}={value!r} of {variant.name} must be of type {type(default).__name__}')
+    return value

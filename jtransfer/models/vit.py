@@ -5,7 +5,7 @@ your ViT?, 2022.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
+from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers import DropPath, drop_path_rates, layer_norm
 from jtransfer.models.stages import selected
 
@@ -177,7 +178,7 @@ class Block(nn.Module):
         )
 
 
-class ViT(nn.Module):
+class ViT(Backbone):
     """The backbone: stages embed, block0, block1, …, norm (`block0/{norm1,attn,norm2,mlp}`).
 
     Attributes:
@@ -207,10 +208,17 @@ class ViT(nn.Module):
     drop_path: float = 0.0
     dtype: Any = jnp.float32
 
+    input_kernel: ClassVar[str] = 'embed/patch/kernel'
+
     @property
     def prefix_tokens(self) -> int:
-        """How many tokens, and position embeddings, stand before those of the patches."""
+        """How many tokens stand before those of the patches."""
         return int(self.class_token)
+
+    @property
+    def side_multiple(self) -> int:
+        """The side of a patch, pixels."""
+        return self.patch
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -1,0 +1,31 @@
+"""The name maps: a file a family, and the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jtransfer.pretrained.namemap import NameMap
+from jtransfer.pretrained.names import alexnet, bit, convnext, googlenet, mobilenet_v2, resnet, vgg, vit
+
+# A family's namings may depend on the network (the indices of VGG's layers do).
+_NAMINGS: dict[str, Callable[[Any], Sequence[NameMap]]] = {
+    'alexnet': alexnet.namings,
+    'bit': bit.namings,
+    'convnext': convnext.namings,
+    'googlenet': googlenet.namings,
+    'mobilenet_v2': mobilenet_v2.namings,
+    'resnet': resnet.namings,
+    'vgg': vgg.namings,
+    'vit': vit.namings,
+}
+
+
+def namings(family: str, backbone: Any) -> Sequence[NameMap]:
+    """The namings in which a network of a family is published, the most usual first.
+
+    Args:
+        family: of the variant.
+        backbone: the module.
+    """
+    return _NAMINGS[family](backbone)
