@@ -1,4 +1,4 @@
-"""From a decoded picture of any size to the square pixels a network was trained on, and to its input numbers.
+"""From a decoded picture of any size to the pixels a network was trained on, and to its input numbers.
 
 The constants travel with the weights (`Preprocessing`), and training, evaluation and prediction share this code.
 The geometry is that of timm's and torchvision's evaluation transforms, to the pixel.
@@ -29,6 +29,9 @@ CROP_MARGIN = 256 / 224
 # 1 x 100,000 pixels would otherwise grow to billions.
 LONGEST_ASPECT = 32
 
+# Shares of red, green and blue in the brightness of a pixel (ITU-R BT.601).
+_LUMA = (0.299, 0.587, 0.114)
+
 _FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
 
 Pixels = Callable[[np.ndarray], np.ndarray]
@@ -39,31 +42,59 @@ class Preprocessing:
     """How pictures must look to a network; travels with its weights.
 
     Attributes:
-        image_size: side of the square network input, pixels.
-        mean: of the three channels, for values in [0, 1].
-        std: of the three channels, for values in [0, 1].
+        image_size: side of the square network input, or its height, pixels.
+        mean: of the network's channels, for values in [0, 1]; three of them, or one for a network of grey pictures.
+        std: of the network's channels, for values in [0, 1].
         interpolation: `bilinear` or `bicubic`, Pillow's (antialiased).
         crop_fraction: share of the resized picture's shorter side that the centre crop keeps, in (0, 1].
         squash: resize both sides alike, ignoring the aspect (Google's BiT and SigLIP), instead of the shorter one.
+        image_width: width of a network input that is not square, pixels. 0: the input is square.
     """
 
     image_size: int
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     interpolation: str = 'bicubic'
     crop_fraction: float = 1.0
     squash: bool = False
+    image_width: int = 0
 
     def __post_init__(self) -> None:
         """Raises `UserError` for a value that no picture could be prepared with."""
         if self.image_size < 1:
             raise UserError(f'preprocessing: image_size={self.image_size} must be at least 1')
+        if self.image_width < 0:
+            raise UserError(f'preprocessing: image_width={self.image_width} must be at least 0 (0: square)')
         if self.interpolation not in _FILTERS:
             raise UserError(f'preprocessing: interpolation={self.interpolation!r} must be one of {", ".join(_FILTERS)}')
         if not 0 < self.crop_fraction <= 1:
             raise UserError(f'preprocessing: crop_fraction={self.crop_fraction} must be above 0 and at most 1')
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            raise UserError('preprocessing: mean and std must have three values each, std above 0')
+        if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
+            raise UserError('preprocessing: mean and std must have a value for each channel (three), std above 0')
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the network input, pixels."""
+        return self.image_size, self.image_width or self.image_size
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network input."""
+        return len(self.mean)
+
+    def for_channels(self, channels: int) -> Preprocessing:
+        """The same for a network whose first kernel was fitted to another number of channels.
+
+        One channel (grey) gets the means over the known ones, more get the known ones again and again.
+        """
+        if channels == self.channels:
+            return self
+        if channels == 1:
+            grey_mean, grey_std = (math.fsum(values) / len(values) for values in (self.mean, self.std))
+            return dataclasses.replace(self, mean=(grey_mean,), std=(grey_std,))
+        order = [index % self.channels for index in range(channels)]
+        mean, std = (tuple(values[index] for index in order) for values in (self.mean, self.std))
+        return dataclasses.replace(self, mean=mean, std=std)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
@@ -85,30 +116,40 @@ class Preprocessing:
         return cls(**{**values, **triples})
 
 
-def evaluation_pixels(image: UInt8[np.ndarray, 'h w 3'], preprocessing: Preprocessing) -> UInt8[np.ndarray, 's s 3']:
-    """The square a network sees in evaluation: resized (antialiased), then cropped from the centre.
+def evaluation_pixels(image: UInt8[np.ndarray, 'h w 3'], preprocessing: Preprocessing) -> UInt8[np.ndarray, 'h2 w2 3']:
+    """The picture a network sees in evaluation: resized (antialiased), then cropped from the centre.
 
     The shorter side becomes floor(image_size / crop_fraction), the longer one int(shorter * long / short) (with
-    `squash` both become the former); the crop starts at round(margin / 2). That is `timm.data.create_transform`'s
-    evaluation transform, bit for bit in uint8, for aspect ratios up to 32.
+    `squash` both become the former); the crop starts at round(margin / 2). For an input that is not square, the picture
+    is scaled by one factor until it covers floor(side / crop_fraction) on both sides. That is
+    `timm.data.create_transform`'s evaluation transform, bit for bit in uint8, for aspect ratios up to 32.
 
     Args:
         image: RGB picture.
-        preprocessing: whose image_size, interpolation, crop_fraction and squash apply.
+        preprocessing: whose shape, interpolation, crop_fraction and squash apply.
 
     Returns:
-        RGB pixels, s = image_size.
+        RGB pixels, (h2, w2) = `preprocessing.shape`.
     """
-    size = preprocessing.image_size
-    resized = math.floor(size / preprocessing.crop_fraction)
     image = _within_longest_aspect(image) if not preprocessing.squash else image
-    height, width = image.shape[:2]
-    short, long = min(height, width), max(height, width)
-    longer = resized if preprocessing.squash else int(resized * long / short)
-    new_height, new_width = (longer, resized) if height > width else (resized, longer)
+    new_height, new_width = _resized(image.shape[:2], preprocessing)
     pixels = _resize(image, new_height, new_width, preprocessing.interpolation)
-    top, left = round((new_height - size) / 2), round((new_width - size) / 2)
-    return np.ascontiguousarray(pixels[top : top + size, left : left + size])
+    height, width = preprocessing.shape
+    top, left = round((new_height - height) / 2), round((new_width - width) / 2)
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+
+
+def _resized(sides: tuple[int, ...], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Height and width of the whole picture before the crop."""
+    scaled = [math.floor(side / preprocessing.crop_fraction) for side in preprocessing.shape]
+    if preprocessing.squash:
+        return scaled[0], scaled[1]
+    height, width = sides
+    if scaled[0] == scaled[1]:
+        longer = int(scaled[0] * max(sides) / min(sides))
+        return (longer, scaled[0]) if height > width else (scaled[0], longer)
+    ratio = min(height / scaled[0], width / scaled[1])
+    return round(height / ratio), round(width / ratio)
 
 
 def whole_picture(
@@ -130,29 +171,41 @@ def training_pixels(preprocessing: Preprocessing, crops: bool) -> Pixels:
     Args:
         preprocessing: of the network.
         crops: whether augmentation takes random crops. It then gets the whole picture, squashed into a square of side
-            round(image_size * 256 / 224) (the aspect is kept beside it); otherwise the square that evaluation sees.
+            round(longer side * 256 / 224) (the aspect is kept beside it); otherwise the picture that evaluation sees.
     """
     if not crops:
         return functools.partial(evaluation_pixels, preprocessing=preprocessing)
-    side = round(preprocessing.image_size * CROP_MARGIN)
+    side = round(max(preprocessing.shape) * CROP_MARGIN)
     return functools.partial(whole_picture, side=side, interpolation=preprocessing.interpolation)
 
 
 def normalise(
-    images: UInt8[Array, 'batch h w 3'] | Float[Array, 'batch h w 3'],
+    images: UInt8[Array, 'batch h w channel'] | Float[Array, 'batch h w channel'],
     preprocessing: Preprocessing,
     dtype: Any = jnp.float32,
-) -> Float[Array, 'batch h w 3']:
+) -> Float[Array, 'batch h w channel2']:
     """The network's input, on the device: (x / 255 - mean) / std, computed in float32.
 
     Args:
-        images: RGB values in [0, 255].
+        images: values in [0, 255]; RGB pictures become grey (ITU-R 601-2 luma, as Pillow's) for a network of one
+            channel.
         preprocessing: whose mean and std apply.
         dtype: of the result.
+
+    Raises:
+        UserError: pictures of another number of channels than the network's.
     """
     mean = jnp.asarray(preprocessing.mean, jnp.float32)
     std = jnp.asarray(preprocessing.std, jnp.float32)
-    return ((images.astype(jnp.float32) / 255 - mean) / std).astype(dtype)
+    values = images.astype(jnp.float32)
+    if preprocessing.channels == 1 and images.shape[-1] == len(_LUMA):
+        values = (values * jnp.asarray(_LUMA)).sum(-1, keepdims=True)
+    if values.shape[-1] != preprocessing.channels:
+        raise UserError(
+            f'pictures of {values.shape[-1]} channels for a network of {preprocessing.channels}: '
+            'load_model(…, input_channels=…) fits the network'
+        )
+    return ((values / 255 - mean) / std).astype(dtype)
 
 
 def _resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:

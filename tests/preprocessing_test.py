@@ -101,3 +101,38 @@ def test_dict_round_trip():
 def test_bad_values(values, message):
     with pytest.raises(UserError, match=message):
         Preprocessing.from_dict(values)
+
+
+@pytest.mark.parametrize(('height', 'width'), [(40, 61), (61, 40), (33, 33), (9, 100)])
+def test_an_input_that_is_not_square_is_covered_and_cropped(height, width):
+    """timm's ResizeKeepRatio and CenterCrop, spelt out."""
+    image = picture(height, width)
+    target = (math.floor(24 / 0.9), math.floor(40 / 0.9))
+    ratio = min(height / target[0], width / target[1])
+    new = round(height / ratio), round(width / ratio)
+    resized = np.asarray(Image.fromarray(image).resize(new[::-1], Image.Resampling.BICUBIC))
+    top, left = round((new[0] - 24) / 2), round((new[1] - 40) / 2)
+    preprocessing = Preprocessing(24, crop_fraction=0.9, image_width=40)
+    assert preprocessing.shape == (24, 40)
+    np.testing.assert_array_equal(evaluation_pixels(image, preprocessing), resized[top : top + 24, left : left + 40])
+    squashed = evaluation_pixels(image, Preprocessing(24, image_width=40, squash=True))
+    np.testing.assert_array_equal(squashed, Image.fromarray(image).resize((40, 24), Image.Resampling.BICUBIC))
+
+
+def test_grey_networks_see_what_pillow_calls_grey():
+    image = picture(20, 30)
+    grey = Preprocessing(20, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3), image_width=30).for_channels(1)
+    assert grey.channels == 1
+    assert grey.mean == (pytest.approx(0.4),)
+    assert grey.std == (pytest.approx(0.2),)
+    expected = (np.asarray(Image.fromarray(image).convert('L'), np.float32)[..., None] / 255 - 0.4) / 0.2
+    np.testing.assert_allclose(normalise(jnp.asarray(image[None]), grey)[0], expected, atol=0.5 / 255 / 0.2 + 1e-5)
+
+
+def test_more_channels_repeat_the_constants_and_pictures_must_have_them():
+    many = Preprocessing(8, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)).for_channels(5)
+    assert many.mean == (0.1, 0.2, 0.3, 0.1, 0.2)
+    assert Preprocessing.from_dict(json.loads(json.dumps(many.to_dict()))) == many
+    assert normalise(jnp.zeros((2, 8, 8, 5), jnp.uint8), many).shape == (2, 8, 8, 5)
+    with pytest.raises(UserError, match='pictures of 3 channels for a network of 5'):
+        normalise(jnp.zeros((2, 8, 8, 3), jnp.uint8), many)

@@ -59,19 +59,19 @@ def _sample_box(key: Array, aspect: Array, scale: tuple[float, float], ratio: tu
 def resample(
     images: Float[Array, 'batch height width channel'],
     boxes: Float[Array, 'batch 4'],
-    size: int,
+    shape: tuple[int, int],
     interpolation: str = 'bicubic',
-) -> Float[Array, 'batch size size channel']:
-    """Cuts a box out of every picture and resizes it to a square, antialiased, in one separable pass.
+) -> Float[Array, 'batch height2 width2 channel']:
+    """Cuts a box out of every picture and resizes it to one shape, antialiased, in one separable pass.
 
     The filters, and their reach over the edge of the box into the picture, are those of Pillow's
-    `Image.resize((size, size), box=box)`; bicubic overshoot is clipped after either pass, as there, but values stay
-    unrounded.
+    `Image.resize((width2, height2), box=box)`; bicubic overshoot is clipped after either pass, as there, but values
+    stay unrounded.
 
     Args:
         images: values in [0, 255].
         boxes: (left, top, width, height) as shares of the picture's width and height, within [0, 1].
-        size: side of the result, pixels.
+        shape: height and width of the result, pixels.
         interpolation: `bilinear` or `bicubic` (a = -0.5).
 
     Returns:
@@ -79,8 +79,8 @@ def resample(
     """
     _, height, width, _ = images.shape
     left, top, box_width, box_height = boxes.T
-    columns = _weights(left, box_width, width, size, interpolation)
-    rows = _weights(top, box_height, height, size, interpolation)
+    columns = _weights(left, box_width, width, shape[1], interpolation)
+    rows = _weights(top, box_height, height, shape[0], interpolation)
     # Full precision: at an accelerator's default one, neighbouring grey values (8 bits) would fall together.
     product = jax.lax.Precision.HIGHEST
     images = jnp.clip(jnp.einsum('bjw,bhwc->bhjc', columns, images, precision=product), 0, 255)

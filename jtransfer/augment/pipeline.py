@@ -13,11 +13,11 @@ from jtransfer.augment import colour, crop, flip
 
 Augment = Callable[
     [Key[Array, ' batch'], UInt8[Array, 'batch height width 3'], Float[Array, ' batch']],
-    Float[Array, 'batch size size 3'],
+    Float[Array, 'batch height2 width2 3'],
 ]
 
 
-def make_augment(augment: config.Augment, image_size: int, interpolation: str = 'bicubic') -> Augment:
+def make_augment(augment: config.Augment, shape: tuple[int, int], interpolation: str = 'bicubic') -> Augment:
     """The augmentation that the configuration describes.
 
     Crop, then flips, then colour jitter. What is not enabled is not in the compiled program; with nothing enabled the
@@ -25,28 +25,30 @@ def make_augment(augment: config.Augment, image_size: int, interpolation: str = 
 
     Args:
         augment: what to do, and how strongly.
-        image_size: side of the result, pixels.
+        shape: height and width of the result, pixels.
         interpolation: `bilinear` or `bicubic`, of the crop: that of the network's preprocessing.
 
     Returns:
         A pure function of (keys, images, aspects): one key per image (`keys.example_keys`), uint8 RGB images, and the
         width / height of the true pictures, which only crops read. With crops the images are whole pictures squashed
-        to a square of any side; without, they are framed as for evaluation, `image_size` a side. It returns float32
-        images in [0, 255]. It may be called inside jit, pmap or shard_map, or by itself.
+        to a square of any side; without, they are framed as for evaluation, in the shape of the result. It returns
+        float32 images in [0, 255]. It may be called inside jit, pmap or shard_map, or by itself.
     """
 
     @jax.jit
     def apply(
         keys: Key[Array, ' batch'], images: UInt8[Array, 'batch height width 3'], aspects: Float[Array, ' batch']
-    ) -> Float[Array, 'batch size size 3']:
-        side = images.shape[1:3]
-        if not augment.crops and side != (image_size, image_size):
-            raise ValueError(f'images are {side[0]}×{side[1]}, but without crops they must be {image_size} a side')
+    ) -> Float[Array, 'batch height2 width2 3']:
+        given = images.shape[1:3]
+        if not augment.crops and given != shape:
+            raise ValueError(
+                f'images are {given[0]}×{given[1]}, but without crops they must be {shape[0]}×{shape[1]} pixels'
+            )
         pixels = images.astype(jnp.float32)
         streams = jax.vmap(lambda key: jax.random.split(key, 4))(keys)
         if augment.crops:
             boxes = crop.sample_boxes(streams[:, 0], aspects, augment.crop_scale, augment.crop_ratio)
-            pixels = crop.resample(pixels, boxes, image_size, interpolation)
+            pixels = crop.resample(pixels, boxes, shape, interpolation)
         if augment.horizontal_flip > 0:
             pixels = flip.horizontal(streams[:, 1], pixels, augment.horizontal_flip)
         if augment.vertical_flip > 0:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, UInt8
 from jtransfer.models import Network
 from jtransfer.preprocessing import Preprocessing, normalise
 
-Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch side side 3']], Float[Array, 'batch classes']]
+Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], Float[Array, 'batch classes']]
 
 
 def make_forward(network: Network, preprocessing: Preprocessing) -> Forward:
@@ -25,14 +25,12 @@ def make_forward(network: Network, preprocessing: Preprocessing) -> Forward:
     mesh = Mesh(np.array(devices), ('data',))
 
     @jax.jit
-    def forward(
-        variables: Mapping[str, Any], images: UInt8[Array, 'batch side side 3']
-    ) -> Float[Array, 'batch classes']:
+    def forward(variables: Mapping[str, Any], images: UInt8[Array, 'batch h w 3']) -> Float[Array, 'batch classes']:
         logits = network.apply(variables, normalise(images, preprocessing, network.dtype), train=False)
         return cast(Array, logits)
 
     def place_and_run(
-        variables: Mapping[str, Any], images: UInt8[np.ndarray, 'batch side side 3']
+        variables: Mapping[str, Any], images: UInt8[np.ndarray, 'batch h w 3']
     ) -> Float[Array, 'batch classes']:
         if len(images) % len(devices):
             return forward(jax.device_put(variables, devices[0]), jax.device_put(images, devices[0]))

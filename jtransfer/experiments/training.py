@@ -119,13 +119,13 @@ def _check_statistics(model: Model, config: Config, plan: Plan) -> None:
     """Raises `UserError` where batch normalisation would see a single value, before anything is written."""
     if config.data.batch_size > config.optim.accumulate_steps:
         return  # two images or more have statistics, however small they are by the last stage
-    side = model.preprocessing.image_size
+    preprocessing = model.preprocessing
     jax.eval_shape(
         lambda variables, images, key: model.network.apply(
             variables, images, train=True, frozen=plan.frozen_modules, mutable=['batch_stats'], rngs={'dropout': key}
         ),
         model.variables,
-        jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32),
+        jax.ShapeDtypeStruct((1, *preprocessing.shape, preprocessing.channels), jnp.float32),
         jax.random.key(0),
     )
 

@@ -17,7 +17,7 @@ Feed = Iterator[dict[str, Array]]
 
 
 def device_feed(
-    images: UInt8[np.ndarray, 'examples side side 3'],
+    images: UInt8[np.ndarray, 'examples h w 3'],
     labels: Int[np.ndarray, ' examples'],
     aspects: Float[np.ndarray, ' examples'],
     *,

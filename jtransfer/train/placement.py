@@ -56,7 +56,7 @@ class Placement(abc.ABC):
         """A batch, its images shared out over the devices."""
 
     @abc.abstractmethod
-    def gather(self, images: UInt8[Array, 'examples side side 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
+    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
         """A batch of the images that are kept on the devices, chosen by its `index`."""
 
     @abc.abstractmethod
@@ -85,7 +85,7 @@ class JitPlacement(Placement):
         shardings = {name: self.sharded if np.ndim(leaf) else self.replicated for name, leaf in batch.items()}
         return jax.device_put(dict(batch), shardings)
 
-    def gather(self, images: UInt8[Array, 'examples side side 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
+    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
         """The batch with `image` gathered on the devices."""
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
         return {**self.put_batch(rest), 'image': self._take(images, batch['index'])}
@@ -124,7 +124,7 @@ class PmapPlacement(Placement):
         }
         return jax.device_put(split, self.sharded)
 
-    def gather(self, images: UInt8[Array, 'examples side side 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
+    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
         """The batch with `image` gathered on the devices."""
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
         return {**self.put_batch(rest), 'image': self._take(images, batch['index'])}

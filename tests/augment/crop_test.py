@@ -30,7 +30,7 @@ def _pictures(side=48):
 def test_resample_is_pillows(interpolation, size):
     pictures = _pictures()
     boxes = np.array([[0.0, 0.0, 1.0, 1.0], [0.13, 0.29, 0.51, 0.37], [0.4, 0.05, 0.33, 0.9]], np.float32)
-    ours = resample(pictures.astype(np.float32), boxes, size, interpolation)
+    ours = resample(pictures.astype(np.float32), boxes, (size, size), interpolation)
     for picture, (left, top, width, height), result in zip(pictures, boxes, np.asarray(ours), strict=True):
         box = tuple(float(edge) for edge in 48 * np.array([left, top, left + width, top + height]))
         box = (*box[:2], min(box[2], 48), min(box[3], 48))
@@ -44,12 +44,12 @@ def test_the_whole_picture_at_its_own_size_is_unchanged():
     pictures = _pictures().astype(np.float32)
     boxes = np.tile(np.array([0, 0, 1, 1], np.float32), (3, 1))
     for interpolation in FILTERS:
-        np.testing.assert_allclose(resample(pictures, boxes, 48, interpolation), pictures, atol=1e-2)
+        np.testing.assert_allclose(resample(pictures, boxes, (48, 48), interpolation), pictures, atol=1e-2)
 
 
 def test_an_unknown_interpolation_is_refused():
     with pytest.raises(ValueError, match='nearest'):
-        resample(np.zeros((1, 4, 4, 3), np.float32), np.array([[0, 0, 1, 1]], np.float32), 4, 'nearest')
+        resample(np.zeros((1, 4, 4, 3), np.float32), np.array([[0, 0, 1, 1]], np.float32), (4, 4), 'nearest')
 
 
 def test_constant_pictures_stay_constant():
@@ -57,7 +57,7 @@ def test_constant_pictures_stay_constant():
     keys = jax.random.split(jax.random.key(3), 64)
     boxes = sample_boxes(keys, jnp.full(64, 1.7), (0.08, 1.0), RATIO)
     for interpolation in FILTERS:
-        np.testing.assert_allclose(resample(pictures, boxes, 13, interpolation), 173, atol=1e-2)
+        np.testing.assert_allclose(resample(pictures, boxes, (13, 13), interpolation), 173, atol=1e-2)
 
 
 def _boxes(count, aspect, scale, ratio, seed=0):

@@ -30,7 +30,7 @@ def _keys(ids, epoch=0, seed=0):
 
 
 def test_nothing_enabled_is_a_cast_and_no_more():
-    augment = make_augment(config.Augment(), 20)
+    augment = make_augment(config.Augment(), (20, 20))
     out = augment(_keys(range(8)), IMAGES, ASPECTS)
     assert out.dtype == jnp.float32
     np.testing.assert_array_equal(out, IMAGES)
@@ -40,14 +40,14 @@ def test_nothing_enabled_is_a_cast_and_no_more():
 
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
 def test_full_augmentation_has_the_size_type_and_range(interpolation):
-    out = make_augment(FULL, 16, interpolation)(_keys(range(8)), IMAGES, ASPECTS)
+    out = make_augment(FULL, (16, 16), interpolation)(_keys(range(8)), IMAGES, ASPECTS)
     chex.assert_shape(out, (8, 16, 16, 3))
     assert out.dtype == jnp.float32
     assert 0 <= float(out.min()) < float(out.max()) <= 255
 
 
 def test_a_picture_is_augmented_alike_in_any_batch():
-    augment = make_augment(FULL, 16)
+    augment = make_augment(FULL, (16, 16))
     order = np.array([5, 2, 7, 0, 1, 6, 3, 4])
     whole = np.asarray(augment(_keys(range(8), epoch=3), IMAGES, ASPECTS))
     shuffled = augment(_keys(order, epoch=3), IMAGES[order], ASPECTS[order])
@@ -57,14 +57,14 @@ def test_a_picture_is_augmented_alike_in_any_batch():
 
 
 def test_same_picture_differs_by_id_epoch_and_seed():
-    augment = make_augment(FULL, 16)
+    augment = make_augment(FULL, (16, 16))
     images, aspects = np.tile(IMAGES[:1], (8, 1, 1, 1)), np.ones(8, np.float32)
     outs = [augment(_keys(range(8), epoch, seed), images, aspects) for epoch, seed in ((0, 0), (1, 0), (0, 1))]
     assert len(np.unique(np.concatenate(outs).reshape(24, -1), axis=0)) == 24
 
 
 def test_one_compilation_serves_all_epochs_and_seeds():
-    augment = make_augment(FULL, 16)
+    augment = make_augment(FULL, (16, 16))
 
     @jax.jit
     @chex.assert_max_traces(n=1)
@@ -77,12 +77,12 @@ def test_one_compilation_serves_all_epochs_and_seeds():
 
 
 def test_without_crops_another_size_is_refused():
-    with pytest.raises(ValueError, match='must be 16 a side'):
-        make_augment(config.Augment(horizontal_flip=0.5), 16)(_keys(range(8)), IMAGES, ASPECTS)
+    with pytest.raises(ValueError, match='must be 16×16 pixels'):
+        make_augment(config.Augment(horizontal_flip=0.5), (16, 16))(_keys(range(8)), IMAGES, ASPECTS)
 
 
 def test_flips_alone_give_the_image_or_its_mirror():
-    out = np.asarray(make_augment(config.Augment(horizontal_flip=0.5), 20)(_keys(range(8)), IMAGES, ASPECTS))
+    out = np.asarray(make_augment(config.Augment(horizontal_flip=0.5), (20, 20))(_keys(range(8)), IMAGES, ASPECTS))
     kept = [np.array_equal(a, b) for a, b in zip(out, IMAGES, strict=True)]
     mirrored = [np.array_equal(a, b[:, ::-1]) for a, b in zip(out, IMAGES, strict=True)]
     assert all(a != b for a, b in zip(kept, mirrored, strict=True))
