@@ -8,6 +8,8 @@ from typing import ClassVar
 import flax.linen as nn
 from jaxtyping import Array, Float
 
+from jtransfer.models.auxiliary import Auxiliary
+
 
 class Backbone(nn.Module):
     """The contract of a family; its module subclasses this and states the fields `dtype` and `drop_path`.
@@ -38,6 +40,16 @@ class Backbone(nn.Module):
         The heads' outputs are averaged (2: the class and the distillation token of DeiT).
         """
         return 1
+
+    @property
+    def auxiliaries(self) -> tuple[Auxiliary, ...]:
+        """The auxiliary heads, which read inner features in training."""
+        return ()
+
+    @property
+    def dropout_before_head(self) -> bool:
+        """Whether dropout also belongs right before the head, beside where the backbone has it."""
+        return True
 
     @property
     def side_multiple(self) -> int:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
+from jtransfer.models.auxiliary import Auxiliary, HeadWithAuxiliaries
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers import is_frozen
+
+# Weight of the loss, and logits, of each auxiliary head.
+Auxiliaries: TypeAlias = list[tuple[float, Float[Array, 'batch output']]]
 
 HEAD_INITS = {'zeros': nn.initializers.zeros, 'normal': nn.initializers.truncated_normal(0.02)}
 
@@ -115,21 +119,36 @@ class Network(nn.Module):
         """
         return self.backbone(images, train=train, frozen=frozen, start=start, stop=stop)
 
-    @nn.compact
     def classify(
         self, pooled: Float[Array, 'batch feature'], *, train: bool = False, frozen: Sequence[str] = ()
     ) -> Float[Array, 'batch output']:
         """The head on pooled features: float32 logits (batch, num_classes), or the features where there is no head."""
+        return self._heads(pooled, {}, train=train, frozen=frozen)[0]
+
+    @nn.compact
+    def _heads(
+        self,
+        pooled: Float[Array, 'batch feature'],
+        inner: Mapping[str, Float[Array, 'batch ...']],
+        *,
+        train: bool,
+        frozen: Sequence[str],
+    ) -> tuple[Float[Array, 'batch output'], Auxiliaries]:
+        """The head, and the auxiliary heads whose feature is in `inner` by the head's name."""
         if not self.num_classes:
-            return pooled
+            return pooled, []
         # A frozen head, like any frozen module, runs in evaluation mode.
         dropping = self.dropout > 0 and train and not is_frozen((*self.path, 'head'), frozen)
         if dropping:
             pooled = nn.Dropout(self.dropout, name='dropout_before_head')(pooled, deterministic=False)
         init = HEAD_INITS[self.head_init]
+        auxiliaries = self.backbone.auxiliaries
+        if auxiliaries:
+            head = HeadWithAuxiliaries(self.num_classes, init, auxiliaries, name='head')
+            return head(pooled, inner, train=train, frozen=frozen)
         if self.backbone.pooled_parts == 1:
-            return nn.Dense(self.num_classes, dtype=jnp.float32, kernel_init=init, name='head')(pooled)
-        return Heads(self.backbone.pooled_parts, self.num_classes, init, name='head')(pooled)
+            return nn.Dense(self.num_classes, dtype=jnp.float32, kernel_init=init, name='head')(pooled), []
+        return Heads(self.backbone.pooled_parts, self.num_classes, init, name='head')(pooled), []
 
     def __call__(
         self, images: Float[Array, 'batch h w channel'], *, train: bool = False, frozen: Sequence[str] = ()
@@ -143,5 +162,36 @@ class Network(nn.Module):
             frozen: '/'-joined module-path prefixes that run in evaluation mode all the same, such as
                 `('backbone/stem', 'backbone/stage1/block0/bn1')`. Static.
         """
-        pooled = self.features(images, train=train, frozen=frozen)['pooled']
-        return self.classify(pooled, train=train, frozen=frozen)
+        features = self.features(images, train=train, frozen=frozen)
+        # Every parameter comes into being at `init`, although only training reads the auxiliary heads.
+        wanted = self.backbone.auxiliaries if self.is_initializing() else ()
+        inner = {auxiliary.name: features[auxiliary.feature] for auxiliary in wanted}
+        return self._heads(features['pooled'], inner, train=train, frozen=frozen)[0]
+
+    def training_logits(
+        self, images: Float[Array, 'batch h w channel'], *, frozen: Sequence[str] = ()
+    ) -> tuple[Float[Array, 'batch output'], Auxiliaries]:
+        """What a training loss is made of: the logits in training mode, and those of the auxiliary heads.
+
+        An auxiliary head is there for the sake of the layers below it. One that is frozen, or below which everything
+        is frozen (`linear_probe`), is left out.
+
+        Args:
+            images: normalised images.
+            frozen: see `__call__`.
+
+        Returns:
+            The logits that `__call__` gives, and for each auxiliary head the weight of its loss and its logits.
+        """
+        features = self.features(images, train=True, frozen=frozen)
+        inner = {
+            auxiliary.name: features[auxiliary.feature]
+            for auxiliary in self.backbone.auxiliaries
+            if self._matters(auxiliary, frozen)
+        }
+        return self._heads(features['pooled'], inner, train=True, frozen=frozen)
+
+    def _matters(self, auxiliary: Auxiliary, frozen: Sequence[str]) -> bool:
+        below = self.stages[: self.stages.index(auxiliary.stage) + 1]
+        still = all(is_frozen(('backbone', stage), frozen) for stage in below)
+        return not still and not is_frozen(('head', auxiliary.name), frozen)

@@ -62,7 +62,7 @@ def create(
     name: str,
     *,
     num_classes: int,
-    image_size: int = 0,
+    image_size: int | tuple[int, int] = 0,
     dtype: Any = jnp.float32,
     drop_path: float = 0.0,
     dropout: float = 0.0,
@@ -75,7 +75,7 @@ def create(
     Args:
         name: one of `variant_names()`.
         num_classes: width of the head. 0: no head, the network returns pooled features.
-        image_size: side of the square input, pixels. 0: the variant's own.
+        image_size: side of the square input, or its height and width, pixels. 0: the variant's own.
         dtype: computation type; parameters, statistics, pooled features and logits are float32.
         drop_path: stochastic-depth probability of the last block (rising linearly from 0), in [0, 1).
         dropout: dropout probability before the head, in [0, 1).
@@ -91,7 +91,8 @@ def create(
     variant = describe(name)
     if num_classes < 0:
         raise UserError(f'num_classes={num_classes} must be at least 0')
-    if image_size < 0:
+    sides = image_size if isinstance(image_size, tuple) else (image_size or variant.image_size,)
+    if min(sides) < 0:
         raise UserError(f'image_size={image_size} must be at least 0')
     fraction('drop_path', drop_path)
     fraction('dropout', dropout)
@@ -102,13 +103,15 @@ def create(
     for option, value in (options or {}).items():
         kwargs[option] = _checked_option(variant, option, value)
     backbone = variant.backbone(**kwargs)
-    side, multiple = image_size or variant.image_size, backbone.side_multiple
-    if side % multiple:
-        fitting = max(1, round(side / multiple)) * multiple
-        raise UserError(
-            f'image_size={side} is no multiple of the {multiple}-pixel patches of {name}; {fitting} would be'
-        )
-    return Network(backbone, num_classes, dropout=dropout, head_init=head_init)
+    multiple = backbone.side_multiple
+    for side in sides:
+        if side % multiple:
+            fitting = max(1, round(side / multiple)) * multiple
+            raise UserError(
+                f'image_size={side} is no multiple of the {multiple}-pixel patches of {name}; {fitting} would be'
+            )
+    before_head = dropout if backbone.dropout_before_head else 0.0
+    return Network(backbone, num_classes, dropout=before_head, head_init=head_init)
 
 
 def _checked_option(variant: Variant, option: str, value: Any) -> Any:

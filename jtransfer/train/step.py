@@ -58,8 +58,8 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
 
     A batch holds `image` uint8 [batch, side, side, 3], `label` int32 [batch], `aspect` float32 [batch] (width / height
     of the original), `id` and `epoch` int32 [batch] (which make the augmentation's key), and the scalars `seed` and
-    `step`. The metrics are `loss`, `accuracy`, `gradient_norm` (of the trainable parameters, before clipping),
-    `finite` and a learning rate a group.
+    `step`. The metrics are `loss` (with that of auxiliary heads, see `Network.training_logits`), `accuracy`,
+    `gradient_norm` (of the trainable parameters, before clipping), `finite` and a learning rate a group.
 
     When the loss, a gradient or anything in the next state is not finite, the state is returned as it was, and stays
     so: a later batch, whose `step` is then ahead of the state's, changes nothing either. The loop finds `finite` false
@@ -72,7 +72,7 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
     """
     optim = parts.config.optim
     network = parts.network if axis_name is None else parts.network.with_norm_axis(axis_name)
-    augment = make_augment(parts.config.augment, parts.preprocessing.image_size, parts.preprocessing.interpolation)
+    augment = make_augment(parts.config.augment, parts.preprocessing.shape, parts.preprocessing.interpolation)
     optimizer = parts.optimizer(trainable)
     rates = learning_rates(optim, parts.plan, parts.total_steps)
 
@@ -81,15 +81,17 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
     ) -> tuple[Float[Array, ''], tuple[Any, Float[Array, '']]]:
         keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
         images = normalise(augment(keys, batch['image'], batch['aspect']), parts.preprocessing, network.dtype)
-        logits, updated = network.apply(
+        (logits, auxiliaries), updated = network.apply(
             {'params': combine(trainable, frozen), **model_state},
             images,
-            train=True,
             frozen=parts.plan.frozen_modules,
             mutable=list(model_state),
             rngs={'dropout': dropout_key},
+            method='training_logits',
         )
         loss = cross_entropy(logits, batch['label'], optim.label_smoothing).mean()
+        for weight, others in auxiliaries:
+            loss += weight * cross_entropy(others, batch['label'], optim.label_smoothing).mean()
         accuracy = (logits.argmax(-1) == batch['label']).mean()
         return loss, (updated, accuracy)
 

@@ -11,7 +11,11 @@ from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.models.googlenet import GoogLeNet
+from jtransfer.models.network import Network
 
+BLOCK = (2, 2, 3, 1, 2, 1)
+WITH_AUXILIARIES = GoogLeNet((3, 3, 4), ((BLOCK,), (BLOCK,) * 4, (BLOCK,)), aux=True, aux_widths=(3, 5))
 TINY = ('resnet_tiny', 'resnet_tiny_bottleneck', 'vit_tiny_test')
 
 
@@ -143,6 +147,100 @@ def test_without_classes_there_is_no_head():
     outputs, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), images)
     assert set(variables['params']) == {'backbone'}
     assert outputs.shape == (2, 16)
+
+
+def training_logits(network, variables, images, **kwargs):
+    run = functools.partial(network.apply, mutable=['batch_stats'], method='training_logits', **kwargs)
+    return jax.jit(run)(variables, images, rngs={'dropout': jax.random.key(0)})
+
+
+@pytest.mark.parametrize('name', TINY)
+def test_without_auxiliary_heads_training_is_the_same_program(name):
+    network, variables, images = make(name, drop_path=0.5, dropout=0.5)
+
+    def plain(variables, images, key):
+        return network.apply(variables, images, train=True, mutable=['batch_stats'], rngs={'dropout': key})
+
+    def with_auxiliaries(variables, images, key):
+        run = functools.partial(network.apply, method='training_logits', mutable=['batch_stats'])
+        (logits, auxiliaries), updated = run(variables, images, rngs={'dropout': key})
+        assert auxiliaries == []
+        return logits, updated
+
+    programs = [
+        jax.jit(lambda *args, function=function: function(*args)).lower(variables, images, jax.random.key(0)).as_text()
+        for function in (plain, with_auxiliaries)
+    ]
+    assert programs[0] == programs[1]
+
+
+def auxiliary_network(**kwargs):
+    """A network with two auxiliary heads, random variables and images."""
+    network = Network(WITH_AUXILIARIES, 4, **kwargs)
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(3, 33, 33, 3)).astype('f4')
+    shapes = jax.eval_shape(network.init, jax.random.key(0), images)
+    return network, jax.tree.map(lambda x: rng.uniform(0.1, 0.5, x.shape).astype('f4'), shapes), images
+
+
+def test_auxiliary_heads_are_below_the_head():
+    network, variables, images = auxiliary_network()
+    assert set(variables['params']) == {'backbone', 'head'}
+    assert set(variables['params']['head']) == {'kernel', 'bias', 'aux1', 'aux2'}
+    plain = Network(WITH_AUXILIARIES.clone(aux=False), 4)
+    shapes = jax.eval_shape(plain.init, jax.random.key(0), images)
+    assert set(shapes['params']['head']) == {'kernel', 'bias'}
+    assert jax.tree.structure(shapes['params']['backbone']) == jax.tree.structure(variables['params']['backbone'])
+    start = jax.jit(network.init)(jax.random.key(0), images)['params']['head']
+    assert not any(np.any(kernel) for kernel in (start['kernel'], start['aux1']['fc2']['kernel']))
+    assert np.any(start['aux1']['fc1']['dense']['kernel'])
+
+
+def test_evaluation_does_without_auxiliary_heads():
+    network, variables, images = auxiliary_network()
+    plain = Network(WITH_AUXILIARIES.clone(aux=False), 4)
+    bare = {
+        'params': {**variables['params'], 'head': {k: variables['params']['head'][k] for k in ('kernel', 'bias')}},
+        'batch_stats': {'backbone': variables['batch_stats']['backbone']},
+    }
+    np.testing.assert_array_equal(jax.jit(network.apply)(variables, images), jax.jit(plain.apply)(bare, images))
+    costs = [
+        jax.jit(net.apply).lower(values, images).cost_analysis()['flops']
+        for net, values in ((network, variables), (plain, bare))
+    ]
+    assert costs[0] == costs[1]
+
+
+def test_auxiliary_logits_come_with_their_weights():
+    network, variables, images = auxiliary_network()
+    (logits, auxiliaries), updated = training_logits(network, variables, images)
+    expected, _ = call(network, variables, images, rngs={'dropout': jax.random.key(0)})
+    np.testing.assert_array_equal(logits, expected)
+    assert [weight for weight, _ in auxiliaries] == [0.3, 0.3]
+    assert all(other.shape == (3, 4) for _, other in auxiliaries)
+    before = flat(variables['batch_stats'])
+    assert not any(np.array_equal(value, before[path]) for path, value in flat(updated['batch_stats']).items())
+
+
+@pytest.mark.parametrize(
+    ('frozen', 'running'),
+    [
+        (('backbone',), 0),
+        (('head',), 0),
+        (('head/aux1',), 1),
+        (('backbone/stem', 'backbone/stage3', 'backbone/stage4'), 0),
+        (('backbone/stem', 'backbone/stage3', 'backbone/stage5'), 2),
+        (('head/aux1/conv', 'head/aux2/conv'), 2),
+    ],
+)
+def test_auxiliary_heads_that_serve_nothing_are_left_out(frozen, running):
+    network, variables, images = auxiliary_network()
+    (_, auxiliaries), updated = training_logits(network, variables, images, frozen=frozen)
+    assert len(auxiliaries) == running
+    before, after = flat(variables['batch_stats']), flat(updated['batch_stats'])
+    assert set(before) == set(after)
+    moved = {path.split('/')[1] for path in after if path.startswith('head') and (before[path] != after[path]).any()}
+    assert len(moved) == (0 if 'head/aux1/conv' in frozen else running)
 
 
 def test_heads_start_as_asked():

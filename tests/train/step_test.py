@@ -1,8 +1,11 @@
 """The training step: what should move moves, what should not is bit-identical, and frozen parts cost nothing."""
 
 import dataclasses
+import functools
+from typing import Any
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +13,14 @@ import pytest
 
 from jtransfer import rules
 from jtransfer.config import Augment, Optim, Transfer
+from jtransfer.models.auxiliary import Auxiliary
+from jtransfer.models.backbone import Backbone
+from jtransfer.models.batch_norm import BatchNorm
+from jtransfer.models.network import Network
+from jtransfer.preprocessing import normalise
+from jtransfer.train.losses import cross_entropy
 from jtransfer.train.step import make_train_step, stream_key
+from jtransfer.transfer.plan import make_plan
 
 EVERYTHING_ON = Optim(weight_decay=0.1, ema_decay=0.9, accumulate_steps=2, clip_norm=0.1, learning_rate=0.01)
 
@@ -38,6 +48,81 @@ def test_a_frozen_backbone_is_bit_identical_with_everything_on(toy, name):
         jax.tree.map(lambda a, b: jnp.abs(a - b).max(), state.trainable['head'], variables['params']['head'])
     ):
         assert leaf > 0
+
+
+class AuxiliaryHead(nn.Module):
+    """A normalised dense layer, as an auxiliary head."""
+
+    num_classes: int
+    kernel_init: Any
+
+    @nn.compact
+    def __call__(self, inputs, *, train, frozen):
+        return nn.Dense(self.num_classes, name='fc')(BatchNorm(name='bn')(inputs, train=train, frozen=frozen))
+
+
+class TwoStages(Backbone):
+    """Two dense layers on the mean colour; auxiliary heads of weights 0.3 and 0.5 may read the first."""
+
+    aux: bool
+    dtype: Any = jnp.float32
+    stages = ('stage1', 'stage2')
+
+    @property
+    def auxiliaries(self):
+        """The auxiliary heads."""
+        weights = {'aux1': 0.3, 'aux2': 0.5} if self.aux else {}
+        return tuple(Auxiliary(name, 'stage1', weight, AuxiliaryHead) for name, weight in weights.items())
+
+    @nn.compact
+    def __call__(self, inputs, *, train=False, frozen=(), start=None, stop=None):
+        first = nn.tanh(nn.Dense(6, name='stage1')(inputs.mean((1, 2))))
+        second = nn.tanh(nn.Dense(5, name='stage2')(first))
+        return {'stage1': first, 'stage2': second, 'pooled': second}
+
+
+def with_auxiliaries(toy, transfer, optim=None, aux=True):
+    """Parts and variables of a network with two auxiliary heads."""
+    network = Network(TwoStages(aux), toy.classes)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, toy.side, toy.side, 3)))
+    random = np.random.default_rng(0)
+    variables = jax.tree.map(lambda leaf: random.uniform(0.1, 0.5, leaf.shape).astype(np.float32), shapes)
+    parts, _ = toy.make(transfer=transfer, optim=optim)
+    plan = make_plan(variables['params'], transfer)
+    return dataclasses.replace(parts, network=network, plan=plan), variables
+
+
+def test_auxiliary_heads_weigh_in_the_loss(toy):
+    parts, variables = with_auxiliaries(toy, Transfer('fine_tune'))
+    state, [metrics] = run(toy, parts, variables, 1)
+    batch = toy.batch(0)
+    images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
+    train = functools.partial(parts.network.apply, mutable=['batch_stats'], method='training_logits')
+    (logits, [(_, first), (_, second)]), _ = jax.jit(train)(variables, images)
+    losses = [float(cross_entropy(x, jnp.asarray(batch['label'])).mean()) for x in (logits, first, second)]
+    assert float(metrics['loss']) == pytest.approx(losses[0] + 0.3 * losses[1] + 0.5 * losses[2], rel=1e-5)
+    before = rules.flatten(variables['params'])
+    after = rules.flatten(state.trainable)
+    assert set(after) == set(before)
+    assert not any(np.array_equal(value, before[path]) for path, value in after.items())
+
+
+def test_a_linear_probe_is_the_same_with_auxiliary_heads(toy):
+    optim = Optim(clip_norm=0.1)
+    parts, variables = with_auxiliaries(toy, Transfer('linear_probe'), optim)
+    state, metrics = run(toy, parts, variables, 3)
+    for name in ('aux1', 'aux2'):
+        chex.assert_trees_all_equal(state.trainable['head'][name], variables['params']['head'][name])
+    chex.assert_trees_all_equal(state.model_state['batch_stats'], variables['batch_stats'])
+
+    plain, other = with_auxiliaries(toy, Transfer('linear_probe'), optim, aux=False)
+    other['params']['backbone'] = variables['params']['backbone']
+    other['params']['head'] = {name: variables['params']['head'][name] for name in ('kernel', 'bias')}
+    expected, expected_metrics = run(toy, plain, other, 3)
+    for name, value in expected.trainable['head'].items():
+        assert not np.array_equal(value, other['params']['head'][name])
+        np.testing.assert_allclose(state.trainable['head'][name], value, rtol=1e-6)
+    assert [float(m['loss']) for m in metrics] == pytest.approx([float(m['loss']) for m in expected_metrics])
 
 
 def test_a_frozen_stage_keeps_its_statistics_while_others_move(toy):
