@@ -1,5 +1,5 @@
 """Vision Transformer: Dosovitskiy et al., An Image is Worth 16x16 Words, 2021; sizes of Steiner et al., How to train
-your ViT?, 2022.
+your ViT?, 2022. Options make it that of DeiT, DeiT-III, MAE, DINOv2, CLIP and SigLIP.
 """
 
 from __future__ import annotations
@@ -8,178 +8,24 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jtransfer.config_check import one_of
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
-from jtransfer.models.layers import DropPath, drop_path_rates, layer_norm
+from jtransfer.models.layers import drop_path_rates, layer_norm
 from jtransfer.models.stages import selected
+from jtransfer.models.vit_embed import Embed
+from jtransfer.models.vit_layers import GELUS, XAVIER_UNIFORM, AttentionPool, Block
 
-XAVIER_UNIFORM = nn.initializers.xavier_uniform()
-
-
-class Patches(nn.Module):
-    """Cuts the image into square patches and projects each (a convolution whose stride is its kernel's side).
-
-    Attributes:
-        patch: side of a patch, pixels.
-        dim: channels of a token.
-        dtype: computation type.
-    """
-
-    patch: int
-    dim: int
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, images: Float[Array, 'batch h w channel']) -> Float[Array, 'batch token dim']:
-        """Tokens row by row. Parameters: kernel (patch, patch, channel, dim) and bias (dim,).
-
-        Raises:
-            UserError: a side of the image that is no multiple of the patch.
-        """
-        batch, height, width, channels = images.shape
-        side = self.patch
-        if height % side or width % side:
-            raise UserError(f'images of {height}×{width} pixels cannot be cut into patches of {side}×{side}')
-        kernel = self.param('kernel', nn.initializers.lecun_normal(), (side, side, channels, self.dim), jnp.float32)
-        bias = self.param('bias', nn.initializers.zeros, (self.dim,), jnp.float32)
-        rows, columns = height // side, width // side
-        patches = images.astype(self.dtype).reshape(batch, rows, side, columns, side, channels)
-        patches = patches.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows * columns, side * side * channels)
-        return patches @ kernel.astype(self.dtype).reshape(-1, self.dim) + bias.astype(self.dtype)
-
-
-class Embed(nn.Module):
-    """Patches, then the class token in front, then position embeddings for all of them.
-
-    Attributes:
-        patch: side of a patch, pixels.
-        dim: channels of a token.
-        class_token: whether there is a class token.
-        dtype: computation type.
-    """
-
-    patch: int
-    dim: int
-    class_token: bool
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, images: Float[Array, 'batch h w channel']) -> Float[Array, 'batch token dim']:
-        """Modules patch; parameters cls_token (1, 1, dim), pos_embed (1, token, dim).
-
-        The grid of patches need not be square: the position embeddings have the shape of the image at `init`.
-
-        Raises:
-            UserError: an image of another size than the position embeddings are for.
-        """
-        x = Patches(self.patch, self.dim, self.dtype, name='patch')(images)
-        if self.class_token:
-            token = self.param('cls_token', nn.initializers.normal(1e-6), (1, 1, self.dim), jnp.float32)
-            x = jnp.concatenate([jnp.broadcast_to(token.astype(x.dtype), (x.shape[0], 1, self.dim)), x], axis=1)
-        known: Array | None = self.get_variable('params', 'pos_embed')
-        if known is not None and known.shape[1] != x.shape[1]:
-            raise UserError(
-                f'an image of {images.shape[1]}×{images.shape[2]} pixels gives {x.shape[1]} tokens, but the network '
-                f'has position embeddings for {known.shape[1]}: give images of the size it was made for'
-            )
-        positions = self.param('pos_embed', nn.initializers.truncated_normal(0.02), (1, *x.shape[1:]), jnp.float32)
-        return x + positions.astype(x.dtype)
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention (Vaswani et al., 2017), the end of the residual branch included.
-
-    Attributes:
-        heads: number of heads; divides the channels.
-        drop_path: stochastic-depth probability.
-        dtype: computation type; the softmax is float32.
-    """
-
-    heads: int
-    drop_path: float
-    dtype: Any
-
-    @nn.compact
-    def __call__(
-        self, tokens: Float[Array, 'batch token dim'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch token dim']:
-        """Modules query, key, value: kernel (dim, head, dim / head); out: kernel (head, dim / head, dim)."""
-        dim = tokens.shape[-1]
-        query, key, value = (
-            nn.DenseGeneral((self.heads, dim // self.heads), dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name=name)(
-                tokens
-            )
-            for name in ('query', 'key', 'value')
-        )
-        x = jax.nn.dot_product_attention(query, key, value)
-        x = nn.DenseGeneral(dim, axis=(-2, -1), dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name='out')(x)
-        return DropPath(self.drop_path, name='drop_path')(x, train=train, frozen=frozen)
-
-
-class Mlp(nn.Module):
-    """Two dense layers with a GELU between them, the end of the residual branch included.
-
-    Attributes:
-        hidden: channels between the layers.
-        gelu: `erf` (exact) or `tanh` (its approximation).
-        drop_path: stochastic-depth probability.
-        dtype: computation type.
-    """
-
-    hidden: int
-    gelu: str
-    drop_path: float
-    dtype: Any
-
-    @nn.compact
-    def __call__(
-        self, tokens: Float[Array, 'batch token dim'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch token dim']:
-        """Modules fc1, fc2."""
-        x = nn.Dense(self.hidden, dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name='fc1')(tokens)
-        x = nn.gelu(x, approximate=self.gelu == 'tanh')
-        x = nn.Dense(tokens.shape[-1], dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name='fc2')(x)
-        return DropPath(self.drop_path, name='drop_path')(x, train=train, frozen=frozen)
-
-
-class Block(nn.Module):
-    """A pre-norm transformer block.
-
-    Attributes:
-        heads: see `Attention`.
-        hidden: see `Mlp`.
-        gelu: see `Mlp`.
-        eps: of the layer normalisations.
-        drop_path: stochastic-depth probability of both branches.
-        dtype: computation type.
-    """
-
-    heads: int
-    hidden: int
-    gelu: str
-    eps: float
-    drop_path: float
-    dtype: Any
-
-    @nn.compact
-    def __call__(
-        self, tokens: Float[Array, 'batch token dim'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch token dim']:
-        """Modules norm1, attn, norm2, mlp."""
-        x = layer_norm(eps=self.eps, dtype=self.dtype, name='norm1')(tokens)
-        tokens += Attention(self.heads, self.drop_path, self.dtype, name='attn')(x, train=train, frozen=frozen)
-        x = layer_norm(eps=self.eps, dtype=self.dtype, name='norm2')(tokens)
-        return tokens + Mlp(self.hidden, self.gelu, self.drop_path, self.dtype, name='mlp')(
-            x, train=train, frozen=frozen
-        )
+POOLS = ('token', 'class', 'avg', 'avg_norm', 'token_avg', 'map')
 
 
 class ViT(Backbone):
-    """The backbone: stages embed, block0, block1, …, norm (`block0/{norm1,attn,norm2,mlp}`).
+    """The backbone: stages embed, block0, block1, …, norm, and where there are these, pool and pre_logits.
+
+    A block holds norm1, attn, norm2, mlp, and with `layer_scale` ls1 and ls2.
 
     Attributes:
         patch: side of a patch, pixels.
@@ -187,11 +33,30 @@ class ViT(Backbone):
         blocks: number of blocks.
         heads: attention heads.
         mlp_ratio: hidden channels of the MLP, in multiples of `dim`.
+        mlp_hidden: hidden channels of the MLP, where they are no multiple. 0: `mlp_ratio` says.
+        swiglu: a gated MLP, see `vit_layers.Mlp`.
         class_token: whether a class token stands before the patches.
-        pool: `token` (the class token after the last norm) or `avg` (the mean of the patches after it; the class
-            token takes no part).
-        gelu: `erf` (exact, as in timm and torch) or `tanh` (as in Google's JAX code).
+        distilled: whether a distillation token stands behind the class token (DeiT).
+        reg_tokens: number of register tokens before the patches (DINOv2).
+        embed_class: whether the class and distillation tokens have position embeddings (not in DeiT-III, and not where
+            timm has folded them into the tokens).
+        pre_norm: a layer normalisation ends the stage embed (CLIP).
+        patch_bias: whether the projection of the patches has a bias.
+        qkv_bias: whether the projections of queries, keys and values have biases.
+        layer_scale: initial value of the branches' factors, see `vit_layers.LayerScale`. 0: there are none.
+        pool: what is pooled.
+            `token`: the class token after the last norm, and behind it the distillation token where there is one.
+            `class`: the class token after the last norm.
+            `avg`: the mean of the patches after it; the prefix tokens take no part.
+            `avg_norm`: the norm of the mean of the patches (MAE, fine-tuned; timm's `fc_norm`). The stage norm gives
+            the pooled features then.
+            `token_avg`: the class token and the mean of the patches, one behind the other (DINOv2's linear head).
+            `map`: attention to all tokens after the last norm (SigLIP), the stage pool.
+        pre_logits: a dense layer with tanh comes after pooling (Google's weights of ImageNet-21k; Hugging Face calls it
+            the pooler).
+        gelu: `erf` (exact, as in timm and torch), `tanh` (as in Google's JAX code) or `quick` (OpenAI's CLIP).
         eps: of the layer normalisations.
+        truncate: pixels on the right and at the bottom that fill no patch are left out (SigLIP So400m/14 at 384).
         drop_path: stochastic-depth probability of the last block, in [0, 1).
         dtype: computation type; parameters are float32.
     """
@@ -201,29 +66,63 @@ class ViT(Backbone):
     blocks: int
     heads: int
     mlp_ratio: int = 4
+    mlp_hidden: int = 0
+    swiglu: bool = False
     class_token: bool = True
+    distilled: bool = False
+    reg_tokens: int = 0
+    embed_class: bool = True
+    pre_norm: bool = False
+    patch_bias: bool = True
+    qkv_bias: bool = True
+    layer_scale: float = 0.0
     pool: str = 'token'
+    pre_logits: bool = False
     gelu: str = 'erf'
     eps: float = 1e-6
+    truncate: bool = False
     drop_path: float = 0.0
     dtype: Any = jnp.float32
 
     input_kernel: ClassVar[str] = 'embed/patch/kernel'
 
+    def __post_init__(self) -> None:
+        """Raises `UserError` for options that contradict each other."""
+        one_of('pool', self.pool, POOLS)
+        one_of('gelu', self.gelu, GELUS)
+        if not self.class_token and self.pool in ('token', 'class', 'token_avg'):
+            raise UserError(f"pool='{self.pool}' needs a class token: set class_token, or pool='avg'")
+        if self.distilled and not self.class_token:
+            raise UserError('a distillation token stands behind a class token: set class_token too')
+        if self.pre_logits and (self.pooled_parts > 1 or self.pool == 'token_avg'):
+            raise UserError(f"pre_logits takes one pooled token, and pool='{self.pool}' gives two here")
+        super().__post_init__()
+
     @property
     def prefix_tokens(self) -> int:
         """How many tokens stand before those of the patches."""
-        return int(self.class_token)
+        return self.class_token + self.distilled + self.reg_tokens
+
+    @property
+    def prefix_positions(self) -> int:
+        """How many position embeddings stand before those of the patches."""
+        return (self.class_token + self.distilled) * self.embed_class
+
+    @property
+    def pooled_parts(self) -> int:
+        """2 with a distillation token that is pooled, otherwise 1."""
+        return 1 + (self.distilled and self.pool == 'token')
 
     @property
     def side_multiple(self) -> int:
-        """The side of a patch, pixels."""
-        return self.patch
+        """The side of a patch, pixels; 1 where remaining pixels are left out."""
+        return 1 if self.truncate else self.patch
 
     @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages, in order."""
-        return ('embed', *(f'block{index}' for index in range(self.blocks)), 'norm')
+        after = ('norm', *['pool'] * (self.pool == 'map'), *['pre_logits'] * self.pre_logits)
+        return ('embed', *(f'block{index}' for index in range(self.blocks)), *after)
 
     @property
     def head_depth(self) -> int:
@@ -234,7 +133,7 @@ class ViT(Backbone):
     def depth(self, path: str) -> int:
         """Layer number of a parameter (path below the backbone): embed is 0, every block counts one.
 
-        The last norm has the head's number, as in BEiT (Bao et al., 2022) and MAE (He et al., 2022).
+        What follows the blocks has the head's number, as in BEiT (Bao et al., 2022) and MAE (He et al., 2022).
 
         Raises:
             UserError: the path begins with no stage.
@@ -242,7 +141,7 @@ class ViT(Backbone):
         stage = path.split('/')[0]
         if stage not in self.stages:
             raise UserError(f"'{path}' is in none of the stages {', '.join(self.stages)}")
-        return self.stages.index(stage)
+        return min(self.stages.index(stage), self.head_depth)
 
     @nn.compact
     def __call__(
@@ -261,30 +160,77 @@ class ViT(Backbone):
             train: stochastic depth.
             frozen: module-path prefixes that run in evaluation mode all the same, see `is_frozen`.
             start: the first stage to run. None: embed.
-            stop: the last stage to run. None: norm.
+            stop: the last stage to run. None: the last.
 
         Returns:
-            The tokens after every stage run (batch, prefix + rows * columns, dim), prefix tokens first, and, when
-            norm was among them, 'pooled': float32 (batch, dim).
+            The tokens after every stage run (batch, prefix + rows * columns, dim), prefix tokens first; of what comes
+            after pooling (batch, dim). And, when the last stage was run, 'pooled': float32 (batch, feature).
 
         Raises:
             UserError: `start` or `stop` is not a stage, or the image does not fit the patches or positions.
         """
         running = selected(self.stages, start, stop)
+        hidden = self.mlp_hidden or self.dim * self.mlp_ratio
         features = {}
         x = inputs
         for name in running:
             if name == 'embed':
-                x = Embed(self.patch, self.dim, self.class_token, self.dtype, name=name)(x)
+                x = self._embed(name)(x)
             elif name == 'norm':
+                x = self._patch_mean(x) if self.pool == 'avg_norm' else x
                 x = layer_norm(eps=self.eps, dtype=self.dtype, name=name)(x)
+            elif name == 'pool':
+                pool = AttentionPool(self.heads, hidden, self.gelu, self.eps, self.dtype, name=name)
+                x = pool(x, train=train, frozen=frozen)
+            elif name == 'pre_logits':
+                x = self._pooled(x)
+                x = jnp.tanh(nn.Dense(self.dim, dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name=name)(x))
             else:
-                rate = drop_path_rates(self.drop_path, self.blocks)[self.stages.index(name) - 1]
-                x = Block(self.heads, self.dim * self.mlp_ratio, self.gelu, self.eps, rate, self.dtype, name=name)(
-                    x, train=train, frozen=frozen
-                )
+                x = self._block(name, hidden)(x, train=train, frozen=frozen)
             features[name] = x
-        if running[-1] == 'norm':
-            tokens = x.astype(jnp.float32)
-            features['pooled'] = tokens[:, 0] if self.pool == 'token' else tokens[:, self.prefix_tokens :].mean(1)
+        if running[-1] == self.stages[-1]:
+            features['pooled'] = self._pooled(x)
         return features
+
+    def _embed(self, name: str) -> Embed:
+        return Embed(
+            patch=self.patch,
+            dim=self.dim,
+            class_token=self.class_token,
+            distilled=self.distilled,
+            reg_tokens=self.reg_tokens,
+            embed_class=self.embed_class,
+            pre_norm=self.pre_norm,
+            patch_bias=self.patch_bias,
+            truncate=self.truncate,
+            eps=self.eps,
+            dtype=self.dtype,
+            name=name,
+        )
+
+    def _block(self, name: str, hidden: int) -> Block:
+        return Block(
+            heads=self.heads,
+            hidden=hidden,
+            gelu=self.gelu,
+            eps=self.eps,
+            drop_path=drop_path_rates(self.drop_path, self.blocks)[self.stages.index(name) - 1],
+            dtype=self.dtype,
+            qkv_bias=self.qkv_bias,
+            swiglu=self.swiglu,
+            layer_scale=self.layer_scale,
+            name=name,
+        )
+
+    def _patch_mean(self, tokens: Float[Array, 'batch token dim']) -> Float[Array, 'batch dim']:
+        return tokens[:, self.prefix_tokens :].astype(jnp.float32).mean(1)
+
+    def _pooled(self, x: Float[Array, 'batch ...']) -> Float[Array, 'batch feature']:
+        """Float32, of the last norm's output or what has been pooled already."""
+        if x.ndim == 2:
+            return x.astype(jnp.float32)
+        prefix = () if self.pool == 'avg' else range(self.pooled_parts)
+        parts = [x[:, index].astype(jnp.float32) for index in prefix]
+        if self.pool in ('avg', 'token_avg'):
+            parts.append(self._patch_mean(x))
+        return jnp.concatenate(parts, axis=-1)
