@@ -1,0 +1,125 @@
+"""Reads the weights of a TensorFlow.js model: a `model.json` and the binary shards it names.
+
+The manifest in `model.json` (`weightsManifest`) is a list of groups. The bytes of a group's shards, put end to end, are
+those of its tensors in the order listed. The description of the network beside it is not looked at.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jtransfer.errors import UserError
+
+MODEL_FILE = 'model.json'
+# Little-endian, as the format has it.
+_FLOAT32 = np.dtype('<f4')
+
+
+def read_tfjs(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The tensors of a model, float32, by name.
+
+    The shards are mapped into memory: a tensor is a view of its file (one that lies across two shards is put together).
+
+    Args:
+        path: the model's folder, or the `model.json` in it.
+
+    Raises:
+        UserError: a missing, truncated or damaged file, a tensor that is not float32 (quantised ones are not), or a
+            manifest that makes no sense.
+    """
+    path = Path(path)
+    model = path / MODEL_FILE if path.is_dir() else path
+    arrays: dict[str, np.ndarray] = {}
+    for shards, tensors in _groups(model):
+        _check_sizes(model, shards, tensors)
+        reader = _Reader(shards)
+        for name, shape in tensors:
+            if name in arrays:
+                raise UserError(f"{model}: lists the tensor '{name}' twice")
+            arrays[name] = reader.take(math.prod(shape)).reshape(shape)
+    if not arrays:
+        raise UserError(f'{model}: lists no tensors')
+    return arrays
+
+
+class _Reader:
+    """Takes one tensor after another from shards put end to end."""
+
+    def __init__(self, shards: Sequence[Path]):
+        # An empty file cannot be mapped.
+        self._left: list[np.ndarray] = [np.memmap(shard, np.uint8, 'r') for shard in shards if shard.stat().st_size]
+
+    def take(self, count: int) -> np.ndarray:
+        """The next `count` values."""
+        missing = count * _FLOAT32.itemsize
+        pieces: list[np.ndarray] = []
+        while missing:
+            piece, rest = self._left[0][:missing], self._left[0][missing:]
+            pieces.append(piece)
+            missing -= piece.size
+            self._left[:1] = [rest] if rest.size else []
+        values = pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, np.uint8), *pieces])
+        return values.view(_FLOAT32)
+
+
+def _groups(model: Path) -> Iterator[tuple[list[Path], list[tuple[str, tuple[int, ...]]]]]:
+    """The shards of each group, and the names and shapes of its tensors."""
+    try:
+        content = json.loads(model.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f'{model}: no such file; expected the {MODEL_FILE} of a TensorFlow.js model') from None
+    except OSError as error:
+        raise UserError(f'{model}: cannot be read: {error.strerror}') from None
+    # Also what is not Unicode.
+    except ValueError:
+        raise UserError(f'{model}: not valid JSON, truncated or damaged') from None
+    if not isinstance(content, Mapping) or not isinstance(content.get('weightsManifest'), list):
+        raise UserError(f"{model}: not a TensorFlow.js model: it has no list 'weightsManifest'")
+    for group in content['weightsManifest']:
+        if not isinstance(group, Mapping) or not all(isinstance(group.get(key), list) for key in ('paths', 'weights')):
+            raise UserError(f"{model}: a group of its weightsManifest needs the lists 'paths' and 'weights'")
+        yield [_shard(model, name) for name in group['paths']], [_tensor(model, spec) for spec in group['weights']]
+
+
+def _shard(model: Path, name: Any) -> Path:
+    # Elsewhere there may be files that are none of the model's business.
+    if not isinstance(name, str) or name in ('', '.', '..') or Path(name).name != name:
+        raise UserError(f'{model}: the shard {name!r} must be the name of a file in the same folder')
+    return model.with_name(name)
+
+
+def _tensor(model: Path, spec: Any) -> tuple[str, tuple[int, ...]]:
+    if not isinstance(spec, Mapping) or not isinstance(spec.get('name'), str):
+        raise UserError(f'{model}: a tensor of its weightsManifest has no name')
+    name, shape, dtype = spec['name'], spec.get('shape'), spec.get('dtype')
+    if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
+        raise UserError(f"{model}: tensor '{name}' has the shape {shape!r}; expected a list of whole numbers")
+    if dtype != 'float32' or 'quantization' in spec:
+        kind = f'{dtype}, quantised' if 'quantization' in spec else dtype
+        raise UserError(
+            f"{model}: tensor '{name}' has type {kind}; only float32 is read: export it without quantisation"
+        )
+    return name, tuple(shape)
+
+
+def _check_sizes(model: Path, shards: Sequence[Path], tensors: Sequence[tuple[str, tuple[int, ...]]]) -> None:
+    have = 0
+    for shard in shards:
+        try:
+            have += shard.stat().st_size
+        except FileNotFoundError:
+            raise UserError(f'{shard}: no such file; {model.name} names it as a shard') from None
+        except OSError as error:
+            raise UserError(f'{shard}: cannot be read: {error.strerror}') from None
+    need = sum(math.prod(shape) for _, shape in tensors) * _FLOAT32.itemsize
+    if have != need:
+        files = ', '.join(shard.name for shard in shards) or 'no file'
+        why = 'truncated' if have < need else 'of another model?'
+        raise UserError(f'{model}: {files} has {have} bytes, the tensors listed need {need}: {why}')
