@@ -1,0 +1,76 @@
+"""The command that lists what there is: its output in a pipe, and one line for every mistake."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from jtransfer.pretrained.entries import entries, matching
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+def launch(*arguments):
+    return subprocess.run(
+        [sys.executable, '-m', 'launch.models', *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONIOENCODING': 'utf-8'},
+        encoding='utf-8',
+    )
+
+
+def names(text):
+    return [line.split()[0] for line in text.splitlines() if line.split() and line.split()[0] in entries()]
+
+
+def test_the_list_in_a_pipe():
+    done = launch()
+    assert (done.returncode, done.stderr) == (0, '')
+    assert names(done.stdout) == list(entries())
+
+
+def test_the_flags_choose_and_sort():
+    done = launch('--filter=^timm/ in1k', '--family=resnet', '--max_parameters=30M', '--sort=accuracy')
+    assert done.returncode == 0, done.stderr
+    chosen = matching('^timm/ in1k', family='resnet', max_parameters=30_000_000)
+    assert set(names(done.stdout)) == {entry.name for entry in chosen}
+    best = max(chosen, key=lambda entry: entry.accuracy or 0)
+    assert names(done.stdout)[0] == best.name
+
+
+def test_one_in_full():
+    done = launch('--name=timm/resnet18.tv_in1k')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert '11,689,512' in done.stdout
+    assert 'backbone/stage4/.*' in done.stdout
+
+
+def test_architectures():
+    done = launch('--architectures')
+    assert (done.returncode, done.stderr) == (0, '')
+    assert '25,557,032' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--name=restnet50'], 'the nearest architecture: resnet50'),
+        (['--filter=('], 'not a regular expression'),
+        (['--family=resnt'], "Did you mean 'resnet'?"),
+        (['--max_parameters=many'], "'many' is not a number such as 30M"),
+        (['--min_accuracy=high'], 'min_accuracy'),
+        (['--name=resnet50', '--min_accuracy=0'], '--name and --architectures stand alone'),
+        (['--licens=mit'], "Did you mean '--licence'?"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, message):
+    done = launch(*arguments)
+    assert (done.returncode, done.stdout) == (2, '')
+    assert message in done.stderr
+    assert done.stderr.startswith('error: ')
+    assert done.stderr.count('\n') == 1
