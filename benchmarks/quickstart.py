@@ -6,20 +6,19 @@ Each run starts in an empty directory with an empty compilation cache, as on a f
 `benchmarks/results/quickstart.json` and prints it.
 """
 
-import datetime
 import json
 import os
 import pathlib
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib import metadata
 
 from absl import app, flags
+
+from benchmarks.machine import circumstances
 
 _RUNS = flags.DEFINE_integer('runs', 3, 'Runs of each command.', lower_bound=1)
 
@@ -65,23 +64,13 @@ def main(_: list[str]) -> None:
         }
         print(name, json.dumps(results[name]), flush=True)
     record = {
-        'command': f'python -m benchmarks.quickstart --runs={_RUNS.value}',
-        'date': datetime.date.today().isoformat(),
-        'machine': f'{os.cpu_count()} cores, {platform.machine()}, {_processor()}',
-        'versions': {name: metadata.version(name) for name in ('jax', 'flax', 'optax', 'orbax-checkpoint')},
-        'python': platform.python_version(),
+        **circumstances(f'python -m benchmarks.quickstart --runs={_RUNS.value}'),
         'runs': _RUNS.value,
         'results': results,
     }
     path = ROOT / 'benchmarks' / 'results' / 'quickstart.json'
     path.write_text(json.dumps(record, indent=2) + '\n')
     print(path)
-
-
-def _processor() -> str:
-    info = pathlib.Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(':')[1].strip() for line in lines if line.startswith('model name')), platform.processor())
 
 
 if __name__ == '__main__':

@@ -3,10 +3,10 @@
     python -m launch.finetune --config=configs/finetune.py --config.data.source=folder:photos
     python -m launch.finetune --config=configs/finetune.py:vit_glyphs --config.data.source=tfds:mnist
 
-The argument names the shipped network to start from; `--config.model.checkpoint=FILE` takes any checkpoint of ours
-instead (a `.safetensors` file or a run directory). The defaults are for small data: a moderate learning rate with
-warmup, a backbone that moves more slowly than the new head, clipping, light augmentation, and the best epoch by a
-validation part. Without an override it runs on scikit-learn's digits.
+The argument names the shipped network to start from; `--config.model.checkpoint=timm/resnet50.a1_in1k` takes any other
+(a name of `python -m launch.models`, a file of weights, a run directory). The defaults are for small data: a moderate
+learning rate with warmup, a backbone that moves more slowly than the new head, clipping, light augmentation, and the
+best epoch by a validation part. Without an override it runs on scikit-learn's digits.
 """
 
 from jtransfer.config import Augment, Config, Data, Model, Optim, Train, Transfer
@@ -20,7 +20,7 @@ def get_config(network: str = 'resnet_glyphs') -> Config:
     if network not in NETWORKS:
         raise UserError(
             f"configs/finetune.py has no weights for '{network}': take {' or '.join(NETWORKS)}, "
-            'or --config=configs/finetune.py --config.model.checkpoint=FILE'
+            'or --config=configs/finetune.py --config.model.checkpoint=NAME_OR_FILE'
         )
     return Config(
         name='finetune',

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from jtransfer.errors import TrainingDivergedError, UserError
     from jtransfer.preprocessing import Preprocessing
     from jtransfer.pretrained.checkpoint import save_model
+    from jtransfer.pretrained.export import export_model
+    from jtransfer.pretrained.features import extract_features
     from jtransfer.pretrained.model import Model, load_model
 
 __version__ = '0.1.0'
@@ -33,6 +35,8 @@ _HOMES = {
     'UserError': 'jtransfer.errors',
     'configure': 'jtransfer.api',
     'evaluate_model': 'jtransfer.api',
+    'export_model': 'jtransfer.pretrained.export',
+    'extract_features': 'jtransfer.pretrained.features',
     'fine_tune': 'jtransfer.api',
     'fit': 'jtransfer.api',
     'load_data': 'jtransfer.api',
@@ -50,6 +54,8 @@ __all__ = [
     'UserError',
     'configure',
     'evaluate_model',
+    'export_model',
+    'extract_features',
     'fine_tune',
     'fit',
     'load_data',

@@ -134,7 +134,8 @@ def fine_tune(checkpoint: str, source: Images, **settings: Any) -> Result:
     """Fine-tunes a pretrained network, evaluates it on the held-out part, and writes a run directory.
 
     Args:
-        checkpoint: a catalogue name, a `.safetensors` file of ours, or a run directory.
+        checkpoint: a catalogue name (`timm/resnet50.a1_in1k`), a file of weights, or a run directory, as for
+            `load_model`.
         source: as for `load_data`.
         **settings: fields of the configuration (`strategy='linear_probe'`, `epochs=10`, `run_dir='runs/bees'`).
 

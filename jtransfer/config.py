@@ -20,10 +20,16 @@ class Model:
     """The network and the weights it starts from.
 
     Attributes:
-        checkpoint: where the weights come from: a catalogue name (`jtransfer/resnet_glyphs`), a `.safetensors` file
-            of ours, or a run directory. Empty: random weights for the network `name`.
-        name: the architecture (`resnet50`, `vit_s16`, …). Empty: the one the checkpoint states.
-        image_size: side of the square network input, pixels. 0: the checkpoint's, or the architecture's default.
+        checkpoint: where the weights come from: a catalogue name (`timm/resnet50.a1_in1k`; `python -m launch.models`
+            lists them), `hf://OWNER/REPOSITORY`, a URL, a file of weights in any known format, or a run directory.
+            Empty: random weights for the network `name`.
+        name: the architecture (`resnet50`, `vit_s16`, …). Empty: the one the checkpoint is known to be of; a file of
+            weights alone does not say.
+        image_size: side of the square network input, or its height, pixels. 0: the checkpoint's, or the architecture's
+            default.
+        image_width: width of a network input that is not square, pixels. 0: square.
+        input_channels: 3, or 1: pictures become grey, and the first kernel is summed over the colours. 0: the
+            checkpoint's.
         dtype: computation type, `float32` or `bfloat16`; parameters stay float32.
         drop_path: largest stochastic-depth probability, reached at the last block, in [0, 1).
         dropout: dropout probability before the head, in [0, 1).
@@ -33,6 +39,8 @@ class Model:
     checkpoint: str = ''
     name: str = ''
     image_size: int = 0
+    image_width: int = 0
+    input_channels: int = 0
     dtype: str = 'float32'
     drop_path: float = 0.0
     dropout: float = 0.0
@@ -249,6 +257,11 @@ def validate(config: Config) -> Config:
     check.one_of('model.dtype', model.dtype, ('float32', 'bfloat16'))
     check.one_of('model.head_init', model.head_init, ('zeros', 'normal'))
     check.at_least('model.image_size', model.image_size, 0)
+    check.at_least('model.image_width', model.image_width, 0)
+    if model.image_width and not model.image_size:
+        raise UserError('model.image_width needs model.image_size, the height')
+    if model.input_channels not in (0, 1, 3):
+        raise UserError(f'model.input_channels={model.input_channels} must be 3, 1 (grey) or 0 (as the checkpoint)')
     check.fraction('model.drop_path', model.drop_path)
     check.fraction('model.dropout', model.dropout)
     if not model.checkpoint and not model.name:

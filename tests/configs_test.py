@@ -12,7 +12,7 @@ from jtransfer import config as config_lib
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
-from jtransfer.pretrained.catalogue import weights_path
+from jtransfer.pretrained.locate import locate
 from jtransfer.pretrained.model import load_model
 from jtransfer.train.state import init_state
 from jtransfer.train.step import StepParts, make_train_step
@@ -138,5 +138,5 @@ def _few(config):
     ('name', 'file'), [('resnet_glyphs', 'pretrain_glyphs'), ('vit_glyphs', 'pretrain_glyphs_vit')]
 )
 def test_the_shipped_weights_were_made_by_the_configuration_that_is_here(name, file):
-    record = weights_path(f'jtransfer/{name}').with_suffix('.json')
+    record = locate(f'jtransfer/{name}').path.with_suffix('.json')
     assert config_lib.from_dict(json.loads(record.read_text())['config']) == build(file, None)

@@ -85,7 +85,7 @@ def evaluate_checkpoint(
     without the images that the run left out.
 
     Args:
-        checkpoint: catalogue name, `.safetensors` file or run directory.
+        checkpoint: catalogue name, file of weights or run directory, as for `load_model`.
         output: folder of the results; new or empty.
         source: as `data.source`. Empty: the data of the run that `checkpoint` is, divided as it was.
         part: `train`, `validation` or `test`. Empty: the test part where there is one, else all there is.
@@ -127,7 +127,7 @@ def predict_folder(
     """Classifies every image below a folder into a CSV file of class, probability, file.
 
     Args:
-        checkpoint: catalogue name, `.safetensors` file or run directory.
+        checkpoint: catalogue name, file of weights or run directory, as for `load_model`.
         folder: of images, or one image.
         output: the CSV file; replaced when it exists.
         batch_size: images a forward pass. 0: the run's, or 256.

@@ -1,13 +1,13 @@
 """Our own checkpoint: one safetensors file with a whole model, and all that is needed to use it rightly.
 
 Arrays are named by their '/'-joined path in the variables (`params/backbone/…`, `params/head/…`, `batch_stats/…`).
-Metadata: `format`, `architecture`, `num_classes`, `class_names`, `image_size`, `preprocessing`, and `training` (where
-the weights come from); all but the first two are JSON.
+Metadata: `format`, `architecture`, `num_classes`, `class_names`, `image_size`, `preprocessing`, and where there are any
+`options` (what differs from the architecture's variant) and `training` (where the weights come from); all but the first
+two are JSON.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -21,39 +21,9 @@ from flax import traverse_util
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.files import read_safetensors, write_safetensors
+from jtransfer.pretrained.stored import Stored, head_outputs
 
 FORMAT = 'jtransfer/1'
-
-
-@dataclasses.dataclass(frozen=True)
-class Stored:
-    """What a checkpoint holds.
-
-    Attributes:
-        path: the file.
-        variables: the nested Flax variables, `{'params': {'backbone': …, 'head': …}, 'batch_stats': …}`.
-        architecture: name of the variant (`models.describe`).
-        class_names: of the head's outputs, in order.
-        preprocessing: how images must look to these weights.
-        training: where they come from, JSON values; empty when nobody said.
-    """
-
-    path: Path
-    variables: dict[str, Any]
-    architecture: str
-    class_names: tuple[str, ...]
-    preprocessing: Preprocessing
-    training: dict[str, Any]
-
-    @property
-    def num_classes(self) -> int:
-        """Outputs of the head."""
-        return len(self.class_names)
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square input, pixels."""
-        return self.preprocessing.image_size
 
 
 def save_model(
@@ -64,6 +34,7 @@ def save_model(
     class_names: Sequence[str],
     preprocessing: Preprocessing,
     training: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a model in one piece; equal inputs give equal bytes.
 
@@ -71,9 +42,10 @@ def save_model(
         path: of the `.safetensors` file; its folder must exist.
         variables: the nested Flax variables, whole: frozen parameters and statistics too.
         architecture: name of the variant.
-        class_names: of the head's outputs, in order.
+        class_names: of the head's outputs, in order; none for a network without a head.
         preprocessing: how images must look to these weights.
         training: where they come from, JSON values.
+        options: fields of the backbone that differ from the variant, as for `models.create`.
 
     Raises:
         UserError: the number of class names is not that of the head's outputs, or a value is not finite.
@@ -91,6 +63,8 @@ def save_model(
         'image_size': _to_json(preprocessing.image_size),
         'preprocessing': _to_json(preprocessing.to_dict()),
     }
+    if options:
+        metadata['options'] = _to_json(dict(options))
     if training is not None:
         metadata['training'] = _to_json(dict(training))
     write_safetensors(path, arrays, metadata)
@@ -122,15 +96,16 @@ def open_model(path: str | os.PathLike[str]) -> Stored:
         class_names=tuple(str(name) for name in class_names),
         preprocessing=preprocessing,
         training=_from_json(path, metadata, 'training', dict) if 'training' in metadata else {},
+        options=_from_json(path, metadata, 'options', dict) if 'options' in metadata else {},
     )
 
 
 def _check_head(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], num_classes: int) -> None:
-    bias = arrays.get('params/head/bias')
-    if bias is None:
+    outputs = head_outputs(arrays)
+    if outputs is None and num_classes:
         raise UserError(f"{path}: there is no tensor 'params/head/bias': a saved model must be whole, head included")
-    if bias.shape != (num_classes,):
-        raise UserError(f'{path}: the head has {bias.size} outputs, but there are {num_classes} class names')
+    if (outputs or 0) != num_classes:
+        raise UserError(f'{path}: the head has {outputs} outputs, but there are {num_classes} class names')
 
 
 def _to_json(value: Any) -> str:

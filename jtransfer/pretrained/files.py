@@ -8,10 +8,12 @@ equal inputs give equal bytes.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -35,44 +37,66 @@ _DTYPES = {
     'BOOL': np.dtype(np.bool_),
 }
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
+# A file begins with the length of its header in this many bytes.
+_LENGTH = 8
 # Values start at a multiple of this, as the format asks for.
 _ALIGNMENT = 8
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Reads a whole file.
+    """Opens a file whose values are read where they lie, so that a large one is not held in memory twice.
 
     Args:
         path: of the file.
 
     Returns:
-        The arrays by name, in the file's types (bfloat16 included), and the metadata.
+        The arrays by name, read-only views of the mapped file in its types (bfloat16 included), and the metadata.
 
     Raises:
         UserError: the file is missing, truncated or damaged, holds a type that is not supported, or a value that is
             not finite (the message names the tensor).
     """
     path = Path(path)
+    header, start = _header(path)
+    data = np.memmap(path, np.uint8, mode='r')
+    metadata = header.pop('__metadata__', None) or {}
+    arrays = {}
+    for name, tensor in header.items():
+        dtype = _DTYPES.get(tensor['dtype'])
+        if dtype is None:
+            raise UserError(f"{path}: tensor '{name}' has type {tensor['dtype']}; supported: {', '.join(_DTYPES)}")
+        begin, end = (start + offset for offset in tensor['data_offsets'])
+        arrays[name] = np.asarray(data[begin:end]).view(dtype).reshape(tensor['shape'])
+    check_finite(path, arrays)
+    return arrays, metadata
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The metadata alone.
+
+    Raises:
+        UserError: the file is missing, truncated or damaged.
+    """
+    return _header(Path(path))[0].get('__metadata__') or {}
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header, checked against the file, and where the values begin."""
     try:
-        data = path.read_bytes()
+        with path.open('rb') as file:
+            length = int.from_bytes(file.read(_LENGTH), 'little')
     except FileNotFoundError:
         raise UserError(f'{path}: no such file; expected a .safetensors file') from None
     except OSError as error:
         raise UserError(f'{path}: cannot be read: {error.strerror}') from None
     try:
-        tensors = safetensors.deserialize(data)
-    except safetensors.SafetensorError as error:
+        # The library checks the header against the file: lengths, offsets, shapes, types.
+        with safetensors.safe_open(path, 'np') as _:
+            pass
+    except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f'{path}: not a valid .safetensors file, truncated or damaged ({_one_line(error)})') from None
-    length = int.from_bytes(data[:8], 'little')
-    metadata = json.loads(data[8 : 8 + length]).get('__metadata__') or {}
-    arrays = {}
-    for name, tensor in tensors:
-        dtype = _DTYPES.get(tensor['dtype'])
-        if dtype is None:
-            raise UserError(f"{path}: tensor '{name}' has type {tensor['dtype']}; supported: {', '.join(_DTYPES)}")
-        arrays[name] = np.frombuffer(tensor['data'], dtype).reshape(tensor['shape'])
-    _check_finite(path, arrays)
-    return arrays, metadata
+    with path.open('rb') as file:
+        return json.loads(file.read(_LENGTH + length)[_LENGTH:]), _LENGTH + length
 
 
 def write_safetensors(
@@ -96,7 +120,7 @@ def write_safetensors(
     for name, array in arrays.items():
         if array.dtype.newbyteorder('=') not in _NAMES:
             raise UserError(f"{path}: tensor '{name}' has type {array.dtype}; supported: {', '.join(map(str, _NAMES))}")
-    _check_finite(path, arrays)
+    check_finite(path, arrays)
     # Widest type first keeps every array aligned, as the library does it.
     names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
     header: dict[str, object] = {'__metadata__': dict(sorted((metadata or {}).items()))}
@@ -138,13 +162,31 @@ def _write_in_one_piece(path: Path, chunks: list[bytes]) -> None:
         raise
 
 
-def _check_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def release(array: np.ndarray) -> None:
+    """Lets the system have back the memory of an array that is mapped from a file and has been read.
+
+    Its values stay readable, and come from the file again. Nothing happens to any other array.
+    """
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    if not isinstance(base, mmap.mmap) or not hasattr(base, 'madvise') or not array.nbytes:
+        return
+    begin = np.lib.array_utils.byte_bounds(array)[0] - np.frombuffer(base, np.uint8).ctypes.data
+    # Whole pages; of those at its ends, neighbours may have a part, and read it again.
+    page = begin // mmap.PAGESIZE * mmap.PAGESIZE
+    base.madvise(mmap.MADV_DONTNEED, page, begin + array.nbytes - page)
+
+
+def check_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises `UserError`, naming the first tensor with a value that is NaN or infinite."""
     for name, array in arrays.items():
         if array.dtype.kind in 'biu':
             continue
         finite = np.isfinite(array)
         if not finite.all():
             raise UserError(f"{path}: tensor '{name}' holds {np.sum(~finite)} values that are NaN or infinite")
+        release(array)
 
 
 def _one_line(error: Exception) -> str:

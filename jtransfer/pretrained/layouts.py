@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 Shape = tuple[int, ...]
 
 
+@runtime_checkable
 class Layout(Protocol):
     """One published tensor ↔ one or several of ours."""
 

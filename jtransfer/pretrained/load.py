@@ -9,23 +9,46 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jtransfer.errors import UserError
+from jtransfer.pretrained.files import release
+from jtransfer.pretrained.positions import resize_positions
+from jtransfer.pretrained.stored import HEAD_BIASES
 
-HEAD = 'params/head/'
-HEAD_BIAS = f'{HEAD}bias'
+# The head's parameters, and the statistics of its auxiliary heads.
+HEAD = ('params/head/', 'batch_stats/head/')
 POSITION_EMBEDDING = 'pos_embed'
 _LISTED = 5
 
 Shape = tuple[int, ...]
+Grid = tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitting:
+    """What may be fitted, and how: the family's and the source's facts.
+
+    Attributes:
+        prefix_positions: how many position embeddings stand before those of the patches.
+        grid: rows and columns of the network's patches. None: a square.
+        stored_grid: rows and columns the stored position embeddings are for. None: a square.
+        method: of `resize_positions`.
+        input_kernel: path of the kernel that reads the image's channels, `params/backbone/stem/conv/kernel`; ''
+            where no other number of channels can be fitted.
+    """
+
+    prefix_positions: int = 0
+    grid: Grid | None = None
+    stored_grid: Grid | None = None
+    method: str = 'bicubic_antialias'
+    input_kernel: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +58,10 @@ class LoadReport:
     Attributes:
         source: the file; empty: no file, random weights.
         loaded: taken as they were stored.
-        resized: position embeddings resampled to another resolution.
+        resized: position embeddings resampled to another grid of patches, and the first kernel fitted to another number
+            of image channels.
         re_initialised: fresh, nothing was taken from the file.
-        ignored: stored, and not used.
+        ignored: stored, and not used: our paths for a head that was replaced, the file's names for what has no place.
         shapes: of the network's tensors by path.
         stored_shapes: of the stored tensors by path.
     """
@@ -57,16 +81,23 @@ class LoadReport:
             return f'random weights: all {len(self.re_initialised)} tensors initialised'
         parts = [f'loaded {len(self.loaded)} tensors from {self.source} ({elements:,} values)']
         parts += [f'resized {path} {self.stored_shapes[path]} → {self.shapes[path]}' for path in self.resized]
+        heads = [path for path in self.ignored if path.startswith(HEAD)]
         if self.re_initialised:
-            classes = self.shapes[HEAD_BIAS][0]
-            parts.append(
-                f're-initialised the head, {classes} classes (the stored head, {self._stored_head()}, is ignored)'
-            )
+            old = self._classes(heads, self.stored_shapes)
+            stored = f'the stored head, {old}, is ignored' if heads else 'none was stored'
+            parts.append(f're-initialised the head, {self._classes(self.re_initialised, self.shapes)} ({stored})')
+        elif heads:
+            parts.append(f'ignored the stored head, {self._classes(heads, self.stored_shapes)}')
+        if others := [name for name in self.ignored if name not in heads]:
+            parts.append(f'ignored {len(others)} tensors that have no place in the network, such as {others[0]}')
         return '; '.join(parts)
 
-    def _stored_head(self) -> str:
-        shape = self.stored_shapes.get(HEAD_BIAS)
-        return f'{shape[0]} classes' if shape else 'of another form'
+    @staticmethod
+    def _classes(paths: Sequence[str], shapes: Mapping[str, Shape]) -> str:
+        for bias in HEAD_BIASES:
+            if bias in paths and shapes[bias]:
+                return f'{shapes[bias][0]} classes'
+        return 'of another form'
 
     def table(self) -> str:
         """One line per tensor: what became of it, its path, its shape, and the stored shape where that differs."""
@@ -89,17 +120,22 @@ def load_into(
     stored: Mapping[str, Any],
     *,
     source: str,
-    prefix_tokens: int = 0,
+    fitting: Fitting | None = None,
     fresh_head: Mapping[str, Any] | None = None,
+    ignored: Mapping[str, Shape] | None = None,
+    name_of: Callable[[str], str] = lambda path: '',
 ) -> tuple[dict[str, Any], LoadReport]:
     """Puts stored values into a network's variables.
 
     Args:
         target: the network's variables, nested; only shapes are read, so `jax.eval_shape(network.init, …)` will do.
-        stored: the checkpoint's variables, nested.
+        stored: the checkpoint's variables, nested, in any floating-point type.
         source: the checkpoint's file, for messages and the report.
-        prefix_tokens: how many position embeddings stand before those of the patches: the family's fact.
-        fresh_head: the values of a new head, as `params['head']`. None: the stored head is kept.
+        fitting: what may be fitted to another shape. None: position embeddings without prefix, on square grids.
+        fresh_head: the variables of a new head, `{'params': {'head': …}}`. None: the stored head is kept, or dropped
+            where the network has none.
+        ignored: shapes of what the file also holds and nothing needs, by its names, for the report.
+        name_of: the file's name of one of our paths, for messages; '' where there is none.
 
     Returns:
         The variables, nested, float32, with the target's structure and shapes; and the report.
@@ -108,11 +144,13 @@ def load_into(
         UserError: outside a new head, a tensor that is missing, unexpected or of a shape that cannot be fitted; the
             message lists them, with the nearest stored names.
     """
+    fitting = fitting or Fitting()
     wanted = {path: tuple(leaf.shape) for path, leaf in _flatten(target).items()}
     have = {path: np.asarray(value) for path, value in _flatten(stored).items()}
-    fresh = {} if fresh_head is None else _flatten({'params': {'head': fresh_head}})
-    kept = {path: value for path, value in have.items() if not (fresh and path.startswith(HEAD))}
-    _check_names(source, [path for path in wanted if path not in fresh], list(kept))
+    fresh = {} if fresh_head is None else _flatten(fresh_head)
+    headless = not any(path.startswith(HEAD) for path in wanted)
+    kept = {path: value for path, value in have.items() if not ((fresh or headless) and path.startswith(HEAD))}
+    _check_names(source, [path for path in wanted if path not in fresh], list(kept), name_of)
 
     values: dict[str, Array] = {}
     resized: list[str] = []
@@ -120,25 +158,30 @@ def load_into(
     for path, shape in wanted.items():
         if path in fresh:
             values[path] = jnp.asarray(fresh[path], jnp.float32)
-        elif kept[path].shape == shape:
-            values[path] = jnp.asarray(kept[path], jnp.float32)
-        elif path.endswith(f'/{POSITION_EMBEDDING}') and _fit_by_resizing(kept[path].shape, shape, prefix_tokens):
-            grids = [_square(tokens.shape[1] - prefix_tokens) for tokens in (kept[path], jnp.zeros(shape))]
-            values[path] = resize_positions(jnp.asarray(kept[path], jnp.float32), prefix_tokens, *grids)
-            resized.append(path)
+            continue
+        fitted = _fit(path, kept[path], shape, fitting)
+        if fitted is None:
+            stored_name = name_of(path)
+            called = f"{path} ('{stored_name}')" if stored_name else path
+            misfits.append(f'{called} is {kept[path].shape}, needed {shape}')
         else:
-            misfits.append(f'{path} is {kept[path].shape}, needed {shape}')
+            # A copy: the file may be mapped into memory, and change.
+            values[path] = jnp.asarray(np.array(fitted, np.float32, order='C'))
+            release(kept[path])
+            if fitted is not kept[path]:
+                resized.append(path)
     if misfits:
         raise UserError(f'{source}: tensors of another shape ({len(misfits)}): {_listing(misfits, "; ")}')
 
+    ignored = dict(sorted((ignored or {}).items()))
     report = LoadReport(
         source=source,
         loaded=tuple(sorted(set(kept) - set(resized))),
         resized=tuple(sorted(resized)),
         re_initialised=tuple(sorted(fresh)),
-        ignored=tuple(sorted(set(have) - set(kept))),
+        ignored=(*sorted(set(have) - set(kept)), *ignored),
         shapes=dict(sorted(wanted.items())),
-        stored_shapes={path: tuple(value.shape) for path, value in sorted(have.items())},
+        stored_shapes={path: tuple(value.shape) for path, value in sorted(have.items())} | ignored,
     )
     return traverse_util.unflatten_dict(values, sep='/'), report
 
@@ -149,52 +192,69 @@ def random_report(variables: Mapping[str, Any]) -> LoadReport:
     return LoadReport(re_initialised=tuple(shapes), shapes=shapes)
 
 
-def resize_positions(
-    embeddings: Float[Array, '1 token dim'], prefix_tokens: int, grid: tuple[int, int], new_grid: tuple[int, int]
-) -> Float[Array, '1 new_token dim']:
-    """Resamples position embeddings to another grid of patches (bicubic, antialiased), prefix tokens untouched.
-
-    As Dosovitskiy et al. (2021), section 3.2, fine-tune at another resolution.
-
-    Args:
-        embeddings: prefix tokens first, then the patches row by row.
-        prefix_tokens: number of tokens without a place in the image.
-        grid: rows and columns of patches they were trained for.
-        new_grid: rows and columns wanted.
-    """
-    dim = embeddings.shape[-1]
-    prefix, patches = embeddings[:, :prefix_tokens], embeddings[:, prefix_tokens:]
-    patches = jax.image.resize(patches.reshape(1, *grid, dim), (1, *new_grid, dim), 'bicubic', antialias=True)
-    return jnp.concatenate([prefix, patches.reshape(1, -1, dim)], axis=1)
-
-
 def _flatten(variables: Mapping[str, Any]) -> dict[str, Any]:
     return traverse_util.flatten_dict(dict(variables), sep='/')
 
 
-def _square(patches: int) -> tuple[int, int]:
-    side = math.isqrt(max(patches, 0))
-    return side, side
+def _fit(path: str, stored: np.ndarray, shape: Shape, fitting: Fitting) -> Any:
+    """The stored value in the shape that is needed: itself, a fitted one, or None where that cannot be."""
+    if path.endswith(f'/{POSITION_EMBEDDING}'):
+        grids = _grids(stored.shape, shape, fitting)
+        if stored.shape == shape and (grids is None or grids[0] == grids[1]):
+            return stored
+        if grids is None:
+            return None
+        embeddings = jnp.asarray(stored, jnp.float32)
+        return resize_positions(embeddings, fitting.prefix_positions, *grids, fitting.method)
+    if stored.shape == shape:
+        return stored
+    others = (*shape[:-2], stored.shape[-2] if stored.ndim > 1 else 0, *shape[-1:])
+    if path == fitting.input_kernel and stored.shape == others:
+        return fit_channels(np.asarray(stored, np.float32), shape[-2])
+    return None
 
 
-def _fit_by_resizing(stored: Shape, wanted: Shape, prefix_tokens: int) -> bool:
-    """Whether both are position embeddings of a square grid (input is square) with as many channels."""
+def fit_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """A first kernel for images of another number of channels, as timm fits it.
+
+    One channel gets the sum over the old ones: a grey picture gives what it gave when it stood in every channel. Others
+    get the old ones in turn, scaled by old / new number, so that the responses keep their size.
+
+    Args:
+        kernel: (…, channel, feature).
+        channels: wanted.
+    """
+    if channels == 1:
+        return kernel.sum(axis=-2, keepdims=True)
+    known = kernel.shape[-2]
+    return kernel[..., np.arange(channels) % known, :] * np.float32(known / channels)
+
+
+def _grids(stored: Shape, wanted: Shape, fitting: Fitting) -> tuple[Grid, Grid] | None:
+    """The grids of both position embeddings, None where one of them is not a grid or the channels differ."""
     if len(stored) != 3 or len(wanted) != 3 or stored[0] != wanted[0] or stored[2] != wanted[2]:
-        return False
-    counts = [shape[1] - prefix_tokens for shape in (stored, wanted)]
-    return all(count > 0 and math.prod(_square(count)) == count for count in counts)
+        return None
+    grids = []
+    for shape, grid in ((stored, fitting.stored_grid), (wanted, fitting.grid)):
+        count = shape[1] - fitting.prefix_positions
+        grid = grid or (math.isqrt(max(count, 0)),) * 2
+        if count <= 0 or math.prod(grid) != count:
+            return None
+        grids.append(grid)
+    return grids[0], grids[1]
 
 
-def _check_names(source: str, wanted: Sequence[str], have: Sequence[str]) -> None:
+def _check_names(source: str, wanted: Sequence[str], have: Sequence[str], name_of: Callable[[str], str]) -> None:
     missing = sorted(set(wanted) - set(have))
     unexpected = sorted(set(have) - set(wanted))
     if not missing and not unexpected:
         return
     parts = []
     if missing:
+        named = [f"{path} ('{name_of(path)}')" if name_of(path) else path for path in missing]
         close = difflib.get_close_matches(missing[0], unexpected or have, n=1, cutoff=0.6)
         hint = f' (nearest to the first in the file: {close[0]})' if close else ''
-        parts.append(f'missing ({len(missing)}): {_listing(missing)}{hint}')
+        parts.append(f'missing ({len(missing)}): {_listing(named)}{hint}')
     if unexpected:
         parts.append(f'unexpected ({len(unexpected)}): {_listing(unexpected)}')
     raise UserError(f'{source}: its tensors are not those of the network: {"; ".join(parts)}')

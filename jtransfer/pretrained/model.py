@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,9 +14,12 @@ import jax.numpy as jnp
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained.catalogue import resolve
-from jtransfer.pretrained.checkpoint import Stored, open_model
-from jtransfer.pretrained.load import LoadReport, load_into, random_report
+from jtransfer.pretrained.checkpoint import FORMAT, open_model
+from jtransfer.pretrained.files import read_metadata
+from jtransfer.pretrained.foreign import open_published
+from jtransfer.pretrained.load import Fitting, LoadReport, load_into, random_report
+from jtransfer.pretrained.locate import Located, locate
+from jtransfer.pretrained.stored import Stored
 
 # Part of the stream's definition: the same seed gives other streams (augmentation, order, dropout) other keys.
 _STREAM = zlib.crc32(b'init')
@@ -30,9 +33,11 @@ class Model:
         network: the Flax module.
         variables: `{'params': {'backbone': …, 'head': …}}`, and 'batch_stats' where there are any; float32.
         architecture: the variant's name.
-        preprocessing: how images must look to it; its image_size is the network's.
-        class_names: of the head's outputs, in order.
+        preprocessing: how images must look to it; its shape is the network's.
+        class_names: of the head's outputs, in order; none for a network without a head.
         load_report: what was loaded, resized, re-initialised and ignored.
+        options: fields of the backbone that differ from the variant.
+        naming: of the file that the weights come from: `timm`, `huggingface`, …, `jtransfer` for our own, '' for none.
     """
 
     network: models.Network
@@ -41,6 +46,8 @@ class Model:
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
     load_report: LoadReport
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    naming: str = ''
 
 
 def load_model(
@@ -49,7 +56,10 @@ def load_model(
     architecture: str = '',
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
-    image_size: int = 0,
+    image_size: int | tuple[int, int] = 0,
+    input_channels: int = 0,
+    preprocessing: Preprocessing | None = None,
+    options: Mapping[str, Any] | None = None,
     dtype: str = 'float32',
     drop_path: float = 0.0,
     dropout: float = 0.0,
@@ -63,12 +73,23 @@ def load_model(
     The stored head is kept when neither `num_classes` nor `class_names` is given, or when `class_names` are those of
     the checkpoint, in its order. Otherwise the head is new, and the report says so.
 
+    >>> load_model('timm/resnet50.a1_in1k', num_classes=10)  # doctest: +SKIP
+    >>> load_model('~/my_model.safetensors', architecture='convnext_tiny', num_classes=0)  # doctest: +SKIP
+
     Args:
-        checkpoint: a catalogue name, a `.safetensors` file of ours, or a run directory. Empty: random weights.
-        architecture: the variant's name. Empty: the one the checkpoint states.
-        num_classes: outputs of the head. None: as many as `class_names`, or the checkpoint's.
+        checkpoint: a catalogue name (`timm/resnet50.a1_in1k`), `hf://…`, a URL, a file of weights in any known format,
+            or a run directory, see `locate`. Empty: random weights.
+        architecture: the variant's name. Empty: the one the checkpoint is known to be of.
+        num_classes: outputs of the head. 0: no head, the network returns pooled features. None: as many as
+            `class_names`, or the checkpoint's.
         class_names: of the outputs, in order. None: the numbers from 0, or the checkpoint's when its head is kept.
-        image_size: side of the square input, pixels. 0: the checkpoint's, or the architecture's own.
+        image_size: side of the square input, or its height and width, pixels; position embeddings are resized as the
+            weights' own code does. 0: the checkpoint's, or the architecture's own.
+        input_channels: of the images; the first kernel is fitted (one: summed over the colours, more: repeated). 0: the
+            checkpoint's, or three.
+        preprocessing: how images must look to the weights, where more is known than the checkpoint says; `image_size`
+            and `input_channels` apply on top. None: what the checkpoint or the architecture states.
+        options: fields of the backbone that these weights need otherwise than is known of them (`{'gelu': 'tanh'}`).
         dtype: computation type, `float32` or `bfloat16`; parameters are float32.
         drop_path: stochastic-depth probability of the last block, in [0, 1).
         dropout: dropout probability before the head, in [0, 1).
@@ -82,20 +103,18 @@ def load_model(
     """
     if not checkpoint and not architecture:
         raise UserError('load_model needs a checkpoint or an architecture (one of models.variant_names())')
-    stored = open_model(resolve(checkpoint)) if checkpoint else None
-    if stored is not None and architecture and architecture != stored.architecture:
-        raise UserError(
-            f"checkpoint {str(checkpoint)!r} is of architecture '{stored.architecture}', not '{architecture}': "
-            'leave the architecture out, or name another checkpoint'
-        )
+    stored = open_stored(locate(checkpoint), architecture, options) if checkpoint else None
     architecture = stored.architecture if stored is not None else architecture
-    preprocessing = stored.preprocessing if stored is not None else models.describe(architecture).preprocessing
-    preprocessing = dataclasses.replace(preprocessing, image_size=image_size or preprocessing.image_size)
+    options = {**(stored.options if stored is not None else {}), **(options or {})}
+    stated = stored.preprocessing if stored is not None else models.describe(architecture).preprocessing
+    known = preprocessing or stated
+    preprocessing = _sized(known, image_size).for_channels(input_channels or known.channels)
     names = _class_names(stored, num_classes, class_names)
     network = models.create(
         architecture,
         num_classes=len(names),
-        image_size=preprocessing.image_size,
+        image_size=preprocessing.shape,
+        options=options,
         dtype=dtype,
         drop_path=drop_path,
         dropout=dropout,
@@ -104,25 +123,81 @@ def load_model(
     )
 
     key = jax.random.fold_in(jax.random.key(seed), _STREAM)
-    images = jnp.zeros((1, preprocessing.image_size, preprocessing.image_size, 3))
+    images = jnp.zeros((1, *preprocessing.shape, preprocessing.channels))
 
-    def init_head(key: jax.Array) -> dict[str, jax.Array]:
+    def init_head(key: jax.Array) -> dict[str, Any]:
         # XLA removes all but the head from the compiled program.
-        return network.init(key, images)['params']['head']
+        variables = network.init(key, images)
+        return {kind: {'head': tree['head']} for kind, tree in variables.items() if 'head' in tree}
 
     if stored is None or random_weights:
         variables = _compile_quickly(network.init)(key, images)
         report = random_report(variables)
     else:
         keep_head = names == stored.class_names and (num_classes is None or class_names is not None)
+        fresh = names and not keep_head
         variables, report = load_into(
             jax.eval_shape(network.init, key, images),
             stored.variables,
-            source=os.fspath(checkpoint),
-            prefix_tokens=network.prefix_tokens,
-            fresh_head=None if keep_head else _compile_quickly(init_head)(key),
+            source=stored.source or os.fspath(checkpoint),
+            fitting=_fitting(network, stored, preprocessing),
+            fresh_head=_compile_quickly(init_head)(key) if fresh else None,
+            ignored=stored.ignored,
+            name_of=stored.name_of,
         )
-    return Model(network, variables, architecture, preprocessing, names, report)
+    naming = stored.naming if stored is not None and not random_weights else ''
+    return Model(network, variables, architecture, preprocessing, names, report, options, naming)
+
+
+def open_stored(located: Located, architecture: str = '', options: Mapping[str, Any] | None = None) -> Stored:
+    """Opens a checkpoint, ours or anybody's.
+
+    Args:
+        located: of `locate`.
+        architecture: the variant's name, for a file that nothing is known of.
+        options: fields of the backbone that these weights need otherwise, for a file that nothing is known of.
+
+    Raises:
+        UserError: the file cannot be read, or is of another architecture.
+    """
+    ours = located.path.suffix == '.safetensors' and read_metadata(located.path).get('format', '')
+    if not str(ours).startswith(FORMAT.split('/')[0]):
+        return open_published(located, architecture, options)
+    stored = open_model(located.path)
+    if architecture and architecture != stored.architecture:
+        raise UserError(
+            f"checkpoint {located.source!r} is of architecture '{stored.architecture}', not '{architecture}': "
+            'leave the architecture out, or name another checkpoint'
+        )
+    return stored
+
+
+def _sized(preprocessing: Preprocessing, image_size: int | tuple[int, int]) -> Preprocessing:
+    if not image_size or image_size == (0, 0):
+        return preprocessing
+    height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    if min(height, width) < 1:
+        raise UserError(f'image_size={image_size} must be at least 1 on each side')
+    return dataclasses.replace(preprocessing, image_size=height, image_width=0 if height == width else width)
+
+
+def _fitting(network: models.Network, stored: Stored, preprocessing: Preprocessing) -> Fitting:
+    backbone = network.backbone
+    # A network without patches has no position embeddings either.
+    patch = getattr(backbone, 'patch', 1)
+
+    def grid(shape: tuple[int, int]) -> tuple[int, int]:
+        return shape[0] // patch, shape[1] // patch
+
+    own = stored.naming == 'jtransfer'
+    return Fitting(
+        prefix_positions=backbone.prefix_positions,
+        grid=grid(preprocessing.shape),
+        # What others publish is made for squares; its preprocessing may be for another size.
+        stored_grid=grid(stored.preprocessing.shape) if own else None,
+        method=stored.positions,
+        input_kernel=f'params/backbone/{backbone.input_kernel}',
+    )
 
 
 def _class_names(stored: Stored | None, num_classes: int | None, class_names: Sequence[str] | None) -> tuple[str, ...]:
@@ -131,13 +206,13 @@ def _class_names(stored: Stored | None, num_classes: int | None, class_names: Se
             raise UserError(f'num_classes={num_classes}, but {len(class_names)} class names')
         names = tuple(str(name) for name in class_names)
     elif num_classes is not None:
+        if num_classes < 0:
+            raise UserError(f'num_classes={num_classes} must be at least 0 (0: no head)')
         names = tuple(str(index) for index in range(num_classes))
     elif stored is not None:
         names = stored.class_names
     else:
         raise UserError('a network of random weights needs num_classes or class_names')
-    if not names:
-        raise UserError('a network needs at least one class')
     return names
 
 

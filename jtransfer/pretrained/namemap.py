@@ -13,6 +13,7 @@ import difflib
 import functools
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -112,9 +113,12 @@ class NameMap:
         wrappers: prefixes that some files put before every name (`module.`), taken off.
         base: a prefix of the published names that files of the bare backbone lack (`vit.`).
         ignored: regular expressions (`re.fullmatch`) of names that are known to have no place here.
-        constants: values of ours that the naming does not store, by path.
+        constants: biases of ours that the naming does not store, by path: one value, as wide as their kernel.
         positions: how this source resizes position embeddings, see `positions.resize_positions`.
         batch_counters: whether every batch normalisation has a `num_batches_tracked` (torch).
+        options: fields of the backbone that files of this naming need otherwise than the variant has them (Keras's
+            epsilon); for a file that nothing else is known of.
+        preprocessing: fields of `Preprocessing`, in the same way.
     """
 
     name: str
@@ -125,6 +129,8 @@ class NameMap:
     constants: Mapping[str, float] = dataclasses.field(default_factory=dict)
     positions: str = 'bicubic_antialias'
     batch_counters: bool = False
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    preprocessing: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_ours(self, arrays: Mapping[str, np.ndarray], shapes: Mapping[str, Shape]) -> Converted:
         """Renames a file's tensors and brings them into our layouts.
@@ -153,8 +159,9 @@ class NameMap:
                 values[path] = value
                 names[path] = name
         for path, constant in self.constants.items():
-            if path in shapes and path not in values:
-                values[path] = np.full(shapes[path], constant, np.float32)
+            kernel = values.get(f'{path.rpartition("/")[0]}/kernel')
+            if kernel is not None and path not in values:
+                values[path] = np.full(kernel.shape[-1:], constant, np.float32)
         return Converted(values, names, tuple(ignored), tuple(unknown))
 
     def explains(self, names: Sequence[str]) -> int:

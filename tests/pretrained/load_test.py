@@ -12,6 +12,8 @@ from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.pretrained import load
 
+FITTING = load.Fitting(prefix_positions=1)
+
 
 def _shapes(architecture, classes=4, size=16):
     network = models.create(architecture, num_classes=classes, image_size=size)
@@ -50,9 +52,9 @@ def test_values_arrive_in_float32(dtype):
 def test_a_new_head_replaces_the_stored_one_and_is_said():
     stored, target = _stored('resnet_tiny', classes=4), _shapes('resnet_tiny', classes=7)
     width = target['params']['head']['kernel'].shape[0]
-    fresh = {'kernel': jnp.full((width, 7), 0.5), 'bias': jnp.zeros(7)}
+    fresh = {'params': {'head': {'kernel': jnp.full((width, 7), 0.5), 'bias': jnp.zeros(7)}}}
     variables, report = load.load_into(target, stored, source='w.safetensors', fresh_head=fresh)
-    jax.tree.map(np.testing.assert_array_equal, variables['params']['head'], fresh)
+    jax.tree.map(np.testing.assert_array_equal, variables['params']['head'], fresh['params']['head'])
     np.testing.assert_array_equal(
         variables['params']['backbone']['stem']['conv']['kernel'],
         stored['params']['backbone']['stem']['conv']['kernel'],
@@ -67,7 +69,7 @@ def test_a_new_head_replaces_the_stored_one_and_is_said():
 
 def test_a_head_of_the_same_size_is_replaced_too_when_asked():
     stored, target = _stored('vit_tiny_test'), _shapes('vit_tiny_test')
-    fresh = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), target['params']['head'])
+    fresh = {'params': {'head': jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), target['params']['head'])}}
     variables, _ = load.load_into(target, stored, source='w', fresh_head=fresh)
     assert not np.any(variables['params']['head']['kernel'])
 
@@ -117,7 +119,7 @@ def test_another_shape_outside_the_head_is_refused():
 def test_position_embeddings_at_another_resolution_are_resized_and_said():
     stored = _stored('vit_tiny_test', size=16)
     path = 'params/backbone/embed/pos_embed'
-    variables, report = load.load_into(_shapes('vit_tiny_test', size=32), stored, source='w', prefix_tokens=1)
+    variables, report = load.load_into(_shapes('vit_tiny_test', size=32), stored, source='w', fitting=FITTING)
     before, after = _flat(stored)[path], np.asarray(_flat(variables)[path])
     assert (before.shape, after.shape) == ((1, 5, 16), (1, 17, 16))
     np.testing.assert_array_equal(after[:, 0], before[:, 0])
@@ -132,21 +134,49 @@ def test_position_embeddings_at_another_resolution_are_resized_and_said():
 def test_position_embeddings_that_fit_no_square_grid_are_refused():
     """Five tokens are four patches and one prefix token, never five patches."""
     with pytest.raises(UserError, match=r'pos_embed is \(1, 5, 16\)'):
-        load.load_into(_shapes('vit_tiny_test', size=32), _stored('vit_tiny_test'), source='w', prefix_tokens=0)
+        load.load_into(_shapes('vit_tiny_test', size=32), _stored('vit_tiny_test'), source='w')
 
 
-def test_resizing_to_the_same_grid_changes_nothing_and_grids_may_be_rectangular():
-    embeddings = jnp.asarray(np.random.default_rng(0).normal(size=(1, 2 + 6, 3)), jnp.float32)
-    np.testing.assert_allclose(load.resize_positions(embeddings, 2, (2, 3), (2, 3)), embeddings, atol=1e-6)
-    # Rows that hold the same values along one side still do after that side grows.
-    column = jnp.tile(jnp.arange(3.0)[:, None, None], (1, 2, 5)).reshape(1, 6, 5)
-    wide = load.resize_positions(column, 0, (3, 2), (3, 8)).reshape(3, 8, 5)
-    np.testing.assert_allclose(wide, jnp.tile(jnp.arange(3.0)[:, None, None], (1, 8, 5)), atol=1e-5)
+def test_as_many_patches_on_another_grid_are_resized_too():
+    stored, target = _stored('vit_tiny_test', size=32), _shapes('vit_tiny_test', size=32)
+    path = 'params/backbone/embed/pos_embed'
+    fitting = load.Fitting(prefix_positions=1, grid=(2, 8))
+    variables, report = load.load_into(target, stored, source='w', fitting=fitting)
+    assert report.resized == (path,)
+    assert np.abs(_flat(variables)[path] - _flat(stored)[path]).max() > 0.1
+
+
+@pytest.mark.parametrize('channels', [1, 2, 4, 6])
+def test_another_number_of_image_channels_is_fitted_and_said(channels):
+    stored = _stored('resnet_tiny')
+    path = 'params/backbone/stem/conv/kernel'
+    network = models.create('resnet_tiny', num_classes=4)
+    target = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 16, 16, channels)))
+    variables, report = load.load_into(target, stored, source='w', fitting=load.Fitting(input_kernel=path))
+    assert report.resized == (path,)
+    before, after = _flat(stored)[path], _flat(variables)[path]
+    assert after.shape[2] == channels
+    if channels == 1:
+        np.testing.assert_allclose(after[:, :, 0], before.sum(2), atol=1e-6)
+    else:
+        expected = [before[:, :, index % 3] * 3 / channels for index in range(channels)]
+        np.testing.assert_allclose(after, np.stack(expected, 2), rtol=1e-6)
+    with pytest.raises(UserError, match='of another shape'):
+        load.load_into(target, stored, source='w')
+
+
+def test_the_stored_head_is_dropped_where_the_network_has_none():
+    target = {**_shapes('resnet_tiny')}
+    target['params'] = {'backbone': target['params']['backbone']}
+    variables, report = load.load_into(target, _stored('resnet_tiny'), source='w')
+    assert set(variables['params']) == {'backbone'}
+    assert report.ignored == ('params/head/bias', 'params/head/kernel')
+    assert 'ignored the stored head, 4 classes' in report.summary()
 
 
 def test_the_table_has_a_line_per_tensor():
     stored, target = _stored('resnet_tiny', classes=4), _shapes('resnet_tiny', classes=7)
-    fresh = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), target['params']['head'])
+    fresh = {'params': {'head': jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), target['params']['head'])}}
     _, report = load.load_into(target, stored, source='w', fresh_head=fresh)
     lines = report.table().splitlines()
     assert len(lines) == len(_flat(target)) + 2

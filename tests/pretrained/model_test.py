@@ -139,7 +139,7 @@ def test_a_checkpoint_and_an_architecture_must_agree(saved):
     [
         ({}, 'needs a checkpoint or an architecture'),
         ({'architecture': 'resnet_tiny'}, 'needs num_classes or class_names'),
-        ({'architecture': 'resnet_tiny', 'num_classes': 0}, 'at least one class'),
+        ({'architecture': 'resnet_tiny', 'num_classes': -1}, 'num_classes=-1'),
         ({'architecture': 'resnet_tiny', 'num_classes': 3, 'class_names': ('a', 'b')}, 'but 2 class names'),
         ({'architecture': 'resnet_tinny', 'num_classes': 3}, 'resnet_tiny'),
         ({'checkpoint': 'jtransfer/resnet_gliphs'}, "Did you mean 'jtransfer/resnet_glyphs'"),

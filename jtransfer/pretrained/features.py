@@ -1,0 +1,72 @@
+"""Intermediate features of pictures, from any network, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from jtransfer.config_check import nearest
+from jtransfer.errors import UserError
+from jtransfer.preprocessing import evaluation_pixels, normalise
+from jtransfer.pretrained.model import Model
+
+POOLED = 'pooled'
+
+
+def extract_features(
+    model: Model,
+    images: Iterable[UInt8[np.ndarray, '_ _ 3']],
+    stages: Sequence[str] = (POOLED,),
+    *,
+    batch_size: int = 32,
+) -> dict[str, Float[np.ndarray, 'example ...']]:
+    """Runs pictures of any size through a network in evaluation mode and keeps what its stages put out.
+
+    >>> features = extract_features(model, images, ('stage2', 'pooled'))  # doctest: +SKIP
+    >>> features['stage2'].shape  # doctest: +SKIP
+    (100, 28, 28, 512)
+
+    Args:
+        model: of `load_model`; its preprocessing frames the pictures.
+        images: RGB pictures, uint8.
+        stages: names of the backbone's stages (`model.network.stages`: every block of a ViT, every stage of a
+            convolutional network), and 'pooled' for the features before the head.
+        batch_size: pictures a forward pass, ≥ 1.
+
+    Returns:
+        By stage, float32: (example, h, w, channel) of a convolutional network, (example, token, dim) of a ViT, prefix
+        tokens first; (example, feature) for 'pooled'.
+
+    Raises:
+        UserError: a name that is no stage, no pictures, or a batch size below 1.
+    """
+    known = (*model.network.stages, POOLED)
+    if unknown := [stage for stage in stages if stage not in known]:
+        raise UserError(f"{model.architecture} has no stage '{unknown[0]}'.{nearest(unknown[0], known)}")
+    if batch_size < 1:
+        raise UserError(f'batch_size={batch_size} must be at least 1')
+    wanted = set(stages)
+
+    @jax.jit
+    def forward(variables: dict, pixels: UInt8[Array, 'batch h w 3']) -> dict[str, Array]:
+        inputs = normalise(pixels, model.preprocessing, model.network.dtype)
+        features = cast(dict[str, Array], model.network.apply(variables, inputs, method='features'))
+        return {stage: features[stage].astype(jnp.float32) for stage in wanted}
+
+    parts: dict[str, list[np.ndarray]] = {stage: [] for stage in stages}
+    framed = [evaluation_pixels(np.asarray(image), model.preprocessing) for image in images]
+    if not framed:
+        raise UserError('there are no pictures to take features of')
+    for start in range(0, len(framed), batch_size):
+        batch = np.stack(framed[start : start + batch_size])
+        # The last batch is padded, so that one program is compiled.
+        padding = np.zeros((batch_size - len(batch), *batch.shape[1:]), np.uint8)
+        features = jax.device_get(forward(model.variables, np.concatenate([batch, padding])))
+        for stage in stages:
+            parts[stage].append(features[stage][: len(batch)])
+    return {stage: np.concatenate(values) for stage, values in parts.items()}

@@ -1,0 +1,159 @@
+"""Opens weights that others published: which network, which names, which preprocessing."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import traverse_util
+
+from jtransfer import models
+from jtransfer.errors import UserError
+from jtransfer.preprocessing import Preprocessing
+from jtransfer.pretrained.load import HEAD
+from jtransfer.pretrained.locate import Located
+from jtransfer.pretrained.namemap import NameMap, Shape, choose
+from jtransfer.pretrained.names import namings
+from jtransfer.pretrained.names.huggingface import described as described_by_huggingface
+from jtransfer.pretrained.stored import Stored, head_outputs
+from jtransfer.pretrained.timm_names import architecture_of, preprocessing_of
+from jtransfer.pretrained.weight_file import read_weights
+
+# Arguments of timm's networks that a loaded file shows by itself.
+_HARMLESS_ARGUMENTS = {'img_size', 'num_classes', 'in_chans', 'dynamic_img_size', 'pretrained'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What a file of weights is of.
+
+    Attributes:
+        architecture: the variant's name.
+        options: fields of the backbone that these weights need otherwise.
+        preprocessing: how images must look to them.
+        naming: of the name map; '' where the file's names decide.
+        guessed: nothing but the architecture is known, so that the naming says what else its files need.
+    """
+
+    architecture: str
+    options: Mapping[str, Any]
+    preprocessing: Preprocessing
+    naming: str = ''
+    guessed: bool = False
+
+
+def open_published(located: Located, architecture: str = '', options: Mapping[str, Any] | None = None) -> Stored:
+    """Reads weights and puts them under our names and into our layouts.
+
+    Args:
+        located: the file, and what is known of it.
+        architecture: the variant's name, for a file that nothing is known of.
+        options: fields of the backbone that these weights need otherwise, on top of what is known.
+
+    Raises:
+        UserError: nobody says which network the file is of, or it does not hold that network.
+    """
+    known = identify(located, architecture)
+    arrays, _ = read_weights(located.path)
+    known = dataclasses.replace(known, options={**known.options, **(options or {})})
+    naming, network = _naming(known, list(arrays), located.source)
+    if known.guessed:
+        # Whoever names tensors like this also trained like this.
+        known = dataclasses.replace(
+            known,
+            options={**naming.options, **known.options},
+            preprocessing=dataclasses.replace(known.preprocessing, **naming.preprocessing),
+            naming=naming.name,
+        )
+        naming, network = _naming(known, list(arrays), located.source)
+    shapes = tensor_shapes(network, models.describe(known.architecture).image_size)
+    try:
+        converted = naming.to_ours(arrays, shapes)
+    except UserError as error:
+        raise UserError(f'{located.source}: {error}') from None
+    values, ignored = converted.values, set(converted.ignored)
+    classes = head_outputs(values) or 0
+    if located.entry is not None and classes != located.entry.num_classes:
+        if located.entry.num_classes:
+            raise UserError(
+                f'{located.source}: the file has a head of {classes} classes, the catalogue says '
+                f'{located.entry.num_classes}: it is not the file that was published'
+            )
+        # A head that its authors do not count, such as the zeros that pretraining left behind.
+        ignored |= {converted.names[path] for path in values if path.startswith(HEAD) and path in converted.names}
+        values = {path: value for path, value in values.items() if not path.startswith(HEAD)}
+        classes = 0
+    return Stored(
+        path=located.path,
+        variables=traverse_util.unflatten_dict(values, sep='/'),
+        architecture=known.architecture,
+        class_names=tuple(str(index) for index in range(classes)),
+        preprocessing=known.preprocessing,
+        training={},
+        options=dict(known.options),
+        source=located.source,
+        naming=naming.name,
+        positions=naming.positions,
+        ignored={name: tuple(arrays[name].shape) for name in sorted(ignored)},
+        name_of=lambda path: converted.names.get(path) or naming.name_of(path),
+    )
+
+
+def _naming(known: Identity, names: list[str], source: str) -> tuple[NameMap, models.Network]:
+    """The naming that a file's tensors follow, and the network as far as it is known, with a head of one class."""
+    network = models.create(known.architecture, num_classes=1, options=known.options)
+    candidates = namings(models.describe(known.architecture).family, network.backbone)
+    chosen = [naming for naming in candidates if naming.name == known.naming] or candidates
+    if not chosen:
+        raise UserError(f'{source}: no published names are known for {known.architecture}')
+    return choose(chosen, names, source), network
+
+
+def identify(located: Located, architecture: str = '') -> Identity:
+    """Which network a file is of: the catalogue says so, its config.json, or the person.
+
+    Raises:
+        UserError: nobody does, or two of them disagree.
+    """
+    if located.entry is not None:
+        entry = located.entry
+        known = Identity(entry.architecture, entry.options, entry.preprocessing, entry.naming)
+    elif located.config is not None and 'architecture' in located.config:
+        _check_arguments(located)
+        name, needed = architecture_of(located.config['architecture'])
+        known = Identity(name, needed, preprocessing_of(dict(located.config)))
+    elif located.config is not None and 'model_type' in located.config:
+        known = Identity(*described_by_huggingface(dict(located.config)))
+    elif architecture:
+        known = Identity(architecture, {}, models.describe(architecture).preprocessing, guessed=True)
+    else:
+        raise UserError(
+            f'{located.source}: the file does not say which network it is of; name it (--config.model.name=resnet50, '
+            "load_model(…, architecture='resnet50')); python -m launch.models --architectures lists them"
+        )
+    if architecture and architecture != known.architecture:
+        raise UserError(
+            f"checkpoint {located.source!r} is of architecture '{known.architecture}', not '{architecture}': "
+            'leave the architecture out, or name another checkpoint'
+        )
+    return known
+
+
+def _check_arguments(located: Located) -> None:
+    """timm's config.json may say that the network was made with other arguments than its name stands for."""
+    arguments = (located.config or {}).get('model_args') or {}
+    if unknown := sorted(set(arguments) - _HARMLESS_ARGUMENTS):
+        raise UserError(
+            f"{located.source}: its config.json makes the network with model_args '{unknown[0]}', which is not read; "
+            'fetch the file and name architecture and options yourself'
+        )
+
+
+def tensor_shapes(network: models.Network, image_size: int, channels: int = 3) -> dict[str, Shape]:
+    """Shapes of a network's tensors by path, without making them."""
+    images = jnp.zeros((1, image_size, image_size, channels))
+    variables = jax.eval_shape(network.init, jax.random.key(0), images)
+    return {path: tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(variables, sep='/').items()}

@@ -1,0 +1,174 @@
+"""From what a person calls a checkpoint to a file on this machine, fetched if need be.
+
+timm/resnet50.a1_in1k, gs://vit_models/…   a name of the catalogue; `NAME@REVISION` pins a hub repository's commit
+hf://OWNER/REPOSITORY[@REVISION][/FILE]    any hub repository
+https://…, gs://…                          any file
+a path                                     a file of weights, a run directory, or a folder as hubs have them
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jtransfer.config_check import nearest
+from jtransfer.errors import UserError
+from jtransfer.pretrained.download import Fetched, fetch_hub, fetch_url
+from jtransfer.pretrained.entries import Entry, entries
+
+MODEL_FILE = 'model.safetensors'
+# Written last: a run directory that has it holds a finished run.
+RESULT_FILE = 'result.json'
+CONFIG_FILE = 'config.json'
+# What a folder of weights may hold, the first that is there counts.
+_WEIGHTS = (
+    MODEL_FILE,
+    'model.safetensors.index.json',
+    'flax_model.msgpack',
+    'pytorch_model.bin',
+    'model.json',
+)
+_HUB = 'hf://'
+_REPOSITORY = re.compile(r'(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w.-]+))?(/(?P<file>.+))?')
+
+
+@dataclasses.dataclass(frozen=True)
+class Located:
+    """A checkpoint on this machine.
+
+    Attributes:
+        path: the file of weights.
+        source: what to call it: the name with the commit it was fetched at, or the path as it was given.
+        entry: of the catalogue, None for anything else.
+        config: the `config.json` that lies beside the weights, where there is one.
+    """
+
+    path: Path
+    source: str
+    entry: Entry | None = None
+    config: Mapping[str, Any] | None = None
+
+
+def locate(name_or_path: str | os.PathLike[str]) -> Located:
+    """The file that a person means.
+
+    Args:
+        name_or_path: a catalogue name, `hf://…`, a URL, or a path (`~` is the home directory).
+
+    Raises:
+        UserError: nothing of that name, a download that failed, or an unfinished run; the message says what would be
+            right.
+    """
+    text = os.fspath(name_or_path)
+    name, _, revision = text.partition('@')
+    known = entries()
+    if text in known or name in known:
+        return _published(known[text if text in known else name], '' if text in known else revision)
+    if text.startswith(_HUB):
+        return _from_hub(text)
+    if text.startswith(('https://', 'http://', 'gs://')):
+        return Located(fetch_url(text).path, text)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return _folder(path, text)
+    if path.is_file():
+        return Located(path, text, config=_config_beside(path))
+    if path.suffix:
+        raise UserError(f'checkpoint {text!r}: no such file.{_hint(nearest(text, known))}')
+    hub = f' {_HUB}{name} would look for a hub repository of that name.' if _REPOSITORY.fullmatch(text) else ''
+    raise UserError(
+        f'checkpoint {text!r} is no catalogue name (python -m launch.models lists them), file or run directory.'
+        f'{nearest(text, known)}{hub}'
+    )
+
+
+def shipped_path(entry: Entry) -> Path:
+    """The file of a network that comes with the library; `.with_suffix('.json')` is its record."""
+    return Path(str(importlib.resources.files('jtransfer.pretrained'))) / 'weights' / entry.file
+
+
+def _published(entry: Entry, revision: str) -> Located:
+    if entry.repo:
+        fetched = fetch_hub(entry.repo, entry.file, revision=revision or entry.revision)
+        assert fetched is not None
+        return Located(fetched.path, _at(entry.name, fetched), entry)
+    if revision:
+        raise UserError(f"'{entry.name}' is no hub repository, so that '@{revision}' means nothing")
+    if '://' in entry.file:
+        return Located(fetch_url(entry.file, sha256=entry.sha256).path, entry.name, entry)
+    path = shipped_path(entry)
+    if not path.is_file():
+        raise UserError(f'the weights of {entry.name} are missing from this installation: {path}; install it anew')
+    return Located(path, entry.name, entry)
+
+
+def _from_hub(text: str) -> Located:
+    found = _REPOSITORY.fullmatch(text.removeprefix(_HUB))
+    if found is None:
+        raise UserError(f"'{text}' is not of the form {_HUB}OWNER/REPOSITORY[@REVISION][/FILE]")
+    repo, revision, file = found['repo'], found['revision'] or '', found['file']
+    config_file = fetch_hub(repo, CONFIG_FILE, revision=revision, missing_ok=True)
+    for candidate in (file,) if file else _WEIGHTS:
+        fetched = fetch_hub(repo, candidate, revision=revision, missing_ok=not file)
+        if fetched is not None:
+            if candidate.endswith('.index.json'):
+                for shard in sorted(set(json.loads(fetched.path.read_text())['weight_map'].values())):
+                    fetch_hub(repo, shard, revision=revision)
+            config = _read_config(config_file.path) if config_file else None
+            return Located(fetched.path, _at(f'{_HUB}{repo}', fetched), config=config)
+    raise UserError(
+        f'the hub repository {repo} has none of {", ".join(_WEIGHTS)}; {_HUB}{repo}/FILE names another file'
+    )
+
+
+def _at(name: str, fetched: Fetched) -> str:
+    return f'{name}@{fetched.revision}' if fetched.revision else name
+
+
+def _folder(folder: Path, text: str) -> Located:
+    model, config = folder / MODEL_FILE, folder / CONFIG_FILE
+    if (folder / RESULT_FILE).is_file() and model.is_file():
+        return Located(model, text)
+    if config.is_file() and _is_run_config(config):
+        raise UserError(
+            f'run {folder} is not finished (it has no {RESULT_FILE}): continue it with --config.train.resume=auto'
+            + (f', or name {model} itself' if model.is_file() else '')
+        )
+    for name in _WEIGHTS:
+        if (folder / name).is_file():
+            return Located(folder / name, text, config=_read_config(config) if config.is_file() else None)
+    raise UserError(
+        f'checkpoint {text!r} is a directory, but neither of a run nor of weights: it has none of {", ".join(_WEIGHTS)}'
+    )
+
+
+def _config_beside(path: Path) -> Mapping[str, Any] | None:
+    config = path.with_name(CONFIG_FILE)
+    if path.name not in _WEIGHTS or not config.is_file() or _is_run_config(config):
+        return None
+    return _read_config(config)
+
+
+def _is_run_config(path: Path) -> bool:
+    """Whether a config.json is a run's of ours, which is never without these groups."""
+    return {'transfer', 'optim'} <= set(_read_config(path))
+
+
+def _read_config(path: Path) -> Mapping[str, Any]:
+    try:
+        config = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise UserError(f'{path}: not a JSON file ({" ".join(str(error).split())})') from None
+    if not isinstance(config, dict):
+        raise UserError(f'{path}: not a JSON object')
+    return config
+
+
+def _hint(text: str) -> str:
+    return text if text.startswith(' Did') else ''

@@ -1,0 +1,67 @@
+"""What a checkpoint holds, whoever wrote it, under our names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jtransfer.preprocessing import Preprocessing
+
+# Where the outputs of the head can be counted: a linear head, and one of several parts.
+HEAD_BIASES = ('params/head/bias', 'params/head/part0/bias')
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """What a checkpoint holds.
+
+    Attributes:
+        path: the file.
+        variables: the nested Flax variables, `{'params': {'backbone': …, 'head': …}, 'batch_stats': …}`; views of the
+            file where that is possible.
+        architecture: name of the variant (`models.describe`).
+        class_names: of the head's outputs, in order; none for a checkpoint without a head.
+        preprocessing: how images must look to these weights.
+        training: where they come from, JSON values; empty when nobody said.
+        options: fields of the backbone that differ from the variant, as for `models.create`.
+        source: what to call it in messages; empty: the path.
+        naming: of its tensors' names, `jtransfer` for our own.
+        positions: how its position embeddings are resized, see `positions.resize_positions`.
+        ignored: shapes of what the file also holds and nothing needs, by its names.
+        name_of: the file's name of one of our paths, '' where there is none.
+    """
+
+    path: Path
+    variables: dict[str, Any]
+    architecture: str
+    class_names: tuple[str, ...]
+    preprocessing: Preprocessing
+    training: dict[str, Any]
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    source: str = ''
+    naming: str = 'jtransfer'
+    positions: str = 'bicubic_antialias'
+    ignored: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    name_of: Callable[[str], str] = lambda path: ''
+
+    @property
+    def num_classes(self) -> int:
+        """Outputs of the head; 0 without one."""
+        return len(self.class_names)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square input, or its height, pixels."""
+        return self.preprocessing.image_size
+
+
+def head_outputs(arrays: Mapping[str, np.ndarray]) -> int | None:
+    """How many classes the head among these arrays (by path) has; None where there is no head."""
+    for path in HEAD_BIASES:
+        if path in arrays:
+            return int(arrays[path].shape[0]) if arrays[path].ndim else 0
+    return None

@@ -1,0 +1,178 @@
+"""Any file of published weights as flat arrays by name; what a file is, its first bytes say.
+
+Formats: safetensors (one file, or shards with an index), `.npz`, Flax msgpack, torch (`.pth`, `.pt`, `.bin`, `.th`) and
+TensorFlow.js layer models. Nothing that a file might bring along is ever executed: torch files go through
+`torch.load(weights_only=True)`, arrays of Python objects in an `.npz` are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from flax import serialization, traverse_util
+
+from jtransfer.errors import UserError
+from jtransfer.pretrained.files import check_finite, read_safetensors
+from jtransfer.pretrained.tfjs import read_tfjs
+
+SHARD_INDEX = '.safetensors.index.json'
+# Under these keys training scripts keep the weights, beside optimiser state and settings.
+_WRAPPERS = ('model', 'state_dict', 'model_state_dict', 'module')
+_ZIP = b'PK\x03\x04'
+_PICKLE = b'\x80'
+
+
+def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Reads a file of weights, whatever its format.
+
+    Args:
+        path: the file; of sharded safetensors the index, of a TensorFlow.js model its `model.json`.
+
+    Returns:
+        The arrays by the file's names (nested names joined with '/'), and a safetensors file's metadata.
+
+    Raises:
+        UserError: a missing, truncated, damaged or hostile file, a format that is not known, torch missing for a torch
+            file, or a value that is not finite.
+    """
+    path = Path(path)
+    try:
+        with path.open('rb') as file:
+            start = file.read(16)
+    except FileNotFoundError:
+        raise UserError(f'{path}: no such file') from None
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read: {error.strerror}') from None
+    if path.name.endswith(SHARD_INDEX):
+        return _read_shards(path), {}
+    if path.suffix == '.safetensors' or start[8:9] == b'{':
+        return read_safetensors(path)
+    if path.suffix == '.json':
+        arrays = read_tfjs(path)
+    elif path.suffix == '.npz':
+        arrays = _read_npz(path)
+    elif path.suffix == '.msgpack':
+        arrays = _read_msgpack(path)
+    elif start.startswith((_ZIP, _PICKLE)):
+        arrays = _read_torch(path)
+    else:
+        raise UserError(
+            f'{path}: not a format of weights that is known: safetensors, .npz, .msgpack, torch (.pth, .pt, .bin, .th) '
+            'or TensorFlow.js (model.json)'
+        )
+    check_finite(path, arrays)
+    return arrays, {}
+
+
+def _read_shards(index: Path) -> dict[str, np.ndarray]:
+    try:
+        shards = sorted(set(json.loads(index.read_text())['weight_map'].values()))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise UserError(f"{index}: not an index of shards: it needs a 'weight_map' of tensor → file") from None
+    arrays: dict[str, np.ndarray] = {}
+    for shard in shards:
+        if Path(shard).name != shard:
+            raise UserError(f'{index}: the shard {shard!r} must lie beside the index')
+        arrays |= read_safetensors(index.with_name(shard))[0]
+    return arrays
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: _brain_float(array) for name, array in file.items()}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        if 'allow_pickle' in str(error):
+            raise UserError(
+                f'{path}: holds pickled Python objects, which are never executed; save plain arrays'
+            ) from None
+        raise UserError(f'{path}: not a valid .npz file, truncated or damaged ({_one_line(error)})') from None
+
+
+def _brain_float(array: np.ndarray) -> np.ndarray:
+    """NumPy does not know bfloat16 and gives two opaque bytes."""
+    return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype('V2') else array
+
+
+def _read_msgpack(path: Path) -> dict[str, np.ndarray]:
+    try:
+        tree = serialization.msgpack_restore(path.read_bytes())
+        flat = traverse_util.flatten_dict(tree, sep='/')
+    # msgpack, NumPy and Flax each have their own errors for bytes that make no sense.
+    except Exception as error:
+        raise UserError(f'{path}: not a valid Flax msgpack file, truncated or damaged ({_one_line(error)})') from None
+    if not flat or not all(isinstance(value, np.ndarray | np.generic) for value in flat.values()):
+        raise UserError(f'{path}: not a nested dictionary of arrays, as Flax saves parameters')
+    return {name: np.asarray(value) for name, value in flat.items()}
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            f"{path}: a torch file; reading it needs torch (pip install 'jtransfer[torch]'); safetensors files do not"
+        ) from None
+    mapped = zipfile.is_zipfile(path)
+    if mapped and _is_torchscript(path):
+        raise UserError(
+            f'{path}: a TorchScript archive, which is a program and is never executed; its weights are on the hub as '
+            'safetensors, or save model.state_dict() from it'
+        )
+    try:
+        content = torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError as error:
+        if 'weights only' in str(error).lower() or 'unsupported' in str(error).lower():
+            raise UserError(
+                f'{path}: holds code or objects beside tensors, which are never executed ({_reason(error)}); '
+                'ask its author for a safetensors file'
+            ) from None
+        raise UserError(f'{path}: not a valid torch file, truncated or damaged ({_reason(error)})') from None
+    # A damaged archive ends in whatever its bytes lead to: RuntimeError, EOFError, KeyError, ….
+    except Exception as error:
+        raise UserError(f'{path}: not a valid torch file, truncated or damaged ({_reason(error)})') from None
+    tensors = _tensors(content, torch)
+    if not tensors:
+        raise UserError(f'{path}: no tensors by name at the top or under {", ".join(_WRAPPERS)}')
+    return {name: _from_torch(tensor, torch) for name, tensor in tensors.items()}
+
+
+def _is_torchscript(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any('/code/' in name or name.endswith('constants.pkl') for name in archive.namelist())
+
+
+def _tensors(content: Any, torch: Any) -> dict[str, Any]:
+    """The tensors by name, at the top of the file or under the first wrapper that has some."""
+    if not isinstance(content, Mapping):
+        return {}
+    for key in _WRAPPERS:
+        if inner := _tensors(content.get(key), torch):
+            return inner
+    return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _from_torch(tensor: Any, torch: Any) -> np.ndarray:
+    tensor = tensor.detach()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def _reason(error: Exception) -> str:
+    """What torch found, without its advice to switch the protection off."""
+    text = _one_line(error)
+    _, found, after = text.partition('WeightsUnpickler error: ')
+    return (after.split('. ')[0] if found else text)[:200]
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(str(error).split())

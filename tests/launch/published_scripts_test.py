@@ -1,0 +1,109 @@
+"""The scripts with weights of others: fine-tune from them, export back, and a wrong name in one line."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope='module')
+def here(tmp_path_factory):
+    """An empty folder with a file under timm's names."""
+    from jtransfer.pretrained.export import export_model
+    from jtransfer.pretrained.model import load_model
+
+    folder = tmp_path_factory.mktemp('here')
+    export_model(load_model(architecture='resnet_tiny', num_classes=7, seed=3), folder / 'theirs.safetensors', 'timm')
+    return folder
+
+
+def launch(here, script, *arguments, status=0):
+    flags = os.environ.get('XLA_FLAGS', '').replace('device_count=8', 'device_count=1')
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'XDG_CACHE_HOME': str(here / 'cache'), 'XLA_FLAGS': flags}
+    done = subprocess.run(
+        [sys.executable, '-m', f'launch.{script}', *arguments],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment | {'HF_HUB_OFFLINE': '1'},
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope='module')
+def finished(here, photos):
+    arguments = (
+        '--config.train.steps=2',
+        '--config.train.epochs=0',
+        '--config.data.batch_size=8',
+        '--config.run_dir=run',
+    )
+    return launch(
+        here,
+        'finetune',
+        f'--config={ROOT}/configs/finetune.py',
+        f'--config.data.source=folder:{photos}',
+        '--config.model.checkpoint=theirs.safetensors',
+        '--config.model.name=resnet_tiny',
+        '--config.transfer.strategy=linear_probe',
+        *arguments,
+    )
+
+
+def test_a_run_starts_from_weights_of_others_and_says_so(finished):
+    assert 'tensors from theirs.safetensors' in ' '.join(finished.stdout.split())
+    assert 're-initialised the head, 3 classes (the stored head, 7 classes, is ignored)' in finished.stdout
+
+
+def test_the_run_exports_under_the_names_it_came_with(finished, here):
+    done = launch(here, 'export', '--checkpoint=run', '--naming=timm', '--output=back.safetensors')
+    assert 'back.safetensors' in done.stdout
+    theirs, back = load_file(here / 'theirs.safetensors'), load_file(here / 'back.safetensors')
+    assert set(back) == set(theirs)
+    for name in set(theirs) - {'fc.weight', 'fc.bias'}:
+        # A linear probe left the backbone as it was.
+        np.testing.assert_array_equal(back[name], theirs[name])
+    assert back['fc.weight'].shape == (3, theirs['fc.weight'].shape[1])
+
+
+def test_what_cannot_be_exported_is_one_line(finished, here):
+    again = launch(here, 'export', '--checkpoint=run', '--output=theirs.safetensors', status=2)
+    assert 'exists already' in again.stderr
+    unknown = launch(here, 'export', '--checkpoint=run', '--naming=keras', '--output=x.safetensors', status=2)
+    assert "not published under the naming 'keras'" in unknown.stderr
+    assert launch(here, 'export', '--checkpoint=run', status=2).stderr.startswith('error: --output is missing')
+    assert launch(here, 'export', status=2).stderr.startswith('error: --checkpoint is missing')
+
+
+@pytest.mark.parametrize(
+    ('checkpoint', 'message'),
+    [
+        ('timm/resnet50.a1_in2k', "Did you mean 'timm/resnet50.a1_in1k'"),
+        ('timm/resnet50.a1_in1k', 'model.safetensors'),
+        ('theirs.safetensors', 'does not say which network it is of'),
+        ('nothing.pth', 'no such file'),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_is_one_line_before_anything_starts(here, photos, checkpoint, message):
+    done = launch(
+        here,
+        'finetune',
+        f'--config={ROOT}/configs/finetune.py',
+        f'--config.data.source=folder:{photos}',
+        f'--config.model.checkpoint={checkpoint}',
+        '--config.data.batch_size=8',
+        '--config.run_dir=never',
+        status=2,
+    )
+    assert done.stderr.startswith('error: ')
+    assert len(done.stderr.splitlines()) == 1
+    assert message in done.stderr
+    assert not (here / 'never').exists()

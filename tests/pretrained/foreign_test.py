@@ -1,0 +1,234 @@
+"""Weights of others through load_model and back: which network, which head, which images, and what was said."""
+
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from jtransfer import rules
+from jtransfer.errors import UserError
+from jtransfer.pretrained.checkpoint import save_model
+from jtransfer.pretrained.export import export_model, export_names, published_arrays
+from jtransfer.pretrained.model import load_model
+
+SIZES = {'resnet_tiny': 16, 'vit_tiny_test': 16}
+
+
+@pytest.fixture(scope='module', params=SIZES)
+def published(request, tmp_path_factory):
+    """A file under timm's names of a network with five classes, and the network."""
+    model = load_model(architecture=request.param, num_classes=5, head_init='normal', seed=3)
+    random = np.random.default_rng(0)
+    variables = jax.tree.map(lambda x: jnp.asarray(random.uniform(0.5, 1, x.shape), jnp.float32), model.variables)
+    path = tmp_path_factory.mktemp('published') / 'theirs.safetensors'
+    save_file(published_arrays(dataclasses.replace(model, variables=variables), 'timm'), path)
+    return path, request.param, variables
+
+
+def same(ours, expected):
+    jax.tree.map(np.testing.assert_array_equal, ours, expected)
+
+
+def test_the_very_same_values(published):
+    path, architecture, variables = published
+    model = load_model(path, architecture=architecture)
+    same(model.variables, variables)
+    assert model.naming == 'timm'
+    assert model.class_names == ('0', '1', '2', '3', '4')
+    assert model.load_report.re_initialised == model.load_report.resized == ()
+    assert str(path) in model.load_report.summary()
+
+
+def test_a_file_alone_does_not_say_what_it_is_of(published):
+    with pytest.raises(UserError, match=r"does not say which network it is of; name it .*architecture='resnet50'"):
+        load_model(published[0])
+
+
+def test_the_round_trip_is_exact(published, tmp_path):
+    path, architecture, _ = published
+    model = load_model(path, architecture=architecture)
+    shapes = export_model(model, tmp_path / 'again.safetensors')
+    theirs, again = load_file(path), load_file(tmp_path / 'again.safetensors')
+    assert set(again) == set(theirs) == set(shapes)
+    for name, array in theirs.items():
+        assert again[name].dtype == array.dtype
+        np.testing.assert_array_equal(again[name], array)
+    with pytest.raises(UserError, match='exists already'):
+        export_model(model, tmp_path / 'again.safetensors')
+
+
+def test_a_new_head_and_none_at_all(published):
+    path, architecture, variables = published
+    model = load_model(path, architecture=architecture, class_names=('a', 'b'))
+    same(model.variables['params']['backbone'], variables['params']['backbone'])
+    assert not np.any(model.variables['params']['head']['kernel'])
+    assert 're-initialised the head, 2 classes (the stored head, 5 classes, is ignored)' in model.load_report.summary()
+    drawn = load_model(path, architecture=architecture, num_classes=3, head_init='normal').variables['params']['head']
+    assert 0.005 < np.std(drawn['kernel']) < 0.05
+    bare = load_model(path, architecture=architecture, num_classes=0)
+    assert set(bare.variables['params']) == {'backbone'}
+    images = jnp.ones((2, 16, 16, 3))
+    pooled = bare.network.apply(bare.variables, images)
+    features = bare.network.apply(bare.variables, images, method='features')
+    np.testing.assert_array_equal(pooled, features['pooled'])
+    assert set(features) == {*bare.network.stages, 'pooled'}
+
+
+def test_a_network_without_a_head_is_saved_and_found_again(published, tmp_path):
+    path, architecture, _ = published
+    bare = load_model(path, architecture=architecture, num_classes=0)
+    save_model(
+        tmp_path / 'm.safetensors',
+        bare.variables,
+        architecture=architecture,
+        class_names=(),
+        preprocessing=bare.preprocessing,
+    )
+    again = load_model(tmp_path / 'm.safetensors')
+    same(again.variables, bare.variables)
+    with_head = load_model(tmp_path / 'm.safetensors', num_classes=4)
+    assert 're-initialised the head, 4 classes (none was stored)' in with_head.load_report.summary()
+
+
+@pytest.mark.parametrize('channels', [1, 6])
+def test_images_of_other_channels(published, channels):
+    path, architecture, variables = published
+    model = load_model(path, architecture=architecture, input_channels=channels)
+    assert model.preprocessing.channels == channels
+    # Equal channels give what they gave, for all the scaling.
+    grey = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 1)), jnp.float32)
+    ours = model.network.apply(model.variables, jnp.tile(grey, (1, 1, 1, channels)))
+    theirs = model.network.apply(variables, jnp.tile(grey, (1, 1, 1, 3)))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    assert len(model.load_report.resized) == 1
+
+
+def test_images_that_are_not_square(published):
+    path, architecture, _ = published
+    model = load_model(path, architecture=architecture, image_size=(16, 24))
+    assert model.preprocessing.shape == (16, 24)
+    assert model.network.apply(model.variables, jnp.ones((1, 16, 24, 3))).shape == (1, 5)
+    assert bool(model.load_report.resized) == architecture.startswith('vit')
+
+
+def test_position_embeddings_of_a_rectangle_come_back(tmp_path):
+    model = load_model(architecture='vit_tiny_test', num_classes=2, image_size=(16, 32), seed=4)
+    save_model(
+        tmp_path / 'm.safetensors',
+        model.variables,
+        architecture='vit_tiny_test',
+        class_names=('a', 'b'),
+        preprocessing=model.preprocessing,
+    )
+    same(load_model(tmp_path / 'm.safetensors').variables, model.variables)
+    # As many patches, but another picture.
+    turned = load_model(tmp_path / 'm.safetensors', image_size=(32, 16))
+    assert turned.load_report.resized == ('params/backbone/embed/pos_embed',)
+
+
+def test_options_travel_with_the_checkpoint(tmp_path):
+    options = {'eps': 1e-3, 'gelu': 'tanh'}
+    model = load_model(architecture='vit_tiny_test', num_classes=2, options=options, seed=4)
+    assert model.network.backbone.eps == 1e-3
+    save_model(
+        tmp_path / 'm.safetensors',
+        model.variables,
+        architecture='vit_tiny_test',
+        class_names=('a', 'b'),
+        preprocessing=model.preprocessing,
+        options=model.options,
+    )
+    again = load_model(tmp_path / 'm.safetensors')
+    assert again.options == options
+    assert again.network == model.network
+
+
+def test_a_folder_that_says_what_it_holds(published, tmp_path):
+    path, architecture, _ = published
+    (tmp_path / 'model.safetensors').write_bytes(path.read_bytes())
+    (tmp_path / 'config.json').write_text(json.dumps({'architecture': 'resnet51', 'pretrained_cfg': {}}))
+    with pytest.raises(UserError, match='resnet51'):
+        load_model(tmp_path)
+    (tmp_path / 'config.json').write_text(json.dumps({'model_type': 'gpt2'}))
+    with pytest.raises(UserError, match='gpt2'):
+        load_model(tmp_path)
+    (tmp_path / 'config.json').unlink()
+    assert load_model(tmp_path, architecture=architecture).class_names == ('0', '1', '2', '3', '4')
+
+
+def changed(path, tmp_path, change):
+    arrays = load_file(path)
+    change(arrays)
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, tmp_path / 'm.safetensors')
+    return tmp_path / 'm.safetensors'
+
+
+def first_norm(architecture):
+    return 'bn1.weight' if architecture.startswith('resnet') else 'norm.weight'
+
+
+@pytest.mark.parametrize('kind', ['missing', 'unknown', 'shape', 'type', 'nan'])
+def test_what_is_wrong_is_said_in_the_names_of_the_file(published, tmp_path, kind):
+    path, architecture, _ = published
+    name = first_norm(architecture)
+    changes = {
+        'missing': (lambda arrays: arrays.pop(name), rf'missing \(1\): params/.* \(.{name}.\)'),
+        'unknown': (lambda arrays: arrays.update({'extra.weight': np.ones(3)}), r'\(1\): extra\.weight'),
+        'shape': (lambda arrays: arrays.update({name: np.ones(3, np.float32)}), rf'{name}.*is \(3,\), needed'),
+        'type': (lambda arrays: arrays.update({name: arrays[name].astype(np.int32)}), rf"'{name}' holds int32"),
+        'nan': (lambda arrays: arrays.update({name: arrays[name] * np.nan}), rf"'{name}' holds .* NaN"),
+    }
+    change, message = changes[kind]
+    with pytest.raises(UserError, match=message) as caught:
+        load_model(changed(path, tmp_path, change), architecture=architecture)
+    assert '\n' not in str(caught.value)
+    assert 'm.safetensors' in str(caught.value)
+
+
+def test_another_network_than_the_file_holds(published):
+    path, architecture, _ = published
+    other = {'resnet_tiny': 'resnet_tiny_bottleneck', 'vit_tiny_test': 'resnet_tiny'}[architecture]
+    with pytest.raises(UserError, match=r'missing|no place|is known by'):
+        load_model(path, architecture=other)
+
+
+def test_namings_that_do_not_exist(published):
+    path, architecture, _ = published
+    model = load_model(path, architecture=architecture)
+    assert 'timm' in export_names(model)
+    with pytest.raises(UserError, match=r"not published under the naming 'tim'\. Did you mean 'timm'"):
+        published_arrays(model, 'tim')
+
+
+def test_half_precision_files_arrive_in_float32(published, tmp_path):
+    path, architecture, variables = published
+
+    def halve(arrays):
+        arrays.update({name: array.astype(np.float16) for name, array in arrays.items() if array.dtype == np.float32})
+
+    half = changed(path, tmp_path, halve)
+    model = load_model(half, architecture=architecture)
+    for name, leaf in rules.flatten(model.variables).items():
+        assert leaf.dtype == np.float32
+        expected = np.asarray(rules.flatten(variables)[name]).astype(np.float16)
+        np.testing.assert_array_equal(leaf, expected.astype(np.float32))
+
+
+def test_a_naming_says_what_its_files_need_and_the_person_knows_better(tmp_path):
+    model = load_model(architecture='vit_tiny_test', num_classes=2, seed=1)
+    path = tmp_path / 'w.npz'
+    np.savez(path, **published_arrays(model, 'vit_jax'))
+    google = load_model(path, architecture='vit_tiny_test')
+    same(google.variables, model.variables)
+    assert google.naming == 'vit_jax'
+    assert google.options == {'gelu': 'tanh'}
+    assert google.network.backbone.gelu == 'tanh'
+    assert google.preprocessing.squash
+    assert google.preprocessing.mean == (0.5, 0.5, 0.5)
+    told = load_model(path, architecture='vit_tiny_test', options={'gelu': 'erf'}, preprocessing=model.preprocessing)
+    assert told.network.backbone.gelu == 'erf'
+    assert told.preprocessing == model.preprocessing

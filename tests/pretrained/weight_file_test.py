@@ -1,0 +1,148 @@
+"""Every format gives the same arrays; a hostile or broken file gives one clear line, and runs nothing."""
+
+import json
+import pathlib
+import pickle
+import sys
+
+import flax.serialization
+import ml_dtypes
+import numpy as np
+import pytest
+
+from jtransfer.errors import UserError
+from jtransfer.pretrained.files import write_safetensors
+from jtransfer.pretrained.weight_file import read_weights
+
+RANDOM = np.random.default_rng(0)
+ARRAYS = {'a/kernel': RANDOM.normal(size=(3, 4)).astype(np.float32), 'b/bias': RANDOM.normal(size=4).astype(np.float32)}
+
+
+class Hostile:
+    """A pickle of this runs code where it is loaded."""
+
+    def __init__(self, mark: pathlib.Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return exec, (f"open({str(self.mark)!r}, 'w').close()",)
+
+
+def write_npz(path):
+    np.savez(path, **ARRAYS)
+
+
+def write_msgpack(path):
+    nested = {'a': {'kernel': ARRAYS['a/kernel']}, 'b': {'bias': ARRAYS['b/bias']}}
+    path.write_bytes(flax.serialization.msgpack_serialize(nested))
+
+
+def write_shards(path):
+    write_safetensors(path.with_name('model-1.safetensors'), {'a/kernel': ARRAYS['a/kernel']})
+    write_safetensors(path.with_name('model-2.safetensors'), {'b/bias': ARRAYS['b/bias']})
+    shards = {'a/kernel': 'model-1.safetensors', 'b/bias': 'model-2.safetensors'}
+    path.write_text(json.dumps({'metadata': {}, 'weight_map': shards}))
+
+
+WRITERS = {
+    'w.safetensors': lambda path: write_safetensors(path, ARRAYS),
+    'w.npz': write_npz,
+    'w.msgpack': write_msgpack,
+    'model.safetensors.index.json': write_shards,
+}
+
+
+@pytest.fixture(params=WRITERS)
+def written(request, tmp_path):
+    path = tmp_path / request.param
+    WRITERS[request.param](path)
+    return path
+
+
+def one_line(caught):
+    assert '\n' not in str(caught.value)
+    assert len(str(caught.value)) < 600
+    return str(caught.value)
+
+
+def test_every_format_gives_the_same_arrays(written):
+    arrays, _ = read_weights(written)
+    assert set(arrays) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+@pytest.mark.parametrize('share', [0.0, 0.3, 0.9])
+def test_truncated_files(written, share):
+    data = written.read_bytes()
+    written.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(UserError, match=r'truncated or damaged|not an index') as caught:
+        read_weights(written)
+    assert str(written) in one_line(caught)
+
+
+def test_a_missing_shard_is_named(tmp_path):
+    path = tmp_path / 'model.safetensors.index.json'
+    write_shards(path)
+    (tmp_path / 'model-2.safetensors').unlink()
+    with pytest.raises(UserError, match=r'model-2\.safetensors: no such file'):
+        read_weights(path)
+
+
+def test_shards_lie_beside_their_index(tmp_path):
+    path = tmp_path / 'model.safetensors.index.json'
+    path.write_text(json.dumps({'weight_map': {'x': '../../etc/passwd'}}))
+    with pytest.raises(UserError, match='must lie beside the index'):
+        read_weights(path)
+
+
+def test_values_that_are_not_finite_are_named(tmp_path):
+    np.savez(tmp_path / 'w.npz', good=np.ones(2), bad=np.array([1, np.nan]))
+    with pytest.raises(UserError, match="tensor 'bad' holds 1 values that are NaN or infinite"):
+        read_weights(tmp_path / 'w.npz')
+
+
+def test_brain_floats_in_an_npz_are_two_opaque_bytes(tmp_path):
+    values = np.array([1.5, -2.0], ml_dtypes.bfloat16)
+    np.savez(tmp_path / 'w.npz', x=values.view('V2'))
+    arrays, _ = read_weights(tmp_path / 'w.npz')
+    assert arrays['x'].dtype == ml_dtypes.bfloat16
+    np.testing.assert_array_equal(arrays['x'], values)
+
+
+def test_objects_in_an_npz_are_refused_unexecuted(tmp_path):
+    mark = tmp_path / 'executed'
+    objects = np.empty(1, object)
+    objects[0] = Hostile(mark)
+    np.savez(tmp_path / 'w.npz', x=objects)
+    with pytest.raises(UserError, match='pickled Python objects, which are never executed') as caught:
+        read_weights(tmp_path / 'w.npz')
+    one_line(caught)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize('name', ['w.pth', 'w.bin', 'w.th', 'w'])
+def test_without_torch_a_torch_file_says_what_it_needs(tmp_path, monkeypatch, name):
+    mark = tmp_path / 'executed'
+    (tmp_path / name).write_bytes(pickle.dumps(Hostile(mark)))
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    with pytest.raises(UserError, match=r"needs torch \(pip install 'jtransfer\[torch\]'\)") as caught:
+        read_weights(tmp_path / name)
+    one_line(caught)
+    assert not mark.exists()
+
+
+def test_an_unknown_format_lists_the_known_ones(tmp_path):
+    (tmp_path / 'w.onnx').write_bytes(b'\x08\x07' * 20)
+    with pytest.raises(UserError, match=r'known: safetensors, \.npz, \.msgpack, torch'):
+        read_weights(tmp_path / 'w.onnx')
+    with pytest.raises(UserError, match='no such file'):
+        read_weights(tmp_path / 'nothing.npz')
+    with pytest.raises(UserError, match='cannot be read'):
+        read_weights(tmp_path)
+
+
+def test_a_msgpack_of_something_else(tmp_path):
+    (tmp_path / 'w.msgpack').write_bytes(flax.serialization.msgpack_serialize({'step': 3}))
+    with pytest.raises(UserError, match='not a nested dictionary of arrays'):
+        read_weights(tmp_path / 'w.msgpack')
