@@ -19,11 +19,8 @@ from jtransfer.pretrained.namemap import NameMap, Shape, choose
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.names.huggingface import described as described_by_huggingface
 from jtransfer.pretrained.stored import Stored, head_outputs
-from jtransfer.pretrained.timm_names import architecture_of, preprocessing_of
+from jtransfer.pretrained.timm_names import described as described_by_timm
 from jtransfer.pretrained.weight_file import read_weights
-
-# Arguments of timm's networks that a loaded file shows by itself.
-_HARMLESS_ARGUMENTS = {'img_size', 'num_classes', 'in_chans', 'dynamic_img_size', 'pretrained'}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,9 +119,7 @@ def identify(located: Located, architecture: str = '') -> Identity:
         entry = located.entry
         known = Identity(entry.architecture, entry.options, entry.preprocessing, entry.naming)
     elif located.config is not None and 'architecture' in located.config:
-        _check_arguments(located)
-        name, needed = architecture_of(located.config['architecture'])
-        known = Identity(name, needed, preprocessing_of(dict(located.config)))
+        known = Identity(*described_by_timm(located.config))
     elif located.config is not None and 'model_type' in located.config:
         known = Identity(*described_by_huggingface(dict(located.config)))
     elif architecture:
@@ -140,16 +135,6 @@ def identify(located: Located, architecture: str = '') -> Identity:
             'leave the architecture out, or name another checkpoint'
         )
     return known
-
-
-def _check_arguments(located: Located) -> None:
-    """timm's config.json may say that the network was made with other arguments than its name stands for."""
-    arguments = (located.config or {}).get('model_args') or {}
-    if unknown := sorted(set(arguments) - _HARMLESS_ARGUMENTS):
-        raise UserError(
-            f"{located.source}: its config.json makes the network with model_args '{unknown[0]}', which is not read; "
-            'fetch the file and name architecture and options yourself'
-        )
 
 
 def tensor_shapes(network: models.Network, image_size: int, channels: int = 3) -> dict[str, Shape]:

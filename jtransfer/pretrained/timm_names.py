@@ -6,6 +6,7 @@ For repositories of timm on the Hugging Face hub, whose config.json has `archite
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +21,11 @@ Options = dict[str, Any]
 _ERF: Options = {'gelu': 'erf'}
 _QUICK: Options = {'gelu': 'quick'}
 _GAP: Options = {'pool': 'avg'}
+
+# Arguments of timm's networks that are read here, or that a loaded file shows by itself.
+_READ_ARGUMENTS = {'dynamic_img_size', 'global_pool', 'img_size', 'in_chans', 'num_classes', 'pretrained'}
+# What timm does when a Vision Transformer is asked for another pooling than its own.
+_POOLS = {'token': 'token', 'avg': 'avg_norm', 'map': 'map'}
 
 # Names without the size of the pictures at the end; architectures that have the same name here are not listed.
 _STEMS: dict[str, tuple[str, Options]] = {
@@ -146,3 +152,35 @@ def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
         squash=mode == 'squash',
         image_width=0 if width == height else width,
     )
+
+
+def described(config: Mapping[str, Any]) -> tuple[str, Options, Preprocessing]:
+    """The network of a config.json as timm writes them: its variant, the options, and the preprocessing.
+
+    Args:
+        config: the file's contents; `model_args` are the arguments that the network was made with.
+
+    Raises:
+        UserError: a network that is not here, or arguments that make it another one.
+    """
+    name, options = architecture_of(config['architecture'])
+    preprocessing = preprocessing_of(config)
+    arguments = config.get('model_args') or {}
+    if unknown := sorted(set(arguments) - _READ_ARGUMENTS):
+        raise UserError(
+            f"config.json: {config['architecture']} with model_args '{unknown[0]}', which is not read; "
+            'give the file itself, with architecture and options'
+        )
+    variant = models.describe(name)
+    usual = options.get('pool', variant.kwargs.get('pool', 'token')) if variant.family == 'vit' else 'avg'
+    pool = arguments.get('global_pool', usual)
+    if pool != usual and not (pool == 'avg' and usual == 'avg_norm'):
+        if variant.family != 'vit' or pool not in _POOLS:
+            raise UserError(f"config.json: {config['architecture']} with global_pool='{pool}', which is not had here")
+        options = {**options, 'pool': _POOLS[pool]}
+    if size := arguments.get('img_size'):
+        height, width = size if isinstance(size, list | tuple) else (size, size)
+        preprocessing = dataclasses.replace(
+            preprocessing, image_size=height, image_width=0 if height == width else width
+        )
+    return name, options, preprocessing

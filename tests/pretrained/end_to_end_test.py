@@ -116,7 +116,8 @@ def test_a_head_that_is_not_what_the_catalogue_says(server, monkeypatch):
 
 
 def test_a_network_made_with_other_arguments_is_refused(tmp_path):
-    config = {'architecture': 'resnet18', 'model_args': {'block_args': {}}, 'pretrained_cfg': {}}
+    framing = {'input_size': [3, 224, 224], 'mean': [0.5] * 3, 'std': [0.5] * 3}
+    config = {'architecture': 'resnet18', 'model_args': {'block_args': {}}, 'pretrained_cfg': framing}
     (tmp_path / 'config.json').write_text(json.dumps(config))
     write_safetensors(tmp_path / 'model.safetensors', {'x': np.zeros(1, np.float32)})
     with pytest.raises(UserError, match="model_args 'block_args', which is not read"):

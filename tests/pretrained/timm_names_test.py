@@ -6,7 +6,7 @@ from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from jtransfer.pretrained import timm_names
-from jtransfer.pretrained.timm_names import architecture_of, preprocessing_of
+from jtransfer.pretrained.timm_names import architecture_of, described, preprocessing_of
 
 HALF = (0.5, 0.5, 0.5)
 CONFIG = {
@@ -127,3 +127,36 @@ def test_a_configuration_that_cannot_be_is_told(changes, message):
     with pytest.raises(UserError, match=message) as told:
         preprocessing_of({**CONFIG, **changes})
     assert '\n' not in str(told.value)
+
+
+FRAMING = {'input_size': [3, 224, 224], 'mean': [0.5] * 3, 'std': [0.5] * 3}
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'options', 'shape'),
+    [
+        ('resnet18', {'num_classes': 7, 'in_chans': 3, 'global_pool': 'avg'}, {}, (224, 224)),
+        ('vit_tiny_patch16_224', {'global_pool': 'token', 'img_size': [96, 160]}, {}, (96, 160)),
+        ('vit_tiny_patch16_224', {'global_pool': 'avg'}, {'pool': 'avg_norm'}, (224, 224)),
+        ('vit_huge_patch14_gap_224', {'global_pool': 'avg'}, {'class_token': False, 'pool': 'avg'}, (224, 224)),
+        ('vit_base_patch16_siglip_224', {'global_pool': 'map', 'img_size': 256}, {'gelu': 'erf'}, (256, 256)),
+    ],
+)
+def test_arguments_of_the_network_are_read(name, arguments, options, shape):
+    config = {'architecture': name, 'model_args': arguments, 'pretrained_cfg': FRAMING}
+    _, needed, preprocessing = described(config)
+    assert needed == options
+    assert preprocessing.shape == shape
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'message'),
+    [
+        ('resnet18', {'global_pool': 'max'}, "global_pool='max'"),
+        ('vit_tiny_patch16_224', {'global_pool': ''}, "global_pool=''"),
+        ('vit_tiny_patch16_224', {'qk_norm': True}, "model_args 'qk_norm', which is not read"),
+    ],
+)
+def test_arguments_that_make_another_network_are_refused(name, arguments, message):
+    with pytest.raises(UserError, match=message):
+        described({'architecture': name, 'model_args': arguments, 'pretrained_cfg': FRAMING})
