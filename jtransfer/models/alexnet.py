@@ -13,11 +13,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.hidden_dense import HE_NORMAL, HiddenDense
-from jtransfer.models.pooling import check_sides
-from jtransfer.models.stages import selected
 
 # Kernel, stride and padding of each convolution, and whether a max pool (3×3, stride 2, unpadded) follows.
 _CONVOLUTIONS = ((11, 4, 2, True), (5, 1, 2, True), (3, 1, 1, False), (3, 1, 1, False), (3, 1, 1, True))
@@ -77,7 +74,6 @@ class AlexNet(Backbone):
     """
 
     input_kernel: ClassVar[str] = 'stage1/conv/kernel'
-    smallest_side: ClassVar[int] = 63
 
     widths: tuple[int, ...] = (64, 192, 384, 256, 256)
     hidden: int = 4096
@@ -90,66 +86,20 @@ class AlexNet(Backbone):
         return False
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages, in order."""
-        return ('stage1', 'stage2', 'stage3', 'stage4', 'stage5', 'fc1', 'fc2')
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """Every stage is one layer."""
+        return {name: () for name in ('stage1', 'stage2', 'stage3', 'stage4', 'stage5', 'fc1', 'fc2')}
 
     @property
-    def head_depth(self) -> int:
-        """The layer number of what comes after the backbone: the number of its layers."""
-        return len(self.stages)
+    def smallest_side(self) -> int:
+        """The shortest side of an image of which the pools leave something, pixels."""
+        return 63
 
-    @nn.nowrap
-    def depth(self, path: str) -> int:
-        """Layer number of a parameter (path below the backbone): every stage is one layer.
-
-        Raises:
-            UserError: the path begins with no stage.
-        """
-        stage = path.split('/')[0]
-        if stage not in self.stages:
-            raise UserError(f"'{path}' is in none of the stages {', '.join(self.stages)}")
-        return self.stages.index(stage)
-
-    @nn.compact
-    def __call__(
-        self,
-        inputs: Float[Array, 'batch ...'],
-        *,
-        train: bool = False,
-        frozen: Sequence[str] = (),
-        start: str | None = None,
-        stop: str | None = None,
-    ) -> dict[str, Float[Array, 'batch ...']]:
-        """Runs the stages from `start` up to and including `stop`.
-
-        Args:
-            inputs: normalised images (batch, h, w, channel), or, with `start`, the output of the stage before it.
-            train: dropout.
-            frozen: module-path prefixes that run in evaluation mode all the same, see `is_frozen`.
-            start: the first stage to run. None: stage1.
-            stop: the last stage to run. None: the last.
-
-        Returns:
-            The output of every stage run, (batch, h, w, channel) or (batch, feature), and, when the last stage was
-            among them, 'pooled': that of fc2, float32.
-
-        Raises:
-            UserError: `start` or `stop` is not a stage, or an image side below 63 pixels.
-        """
-        running = selected(self.stages, start, stop)
-        if running[0] == self.stages[0]:
-            check_sides(inputs, self.smallest_side)
-        features = {}
-        x = inputs
-        for name in running:
-            if name in ('fc1', 'fc2'):
-                grid = GRID if name == 'fc1' else 0
-                x = HiddenDense(self.hidden, grid, self.dropout, self.dtype, name=name)(x, train=train, frozen=frozen)
-            else:
-                index = self.stages.index(name)
-                x = Stage(self.widths[index], *_CONVOLUTIONS[index], self.dtype, name=name)(x)
-            features[name] = x
-        if running[-1] == self.stages[-1]:
-            features['pooled'] = x.astype(jnp.float32)
-        return features
+    def _run(
+        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
+    ) -> Float[Array, 'batch ...']:
+        if name in ('fc1', 'fc2'):
+            grid = GRID if name == 'fc1' else 0
+            return HiddenDense(self.hidden, grid, self.dropout, self.dtype, name=name)(x, train=train, frozen=frozen)
+        index = self.stages.index(name)
+        return Stage(self.widths[index], *_CONVOLUTIONS[index], self.dtype, name=name)(x)

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jtransfer.errors import UserError
 from jtransfer.models.auxiliary import Auxiliary
+from jtransfer.models.pooling import check_sides
+from jtransfer.models.stages import selected
 
 
 class Backbone(nn.Module):
@@ -52,29 +56,49 @@ class Backbone(nn.Module):
         return True
 
     @property
+    def smallest_side(self) -> int:
+        """The shortest side of an image of which something is left at the end, pixels."""
+        return 1
+
+    @property
     def side_multiple(self) -> int:
         """The image's sides must be multiples of this, pixels."""
         return 1
 
     @property
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """The stages in order, each with the names of its layers or blocks; () where it is one layer itself."""
+        raise NotImplementedError
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """Names of the stages, in order."""
-        raise NotImplementedError
+        return tuple(self.layers)
 
     @property
     def head_depth(self) -> int:
         """The layer number of what comes after the backbone; the largest."""
-        raise NotImplementedError
+        return sum(max(len(names), 1) for names in self.layers.values())
 
     @nn.nowrap
     def depth(self, path: str) -> int:
-        """Layer number of a parameter (path below the backbone), 0 at the input.
+        """Layer number of a parameter (path below the backbone), 0 at the input; every layer or block counts one.
+
+        What follows the last of those that `head_depth` counts has the head's number, as in BEiT (Bao et al., 2022).
 
         Raises:
-            UserError: the path begins with no stage.
+            UserError: the path begins with no stage and layer.
         """
-        raise NotImplementedError
+        stage, _, below = path.partition('/')
+        number = 0
+        for name, inner in self.layers.items():
+            part = below.split('/')[0]
+            if name == stage and (not inner or part in inner):
+                return min(number + (inner.index(part) if inner else 0), self.head_depth)
+            number += max(len(inner), 1)
+        raise UserError(f"'{path}' is in none of the stages {', '.join(self.stages)} and their blocks")
 
+    @nn.compact
     def __call__(
         self,
         inputs: Float[Array, 'batch ...'],
@@ -94,10 +118,31 @@ class Backbone(nn.Module):
             stop: the last stage to run. None: the last.
 
         Returns:
-            The output of every stage run and, when the last stage was among them, 'pooled': float32
-            (batch, feature).
+            The output of every stage run, (batch, h, w, channel), (batch, token, dim) or (batch, feature), and, when
+            the last stage was among them, 'pooled': float32 (batch, feature).
 
         Raises:
-            UserError: `start` or `stop` is not a stage.
+            UserError: `start` or `stop` is not a stage, or the image does not fit the network.
         """
+        running = selected(self.stages, start, stop)
+        if running[0] == self.stages[0]:
+            check_sides(inputs, self.smallest_side)
+        features = {}
+        x = inputs
+        for name in running:
+            x = self._run(name, x, train=train, frozen=frozen)
+            features[name] = x
+        if running[-1] == self.stages[-1]:
+            features['pooled'] = self._pooled(x)
+        return features
+
+    def _run(
+        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
+    ) -> Float[Array, 'batch ...']:
+        """One stage, as a module of that name."""
         raise NotImplementedError
+
+    def _pooled(self, x: Float[Array, 'batch ...']) -> Float[Array, 'batch feature']:
+        """Float32, from the last stage's output: the mean over a picture, features as they are."""
+        x = x.astype(jnp.float32)
+        return x.mean((1, 2)) if x.ndim == 4 else x

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.depthwise import DepthwiseConv
-from jtransfer.models.layers import DropPath, drop_path_rates, layer_norm
-from jtransfer.models.stages import selected
+from jtransfer.models.layers import DropPath, layer_norm, stage_drop_path_rates
+from jtransfer.models.stages import block_names
 
 KERNEL = 7
 EXPANSION = 4
@@ -232,80 +232,32 @@ class ConvNeXt(Backbone):
     dtype: Any = jnp.float32
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages, in order."""
-        return ('stem', *(f'stage{index + 1}' for index in range(len(self.depths))), 'norm')
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """The stem, the stages with their blocks, the last norm."""
+        stages = {f'stage{index + 1}': block_names(depth) for index, depth in enumerate(self.depths)}
+        return {'stem': (), **stages, 'norm': ()}
 
     @property
     def head_depth(self) -> int:
-        """The layer number of what comes after the blocks: 1 + the number of blocks."""
+        """The layer number of what comes after the blocks: 1 + their number."""
         return 1 + sum(self.depths)
 
     @nn.nowrap
     def depth(self, path: str) -> int:
-        """Layer number of a parameter (path below the backbone): the stem is 0, every block counts one.
-
-        What halves the sides belongs to the block after it, the last norm has the head's number.
-
-        Raises:
-            UserError: the path begins with no stage and block.
-        """
+        """As for every backbone; what halves the sides belongs to the block after it."""
         stage, _, below = path.partition('/')
-        if stage in ('stem', 'norm'):
-            return 0 if stage == 'stem' else self.head_depth
-        if stage in self.stages:
-            index = self.stages.index(stage) - 1
-            first, part = 1 + sum(self.depths[:index]), below.split('/')[0]
-            blocks = [f'block{block}' for block in range(self.depths[index])]
-            if part in blocks:
-                return first + blocks.index(part)
-            if part == 'downsample' and index > 0:
-                return first
-        raise UserError(f"'{path}' is in none of the blocks of the stages {', '.join(self.stages)}")
+        halves = below.startswith('downsample/') and stage in self.stages[2:-1]
+        return super().depth(f'{stage}/block0' if halves else path)
 
-    @nn.compact
-    def __call__(
-        self,
-        inputs: Float[Array, 'batch h w channel'],
-        *,
-        train: bool = False,
-        frozen: Sequence[str] = (),
-        start: str | None = None,
-        stop: str | None = None,
-    ) -> dict[str, Float[Array, 'batch ...']]:
-        """Runs the stages from `start` up to and including `stop`.
-
-        Args:
-            inputs: normalised images, or, with `start`, the output of the stage before it.
-            train: stochastic depth.
-            frozen: module-path prefixes that run in evaluation mode all the same, see `is_frozen`.
-            start: the first stage to run. None: the stem.
-            stop: the last stage to run. None: norm.
-
-        Returns:
-            The output of every stage run, (batch, h, w, channel) but (batch, channel) of norm, and, when norm was
-            among them, 'pooled': its output, float32.
-
-        Raises:
-            UserError: `start` or `stop` is not a stage, or the image is too small.
-        """
-        running = selected(self.stages, start, stop)
-        drop_paths = drop_path_rates(self.drop_path, sum(self.depths))
-        features = {}
-        x = inputs
-        for name in running:
-            if name == 'stem':
-                x = Stem(self.widths[0], self.eps, self.dtype, name=name)(x)
-            elif name == 'norm':
-                x = x.astype(jnp.float32).mean((1, 2))
-                x = layer_norm(eps=self.eps, dtype=jnp.float32, name=name)(x)
-                features['pooled'] = x
-            else:
-                index = self.stages.index(name) - 1
-                before = sum(self.depths[:index])
-                rates = drop_paths[before : before + self.depths[index]]
-                x = Stage(self.widths[index], index > 0, self.grn, self.eps, rates, self.dtype, name=name)(
-                    x, train=train, frozen=frozen
-                )
-            features[name] = x
-        return features
+    def _run(
+        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
+    ) -> Float[Array, 'batch ...']:
+        if name == 'stem':
+            return Stem(self.widths[0], self.eps, self.dtype, name=name)(x)
+        if name == 'norm':
+            return layer_norm(eps=self.eps, dtype=jnp.float32, name=name)(x.astype(jnp.float32).mean((1, 2)))
+        index = self.stages.index(name) - 1
+        rates = stage_drop_path_rates(self.drop_path, self.depths, index)
+        return Stage(self.widths[index], index > 0, self.grn, self.eps, rates, self.dtype, name=name)(
+            x, train=train, frozen=frozen
+        )

@@ -14,7 +14,6 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jtransfer.errors import UserError
 from jtransfer.models.auxiliary import Auxiliary
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.googlenet_blocks import BLOCKS, AuxiliaryHead, Stage, Stem
@@ -72,9 +71,10 @@ class GoogLeNet(Backbone):
     norm_axis_name: str | None = None
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages, in order."""
-        return ('stem', 'stage3', 'stage4', 'stage5')
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """The stem, and the stages with their blocks."""
+        stages = {f'stage{index + 3}': tuple(BLOCKS[: len(blocks)]) for index, blocks in enumerate(self.blocks)}
+        return {'stem': (), **stages}
 
     @property
     def auxiliaries(self) -> tuple[Auxiliary, ...]:
@@ -90,29 +90,6 @@ class GoogLeNet(Backbone):
         )
         features = {'aux1': 'stage4/a', 'aux2': 'stage4/d'}
         return tuple(Auxiliary(name, feature, AUX_WEIGHT, make) for name, feature in features.items())
-
-    @property
-    def head_depth(self) -> int:
-        """The layer number of what comes after the backbone: 1 + the number of blocks."""
-        return 1 + sum(len(stage) for stage in self.blocks)
-
-    @nn.nowrap
-    def depth(self, path: str) -> int:
-        """Layer number of a parameter (path below the backbone): the stem is 0, every block counts one.
-
-        Raises:
-            UserError: the path begins with no stage and block.
-        """
-        stage, _, below = path.partition('/')
-        if stage == 'stem':
-            return 0
-        if stage in self.stages:
-            index = self.stages.index(stage) - 1
-            names = list(BLOCKS[: len(self.blocks[index])])
-            if below.split('/')[0] in names:
-                before = sum(len(earlier) for earlier in self.blocks[:index])
-                return 1 + before + names.index(below.split('/')[0])
-        raise UserError(f"'{path}' is in none of the blocks of the stages {', '.join(self.stages)}")
 
     @nn.compact
     def __call__(

@@ -56,6 +56,18 @@ def drop_path_rates(largest: float, blocks: int) -> tuple[float, ...]:
     return tuple(largest * index / max(blocks - 1, 1) for index in range(blocks))
 
 
+def stage_drop_path_rates(largest: float, depths: Sequence[int], stage: int) -> tuple[float, ...]:
+    """Those of one stage's blocks, where they rise over the blocks of all stages.
+
+    Args:
+        largest: see `drop_path_rates`.
+        depths: blocks of every stage.
+        stage: index of the stage, from 0.
+    """
+    before = sum(depths[:stage])
+    return drop_path_rates(largest, sum(depths))[before : before + depths[stage]]
+
+
 class PointwiseConv(nn.Module):
     """A 1×1 convolution without bias, computed as a matrix product.
 

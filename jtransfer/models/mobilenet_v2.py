@@ -10,12 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jtransfer.config_check import one_of
-from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.batch_norm import BatchNorm
 from jtransfer.models.depthwise import DepthwiseConv, Padding
-from jtransfer.models.layers import HE_NORMAL_FAN_OUT, DropPath, PointwiseConv, drop_path_rates
-from jtransfer.models.stages import selected
+from jtransfer.models.layers import HE_NORMAL_FAN_OUT, DropPath, PointwiseConv, stage_drop_path_rates
+from jtransfer.models.stages import block_names
 
 KERNEL = 3
 PADDINGS = ('torch', 'tensorflow')
@@ -190,89 +189,32 @@ class MobileNetV2(Backbone):
         one_of('padding', self.padding, PADDINGS)
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages, in order."""
-        return ('stem', *(f'stage{index + 1}' for index in range(len(self.depths))), 'top')
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """The stem, the stages with their blocks, the last convolution."""
+        stages = {f'stage{index + 1}': block_names(depth) for index, depth in enumerate(self.depths)}
+        return {'stem': (), **stages, 'top': ()}
 
     @property
     def head_depth(self) -> int:
-        """The layer number of what comes after the blocks: 1 + the number of blocks."""
+        """The layer number of what comes after the blocks: 1 + their number."""
         return 1 + sum(self.depths)
 
-    @nn.nowrap
-    def depth(self, path: str) -> int:
-        """Layer number of a parameter (path below the backbone): the stem is 0, every block counts one.
-
-        The last convolution has the head's number.
-
-        Raises:
-            UserError: the path begins with no stage and block.
-        """
-        stage, _, below = path.partition('/')
-        if stage in ('stem', 'top'):
-            return 0 if stage == 'stem' else self.head_depth
-        if stage in self.stages:
-            index = self.stages.index(stage) - 1
-            blocks = [f'block{block}' for block in range(self.depths[index])]
-            if below.split('/')[0] in blocks:
-                return 1 + sum(self.depths[:index]) + blocks.index(below.split('/')[0])
-        raise UserError(f"'{path}' is in none of the blocks of the stages {', '.join(self.stages)}")
-
-    @nn.compact
-    def __call__(
-        self,
-        inputs: Float[Array, 'batch h w channel'],
-        *,
-        train: bool = False,
-        frozen: Sequence[str] = (),
-        start: str | None = None,
-        stop: str | None = None,
-    ) -> dict[str, Float[Array, 'batch ...']]:
-        """Runs the stages from `start` up to and including `stop`.
-
-        Args:
-            inputs: normalised images, or, with `start`, the output of the stage before it.
-            train: batch statistics and stochastic depth.
-            frozen: module-path prefixes that run in evaluation mode all the same, see `is_frozen`.
-            start: the first stage to run. None: the stem.
-            stop: the last stage to run. None: the last.
-
-        Returns:
-            The output of every stage run (batch, h, w, channel) and, when the last stage was among them, 'pooled':
-            its mean over the picture, float32 (batch, channel).
-
-        Raises:
-            UserError: `start` or `stop` is not a stage.
-        """
-        running = selected(self.stages, start, stop)
-        drop_paths = drop_path_rates(self.drop_path, sum(self.depths))
-        features = {}
-        x = inputs
-        for name in running:
-            x = self._stage(name, drop_paths)(x, train=train, frozen=frozen)
-            features[name] = x
-        if running[-1] == self.stages[-1]:
-            features['pooled'] = x.astype(jnp.float32).mean((1, 2))
-        return features
-
-    def _stage(self, name: str, drop_paths: tuple[float, ...]) -> nn.Module:
+    def _run(
+        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
+    ) -> Float[Array, 'batch ...']:
         conv_norm = {
             'padding': self.padding,
             'eps': self.eps,
             'dtype': self.dtype,
             'norm_axis_name': self.norm_axis_name,
         }
-        if name == 'stem':
-            return ConvNorm('full', self.stem_width, 2, False, **conv_norm, name=name)
-        if name == 'top':
-            return ConvNorm('pointwise', self.top_width, 1, False, **conv_norm, name=name)
         index = self.stages.index(name) - 1
-        before = sum(self.depths[:index])
-        return Stage(
-            self.widths[index],
-            self.expansions[index],
-            self.strides[index],
-            drop_paths[before : before + self.depths[index]],
-            conv_norm,
-            name=name,
-        )
+        module: nn.Module
+        if name == 'stem':
+            module = ConvNorm('full', self.stem_width, 2, False, **conv_norm, name=name)
+        elif name == 'top':
+            module = ConvNorm('pointwise', self.top_width, 1, False, **conv_norm, name=name)
+        else:
+            rates = stage_drop_path_rates(self.drop_path, self.depths, index)
+            module = Stage(self.widths[index], self.expansions[index], self.strides[index], rates, conv_norm, name=name)
+        return module(x, train=train, frozen=frozen)

@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jtransfer.config_check import one_of
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
-from jtransfer.models.layers import drop_path_rates
+from jtransfer.models.layers import stage_drop_path_rates
 from jtransfer.models.resnet_blocks import SHORTCUTS, STEMS, Stage, Stem
-from jtransfer.models.stages import selected
+from jtransfer.models.stages import block_names
 
 BLOCKS = ('basic', 'bottleneck')
 EXPANSION = 4
@@ -57,92 +56,38 @@ class ResNet(Backbone):
     norm_axis_name: str | None = None
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages, in order."""
-        return ('stem', *(f'stage{index + 1}' for index in range(len(self.depths))))
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """The stem, the stages with their blocks."""
+        stages = {f'stage{index + 1}': block_names(depth) for index, depth in enumerate(self.depths)}
+        return {'stem': (), **stages}
 
-    @property
-    def head_depth(self) -> int:
-        """The layer number of what comes after the backbone: 1 + the number of blocks."""
-        return 1 + sum(self.depths)
-
-    @nn.nowrap
-    def depth(self, path: str) -> int:
-        """Layer number of a parameter (path below the backbone): the stem is 0, every block counts one.
-
-        Raises:
-            UserError: the path begins with no stage and block.
-        """
-        stage, _, below = path.partition('/')
-        if stage == 'stem':
-            return 0
-        if stage in self.stages:
-            index = self.stages.index(stage) - 1
-            blocks = [f'block{block}' for block in range(self.depths[index])]
-            if below.split('/')[0] in blocks:
-                return 1 + sum(self.depths[:index]) + blocks.index(below.split('/')[0])
-        raise UserError(f"'{path}' is in none of the blocks of the stages {', '.join(self.stages)}")
-
-    @nn.compact
-    def __call__(
-        self,
-        inputs: Float[Array, 'batch h w channel'],
-        *,
-        train: bool = False,
-        frozen: Sequence[str] = (),
-        start: str | None = None,
-        stop: str | None = None,
-    ) -> dict[str, Float[Array, 'batch ...']]:
-        """Runs the stages from `start` up to and including `stop`.
-
-        Args:
-            inputs: normalised images, or, with `start`, the output of the stage before it.
-            train: batch statistics and stochastic depth.
-            frozen: module-path prefixes that run in evaluation mode all the same, see `is_frozen`.
-            start: the first stage to run. None: the stem.
-            stop: the last stage to run. None: the last.
-
-        Returns:
-            The output of every stage run (batch, h, w, channel) and, when the last stage was among them, 'pooled':
-            its mean over the picture, float32 (batch, channel).
-
-        Raises:
-            UserError: `start` or `stop` is not a stage, or a field has a value that it cannot have.
-        """
-        self._check()
-        running = selected(self.stages, start, stop)
-        drop_paths = drop_path_rates(self.drop_path, sum(self.depths))
-        features = {}
-        x = inputs
-        for name in running:
-            x = self._stage(name, drop_paths)(x, train=train, frozen=frozen)
-            features[name] = x
-        if running[-1] == self.stages[-1]:
-            features['pooled'] = x.astype(jnp.float32).mean((1, 2))
-        return features
-
-    def _check(self) -> None:
+    def __post_init__(self) -> None:
+        """Raises `UserError` for a field that has a value it cannot have."""
         one_of('block', self.block, BLOCKS)
         one_of('stem', self.stem, STEMS)
         one_of('shortcut', self.shortcut, SHORTCUTS)
         if self.block == 'basic' and (self.groups, self.inner_width) != (1, 1):
             raise UserError('a basic block has no inner channels: groups and inner_width must be 1')
+        super().__post_init__()
 
-    def _stage(self, name: str, drop_paths: tuple[float, ...]) -> nn.Module:
-        if name == 'stem':
-            return Stem(self.stem_width, self.stem, self.dtype, self.norm_axis_name, name=name)
+    def _run(
+        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
+    ) -> Float[Array, 'batch ...']:
         index = self.stages.index(name) - 1
-        width, before = self.widths[index], sum(self.depths[:index])
-        inner = width * self.inner_width
+        if name == 'stem':
+            return Stem(self.stem_width, self.stem, self.dtype, self.norm_axis_name, name=name)(
+                x, train=train, frozen=frozen
+            )
+        inner = self.widths[index] * self.inner_width
         bottleneck = self.block == 'bottleneck'
         return Stage(
             kernels=(1, 3, 1) if bottleneck else (3, 3),
-            widths=(inner, inner, width * EXPANSION) if bottleneck else (width, width),
+            widths=(inner, inner, self.widths[index] * EXPANSION) if bottleneck else (self.widths[index],) * 2,
             stride=1 if index == 0 else 2,
-            drop_paths=drop_paths[before : before + self.depths[index]],
+            drop_paths=stage_drop_path_rates(self.drop_path, self.depths, index),
             dtype=self.dtype,
             norm_axis_name=self.norm_axis_name,
             groups=self.groups,
             shortcut=self.shortcut,
             name=name,
-        )
+        )(x, train=train, frozen=frozen)

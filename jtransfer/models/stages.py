@@ -21,6 +21,15 @@ def selected(stages: Sequence[str], start: str | None, stop: str | None) -> tupl
     return tuple(stages[first : last + 1])
 
 
+def block_names(count: int) -> tuple[str, ...]:
+    """The names of a stage's blocks, in order.
+
+    >>> block_names(2)
+    ('block0', 'block1')
+    """
+    return tuple(f'block{index}' for index in range(count))
+
+
 def _index(stages: Sequence[str], stage: str) -> int:
     if stage not in stages:
         hint = nearest(stage, stages)

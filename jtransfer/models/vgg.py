@@ -5,6 +5,7 @@ With batch normalisation after every convolution: torchvision's `_bn` networks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -12,12 +13,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.batch_norm import BatchNorm
 from jtransfer.models.hidden_dense import HE_NORMAL, HiddenDense
-from jtransfer.models.pooling import check_sides
-from jtransfer.models.stages import selected
 
 # The dense layers were made for the 7×7 places that 224×224 pixels leave.
 GRID = 7
@@ -94,82 +92,32 @@ class VGG(Backbone):
     norm_axis_name: str | None = None
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages, in order."""
-        return (*(f'stage{index + 1}' for index in range(len(self.depths))), 'fc1', 'fc2')
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """The stages with their convolutions, and the two hidden dense layers."""
+        convs = [tuple(f'conv{number + 1}' for number in range(depth)) for depth in self.depths]
+        return {**{f'stage{index + 1}': names for index, names in enumerate(convs)}, 'fc1': (), 'fc2': ()}
 
     @property
     def smallest_side(self) -> int:
         """The shortest side of an image of which the pools leave something, pixels."""
         return 2 ** len(self.depths)
 
-    @property
-    def head_depth(self) -> int:
-        """The layer number of what comes after the backbone: the number of its convolutions and dense layers."""
-        return sum(self.depths) + 2
-
     @nn.nowrap
     def depth(self, path: str) -> int:
-        """Layer number of a parameter (path below the backbone): every convolution and dense layer counts one.
+        """As for every backbone; a batch normalisation belongs to the convolution before it."""
+        return super().depth(re.sub(r'^(stage\d+)/bn', r'\1/conv', path))
 
-        Raises:
-            UserError: the path begins with no stage and layer.
-        """
-        stage, _, below = path.partition('/')
-        if stage in ('fc1', 'fc2'):
-            return sum(self.depths) + ('fc1', 'fc2').index(stage)
-        if stage in self.stages:
-            index, layer = self.stages.index(stage), below.split('/')[0]
-            for kind in ('conv', 'bn'):
-                layers = [f'{kind}{number + 1}' for number in range(self.depths[index])]
-                if layer in layers:
-                    return sum(self.depths[:index]) + layers.index(layer)
-        raise UserError(f"'{path}' is in none of the layers of the stages {', '.join(self.stages)}")
-
-    @nn.compact
-    def __call__(
-        self,
-        inputs: Float[Array, 'batch ...'],
-        *,
-        train: bool = False,
-        frozen: Sequence[str] = (),
-        start: str | None = None,
-        stop: str | None = None,
-    ) -> dict[str, Float[Array, 'batch ...']]:
-        """Runs the stages from `start` up to and including `stop`.
-
-        Args:
-            inputs: normalised images (batch, h, w, channel), or, with `start`, the output of the stage before it.
-            train: batch statistics and dropout.
-            frozen: module-path prefixes that run in evaluation mode all the same, see `is_frozen`.
-            start: the first stage to run. None: stage1.
-            stop: the last stage to run. None: the last.
-
-        Returns:
-            The output of every stage run, (batch, h, w, channel) or (batch, feature), and, when the last stage was
-            among them, 'pooled': that of fc2, float32.
-
-        Raises:
-            UserError: `start` or `stop` is not a stage, or an image side that the pools halve to nothing.
-        """
-        running = selected(self.stages, start, stop)
-        if running[0] == self.stages[0]:
-            check_sides(inputs, self.smallest_side)
-        features = {}
-        x = inputs
-        for name in running:
-            x = self._stage(name)(x, train=train, frozen=frozen)
-            features[name] = x
-        if running[-1] == self.stages[-1]:
-            features['pooled'] = x.astype(jnp.float32)
-        return features
-
-    def _stage(self, name: str) -> nn.Module:
-        if name == 'fc1':
-            return HiddenDense(self.hidden, GRID, 0.0, self.dtype, name=name)
-        if name == 'fc2':
-            return HiddenDense(self.hidden, 0, self.dropout, self.dtype, name=name)
+    def _run(
+        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
+    ) -> Float[Array, 'batch ...']:
         index = self.stages.index(name)
-        return Stage(
-            self.depths[index], self.widths[index], self.batch_norm, self.dtype, self.norm_axis_name, name=name
-        )
+        module: nn.Module
+        if name == 'fc1':
+            module = HiddenDense(self.hidden, GRID, 0.0, self.dtype, name=name)
+        elif name == 'fc2':
+            module = HiddenDense(self.hidden, 0, self.dropout, self.dtype, name=name)
+        else:
+            module = Stage(
+                self.depths[index], self.widths[index], self.batch_norm, self.dtype, self.norm_axis_name, name=name
+            )
+        return module(x, train=train, frozen=frozen)

@@ -15,7 +15,7 @@ from jtransfer.config_check import one_of
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers import drop_path_rates, layer_norm
-from jtransfer.models.stages import selected
+from jtransfer.models.stages import block_names
 from jtransfer.models.vit_embed import Embed
 from jtransfer.models.vit_layers import GELUS, XAVIER_UNIFORM, AttentionPool, Block
 
@@ -119,78 +119,32 @@ class ViT(Backbone):
         return 1 if self.truncate else self.patch
 
     @property
-    def stages(self) -> tuple[str, ...]:
-        """Names of the stages, in order."""
+    def layers(self) -> dict[str, tuple[str, ...]]:
+        """Every stage is one layer."""
         after = ('norm', *['pool'] * (self.pool == 'map'), *['pre_logits'] * self.pre_logits)
-        return ('embed', *(f'block{index}' for index in range(self.blocks)), *after)
+        return dict.fromkeys(('embed', *block_names(self.blocks), *after), ())
 
     @property
     def head_depth(self) -> int:
-        """The layer number of what comes after the blocks: 1 + the number of blocks."""
+        """The layer number of what comes after the blocks: 1 + their number."""
         return 1 + self.blocks
 
-    @nn.nowrap
-    def depth(self, path: str) -> int:
-        """Layer number of a parameter (path below the backbone): embed is 0, every block counts one.
-
-        What follows the blocks has the head's number, as in BEiT (Bao et al., 2022) and MAE (He et al., 2022).
-
-        Raises:
-            UserError: the path begins with no stage.
-        """
-        stage = path.split('/')[0]
-        if stage not in self.stages:
-            raise UserError(f"'{path}' is in none of the stages {', '.join(self.stages)}")
-        return min(self.stages.index(stage), self.head_depth)
-
-    @nn.compact
-    def __call__(
-        self,
-        inputs: Float[Array, 'batch ...'],
-        *,
-        train: bool = False,
-        frozen: Sequence[str] = (),
-        start: str | None = None,
-        stop: str | None = None,
-    ) -> dict[str, Float[Array, 'batch ...']]:
-        """Runs the stages from `start` up to and including `stop`.
-
-        Args:
-            inputs: normalised images (batch, h, w, channel), or, with `start`, the output of the stage before it.
-            train: stochastic depth.
-            frozen: module-path prefixes that run in evaluation mode all the same, see `is_frozen`.
-            start: the first stage to run. None: embed.
-            stop: the last stage to run. None: the last.
-
-        Returns:
-            The tokens after every stage run (batch, prefix + rows * columns, dim), prefix tokens first; of what comes
-            after pooling (batch, dim). And, when the last stage was run, 'pooled': float32 (batch, feature).
-
-        Raises:
-            UserError: `start` or `stop` is not a stage, or the image does not fit the patches or positions.
-        """
-        running = selected(self.stages, start, stop)
+    def _run(
+        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
+    ) -> Float[Array, 'batch ...']:
         hidden = self.mlp_hidden or self.dim * self.mlp_ratio
-        features = {}
-        x = inputs
-        for name in running:
-            if name == 'embed':
-                x = self._embed(name)(x)
-            elif name == 'norm':
-                x = self._patch_mean(x) if self.pool == 'avg_norm' else x
-                x = layer_norm(eps=self.eps, dtype=self.dtype, name=name)(x)
-            elif name == 'pool':
-                pool = AttentionPool(self.heads, hidden, self.gelu, self.eps, self.dtype, name=name)
-                x = pool(x, train=train, frozen=frozen)
-            elif name == 'pre_logits':
-                x = self._pooled(x)
-                x = jnp.tanh(nn.Dense(self.dim, dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name=name)(x))
-            else:
-                x = self._block(name, hidden)(x, train=train, frozen=frozen)
-            features[name] = x
-        if running[-1] == self.stages[-1]:
-            features['pooled'] = self._pooled(x)
-        return features
+        if name == 'embed':
+            return self._embed(name)(x)
+        if name == 'norm':
+            x = self._patch_mean(x) if self.pool == 'avg_norm' else x
+            return layer_norm(eps=self.eps, dtype=self.dtype, name=name)(x)
+        if name == 'pool':
+            pool = AttentionPool(self.heads, hidden, self.gelu, self.eps, self.dtype, name=name)
+            return pool(x, train=train, frozen=frozen)
+        if name == 'pre_logits':
+            dense = nn.Dense(self.dim, dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name=name)
+            return jnp.tanh(dense(self._pooled(x)))
+        return self._block(name, hidden)(x, train=train, frozen=frozen)
 
     def _embed(self, name: str) -> Embed:
         return Embed(

@@ -86,7 +86,7 @@ def test_every_parameter_has_a_depth_and_the_last_normalisation_that_of_the_head
 
 @pytest.mark.parametrize('path', ['stage3/block0/conv1/kernel', 'stage1/block2/conv1/kernel', 'conv/kernel'])
 def test_a_path_that_is_not_its_own_is_named(path):
-    with pytest.raises(UserError, match='is in none of the blocks of the stages stem, stage1, stage2, norm'):
+    with pytest.raises(UserError, match='is in none of the stages stem, stage1, stage2, norm'):
         TINY.depth(path)
 
 

@@ -107,7 +107,7 @@ def test_depth_of_every_parameter():
 
 @pytest.mark.parametrize('path', ['stage1/downsample/conv/kernel', 'stage2/block2/gamma', 'stage4/block0/gamma', 'fc'])
 def test_depth_of_an_unknown_path_is_refused(path):
-    with pytest.raises(UserError, match=f"'{path}' is in none of the blocks of the stages stem, stage1, .*norm"):
+    with pytest.raises(UserError, match=f"'{path}' is in none of the stages stem, stage1, .*norm"):
         TINY.depth(path)
 
 

@@ -82,7 +82,7 @@ def test_every_block_counts_one():
 
 @pytest.mark.parametrize('path', ['stage6/a/branch1/conv/kernel', 'stage5/b/branch1/conv/kernel', 'stage3/kernel'])
 def test_depth_of_an_unknown_path_is_refused(path):
-    with pytest.raises(UserError, match=f"'{path}' is in none of the blocks of the stages stem, stage3"):
+    with pytest.raises(UserError, match=f"'{path}' is in none of the stages stem, stage3"):
         TINY.depth(path)
 
 

@@ -113,7 +113,7 @@ def test_depth_of_every_parameter():
 
 @pytest.mark.parametrize('path', ['stage2/block2/project/bn/scale', 'stage4/block0/expand/bn/scale', 'conv/kernel'])
 def test_depth_of_an_unknown_path_is_refused(path):
-    with pytest.raises(UserError, match=f"'{path}' is in none of the blocks of the stages stem, stage1, .*top"):
+    with pytest.raises(UserError, match=f"'{path}' is in none of the stages stem, stage1, .*top"):
         TINY.depth(path)
 
 

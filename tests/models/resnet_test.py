@@ -149,6 +149,5 @@ def test_any_image_size_will_do():
     ],
 )
 def test_fields_that_cannot_be_are_named(options, message):
-    network = models.create('resnet_tiny', num_classes=2, options=options)
     with pytest.raises(UserError, match=message):
-        shapes(network, 16)
+        shapes(models.create('resnet_tiny', num_classes=2, options=options), 16)

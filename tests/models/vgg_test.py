@@ -82,7 +82,7 @@ def test_every_convolution_and_dense_layer_counts_one():
 
 @pytest.mark.parametrize('path', ['stage3/conv1/kernel', 'stage2/conv3/kernel', 'stage1/dense/kernel', 'fc3/bias'])
 def test_depth_of_an_unknown_path_is_refused(path):
-    with pytest.raises(UserError, match=f"'{path}' is in none of the layers of the stages stage1, stage2, fc1, fc2"):
+    with pytest.raises(UserError, match=f"'{path}' is in none of the stages stage1, stage2, fc1, fc2"):
         TINY.depth(path)
 
 
