@@ -153,7 +153,8 @@ def test_preprocessing_is_that_of_torchvision(entry):
     if name == 'googlenet':  # what its transform_input makes of it
         mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
         theirs = (theirs * std + mean - 0.5) / 0.5
-    ours = normalise(evaluation_pixels(picture, entry.preprocessing)[None], entry.preprocessing)[0]
+    pixels = jnp.asarray(evaluation_pixels(picture, entry.preprocessing)[None])
+    ours = normalise(pixels, entry.preprocessing)[0]
     np.testing.assert_allclose(ours, theirs.permute(1, 2, 0).numpy(), atol=2e-6)
 
 
