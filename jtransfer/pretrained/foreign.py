@@ -121,7 +121,7 @@ def identify(located: Located, architecture: str = '') -> Identity:
     elif located.config is not None and 'architecture' in located.config:
         known = Identity(*described_by_timm(located.config))
     elif located.config is not None and 'model_type' in located.config:
-        known = Identity(*described_by_huggingface(dict(located.config)))
+        known = Identity(*described_by_huggingface(dict(located.config), located.processor))
     elif architecture:
         known = Identity(architecture, {}, models.describe(architecture).preprocessing, guessed=True)
     else:

@@ -26,6 +26,7 @@ MODEL_FILE = 'model.safetensors'
 # Written last: a run directory that has it holds a finished run.
 RESULT_FILE = 'result.json'
 CONFIG_FILE = 'config.json'
+PROCESSOR_FILE = 'preprocessor_config.json'
 # What a folder of weights may hold, the first that is there counts.
 _WEIGHTS = (
     MODEL_FILE,
@@ -47,12 +48,14 @@ class Located:
         source: what to call it: the name with the commit it was fetched at, or the path as it was given.
         entry: of the catalogue, None for anything else.
         config: the `config.json` that lies beside the weights, where there is one.
+        processor: the `preprocessor_config.json` that lies there too.
     """
 
     path: Path
     source: str
     entry: Entry | None = None
     config: Mapping[str, Any] | None = None
+    processor: Mapping[str, Any] | None = None
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Located:
@@ -78,7 +81,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> Located:
     if path.is_dir():
         return _folder(path, text)
     if path.is_file():
-        return Located(path, text, config=_config_beside(path))
+        return _described(path, text)
     if path.suffix:
         raise UserError(f'checkpoint {text!r}: no such file.{_hint(nearest(text, known))}')
     hub = f' {_HUB}{name} would look for a hub repository of that name.' if _REPOSITORY.fullmatch(text) else ''
@@ -113,15 +116,20 @@ def _from_hub(text: str) -> Located:
     if found is None:
         raise UserError(f"'{text}' is not of the form {_HUB}OWNER/REPOSITORY[@REVISION][/FILE]")
     repo, revision, file = found['repo'], found['revision'] or '', found['file']
-    config_file = fetch_hub(repo, CONFIG_FILE, revision=revision, missing_ok=True)
+    if repo in entries() and not file:
+        # The catalogue knows more than the repository says, and where that is wrong.
+        return _published(entries()[repo], revision)
+    described = {
+        name: fetch_hub(repo, name, revision=revision, missing_ok=True) for name in (CONFIG_FILE, PROCESSOR_FILE)
+    }
     for candidate in (file,) if file else _WEIGHTS:
         fetched = fetch_hub(repo, candidate, revision=revision, missing_ok=not file)
         if fetched is not None:
             if candidate.endswith('.index.json'):
                 for shard in sorted(set(json.loads(fetched.path.read_text())['weight_map'].values())):
                     fetch_hub(repo, shard, revision=revision)
-            config = _read_config(config_file.path) if config_file else None
-            return Located(fetched.path, _at(f'{_HUB}{repo}', fetched), config=config)
+            config, processor = (_read_config(one.path) if one else None for one in described.values())
+            return Located(fetched.path, _at(f'{_HUB}{repo}', fetched), config=config, processor=processor)
     raise UserError(
         f'the hub repository {repo} has none of {", ".join(_WEIGHTS)}; {_HUB}{repo}/FILE names another file'
     )
@@ -142,17 +150,19 @@ def _folder(folder: Path, text: str) -> Located:
         )
     for name in _WEIGHTS:
         if (folder / name).is_file():
-            return Located(folder / name, text, config=_read_config(config) if config.is_file() else None)
+            return _described(folder / name, text)
     raise UserError(
         f'checkpoint {text!r} is a directory, but neither of a run nor of weights: it has none of {", ".join(_WEIGHTS)}'
     )
 
 
-def _config_beside(path: Path) -> Mapping[str, Any] | None:
-    config = path.with_name(CONFIG_FILE)
+def _described(path: Path, text: str) -> Located:
+    """A file of weights, with what lies beside it and says what it is."""
+    config, processor = path.with_name(CONFIG_FILE), path.with_name(PROCESSOR_FILE)
     if path.name not in _WEIGHTS or not config.is_file() or _is_run_config(config):
-        return None
-    return _read_config(config)
+        return Located(path, text)
+    said = _read_config(processor) if processor.is_file() else None
+    return Located(path, text, config=_read_config(config), processor=said)
 
 
 def _is_run_config(path: Path) -> bool:

@@ -166,3 +166,40 @@ def test_other_image_channels_are_fitted_as_timm_fits_them(channels):
     weight = torch.randn(8, 3, 3, 3, generator=torch.Generator().manual_seed(0))
     theirs = adapt_input_conv(channels, weight.clone()).numpy().transpose(2, 3, 1, 0)
     np.testing.assert_allclose(fit_channels(weight.numpy().transpose(2, 3, 1, 0), channels), theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('name', 'settings'),
+    [
+        ('ViTImageProcessor', {}),
+        ('DeiTImageProcessor', {}),
+        ('BitImageProcessor', {'size': {'shortest_edge': 256}}),
+        ('ConvNextImageProcessor', {'size': {'shortest_edge': 224}, 'crop_pct': 0.875, 'resample': 3}),
+        ('ConvNextImageProcessor', {'size': {'shortest_edge': 384}, 'resample': 3}),
+        ('CLIPImageProcessor', {}),
+        ('SiglipImageProcessor', {}),
+    ],
+)
+def test_pictures_are_framed_as_the_processors_of_transformers_frame_them(tmp_path, name, settings):
+    """From the preprocessor_config.json that the library writes; a difference in normalisation would show at once."""
+    # transformers asks torchvision, which has to have been imported with its missing part left out.
+    reference().import_torchvision()
+    import transformers
+    from PIL import Image
+
+    from jtransfer.preprocessing import Preprocessing, evaluation_pixels, normalise
+    from jtransfer.pretrained.names.huggingface import framing
+
+    processor = getattr(transformers, name)(**settings)
+    processor.save_pretrained(tmp_path)
+    said = json.loads((tmp_path / 'preprocessor_config.json').read_text())
+    preprocessing = framing(said, Preprocessing(8))
+    # Margins that are odd are halved downwards there, and to the even number in torchvision, timm and here.
+    for height, width in ((262, 377), (377, 262), (300, 300)):
+        picture = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        theirs = np.asarray(processor(Image.fromarray(picture), return_tensors='np')['pixel_values'])[0]
+        pixels = jnp.asarray(evaluation_pixels(picture, preprocessing)[None])
+        ours = np.asarray(normalise(pixels, preprocessing)[0])
+        assert ours.shape == (*theirs.shape[1:], 3)
+        difference = np.abs(ours - theirs.transpose(1, 2, 0))
+        assert difference.max() < 2e-6

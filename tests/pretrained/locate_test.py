@@ -89,13 +89,25 @@ def test_any_hub_repository(monkeypatch, tmp_path):
     assert found.path == tmp_path / 'model.safetensors'
     assert found.source == 'hf://someone/net@abc'
     assert found.config == {'architecture': 'resnet18'}
-    assert asked == [('someone/net', 'config.json', 'v1'), ('someone/net', 'model.safetensors', 'v1')]
+    files = ('config.json', 'preprocessor_config.json', 'model.safetensors')
+    assert asked == [('someone/net', file, 'v1') for file in files]
+    assert found.processor is None
+    (tmp_path / 'preprocessor_config.json').write_text('{"size": 64}')
+    assert locate('hf://someone/net').processor == {'size': 64}
     (tmp_path / 'model.safetensors').rename(tmp_path / 'other.npz')
     assert locate('hf://someone/net/other.npz').path == tmp_path / 'other.npz'
     with pytest.raises(UserError, match=r'the hub repository someone/net has none of model\.safetensors, '):
         locate('hf://someone/net')
     with pytest.raises(UserError, match='is not of the form hf://OWNER/REPOSITORY'):
         locate('hf://someone')
+
+
+def test_a_repository_of_the_catalogue_is_what_the_catalogue_says(monkeypatch, tmp_path):
+    """Its own files would be read otherwise, and those of DeiT have the wrong mean."""
+    monkeypatch.setattr(locate_lib, 'fetch_hub', lambda *args, **kwargs: Fetched(tmp_path / 'w', 'abc'))
+    found = locate('hf://facebook/deit-base-patch16-224')
+    assert found.entry is entries()['facebook/deit-base-patch16-224']
+    assert found.entry.preprocessing.mean == (0.485, 0.456, 0.406)
 
 
 def test_a_file_also_under_the_home_directory(tmp_path, monkeypatch, no_network):
