@@ -116,7 +116,9 @@ class Preprocessing:
         return cls(**{**values, **triples})
 
 
-def evaluation_pixels(image: UInt8[np.ndarray, 'h w 3'], preprocessing: Preprocessing) -> UInt8[np.ndarray, 'h2 w2 3']:
+def evaluation_pixels(
+    image: UInt8[np.ndarray, 'h w channel'], preprocessing: Preprocessing
+) -> UInt8[np.ndarray, 'h2 w2 channel']:
     """The picture a network sees in evaluation: resized (antialiased), then cropped from the centre.
 
     The shorter side becomes floor(image_size / crop_fraction), the longer one int(shorter * long / short) (with
@@ -125,11 +127,11 @@ def evaluation_pixels(image: UInt8[np.ndarray, 'h w 3'], preprocessing: Preproce
     `timm.data.create_transform`'s evaluation transform, bit for bit in uint8, for aspect ratios up to 32.
 
     Args:
-        image: RGB picture.
+        image: a picture, RGB or of any other channels.
         preprocessing: whose shape, interpolation, crop_fraction and squash apply.
 
     Returns:
-        RGB pixels, (h2, w2) = `preprocessing.shape`.
+        Pixels, (h2, w2) = `preprocessing.shape`.
     """
     image = _within_longest_aspect(image) if not preprocessing.squash else image
     new_height, new_width = _resized(image.shape[:2], preprocessing)
@@ -211,7 +213,12 @@ def normalise(
 def _resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
     if image.shape[:2] == (height, width):
         return image
-    return np.asarray(Image.fromarray(image).resize((width, height), _FILTERS[interpolation]))
+    filter_ = _FILTERS[interpolation]
+    if image.shape[2] == len(_LUMA):
+        return np.asarray(Image.fromarray(image).resize((width, height), filter_))
+    # One by one: Pillow takes two and four channels for transparency, and knows no others.
+    channels = [Image.fromarray(np.ascontiguousarray(image[:, :, index])) for index in range(image.shape[2])]
+    return np.stack([np.asarray(channel.resize((width, height), filter_)) for channel in channels], axis=-1)
 
 
 def _within_longest_aspect(image: np.ndarray) -> np.ndarray:

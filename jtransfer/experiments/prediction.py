@@ -23,7 +23,7 @@ from jtransfer.evaluate.predictions import write_predictions_csv
 from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.page import wrong_pictures
-from jtransfer.experiments.run_dir import CONFIG, SPLIT, read_config
+from jtransfer.experiments.run_dir import SPLIT, is_run, read_config
 from jtransfer.experiments.scoring import Examples, logits_of, read_examples, score
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.model import Model, load_model
@@ -177,7 +177,7 @@ def _open(checkpoint: str, batch_size: int, skip_unreadable: bool, own_data: boo
     What the run did with unreadable images holds for its own data, not for others.
     """
     run = Path(checkpoint).expanduser()
-    config = read_config(run) if (run / CONFIG).exists() else Config()
+    config = read_config(run) if is_run(run) else Config()
     model = load_model(checkpoint, dtype=config.model.dtype)
     skip = skip_unreadable or (own_data and config.data.skip_unreadable)
     config = replace(config, 'data.skip_unreadable', skip)
@@ -205,7 +205,7 @@ def _from_source(source: str, part: str, data_dir: str, config: Config) -> tuple
 def _from_run(checkpoint: str, part: str) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of the data that a run divided."""
     run = Path(checkpoint).expanduser()
-    if not (run / CONFIG).exists():
+    if not is_run(run):
         raise UserError(f'--source is missing: {checkpoint} is no run directory whose own data could be taken')
     saved = read_config(run)
     parts = load_parts(saved.data, saved.seed, training=False)

@@ -165,6 +165,15 @@ def read_config(path: str | Path) -> Config:
         raise UserError(f'{path} is not a run directory: it has no readable {CONFIG}') from None
 
 
+def is_run(path: str | Path) -> bool:
+    """Whether a directory is a run's; others hold a config.json too, of another kind."""
+    try:
+        saved = json.loads((Path(path) / CONFIG).read_text())
+    except (OSError, json.JSONDecodeError):
+        return False
+    return isinstance(saved, dict) and {'transfer', 'optim'} <= set(saved)
+
+
 def read_result(path: str | Path) -> dict[str, Any]:
     """The `result.json` of a finished run.
 

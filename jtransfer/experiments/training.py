@@ -14,6 +14,7 @@ from jtransfer.config import Config
 from jtransfer.data.memory import decode_part, readable_part
 from jtransfer.data.parts import Part, Parts, check_batch_size
 from jtransfer.data.stream import stream_batches
+from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
 from jtransfer.experiments.scoring import Examples, fits_budget, read_examples, reading_bar, score
 from jtransfer.preprocessing import Preprocessing, training_pixels
@@ -65,6 +66,8 @@ def train_model(
         UserError: an unreadable image, or a batch size that does not share out.
         TrainingDivergedError: the loss or a gradient became NaN or infinite.
     """
+    if not model.class_names:
+        raise UserError('the network has no head to train: load_model(…, class_names=data.class_names) makes one')
     placement = make_placement(config.train.placement)
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
     count, make_feed, skipped = _feeds(parts.train, model.preprocessing, config, placement)

@@ -1,7 +1,8 @@
 """Depthwise convolutions: every channel is filtered by a kernel of its own.
 
-On CPU, XLA's own way takes 3 to 60 times as long as the one here (benchmarks/convolutions.py): a sum of shifted products,
-one for each place of the kernel, which XLA makes one loop. On accelerators `lax.conv` is the fast way. The numbers agree to rounding.
+On CPU, XLA's own way takes 3 to 60 times as long as the one here (benchmarks/convolutions.py): a sum of shifted
+products, one for each place of the kernel, which XLA makes one loop. On accelerators `lax.conv` is the fast way. The
+numbers agree to rounding.
 """
 
 from __future__ import annotations

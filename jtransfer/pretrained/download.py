@@ -11,7 +11,9 @@ import hashlib
 import logging
 import os
 import re
+import socket
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -221,7 +223,15 @@ def _wrong_digest(path: Path, sha256: str) -> str:
 def _hub_download(repo: str, filename: str, revision: str, endpoint: str | None) -> str:
     for tries in range(1, _HUB_TRIES + 1):
         try:
-            return hf_hub_download(repo, filename, revision=revision or None, endpoint=endpoint)
+            with _quiet(logging.getLogger('huggingface_hub'), logging.ERROR):
+                return hf_hub_download(
+                    repo,
+                    filename,
+                    revision=revision or None,
+                    endpoint=endpoint,
+                    # It would try five times to reach a host that has no address here.
+                    local_files_only=not _has_address(endpoint or constants.ENDPOINT),
+                )
         # Some versions of huggingface_hub (0.36, 1.0) leave a cut body to the next call, which goes on with what
         # arrived; others (2.4) go on by themselves.
         except (requests.exceptions.ChunkedEncodingError, errors.HTTPError) as error:
@@ -244,7 +254,8 @@ def _hub_failure(error: Exception, repo: str, filename: str, revision: str, endp
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{name}: {repo} has no revision '{revision}'; see {hub}/{repo}/commits/main"
     if isinstance(error, errors.LocalEntryNotFoundError):
-        why = 'HF_HUB_OFFLINE is set' if constants.HF_HUB_OFFLINE else f'{hub}: {reason(error)}'
+        unreachable = '' if _has_address(hub) else f'{hub} cannot be reached'
+        why = 'HF_HUB_OFFLINE is set' if constants.HF_HUB_OFFLINE else unreachable or f'{hub}: {reason(error)}'
         url = hf_hub_url(repo, filename, revision=revision or None, endpoint=endpoint)
         return (
             f'{name}: not in the cache {constants.HF_HUB_CACHE}, and {why}; '
@@ -277,11 +288,22 @@ def _hub_bar(show: bool) -> Iterator[None]:
         enable_progress_bars(name)
 
 
+def _has_address(url: str) -> bool:
+    """Whether the name of a host can be resolved: without a network it cannot."""
+    if {'http', 'https'} & set(urllib.request.getproxies()):
+        return True  # the proxy resolves it
+    try:
+        socket.getaddrinfo(urllib.parse.urlsplit(url).hostname, None)
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
-def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """pooch tells its every step on standard error."""
+def _quiet(logger: logging.Logger, level_while: int = logging.WARNING) -> Iterator[None]:
+    """pooch tells its every step on standard error, huggingface_hub its every try."""
     level = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(level_while)
     try:
         yield
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,6 +35,7 @@ class Identity:
         preprocessing: how images must look to them.
         naming: of the name map; '' where the file's names decide.
         guessed: nothing but the architecture is known, so that the naming says what else its files need.
+        class_names: of the outputs, where they are stated.
     """
 
     architecture: str
@@ -40,6 +43,7 @@ class Identity:
     preprocessing: Preprocessing
     naming: str = ''
     guessed: bool = False
+    class_names: tuple[str, ...] = ()
 
 
 def open_published(located: Located, architecture: str = '', options: Mapping[str, Any] | None = None) -> Stored:
@@ -83,12 +87,14 @@ def open_published(located: Located, architecture: str = '', options: Mapping[st
         ignored |= {converted.names[path] for path in values if path.startswith(HEAD) and path in converted.names}
         values = {path: value for path, value in values.items() if not path.startswith(HEAD)}
         classes = 0
+    stated = known.class_names if len(known.class_names) == classes else ()
     return Stored(
         path=located.path,
         variables=traverse_util.unflatten_dict(values, sep='/'),
         architecture=known.architecture,
-        class_names=tuple(str(index) for index in range(classes)),
-        preprocessing=known.preprocessing,
+        class_names=stated or tuple(str(index) for index in range(classes)),
+        classes_stated=bool(stated),
+        preprocessing=_of_stored_grid(known, values, network),
         training={},
         options=dict(known.options),
         source=located.source,
@@ -118,16 +124,15 @@ def identify(located: Located, architecture: str = '') -> Identity:
     if located.entry is not None:
         entry = located.entry
         known = Identity(entry.architecture, entry.options, entry.preprocessing, entry.naming)
-    elif located.config is not None and 'architecture' in located.config:
-        known = Identity(*described_by_timm(located.config))
-    elif located.config is not None and 'model_type' in located.config:
-        known = Identity(*described_by_huggingface(dict(located.config), located.processor))
+    elif (said := _said(located, unsure=bool(architecture))) is not None:
+        known = said
     elif architecture:
         known = Identity(architecture, {}, models.describe(architecture).preprocessing, guessed=True)
     else:
         raise UserError(
-            f'{located.source}: the file does not say which network it is of; name it (--config.model.name=resnet50, '
-            "load_model(…, architecture='resnet50')); python -m launch.models --architectures lists them"
+            f"{located.source}: the file does not say which network it is of; name it: architecture='resnet50' of "
+            'load_model, --config.model.name=resnet50 of a run, --architecture=resnet50 of launch.export; '
+            'python -m launch.models --architectures lists them'
         )
     if architecture and architecture != known.architecture:
         raise UserError(
@@ -135,6 +140,48 @@ def identify(located: Located, architecture: str = '') -> Identity:
             'leave the architecture out, or name another checkpoint'
         )
     return known
+
+
+def _said(located: Located, unsure: bool) -> Identity | None:
+    """What the config.json beside a file says; None where there is none, or where it cannot be read and need not be.
+
+    Args:
+        located: the file.
+        unsure: a person has named the architecture, whose word will do.
+    """
+    config = located.config or {}
+    try:
+        if 'architecture' in config:
+            return Identity(*described_by_timm(config), class_names=_names(config.get('label_names')))
+        if 'model_type' in config:
+            labels = config.get('id2label') or {}
+            names = _names([labels[key] for key in sorted(labels, key=int)] if isinstance(labels, Mapping) else None)
+            described = described_by_huggingface(dict(config), located.processor)
+            return Identity(*described, class_names=names)
+    except UserError as error:
+        if not unsure:
+            raise UserError(f'{located.source}: {error}') from None
+    return None
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    """Class names, unless they are numbers under another name."""
+    if not isinstance(names, list | tuple) or all(re.fullmatch(r'(LABEL_)?\d+', str(name)) for name in names):
+        return ()
+    return tuple(str(name) for name in names)
+
+
+def _of_stored_grid(known: Identity, values: Mapping[str, Any], network: models.Network) -> Preprocessing:
+    """The preprocessing; of a file alone, at the size that its position embeddings are for."""
+    positions = values.get('params/backbone/embed/pos_embed')
+    if not known.guessed or positions is None:
+        return known.preprocessing
+    side = math.isqrt(max(0, positions.shape[-2] - network.backbone.prefix_positions))
+    usual = known.preprocessing.image_size // network.backbone.patch  # type: ignore[attr-defined]
+    if side * side != positions.shape[-2] - network.backbone.prefix_positions or side in (0, usual):
+        return known.preprocessing
+    size = side * network.backbone.patch  # type: ignore[attr-defined]
+    return dataclasses.replace(known.preprocessing, image_size=size, image_width=0)
 
 
 def tensor_shapes(network: models.Network, image_size: int, channels: int = 3) -> dict[str, Shape]:

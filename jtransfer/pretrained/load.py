@@ -88,6 +88,8 @@ class LoadReport:
             parts.append(f're-initialised the head, {self._classes(self.re_initialised, self.shapes)} ({stored})')
         elif heads:
             parts.append(f'ignored the stored head, {self._classes(heads, self.stored_shapes)}')
+        elif kept := [path for path in self.loaded if path.startswith(HEAD)]:
+            parts.append(f'the stored head is kept, {self._classes(kept, self.shapes)}')
         if others := [name for name in self.ignored if name not in heads]:
             parts.append(f'ignored {len(others)} tensors that have no place in the network, such as {others[0]}')
         return '; '.join(parts)

@@ -119,16 +119,16 @@ def _from_hub(text: str) -> Located:
     if repo in entries() and not file:
         # The catalogue knows more than the repository says, and where that is wrong.
         return _published(entries()[repo], revision)
-    described = {
-        name: fetch_hub(repo, name, revision=revision, missing_ok=True) for name in (CONFIG_FILE, PROCESSOR_FILE)
-    }
     for candidate in (file,) if file else _WEIGHTS:
         fetched = fetch_hub(repo, candidate, revision=revision, missing_ok=not file)
         if fetched is not None:
             if candidate.endswith('.index.json'):
                 for shard in sorted(set(json.loads(fetched.path.read_text())['weight_map'].values())):
                     fetch_hub(repo, shard, revision=revision)
-            config, processor = (_read_config(one.path) if one else None for one in described.values())
+            beside = [
+                fetch_hub(repo, name, revision=revision, missing_ok=True) for name in (CONFIG_FILE, PROCESSOR_FILE)
+            ]
+            config, processor = (_read_config(one.path) if one else None for one in beside)
             return Located(fetched.path, _at(f'{_HUB}{repo}', fetched), config=config, processor=processor)
     raise UserError(
         f'the hub repository {repo} has none of {", ".join(_WEIGHTS)}; {_HUB}{repo}/FILE names another file'

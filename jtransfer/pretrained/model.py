@@ -134,7 +134,9 @@ def load_model(
         variables = _compile_quickly(network.init)(key, images)
         report = random_report(variables)
     else:
-        keep_head = names == stored.class_names and (num_classes is None or class_names is not None)
+        # Classes that are only numbered here are not those of somebody who calls theirs by number.
+        asked = class_names is None or stored.classes_stated
+        keep_head = names == stored.class_names and asked and (num_classes is None or class_names is not None)
         fresh = names and not keep_head
         variables, report = load_into(
             jax.eval_shape(network.init, key, images),

@@ -27,6 +27,7 @@ class Stored:
         class_names: of the head's outputs, in order; none for a checkpoint without a head.
         preprocessing: how images must look to these weights.
         training: where they come from, JSON values; empty when nobody said.
+        classes_stated: whether the class names are the checkpoint's own, and not numbers given here.
         options: fields of the backbone that differ from the variant, as for `models.create`.
         source: what to call it in messages; empty: the path.
         naming: of its tensors' names, `jtransfer` for our own.
@@ -41,6 +42,7 @@ class Stored:
     class_names: tuple[str, ...]
     preprocessing: Preprocessing
     training: dict[str, Any]
+    classes_stated: bool = True
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
     source: str = ''
     naming: str = 'jtransfer'

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -128,7 +129,9 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
             'safetensors, or save model.state_dict() from it'
         )
     try:
-        content = torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # what is wrong with a file, the line below says
+            content = torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         if 'weights only' in str(error).lower() or 'unsupported' in str(error).lower():
             raise UserError(

@@ -169,7 +169,9 @@ def strategy_rules(transfer: Transfer) -> list[tuple[str, Treatment]]:
         'linear_probe': Treatment(trainable=False),
         'fine_tune': Treatment(learning_rate_scale=transfer.backbone_learning_rate_scale),
     }[transfer.strategy]
-    return [('head/.*', Treatment()), ('backbone/.*', backbone)]
+    # An auxiliary head is there for the layers below it, and these do not move.
+    still = [(r'head/aux\d+/.*', Treatment(trainable=False))] if transfer.strategy == 'linear_probe' else []
+    return [*still, ('head/.*', Treatment()), ('backbone/.*', backbone)]
 
 
 def _decay(path: str, treatment: Treatment, default: float) -> float | None:

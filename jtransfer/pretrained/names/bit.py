@@ -99,5 +99,5 @@ _GOOGLE = _google()
 
 
 def namings(backbone: BiT) -> Sequence[NameMap]:
-    """`google` (npz), `timm` and `huggingface`."""
-    return (_GOOGLE, _TIMM, _HUGGINGFACE)
+    """`timm`, `google` (npz) and `huggingface`."""
+    return (_TIMM, _GOOGLE, _HUGGINGFACE)
