@@ -30,6 +30,7 @@ class Model:
         image_width: width of a network input that is not square, pixels. 0: square.
         input_channels: 3, or 1: pictures become grey, and the first kernel is summed over the colours. 0: the
             checkpoint's.
+        options: fields of the backbone that these weights need otherwise than is known of them, `gelu=erf,eps=1e-5`.
         dtype: computation type, `float32` or `bfloat16`; parameters stay float32.
         drop_path: largest stochastic-depth probability, reached at the last block, in [0, 1).
         dropout: dropout probability before the head, in [0, 1).
@@ -41,6 +42,7 @@ class Model:
     image_size: int = 0
     image_width: int = 0
     input_channels: int = 0
+    options: str = ''
     dtype: str = 'float32'
     drop_path: float = 0.0
     dropout: float = 0.0
@@ -258,6 +260,7 @@ def validate(config: Config) -> Config:
     check.one_of('model.head_init', model.head_init, ('zeros', 'normal'))
     check.at_least('model.image_size', model.image_size, 0)
     check.at_least('model.image_width', model.image_width, 0)
+    check.parse_options(model.options)
     if model.image_width and not model.image_size:
         raise UserError('model.image_width needs model.image_size, the height')
     if model.input_channels not in (0, 1, 3):

@@ -33,6 +33,27 @@ def _initials(name: str) -> str:
     return ''.join(part[:1] for part in name.rpartition('.')[2].split('_'))
 
 
+def parse_options(text: str) -> dict[str, Any]:
+    """Options by name from one line of text; numbers, truth values and words.
+
+    >>> parse_options('gelu=erf, eps=1e-5, pre_norm=True')
+    {'gelu': 'erf', 'eps': 1e-05, 'pre_norm': True}
+
+    Raises:
+        UserError: a part that is not of the form name=value.
+    """
+    options = {}
+    for part in filter(None, (part.strip() for part in text.split(','))):
+        name, equals, value = part.partition('=')
+        if not name or not equals or not value:
+            raise UserError(f"option '{part}' is not of the form name=value; write gelu=erf,eps=1e-5")
+        try:
+            options[name.strip()] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            options[name.strip()] = value.strip()
+    return options
+
+
 def one_of(field: str, value: str, known: Sequence[str]) -> None:
     """Raises `UserError` unless the value is one of the known words."""
     if value not in known:

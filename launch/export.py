@@ -1,6 +1,7 @@
 """Saves a network as safetensors under the names of timm, torchvision or Hugging Face, for PyTorch users.
 
 python -m launch.export --checkpoint=runs/finetune --naming=timm --output=finetuned.safetensors
+python -m launch.export --checkpoint=weights.npz --architecture=vit_b16 --naming=timm --output=weights.safetensors
 """
 
 from absl import flags
@@ -10,6 +11,8 @@ from launch import app
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Run directory, catalogue name or file of weights.')
 _NAMING = flags.DEFINE_string('naming', '', "timm, huggingface, …. Empty: the source's own, or the most usual one.")
+_ARCHITECTURE = flags.DEFINE_string('architecture', '', 'The network, for a file of weights that does not say.')
+_OPTIONS = flags.DEFINE_string('options', '', 'Fields of its backbone that these weights need: gelu=erf,eps=1e-5.')
 _OUTPUT = flags.DEFINE_string('output', '', 'The .safetensors file to write; it must not exist.')
 
 
@@ -19,11 +22,15 @@ def main() -> None:
         raise UserError('--checkpoint is missing; --checkpoint=runs/finetune takes a finished run')
     if not _OUTPUT.value:
         raise UserError('--output is missing; --output=model.safetensors names the file to write')
-    from jtransfer.pretrained.export import export_model
+    from jtransfer.config_check import parse_options
+    from jtransfer.pretrained.export import export_model, export_notes
     from jtransfer.pretrained.model import load_model
 
-    model = load_model(_CHECKPOINT.value)
+    options = parse_options(_OPTIONS.value)
+    model = load_model(_CHECKPOINT.value, architecture=_ARCHITECTURE.value, options=options)
     shapes = export_model(model, _OUTPUT.value, _NAMING.value)
+    for note in export_notes(model, _NAMING.value):
+        app.say(note)
     app.say(
         f'{_OUTPUT.value}: {len(shapes)} tensors ({", ".join(list(shapes)[:3])}, …), {len(model.class_names)} classes'
     )

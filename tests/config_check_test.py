@@ -82,3 +82,19 @@ def test_fields_by_dotted_name():
     changed = check.replace(Outer(), 'inner.steps', '5')
     assert check.get_field(changed, 'inner.steps') == 5
     assert check.get_field(Outer(), 'inner.steps') == 3
+
+
+def test_options_from_one_line():
+    assert check.parse_options('') == {}
+    assert check.parse_options(' gelu=erf, eps=1e-5,pre_norm=True , patch=8') == {
+        'gelu': 'erf',
+        'eps': 1e-5,
+        'pre_norm': True,
+        'patch': 8,
+    }
+
+
+@pytest.mark.parametrize('text', ['gelu', 'gelu=', '=erf', 'eps=1e-5,gelu'])
+def test_options_that_are_none(text):
+    with pytest.raises(UserError, match='is not of the form name=value'):
+        check.parse_options(text)

@@ -136,3 +136,14 @@ def test_more_channels_repeat_the_constants_and_pictures_must_have_them():
     assert normalise(jnp.zeros((2, 8, 8, 5), jnp.uint8), many).shape == (2, 8, 8, 5)
     with pytest.raises(UserError, match='pictures of 3 channels for a network of 5'):
         normalise(jnp.zeros((2, 8, 8, 3), jnp.uint8), many)
+
+
+@pytest.mark.parametrize('channels', [1, 2, 4, 6])
+def test_every_channel_is_resized_by_itself(channels):
+    """Pillow would take the last of two or four for transparency."""
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, channels), np.uint8)
+    image[:10, :, -1] = 0
+    ours = evaluation_pixels(image, Preprocessing(12))
+    assert ours.shape == (12, 12, channels)
+    rgb = np.repeat(image[:, :, :1], 3, axis=2)
+    np.testing.assert_array_equal(ours[:, :, 0], evaluation_pixels(rgb, Preprocessing(12))[:, :, 0])

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from jtransfer.config import Config, validate
+from jtransfer.config_check import parse_options
 from jtransfer.data.parts import Parts, load_parts, split_record
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
@@ -92,6 +93,7 @@ def make_model(config: Config, class_names: tuple[str, ...]) -> Model:
         class_names=class_names,
         image_size=(config.model.image_size, config.model.image_width or config.model.image_size),
         input_channels=config.model.input_channels,
+        options=parse_options(config.model.options),
         dtype=config.model.dtype,
         drop_path=config.model.drop_path,
         dropout=config.model.dropout,
@@ -124,6 +126,7 @@ def save(model: Model, path: Path, config: Config, part: str, metrics: Metrics, 
         class_names=model.class_names,
         preprocessing=model.preprocessing,
         options=model.options,
+        positions=model.positions,
         training={
             'source': config.data.source,
             'checkpoint': model.load_report.source or config.model.checkpoint,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -62,7 +62,7 @@ def create(
     name: str,
     *,
     num_classes: int,
-    image_size: int | tuple[int, int] = 0,
+    image_size: int | Sequence[int] = 0,
     dtype: Any = jnp.float32,
     drop_path: float = 0.0,
     dropout: float = 0.0,
@@ -91,7 +91,7 @@ def create(
     variant = describe(name)
     if num_classes < 0:
         raise UserError(f'num_classes={num_classes} must be at least 0')
-    sides = image_size if isinstance(image_size, tuple) else (image_size or variant.image_size,)
+    sides = image_size if isinstance(image_size, Sequence) else (image_size or variant.image_size,)
     if min(sides) < 0:
         raise UserError(f'image_size={image_size} must be at least 0')
     fraction('drop_path', drop_path)

@@ -2,8 +2,8 @@
 
 Arrays are named by their '/'-joined path in the variables (`params/backbone/…`, `params/head/…`, `batch_stats/…`).
 Metadata: `format`, `architecture`, `num_classes`, `class_names`, `image_size`, `preprocessing`, and where there are any
-`options` (what differs from the architecture's variant) and `training` (where the weights come from); all but the first
-two are JSON.
+`options` (what differs from the architecture's variant), `positions` (how position embeddings are resized) and
+`training` (where the weights come from); all but the first two and `positions` are JSON.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from flax import traverse_util
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.files import read_safetensors, write_safetensors
+from jtransfer.pretrained.positions import DEFAULT_METHOD
 from jtransfer.pretrained.stored import Stored, head_outputs
 
 FORMAT = 'jtransfer/1'
@@ -35,6 +36,7 @@ def save_model(
     preprocessing: Preprocessing,
     training: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    positions: str = DEFAULT_METHOD,
 ) -> None:
     """Writes a model in one piece; equal inputs give equal bytes.
 
@@ -46,6 +48,7 @@ def save_model(
         preprocessing: how images must look to these weights.
         training: where they come from, JSON values.
         options: fields of the backbone that differ from the variant, as for `models.create`.
+        positions: how the position embeddings of these weights are resized, see `positions.resize_positions`.
 
     Raises:
         UserError: the number of class names is not that of the head's outputs, or a value is not finite.
@@ -65,6 +68,8 @@ def save_model(
     }
     if options:
         metadata['options'] = _to_json(dict(options))
+    if positions != DEFAULT_METHOD:
+        metadata['positions'] = positions
     if training is not None:
         metadata['training'] = _to_json(dict(training))
     write_safetensors(path, arrays, metadata)
@@ -97,6 +102,7 @@ def open_model(path: str | os.PathLike[str]) -> Stored:
         preprocessing=preprocessing,
         training=_from_json(path, metadata, 'training', dict) if 'training' in metadata else {},
         options=_from_json(path, metadata, 'options', dict) if 'options' in metadata else {},
+        positions=metadata.get('positions', DEFAULT_METHOD),
     )
 
 

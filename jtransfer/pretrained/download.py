@@ -182,7 +182,9 @@ def _place(address: str, filename: str) -> Path:
         parts = urllib.parse.urlsplit(address)
         filename = parts.netloc.replace(':', '_') + parts.path
         if parts.query:
-            filename += f'-{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}'
+            # Before the suffix, which says what the file is.
+            name, suffix = os.path.splitext(filename)
+            filename = f'{name}-{hashlib.sha256(parts.query.encode()).hexdigest()[:8]}{suffix}'
     place = Path(filename)
     if place.is_absolute() or '..' in place.parts:
         raise UserError(f"'{filename}' leaves the cache; give a relative path without '..'")

@@ -16,21 +16,38 @@ from jtransfer.pretrained.files import write_safetensors
 from jtransfer.pretrained.model import Model
 from jtransfer.pretrained.namemap import NameMap
 from jtransfer.pretrained.names import namings
+from jtransfer.pretrained.stored import SHAPE
 
 # transformers refuses a safetensors file that does not say which framework's layout it holds.
 _METADATA = {'format': 'pt'}
 
 
 def export_names(model: Model) -> tuple[str, ...]:
-    """The namings that a model can be exported under, the most usual first."""
-    return tuple(naming.name for naming in _namings(model))
+    """The namings that a model can be exported under, the most usual first: those with a place for all it has."""
+    return tuple(naming.name for naming in _namings(model) if _fits(naming, model))
+
+
+def export_notes(model: Model, naming: str = '') -> tuple[str, ...]:
+    """What readers of an exported file must be told, since the naming stands for other settings than the network has.
+
+    Args:
+        model: the network.
+        naming: see `export_model`.
+    """
+    chosen, backbone = _chosen(model, naming), model.network.backbone
+    has = {option: getattr(backbone, option) for option in chosen.options}
+    return tuple(
+        f"readers of '{chosen.name}' files take {option}={value}; this network has {has[option]}"
+        for option, value in chosen.options.items()
+        if has[option] != value
+    )
 
 
 def export_model(model: Model, path: str | os.PathLike[str], naming: str = '') -> dict[str, tuple[int, ...]]:
     """Writes the whole network as safetensors under published names and in their layouts, in one piece.
 
-    Loading the file again gives the very same numbers; a file that was loaded and not trained comes back with the
-    tensors it had.
+    Loading the file again gives the very same numbers, and a file that was loaded and not trained comes back with every
+    tensor of the network that it had. What the names do not tell (`export_notes`) its reader has to be told.
 
     Args:
         model: the network.
@@ -51,7 +68,8 @@ def export_model(model: Model, path: str | os.PathLike[str], naming: str = '') -
     if path.exists():
         raise UserError(f'export to {path}: it exists already; name another file, or remove it')
     arrays = published_arrays(model, naming)
-    write_safetensors(path, arrays, _METADATA)
+    height, width = model.preprocessing.shape
+    write_safetensors(path, arrays, {**_METADATA, SHAPE: f'{height}x{width}'})
     return {name: tuple(array.shape) for name, array in arrays.items()}
 
 
@@ -73,16 +91,33 @@ def _chosen(model: Model, naming: str) -> NameMap:
     known = _namings(model)
     if not known:
         raise UserError(f'{model.architecture} is published under no names but our own')
-    wanted = naming or model.naming
+    able = [candidate for candidate in known if _fits(candidate, model)]
     for candidate in known:
-        if candidate.name == wanted:
+        if candidate.name == naming and candidate not in able:
+            raise UserError(
+                f"{model.architecture} as it is cannot be said in the naming '{naming}'; "
+                f'{", ".join(one.name for one in able) or "none"} can'
+            )
+    for candidate in able:
+        if candidate.name == (naming or model.naming):
             return candidate
     if naming:
         raise UserError(
             f"{model.architecture} is not published under the naming '{naming}'."
-            f'{nearest(naming, [candidate.name for candidate in known])}'
+            f'{nearest(naming, [candidate.name for candidate in able])}'
         )
-    return known[0]
+    if not able:
+        raise UserError(f'{model.architecture} as it is cannot be said in any naming but our own')
+    return able[0]
+
+
+def _fits(naming: NameMap, model: Model) -> bool:
+    """Whether every tensor has a name there, and the network the form that goes with the names."""
+    backbone = model.network.backbone
+    structure = {option: value for option, value in naming.options.items() if isinstance(value, bool)}
+    if any(getattr(backbone, option) != value for option, value in structure.items()):
+        return False
+    return all(naming.name_of(path) or path in naming.constants for path in rules.flatten(model.variables))
 
 
 def _namings(model: Model) -> Sequence[NameMap]:

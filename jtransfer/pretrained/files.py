@@ -43,11 +43,22 @@ _LENGTH = 8
 _ALIGNMENT = 8
 
 
-def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def is_safetensors(path: Path) -> bool:
+    """Whether a file is meant to be one: by its name, or since a JSON header follows the first eight bytes."""
+    if path.suffix == '.safetensors':
+        return True
+    with path.open('rb') as file:
+        return file.read(_LENGTH + 1)[_LENGTH:] == b'{'
+
+
+def read_safetensors(
+    path: str | os.PathLike[str], *, finite: bool = True
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Opens a file whose values are read where they lie, so that a large one is not held in memory twice.
 
     Args:
         path: of the file.
+        finite: whether to look through all values for some that are not finite.
 
     Returns:
         The arrays by name, read-only views of the mapped file in its types (bfloat16 included), and the metadata.
@@ -67,7 +78,8 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray
             raise UserError(f"{path}: tensor '{name}' has type {tensor['dtype']}; supported: {', '.join(_DTYPES)}")
         begin, end = (start + offset for offset in tensor['data_offsets'])
         arrays[name] = np.asarray(data[begin:end]).view(dtype).reshape(tensor['shape'])
-    check_finite(path, arrays)
+    if finite:
+        check_finite(path, arrays)
     return arrays, metadata
 
 
@@ -165,12 +177,15 @@ def _write_in_one_piece(path: Path, chunks: list[bytes]) -> None:
 def release(array: np.ndarray) -> None:
     """Lets the system have back the memory of an array that is mapped from a file and has been read.
 
-    Its values stay readable, and come from the file again. Nothing happens to any other array.
+    Its values stay readable, and come from the file again. Nothing happens to any other array, nor to a mapping that
+    may have been written to.
     """
     base: Any = array
     while isinstance(base, np.ndarray):
         base = base.base
     if not isinstance(base, mmap.mmap) or not hasattr(base, 'madvise') or not array.nbytes:
+        return
+    if not memoryview(base).readonly:
         return
     begin = np.lib.array_utils.byte_bounds(array)[0] - np.frombuffer(base, np.uint8).ctypes.data
     # Whole pages; of those at its ends, neighbours may have a part, and read it again.

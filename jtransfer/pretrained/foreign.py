@@ -15,12 +15,13 @@ from flax import traverse_util
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.pretrained.files import check_finite
 from jtransfer.pretrained.load import HEAD
 from jtransfer.pretrained.locate import Located
 from jtransfer.pretrained.namemap import NameMap, Shape, choose
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.names.huggingface import described as described_by_huggingface
-from jtransfer.pretrained.stored import Stored, head_outputs
+from jtransfer.pretrained.stored import SHAPE, Stored, head_outputs
 from jtransfer.pretrained.timm_names import described as described_by_timm
 from jtransfer.pretrained.weight_file import read_weights
 
@@ -58,7 +59,7 @@ def open_published(located: Located, architecture: str = '', options: Mapping[st
         UserError: nobody says which network the file is of, or it does not hold that network.
     """
     known = identify(located, architecture)
-    arrays, _ = read_weights(located.path)
+    arrays, metadata = read_weights(located.path, finite=False)
     known = dataclasses.replace(known, options={**known.options, **(options or {})})
     naming, network = _naming(known, list(arrays), located.source)
     if known.guessed:
@@ -75,6 +76,8 @@ def open_published(located: Located, architecture: str = '', options: Mapping[st
         converted = naming.to_ours(arrays, shapes)
     except UserError as error:
         raise UserError(f'{located.source}: {error}') from None
+    # What has no place may hold anything (a mask of minus infinity).
+    check_finite(located.path, {converted.names.get(path, path): value for path, value in converted.values.items()})
     values, ignored = converted.values, set(converted.ignored)
     classes = head_outputs(values) or 0
     if located.entry is not None and classes != located.entry.num_classes:
@@ -87,6 +90,8 @@ def open_published(located: Located, architecture: str = '', options: Mapping[st
         ignored |= {converted.names[path] for path in values if path.startswith(HEAD) and path in converted.names}
         values = {path: value for path, value in values.items() if not path.startswith(HEAD)}
         classes = 0
+    shape = _shape(metadata)
+    preprocessing = _of_stored_tensors(known, values, network, shape)
     stated = known.class_names if len(known.class_names) == classes else ()
     return Stored(
         path=located.path,
@@ -94,7 +99,8 @@ def open_published(located: Located, architecture: str = '', options: Mapping[st
         architecture=known.architecture,
         class_names=stated or tuple(str(index) for index in range(classes)),
         classes_stated=bool(stated),
-        preprocessing=_of_stored_grid(known, values, network),
+        preprocessing=preprocessing,
+        shape=shape,
         training={},
         options=dict(known.options),
         source=located.source,
@@ -171,8 +177,23 @@ def _names(names: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _of_stored_grid(known: Identity, values: Mapping[str, Any], network: models.Network) -> Preprocessing:
-    """The preprocessing; of a file alone, at the size that its position embeddings are for."""
+def _shape(metadata: Mapping[str, str]) -> tuple[int, int] | None:
+    """Height and width of the pictures, where an export of ours says so."""
+    found = re.fullmatch(r'(\d+)x(\d+)', metadata.get(SHAPE, ''))
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _of_stored_tensors(
+    known: Identity, values: Mapping[str, Any], network: models.Network, shape: tuple[int, int] | None
+) -> Preprocessing:
+    """The preprocessing, for as many channels as the file has; of a file alone, at the size it is for."""
+    kernel = values.get(f'params/backbone/{network.backbone.input_kernel}')
+    if kernel is not None and kernel.ndim > 1:
+        preprocessing = known.preprocessing.for_channels(kernel.shape[-2])
+        known = dataclasses.replace(known, preprocessing=preprocessing)
+    if known.guessed and shape is not None:
+        width = 0 if shape[0] == shape[1] else shape[1]
+        return dataclasses.replace(known.preprocessing, image_size=shape[0], image_width=width)
     positions = values.get('params/backbone/embed/pos_embed')
     if not known.guessed or positions is None:
         return known.preprocessing

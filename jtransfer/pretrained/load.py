@@ -168,7 +168,11 @@ def load_into(
             misfits.append(f'{called} is {kept[path].shape}, needed {shape}')
         else:
             # A copy: the file may be mapped into memory, and change.
-            values[path] = jnp.asarray(np.array(fitted, np.float32, order='C'))
+            with np.errstate(over='ignore'):
+                value = np.array(fitted, np.float32, order='C')
+            if kept[path].dtype == np.float64 and not np.isfinite(value).all():
+                raise UserError(f"{source}: {path} ('{name_of(path)}') holds float64 values beyond float32")
+            values[path] = jnp.asarray(value)
             release(kept[path])
             if fitted is not kept[path]:
                 resized.append(path)

@@ -21,19 +21,22 @@ from jtransfer.config_check import nearest
 from jtransfer.errors import UserError
 from jtransfer.pretrained.download import Fetched, fetch_hub, fetch_url
 from jtransfer.pretrained.entries import Entry, entries
+from jtransfer.pretrained.tfjs import shard_names
+from jtransfer.pretrained.weight_file import SHARD_INDEX, shard_map
 
 MODEL_FILE = 'model.safetensors'
 # Written last: a run directory that has it holds a finished run.
 RESULT_FILE = 'result.json'
 CONFIG_FILE = 'config.json'
 PROCESSOR_FILE = 'preprocessor_config.json'
+MODEL_JSON = 'model.json'
 # What a folder of weights may hold, the first that is there counts.
 _WEIGHTS = (
     MODEL_FILE,
     'model.safetensors.index.json',
     'flax_model.msgpack',
     'pytorch_model.bin',
-    'model.json',
+    MODEL_JSON,
 )
 _HUB = 'hf://'
 _REPOSITORY = re.compile(r'(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w.-]+))?(/(?P<file>.+))?')
@@ -76,6 +79,8 @@ def locate(name_or_path: str | os.PathLike[str]) -> Located:
     if text.startswith(_HUB):
         return _from_hub(text)
     if text.startswith(('https://', 'http://', 'gs://')):
+        if text.endswith(('.json', '/')):
+            raise UserError(f'{text}: a file that names others is not fetched; fetch the whole folder, and name that')
         return Located(fetch_url(text).path, text)
     path = Path(text).expanduser()
     if path.is_dir():
@@ -122,17 +127,27 @@ def _from_hub(text: str) -> Located:
     for candidate in (file,) if file else _WEIGHTS:
         fetched = fetch_hub(repo, candidate, revision=revision, missing_ok=not file)
         if fetched is not None:
-            if candidate.endswith('.index.json'):
-                for shard in sorted(set(json.loads(fetched.path.read_text())['weight_map'].values())):
-                    fetch_hub(repo, shard, revision=revision)
+            # All of them from one commit and one folder.
+            commit, folder = fetched.revision or revision, candidate.rpartition('/')[0]
+            folder = f'{folder}/' if folder else ''
+            for part in _parts(fetched.path):
+                fetch_hub(repo, folder + part, revision=commit)
             beside = [
-                fetch_hub(repo, name, revision=revision, missing_ok=True) for name in (CONFIG_FILE, PROCESSOR_FILE)
+                fetch_hub(repo, folder + name, revision=commit, missing_ok=True)
+                for name in (CONFIG_FILE, PROCESSOR_FILE)
             ]
             config, processor = (_read_config(one.path) if one else None for one in beside)
             return Located(fetched.path, _at(f'{_HUB}{repo}', fetched), config=config, processor=processor)
     raise UserError(
         f'the hub repository {repo} has none of {", ".join(_WEIGHTS)}; {_HUB}{repo}/FILE names another file'
     )
+
+
+def _parts(path: Path) -> list[str]:
+    """The files beside this one that hold its values."""
+    if path.name.endswith(SHARD_INDEX):
+        return sorted(set(shard_map(path).values()))
+    return shard_names(path) if path.name == MODEL_JSON else []
 
 
 def _at(name: str, fetched: Fetched) -> str:

@@ -10,15 +10,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jtransfer import models
+from jtransfer.config_check import one_of
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.checkpoint import FORMAT, open_model
-from jtransfer.pretrained.files import read_metadata
+from jtransfer.pretrained.files import is_safetensors, read_metadata
 from jtransfer.pretrained.foreign import open_published
 from jtransfer.pretrained.load import Fitting, LoadReport, load_into, random_report
 from jtransfer.pretrained.locate import Located, locate
+from jtransfer.pretrained.positions import DEFAULT_METHOD
 from jtransfer.pretrained.stored import Stored
 
 # Part of the stream's definition: the same seed gives other streams (augmentation, order, dropout) other keys.
@@ -38,6 +41,7 @@ class Model:
         load_report: what was loaded, resized, re-initialised and ignored.
         options: fields of the backbone that differ from the variant.
         naming: of the file that the weights come from: `timm`, `huggingface`, …, `jtransfer` for our own, '' for none.
+        positions: how its position embeddings are resized, see `positions.resize_positions`.
     """
 
     network: models.Network
@@ -48,6 +52,7 @@ class Model:
     load_report: LoadReport
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     naming: str = ''
+    positions: str = DEFAULT_METHOD
 
 
 def load_model(
@@ -56,7 +61,7 @@ def load_model(
     architecture: str = '',
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
-    image_size: int | tuple[int, int] = 0,
+    image_size: int | Sequence[int] = 0,
     input_channels: int = 0,
     preprocessing: Preprocessing | None = None,
     options: Mapping[str, Any] | None = None,
@@ -101,6 +106,9 @@ def load_model(
     Raises:
         UserError: no such checkpoint or architecture, the two do not agree, or the stored tensors do not fit.
     """
+    one_of('dtype', dtype, ('float32', 'bfloat16'))
+    if input_channels < 0:
+        raise UserError(f"input_channels={input_channels} must be at least 0 (0: the checkpoint's)")
     if not checkpoint and not architecture:
         raise UserError('load_model needs a checkpoint or an architecture (one of models.variant_names())')
     stored = open_stored(locate(checkpoint), architecture, options) if checkpoint else None
@@ -148,7 +156,8 @@ def load_model(
             name_of=stored.name_of,
         )
     naming = stored.naming if stored is not None and not random_weights else ''
-    return Model(network, variables, architecture, preprocessing, names, report, options, naming)
+    positions = stored.positions if stored is not None else DEFAULT_METHOD
+    return Model(network, variables, architecture, preprocessing, names, report, options, naming, positions)
 
 
 def open_stored(located: Located, architecture: str = '', options: Mapping[str, Any] | None = None) -> Stored:
@@ -162,7 +171,7 @@ def open_stored(located: Located, architecture: str = '', options: Mapping[str, 
     Raises:
         UserError: the file cannot be read, or is of another architecture.
     """
-    ours = located.path.suffix == '.safetensors' and read_metadata(located.path).get('format', '')
+    ours = is_safetensors(located.path) and read_metadata(located.path).get('format', '')
     if not str(ours).startswith(FORMAT.split('/')[0]):
         return open_published(located, architecture, options)
     stored = open_model(located.path)
@@ -174,10 +183,12 @@ def open_stored(located: Located, architecture: str = '', options: Mapping[str, 
     return stored
 
 
-def _sized(preprocessing: Preprocessing, image_size: int | tuple[int, int]) -> Preprocessing:
-    if not image_size or image_size == (0, 0):
+def _sized(preprocessing: Preprocessing, image_size: int | Sequence[int]) -> Preprocessing:
+    if not image_size or tuple(np.atleast_1d(image_size)) == (0, 0):
         return preprocessing
-    height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+    if isinstance(image_size, Sequence) and len(image_size) != 2:
+        raise UserError(f'image_size={image_size} must be one number, or height and width')
+    height, width = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
     if min(height, width) < 1:
         raise UserError(f'image_size={image_size} must be at least 1 on each side')
     return dataclasses.replace(preprocessing, image_size=height, image_width=0 if height == width else width)
@@ -191,12 +202,12 @@ def _fitting(network: models.Network, stored: Stored, preprocessing: Preprocessi
     def grid(shape: tuple[int, int]) -> tuple[int, int]:
         return shape[0] // patch, shape[1] // patch
 
-    own = stored.naming == 'jtransfer'
+    # What others publish is made for squares unless it says otherwise; its preprocessing may be for another size.
+    shape = stored.preprocessing.shape if stored.naming == 'jtransfer' else stored.shape
     return Fitting(
         prefix_positions=backbone.prefix_positions,
         grid=grid(preprocessing.shape),
-        # What others publish is made for squares; its preprocessing may be for another size.
-        stored_grid=grid(stored.preprocessing.shape) if own else None,
+        stored_grid=grid(shape) if shape else None,
         method=stored.positions,
         input_kernel=f'params/backbone/{backbone.input_kernel}',
     )

@@ -20,6 +20,8 @@ from jtransfer.errors import UserError
 
 Grid = tuple[int, int]
 
+DEFAULT_METHOD = 'bicubic_antialias'
+
 
 def resize_positions(
     embeddings: Float[Array, '1 token dim'], prefix: int, grid: Grid, new_grid: Grid, method: str = 'bicubic_antialias'

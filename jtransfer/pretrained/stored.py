@@ -13,6 +13,8 @@ from jtransfer.preprocessing import Preprocessing
 
 # Where the outputs of the head can be counted: a linear head, and one of several parts.
 HEAD_BIASES = ('params/head/bias', 'params/head/part0/bias')
+# Metadata of our exports: height and width of the pictures, which position embeddings alone do not tell.
+SHAPE = 'jtransfer.image_shape'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Stored:
         source: what to call it in messages; empty: the path.
         naming: of its tensors' names, `jtransfer` for our own.
         positions: how its position embeddings are resized, see `positions.resize_positions`.
+        shape: height and width, pixels, of the pictures that its position embeddings are for, where it says so.
         ignored: shapes of what the file also holds and nothing needs, by its names.
         name_of: the file's name of one of our paths, '' where there is none.
     """
@@ -47,6 +50,7 @@ class Stored:
     source: str = ''
     naming: str = 'jtransfer'
     positions: str = 'bicubic_antialias'
+    shape: tuple[int, int] | None = None
     ignored: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     name_of: Callable[[str], str] = lambda path: ''
 

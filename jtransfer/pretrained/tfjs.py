@@ -69,6 +69,15 @@ class _Reader:
         return values.view(_FLOAT32)
 
 
+def shard_names(model: Path) -> list[str]:
+    """The names of the shards beside a `model.json`.
+
+    Raises:
+        UserError: not a TensorFlow.js model, or a shard that does not lie beside it.
+    """
+    return [shard.name for shards, _ in _groups(model) for shard in shards]
+
+
 def _groups(model: Path) -> Iterator[tuple[list[Path], list[tuple[str, tuple[int, ...]]]]]:
     """The shards of each group, and the names and shapes of its tensors."""
     try:

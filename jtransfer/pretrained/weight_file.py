@@ -21,21 +21,23 @@ import numpy as np
 from flax import serialization, traverse_util
 
 from jtransfer.errors import UserError
-from jtransfer.pretrained.files import check_finite, read_safetensors
+from jtransfer.pretrained.files import check_finite, is_safetensors, read_safetensors
 from jtransfer.pretrained.tfjs import read_tfjs
 
 SHARD_INDEX = '.safetensors.index.json'
 # Under these keys training scripts keep the weights, beside optimiser state and settings.
-_WRAPPERS = ('model', 'state_dict', 'model_state_dict', 'module')
+# An average of the weights, where there is one, is what was evaluated, and what timm takes.
+_WRAPPERS = ('state_dict_ema', 'model_ema', 'model', 'state_dict', 'model_state_dict', 'module')
 _ZIP = b'PK\x03\x04'
 _PICKLE = b'\x80'
 
 
-def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def read_weights(path: str | os.PathLike[str], *, finite: bool = True) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Reads a file of weights, whatever its format.
 
     Args:
         path: the file; of sharded safetensors the index, of a TensorFlow.js model its `model.json`.
+        finite: whether to look through all values for some that are not finite.
 
     Returns:
         The arrays by the file's names (nested names joined with '/'), and a safetensors file's metadata.
@@ -53,12 +55,12 @@ def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
     except OSError as error:
         raise UserError(f'{path}: cannot be read: {error.strerror}') from None
     if path.name.endswith(SHARD_INDEX):
-        return _read_shards(path), {}
-    if path.suffix == '.safetensors' or start[8:9] == b'{':
-        return read_safetensors(path)
+        return _read_shards(path, finite), {}
+    if is_safetensors(path):
+        return read_safetensors(path, finite=finite)
     if path.suffix == '.json':
         arrays = read_tfjs(path)
-    elif path.suffix == '.npz':
+    elif path.suffix == '.npz' or _is_npz(path, start):
         arrays = _read_npz(path)
     elif path.suffix == '.msgpack':
         arrays = _read_msgpack(path)
@@ -69,28 +71,57 @@ def read_weights(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], d
             f'{path}: not a format of weights that is known: safetensors, .npz, .msgpack, torch (.pth, .pt, .bin, .th) '
             'or TensorFlow.js (model.json)'
         )
-    check_finite(path, arrays)
+    if finite:
+        check_finite(path, arrays)
     return arrays, {}
 
 
-def _read_shards(index: Path) -> dict[str, np.ndarray]:
+def shard_map(index: Path) -> dict[str, str]:
+    """The file that holds each tensor, of an index of sharded safetensors.
+
+    Raises:
+        UserError: not such an index, or a shard that does not lie beside it.
+    """
     try:
-        shards = sorted(set(json.loads(index.read_text())['weight_map'].values()))
+        files = json.loads(index.read_text())['weight_map']
+        shards = {str(name): str(file) for name, file in files.items()}
     except (ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"{index}: not an index of shards: it needs a 'weight_map' of tensor → file") from None
-    arrays: dict[str, np.ndarray] = {}
-    for shard in shards:
-        if Path(shard).name != shard:
+    for shard in shards.values():
+        if Path(shard).name != shard or not shard.endswith('.safetensors'):
             raise UserError(f'{index}: the shard {shard!r} must lie beside the index')
-        arrays |= read_safetensors(index.with_name(shard))[0]
+    return shards
+
+
+def _read_shards(index: Path, finite: bool) -> dict[str, np.ndarray]:
+    """Every tensor from the file that the index names, and from no other."""
+    shards = shard_map(index)
+    arrays = {}
+    for shard in sorted(set(shards.values())):
+        held = read_safetensors(index.with_name(shard), finite=finite)[0]
+        for name in (name for name, file in shards.items() if file == shard):
+            if name not in held:
+                raise UserError(f"{index}: the tensor '{name}' is not in {shard}, where the index has it")
+            arrays[name] = held[name]
     return arrays
+
+
+def _is_npz(path: Path, start: bytes) -> bool:
+    if not start.startswith(_ZIP) or not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return all(name.endswith('.npy') for name in archive.namelist())
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError('a single array without a name')
+        with file:
             return {name: _brain_float(array) for name, array in file.items()}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    # Damaged bytes end in whatever they lead to: ValueError, BadZipFile, zlib's errors, ….
+    except Exception as error:
         if 'allow_pickle' in str(error):
             raise UserError(
                 f'{path}: holds pickled Python objects, which are never executed; save plain arrays'
@@ -145,12 +176,22 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     tensors = _tensors(content, torch)
     if not tensors:
         raise UserError(f'{path}: no tensors by name at the top or under {", ".join(_WRAPPERS)}')
-    return {name: _from_torch(tensor, torch) for name, tensor in tensors.items()}
+    arrays = {}
+    for name, tensor in tensors.items():
+        try:
+            arrays[name] = _from_torch(tensor, torch)
+        # What NumPy has no form for: sparse, quantised and eight-bit tensors.
+        except (TypeError, RuntimeError) as error:
+            raise UserError(f"{path}: tensor '{name}' of {tensor.dtype} cannot be read ({_reason(error)})") from None
+    return arrays
 
 
 def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any('/code/' in name or name.endswith('constants.pkl') for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any('/code/' in name or name.endswith('constants.pkl') for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False  # torch will say what is wrong
 
 
 def _tensors(content: Any, torch: Any) -> dict[str, Any]:

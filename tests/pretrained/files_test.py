@@ -183,3 +183,22 @@ def test_unsupported_types_are_refused_by_name(tmp_path):
     _with_header(path, {'x': {'dtype': 'F8_E4M3', 'shape': [2], 'data_offsets': [0, 2]}}, b'\0\0')
     with pytest.raises(UserError, match="tensor 'x' has type F8_E4M3"):
         files.read_safetensors(path)
+
+
+def test_writing_leaves_arrays_alone_that_were_changed_in_memory(tmp_path):
+    """Their pages are not the file's any more: the system must not be told that it may have them back."""
+    np.save(tmp_path / 'x.npy', np.zeros(5000, np.float32))
+    changed = np.load(tmp_path / 'x.npy', mmap_mode='c')
+    changed += 1
+    files.write_safetensors(tmp_path / 'w.safetensors', {'x': changed})
+    np.testing.assert_array_equal(changed, np.ones(5000, np.float32))
+    np.testing.assert_array_equal(files.read_safetensors(tmp_path / 'w.safetensors')[0]['x'], changed)
+
+
+def test_released_arrays_can_be_read_again(tmp_path):
+    values = np.arange(10_000, dtype=np.float32)
+    files.write_safetensors(tmp_path / 'w.safetensors', {'x': values, 'y': values + 1})
+    arrays, _ = files.read_safetensors(tmp_path / 'w.safetensors')
+    for name in ('x', 'y', 'x'):
+        files.release(arrays[name])
+        np.testing.assert_array_equal(arrays[name], values + (name == 'y'))

@@ -11,8 +11,9 @@ from safetensors.numpy import load_file, save_file
 
 from jtransfer import rules
 from jtransfer.errors import UserError
+from jtransfer.pretrained import foreign
 from jtransfer.pretrained.checkpoint import save_model
-from jtransfer.pretrained.export import export_model, export_names, published_arrays
+from jtransfer.pretrained.export import export_model, export_names, export_notes, published_arrays
 from jtransfer.pretrained.model import load_model
 
 SIZES = {'resnet_tiny': 16, 'vit_tiny_test': 16}
@@ -44,7 +45,7 @@ def test_the_very_same_values(published):
 
 
 def test_a_file_alone_does_not_say_what_it_is_of(published):
-    with pytest.raises(UserError, match=r"does not say which network it is of; name it .*architecture='resnet50'"):
+    with pytest.raises(UserError, match=r"does not say which network it is of; name it: architecture='resnet50' of"):
         load_model(published[0])
 
 
@@ -232,3 +233,101 @@ def test_a_naming_says_what_its_files_need_and_the_person_knows_better(tmp_path)
     told = load_model(path, architecture='vit_tiny_test', options={'gelu': 'erf'}, preprocessing=model.preprocessing)
     assert told.network.backbone.gelu == 'erf'
     assert told.preprocessing == model.preprocessing
+
+
+def test_the_head_of_others_is_not_kept_for_classes_that_are_called_by_number(published):
+    """Their classes have no names here; digits are called 0, 1, 2 by those who know them."""
+    path, architecture, variables = published
+    digits = load_model(path, architecture=architecture, class_names=('0', '1', '2', '3', '4'))
+    assert digits.load_report.re_initialised
+    assert not np.any(digits.variables['params']['head']['kernel'])
+    kept = load_model(path, architecture=architecture)
+    same(kept.variables['params']['head'], variables['params']['head'])
+    assert 'the stored head is kept, 5 classes' in kept.load_report.summary()
+
+
+def test_an_architecture_that_is_named_goes_before_a_folder_nobody_can_read(published, tmp_path):
+    path, architecture, variables = published
+    (tmp_path / 'model.safetensors').write_bytes(path.read_bytes())
+    (tmp_path / 'config.json').write_text(json.dumps({'model_type': 'gpt2', 'id2label': {'0': 'a'}}))
+    same(load_model(tmp_path, architecture=architecture).variables, variables)
+    assert foreign._names(['LABEL_0', 'LABEL_1']) == foreign._names(['0', '1']) == foreign._names(None) == ()
+    assert foreign._names(['tench', 'goldfish']) == ('tench', 'goldfish')
+
+
+def test_a_file_alone_is_for_pictures_of_the_size_of_its_position_embeddings(tmp_path):
+    model = load_model(architecture='vit_tiny_test', num_classes=2, image_size=32, seed=1)
+    export_model(model, tmp_path / 'w.safetensors', 'timm')
+    again = load_model(tmp_path / 'w.safetensors', architecture='vit_tiny_test')
+    assert again.preprocessing.image_size == 32
+    assert again.load_report.resized == ()
+    same(again.variables, model.variables)
+
+
+def test_a_rectangle_of_as_many_patches_as_a_square_comes_back(tmp_path):
+    options = {'patch': 4}
+    model = load_model(architecture='vit_tiny_test', num_classes=2, image_size=(8, 32), options=options, seed=1)
+    export_model(model, tmp_path / 'w.safetensors', 'timm')
+    again = load_model(tmp_path / 'w.safetensors', architecture='vit_tiny_test', options=options)
+    assert again.preprocessing.shape == (8, 32)
+    same(again.variables, model.variables)
+    square = load_model(tmp_path / 'w.safetensors', architecture='vit_tiny_test', options=options, image_size=16)
+    assert square.load_report.resized == ('params/backbone/embed/pos_embed',)
+
+
+def test_weights_for_grey_pictures_stay_so(published, tmp_path):
+    path, architecture, _ = published
+    grey = load_model(path, architecture=architecture, input_channels=1)
+    export_model(grey, tmp_path / 'grey.safetensors')
+    again = load_model(tmp_path / 'grey.safetensors', architecture=architecture)
+    assert again.preprocessing.channels == 1
+    assert again.load_report.resized == ()
+    same(again.variables, grey.variables)
+
+
+def test_values_too_large_for_single_precision_are_named(published, tmp_path):
+    path, architecture, _ = published
+    name = first_norm(architecture)
+    huge = changed(path, tmp_path, lambda arrays: arrays.update({name: arrays[name].astype(np.float64) * 1e300}))
+    with pytest.raises(UserError, match=f"'{name}'.* beyond float32"):
+        load_model(huge, architecture=architecture)
+
+
+def test_what_has_no_place_may_hold_anything(tmp_path):
+    """A mask of minus infinity in a text tower, say."""
+    model = load_model(architecture='vit_tiny_test', num_classes=2, options={'pre_norm': True, 'patch_bias': False})
+    arrays = published_arrays(model, 'openai_clip')
+    np.savez(tmp_path / 'w.npz', **arrays, attn_mask=np.full((2, 2), -np.inf, np.float32))
+    options = {'pre_norm': True, 'patch_bias': False}
+    again = load_model(tmp_path / 'w.npz', architecture='vit_tiny_test', options=options)
+    assert again.load_report.ignored == ('attn_mask',)
+
+
+def test_the_way_positions_are_resized_is_kept_with_our_own_checkpoints(tmp_path):
+    model = load_model(architecture='vit_tiny_test', num_classes=2, image_size=32, seed=1)
+    np.savez(tmp_path / 'w.npz', **published_arrays(model, 'vit_jax'))
+    google = load_model(tmp_path / 'w.npz', architecture='vit_tiny_test')
+    assert google.positions == 'bilinear_corners'
+    save_model(
+        tmp_path / 'm.safetensors',
+        google.variables,
+        architecture='vit_tiny_test',
+        class_names=google.class_names,
+        preprocessing=google.preprocessing,
+        options=google.options,
+        positions=google.positions,
+    )
+    direct = load_model(tmp_path / 'w.npz', architecture='vit_tiny_test', image_size=48)
+    through = load_model(tmp_path / 'm.safetensors', image_size=48)
+    same(through.variables, direct.variables)
+
+
+def test_export_says_what_its_readers_must_be_told_and_offers_what_can_be_said():
+    model = load_model(architecture='vit_tiny_test', num_classes=2)
+    assert export_notes(model, 'timm') == ()
+    assert export_notes(model, 'huggingface') == (
+        "readers of 'huggingface' files take eps=1e-12; this network has 1e-06",
+    )
+    assert 'huggingface_siglip' not in export_names(model)
+    with pytest.raises(UserError, match=r"cannot be said in the naming 'big_vision'.*; timm, .* can"):
+        published_arrays(model, 'big_vision')

@@ -89,8 +89,9 @@ def test_any_hub_repository(monkeypatch, tmp_path):
     assert found.path == tmp_path / 'model.safetensors'
     assert found.source == 'hf://someone/net@abc'
     assert found.config == {'architecture': 'resnet18'}
-    files = ('config.json', 'preprocessor_config.json', 'model.safetensors')
-    assert asked == [('someone/net', file, 'v1') for file in files]
+    # What comes after the first file comes from its commit.
+    others = [('someone/net', file, 'abc') for file in ('config.json', 'preprocessor_config.json')]
+    assert asked == [('someone/net', 'model.safetensors', 'v1'), *others]
     assert found.processor is None
     (tmp_path / 'preprocessor_config.json').write_text('{"size": 64}')
     assert locate('hf://someone/net').processor == {'size': 64}

@@ -96,6 +96,35 @@ def test_shards_lie_beside_their_index(tmp_path):
         read_weights(path)
 
 
+def test_every_tensor_comes_from_the_shard_that_the_index_names(tmp_path):
+    path = tmp_path / 'model.safetensors.index.json'
+    write_safetensors(tmp_path / '1.safetensors', {'a': np.zeros(2, np.float32)})
+    write_safetensors(tmp_path / '2.safetensors', {'a': np.ones(2, np.float32)})
+    path.write_text(json.dumps({'weight_map': {'a': '1.safetensors'}}))
+    np.testing.assert_array_equal(read_weights(path)[0]['a'], np.zeros(2))
+    path.write_text(json.dumps({'weight_map': {'a': '1.safetensors', 'b': '2.safetensors'}}))
+    with pytest.raises(UserError, match=r"the tensor 'b' is not in 2\.safetensors"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize('shard', ['', 5, None, 'folder/1.safetensors', '1.pkl'])
+def test_an_index_of_something_else(tmp_path, shard):
+    path = tmp_path / 'model.safetensors.index.json'
+    path.write_text(json.dumps({'weight_map': {'a': shard}}))
+    with pytest.raises(UserError, match='must lie beside the index'):
+        read_weights(path)
+
+
+def test_what_a_file_is_its_content_says(tmp_path):
+    write_npz(tmp_path / 'w.npz')
+    (tmp_path / 'w.npz').rename(tmp_path / 'downloaded')
+    assert set(read_weights(tmp_path / 'downloaded')[0]) == set(ARRAYS)
+    np.save(tmp_path / 'w.npy', np.ones(3))
+    (tmp_path / 'w.npy').rename(tmp_path / 'w.npz')
+    with pytest.raises(UserError, match='a single array without a name'):
+        read_weights(tmp_path / 'w.npz')
+
+
 def test_values_that_are_not_finite_are_named(tmp_path):
     np.savez(tmp_path / 'w.npz', good=np.ones(2), bad=np.array([1, np.nan]))
     with pytest.raises(UserError, match="tensor 'bad' holds 1 values that are NaN or infinite"):
