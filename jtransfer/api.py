@@ -102,6 +102,8 @@ def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) ->
         UserError: settings that cannot be, or an unreadable image.
         TrainingDivergedError: the loss or a gradient became NaN or infinite.
     """
+    if not isinstance(data, Parts):
+        raise UserError("fit takes what load_data gives: jt.fit(model, jt.load_data('folder:photos'), …)")
     config = configure(_base(settings), **settings)
     # The model is at hand: what the configuration would say about it has been decided.
     described = dataclasses.replace(config.model, name=model.architecture)

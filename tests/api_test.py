@@ -105,3 +105,13 @@ def test_load_data_divides_as_a_run_does(photos):
         jt.load_data(f'folder:{photos}', examples_per_class=4, batch_size=13)
     with pytest.raises(jt.UserError, match=r'test_fraction=2\.0 must be at least 0 and below 1'):
         jt.load_data(f'folder:{photos}', test_fraction=2)
+
+
+def test_what_fit_cannot_train_is_said(photos, checkpoints):
+    data = jt.load_data(f'folder:{photos}', test_fraction=0.4)
+    with pytest.raises(jt.UserError, match='fit takes what load_data gives'):
+        jt.fit(jt.load_model(checkpoints['resnet']), f'folder:{photos}')
+    bare = jt.load_model(checkpoints['resnet'], num_classes=0)
+    plan = jt.make_plan(bare, 'fine_tune', rules=(('backbone/.*', 'train'),))
+    with pytest.raises(jt.UserError, match='no head to train'):
+        jt.fit(bare, data, plan, steps=1, batch_size=8, progress=False)

@@ -19,6 +19,7 @@ from typing import Any
 
 from jtransfer.config_check import nearest
 from jtransfer.errors import UserError
+from jtransfer.models import variant_names
 from jtransfer.pretrained.download import Fetched, fetch_hub, fetch_url
 from jtransfer.pretrained.entries import Entry, entries
 from jtransfer.pretrained.tfjs import shard_names
@@ -89,6 +90,12 @@ def locate(name_or_path: str | os.PathLike[str]) -> Located:
         return _described(path, text)
     if path.suffix:
         raise UserError(f'checkpoint {text!r}: no such file.{_hint(nearest(text, known))}')
+    if text in variant_names():
+        raise UserError(
+            f"checkpoint {text!r} is an architecture, not weights: architecture='{text}' of load_model and "
+            f'--config.model.name={text} take it, with random weights or a file; python -m launch.models '
+            f'--filter={text} lists weights for it'
+        )
     hub = f' {_HUB}{name} would look for a hub repository of that name.' if _REPOSITORY.fullmatch(text) else ''
     raise UserError(
         f'checkpoint {text!r} is no catalogue name (python -m launch.models lists them), file or run directory.'

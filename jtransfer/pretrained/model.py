@@ -218,6 +218,9 @@ def _class_names(stored: Stored | None, num_classes: int | None, class_names: Se
         if num_classes is not None and num_classes != len(class_names):
             raise UserError(f'num_classes={num_classes}, but {len(class_names)} class names')
         names = tuple(str(name) for name in class_names)
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UserError(f"the class name '{twice}' stands twice among class_names")
     elif num_classes is not None:
         if num_classes < 0:
             raise UserError(f'num_classes={num_classes} must be at least 0 (0: no head)')

@@ -31,7 +31,14 @@ def test_mistakes_are_named():
     model = load_model(architecture='resnet_tiny', num_classes=3)
     with pytest.raises(UserError, match=r"resnet_tiny has no stage 'stage3'\. Did you mean"):
         extract_features(model, PICTURES, ('stage3',))
+    with pytest.raises(UserError, match='at least one stage of stem, '):
+        extract_features(model, PICTURES, ())
     with pytest.raises(UserError, match='no pictures'):
         extract_features(model, [])
+    with pytest.raises(UserError, match=r'not float64 of shape \(20, 31, 3\)'):
+        extract_features(model, [PICTURES[0] / 255])
+    with pytest.raises(UserError, match=r'shape \(31, 3\); hand over a list of them'):
+        extract_features(model, PICTURES[0])
+    assert list(extract_features(model, PICTURES[:1], 'stem')) == ['stem']
     with pytest.raises(UserError, match='batch_size=0'):
         extract_features(model, PICTURES, batch_size=0)

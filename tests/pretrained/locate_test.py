@@ -171,6 +171,11 @@ def test_a_misspelt_name_gets_the_nearest_without_asking_the_network(name, meant
         locate(name)
 
 
+def test_an_architecture_is_no_checkpoint(no_network):
+    with pytest.raises(UserError, match=r"is an architecture, not weights: architecture='resnet50' of load_model"):
+        locate('resnet50')
+
+
 def test_an_unknown_repository_is_told_how_to_ask_the_hub(no_network):
     with pytest.raises(UserError, match='hf://qqqq/zzzz would look for a hub repository'):
         locate('qqqq/zzzz')
