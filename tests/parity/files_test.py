@@ -97,8 +97,14 @@ def test_a_trained_network_goes_back_to_timm(tmp_path):
     agree(model, theirs, reference().random_image(2, 64, 64))
 
 
+def hugging_face_names():
+    return ['vit_ti16', 'deit_ti16_distilled', 'resnet18', 'convnext_tiny', 'mobilenetv2_035', 'dinov2_s14']
+
+
 def hugging_face():
     """Networks of transformers at the size of one of ours."""
+    # transformers asks torchvision, which has to have been imported with its missing part left out.
+    reference().import_torchvision()
     import transformers as t
 
     tiny = {'hidden_size': 192, 'num_hidden_layers': 12, 'num_attention_heads': 3, 'intermediate_size': 768}
@@ -108,13 +114,17 @@ def hugging_face():
         'resnet18': t.ResNetForImageClassification(
             t.ResNetConfig(hidden_sizes=[64, 128, 256, 512], depths=[2, 2, 2, 2], layer_type='basic', num_labels=5)
         ),
+        'convnext_tiny': t.ConvNextForImageClassification(t.ConvNextConfig(num_labels=5)),
+        'mobilenetv2_035': t.MobileNetV2ForImageClassification(
+            t.MobileNetV2Config(depth_multiplier=0.35, num_labels=5)
+        ),
         'dinov2_s14': t.Dinov2Model(
             t.Dinov2Config(hidden_size=384, num_hidden_layers=12, num_attention_heads=6, image_size=518)
         ),
     }
 
 
-@pytest.mark.parametrize('architecture', ['vit_ti16', 'deit_ti16_distilled', 'resnet18', 'dinov2_s14'])
+@pytest.mark.parametrize('architecture', hugging_face_names())
 def test_a_folder_of_transformers_and_back(tmp_path, architecture):
     theirs = reference().randomise(hugging_face()[architecture], spread=0.1)
     theirs.save_pretrained(tmp_path / 'theirs')

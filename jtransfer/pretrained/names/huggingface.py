@@ -6,13 +6,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jtransfer.pretrained.names.convnet_config as convnet_config
+import jtransfer.pretrained.names.resnet_config as resnet_config
+import jtransfer.pretrained.names.vit_config as vit_config
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained.names.resnet_config import options_from_config as convolutional
-from jtransfer.pretrained.names.vit_config import options_from_config as transformer
 
-_CONVOLUTIONAL = ('resnet', 'bit')
+_READERS = {
+    kind: reader.options_from_config for reader in (resnet_config, convnet_config, vit_config) for kind in reader.TYPES
+}
 # Pillow's numbers.
 _RESAMPLE = {2: 'bilinear', 3: 'bicubic'}
 # transformers' processor of ResNet and ConvNeXt squashes pictures from this size on, and crops smaller ones.
@@ -33,8 +36,10 @@ def described(
         UserError: no variant is of that type and these sizes, or pictures are framed in a way that cannot be had here.
     """
     kind = config['model_type']
+    if kind not in tuple(_READERS):
+        raise UserError(f"config.json: model_type '{kind}' is none of {', '.join(_READERS)}")
     try:
-        name, options = (convolutional if kind in _CONVOLUTIONAL else transformer)(config)
+        name, options = _READERS[kind](config)
     except KeyError as error:
         raise UserError(f"config.json: model_type '{kind}' needs the field {error}") from None
     usual = models.describe(name).preprocessing

@@ -47,6 +47,7 @@ _TYPES = {
         },
     ),
 }
+TYPES = tuple(_TYPES)
 
 
 def options_from_config(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -72,6 +72,7 @@ _TYPES = {
     'siglip': _SIGLIP_TYPE,
     'siglip_vision_model': _SIGLIP_TYPE,
 }
+TYPES = tuple(_TYPES)
 
 
 def options_from_config(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -26,6 +26,19 @@ def test_a_configuration_alone():
     assert preprocessing.image_size == 384
 
 
+@pytest.mark.parametrize('kind', ['gpt2', ['vit'], None])
+def test_another_kind_of_network_gets_the_list_of_those_there_are(kind):
+    with pytest.raises(UserError, match='is none of resnet, bit, convnext, convnextv2, mobilenet_v2, vit, '):
+        described({'model_type': kind})
+
+
+def test_a_convolutional_network_with_its_processor():
+    name, options, preprocessing = described(
+        {'model_type': 'convnext', 'image_size': 384}, {'size': {'shortest_edge': 384}, 'crop_pct': 0.875}
+    )
+    assert (name, options, preprocessing.image_size) == ('convnext_tiny', {}, 384)
+
+
 @pytest.mark.parametrize(
     ('processor', 'expected'),
     [
