@@ -23,19 +23,22 @@ _SORT = flags.DEFINE_string('sort', '', 'accuracy, bytes, image_size, name or pa
 def main() -> None:
     """Shows what the flags ask for."""
     choosing = (_FILTER, _FAMILY, _LICENCE, _MAX_PARAMETERS, _MIN_ACCURACY, _SORT)
-    if (_NAME.value or _ARCHITECTURES.value) and any(flag.present for flag in choosing):
+    if (_NAME.present or _ARCHITECTURES.value) and any(flag.present for flag in choosing):
         raise UserError('--name and --architectures stand alone; the other flags choose among the weights')
     from jtransfer.experiments import model_page, model_tables
 
-    if _NAME.value:
-        model_page.print_one(_NAME.value)
+    if _NAME.present:
+        if not _NAME.value:
+            raise UserError('--name is empty; --name=timm/resnet50.a1_in1k shows one network')
+        # A checkpoint may be pinned to a commit; what is known of it is the same.
+        model_page.print_one(_NAME.value.partition('@')[0])
     elif _ARCHITECTURES.value:
         model_tables.print_architectures()
     else:
         model_tables.print_weights(
             model_tables.select(
                 _FILTER.value,
-                family=_FAMILY.value,
+                family=_FAMILY.value.lower(),
                 licence=_LICENCE.value,
                 max_parameters=_MAX_PARAMETERS.value,
                 min_accuracy=_MIN_ACCURACY.value,

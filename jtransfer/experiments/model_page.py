@@ -146,4 +146,7 @@ def _grid(facts: Mapping[str, str]) -> Table:
 
 
 def _operations(flops: float) -> str:
-    return 'not known' if math.isnan(flops) else f'{flops / 1e9:,.3g} GFLOP (a multiplication and an addition are two)'
+    if math.isnan(flops):
+        return 'not known'
+    giga = flops / 1e9
+    return f'{giga:,.{0 if giga >= 100 else 1 if giga >= 10 else 2}f} GFLOP (a multiplication and an addition are two)'

@@ -87,7 +87,7 @@ def select(
         min_accuracy=min_accuracy,
     )
     if not found:
-        raise UserError('nothing in the catalogue fulfils all of these conditions; leave one of them out')
+        raise UserError('nothing in the catalogue fulfils these conditions; ask for less')
     return sorted(found, key=_ORDERS[sort]) if sort else found
 
 

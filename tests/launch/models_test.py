@@ -74,3 +74,17 @@ def test_a_mistake_is_one_line(arguments, message):
     assert message in done.stderr
     assert done.stderr.startswith('error: ')
     assert done.stderr.count('\n') == 1
+
+
+def test_a_name_may_be_pinned_and_must_not_be_empty():
+    pinned = launch('--name=jtransfer/resnet_glyphs@abc')
+    assert pinned.stdout == launch('--name=jtransfer/resnet_glyphs').stdout
+    empty = launch('--name=')
+    assert (empty.returncode, empty.stderr.splitlines()) == (
+        2,
+        ['error: --name is empty; --name=timm/resnet50.a1_in1k shows one network'],
+    )
+
+
+def test_families_are_found_however_they_are_written():
+    assert launch('--family=ViT').stdout == launch('--family=vit').stdout
