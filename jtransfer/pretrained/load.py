@@ -172,7 +172,7 @@ def load_into(
                 value = np.array(fitted, np.float32, order='C')
             if kept[path].dtype == np.float64 and not np.isfinite(value).all():
                 raise UserError(f"{source}: {path} ('{name_of(path)}') holds float64 values beyond float32")
-            values[path] = jnp.asarray(value)
+            values[path] = jnp.array(value, copy=True)  # never NumPy's memory: steps give theirs away
             release(kept[path])
             if fitted is not kept[path]:
                 resized.append(path)

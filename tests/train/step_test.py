@@ -112,7 +112,7 @@ def test_a_linear_probe_is_the_same_with_auxiliary_heads(toy):
     parts, variables = with_auxiliaries(toy, Transfer('linear_probe'), optim)
     state, metrics = run(toy, parts, variables, 3)
     for name in ('aux1', 'aux2'):
-        chex.assert_trees_all_equal(state.trainable['head'][name], variables['params']['head'][name])
+        chex.assert_trees_all_equal(state.frozen['head'][name], variables['params']['head'][name])
     chex.assert_trees_all_equal(state.model_state['batch_stats'], variables['batch_stats'])
 
     plain, other = with_auxiliaries(toy, Transfer('linear_probe'), optim, aux=False)
