@@ -16,6 +16,8 @@ os.environ['XLA_FLAGS'] = ' '.join(
         os.environ.get('XLA_FLAGS', ''),
         '--xla_force_host_platform_device_count=8',
         '--xla_backend_optimization_level=0',
+        # On a busy machine eight simulated devices may wait long for each other; XLA would end the process after 40 s.
+        '--xla_cpu_collective_call_terminate_timeout_seconds=600',
     ]
 )
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')

@@ -18,6 +18,8 @@ from jtransfer.pretrained import cost
 from jtransfer.pretrained.entries import ARCHITECTURE_CLASSES, NORMS, Entry, entries, find
 
 _WHOLE_DIGEST = 64
+# GFLOP from which no decimals are shown.
+_WHOLE_OPERATIONS = 100
 # Share of letters in common from which a name was most likely meant for another.
 _ALIKE = 0.75
 
@@ -149,4 +151,6 @@ def _operations(flops: float) -> str:
     if math.isnan(flops):
         return 'not known'
     giga = flops / 1e9
-    return f'{giga:,.{0 if giga >= 100 else 1 if giga >= 10 else 2}f} GFLOP (a multiplication and an addition are two)'
+    # Three digits, but never as a power of ten.
+    number = f'{giga:,.0f}' if giga >= _WHOLE_OPERATIONS else f'{giga:.3g}'
+    return f'{number} GFLOP (a multiplication and an addition are two)'

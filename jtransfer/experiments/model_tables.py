@@ -131,6 +131,8 @@ def print_weights(shown: Sequence[Entry], console: Console | None = None) -> Non
 def print_architectures(console: Console | None = None) -> None:
     """Prints every architecture with its family, its parameters and its usual resolution.
 
+    A row each where the names fit, two lines each on a narrower terminal.
+
     Args:
         console: None: the standard output.
     """
@@ -142,12 +144,21 @@ def print_architectures(console: Console | None = None) -> None:
     table = plain_table('architecture', 'family')
     for heading in ('parameters', 'pixels', 'weights'):
         table.add_column(heading, justify='right', no_wrap=True)
+    rows: list[list[str]] = []
     for name in models.variant_names():
         variant = models.describe(name)
         parameters = known[name] if name in known else _parameters(name)
         cells = (name, variant.family, f'{parameters:,}', variant.image_size, counts.get(name) or '–')
-        table.add_row(*(Text(str(cell)) for cell in cells))
-    print_wide(console, table)
+        rows.append([str(cell) for cell in cells])
+        table.add_row(*map(Text, rows[-1]))
+    wanted = Measurement.get(console, console.options.update_width(_ANY_WIDTH), table).maximum
+    if console.is_terminal and console.width < wanted:
+        for name, family, number, pixels, weights in rows:
+            console.print(Text(name, style='bold'), overflow='fold')
+            facts = (family, f'{number} parameters', f'{pixels} pixels', f'weights: {weights}')
+            console.print(Padding(Text(' · '.join(facts)), (0, 0, 0, 2)))
+    else:
+        print_wide(console, table)
     note = f'parameters with {ARCHITECTURE_CLASSES:,} classes; weights: files in the catalogue'
     console.print(Text(f'{note}; --name=NAME shows one in full', style='dim'))
 

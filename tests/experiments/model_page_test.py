@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from jtransfer.errors import UserError
+from jtransfer.experiments import model_page
 from jtransfer.experiments.model_page import print_one
 from jtransfer.pretrained.entries import entries, find
 
@@ -74,6 +75,21 @@ def test_an_architecture():
     assert "jt.load_model(architecture='vit_ti16', num_classes=10)" in text
     assert '--config.model.checkpoint= --config.model.name=vit_ti16' in text
     assert facts(page('resnet_tiny'))['weights'] == 'none are published'
+
+
+@pytest.mark.parametrize(
+    ('flops', 'number'),
+    [
+        (3.581e12, '3,581'),
+        (999.6e9, '1,000'),
+        (123.4e9, '123'),
+        (35.16e9, '35.2'),
+        (3.37e9, '3.37'),
+        (13.7e6, '0.0137'),
+    ],
+)
+def test_operations_are_readable_whatever_their_number(flops, number):
+    assert model_page._operations(flops).split(' (')[0] == f'{number} GFLOP'
 
 
 @pytest.mark.parametrize('width', [50, 100])

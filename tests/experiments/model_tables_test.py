@@ -90,7 +90,7 @@ def test_the_number_of_parameters_is_written_as_people_do():
         ({'max_parameters': 'many'}, "'many' is not a number such as 30M"),
         ({'max_parameters': '-3M'}, "'-3M' is not a number"),
         ({'sort': 'size'}, "sort='size' is not one of accuracy, bytes, image_size, name, parameters"),
-        ({'pattern': 'nothing_is_called_so'}, 'nothing in the catalogue'),
+        ({'pattern': 'nothing_is_called_so'}, 'nothing in the catalogue fulfils these conditions; ask for less'),
         ({'pattern': 'resnet', 'min_accuracy': 99.0}, 'nothing in the catalogue'),
     ],
 )
@@ -107,6 +107,15 @@ def test_architectures(width):
     weights = sum(entry.architecture == 'resnet50' for entry in entries().values())
     assert rows['resnet50'] == ['resnet50', 'resnet', '25,557,032', '224', str(weights)]
     assert rows['resnet_tiny'][-1] == '–'
+
+
+@pytest.mark.parametrize('width', [40, 60])
+def test_a_narrow_terminal_keeps_the_names_of_architectures_whole(width):
+    text = printed(print_architectures, width=width)
+    lines = [line.strip() for line in text.splitlines()]
+    assert set(models.variant_names()) <= set(lines)
+    assert all(len(line) <= width for line in text.splitlines())
+    assert ' '.join(lines).count(' · 25,557,032 parameters · 224 pixels') == 1
 
 
 def test_an_architecture_that_the_table_lacks_is_counted(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from jtransfer.errors import UserError
@@ -67,7 +68,8 @@ def _mobilenet(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     name = f'mobilenetv2_{round(100 * width):03}'
     # A narrow network whose last layer shrinks too is another one.
     shrunk = width < 1 and not values['finegrained_output']
-    if shrunk or name not in {variant.name for variant in mobilenet_v2_variants.VARIANTS}:
+    between = not math.isclose(100 * width, round(100 * width))
+    if shrunk or between or name not in {variant.name for variant in mobilenet_v2_variants.VARIANTS}:
         raise UserError(f'config.json: no MobileNetV2 here has depth_multiplier={width}')
     padding = 'tensorflow' if values['tf_padding'] else 'torch'
     return name, {'padding': padding, 'eps': float(values['layer_norm_eps'])}

@@ -41,6 +41,7 @@ def test_the_network_of_a_configuration(config, name, options):
         ({'model_type': 'convnextv2', 'hidden_sizes': [8, 16]}, r'no ConvNeXt V2 here .*hidden_sizes=\[8, 16\]'),
         ({'model_type': 'convnext', 'hidden_act': 'relu'}, "hidden_act='relu' cannot be had here; only 'gelu' can"),
         ({'model_type': 'mobilenet_v2', 'depth_multiplier': 0.9}, 'no MobileNetV2 here has depth_multiplier=0.9'),
+        ({'model_type': 'mobilenet_v2', 'depth_multiplier': 0.354}, 'no MobileNetV2 here has depth_multiplier=0.354'),
         ({'model_type': 'mobilenet_v2', 'depth_multiplier': 0.5, 'finegrained_output': False}, 'no MobileNetV2 here'),
         ({'model_type': 'mobilenet_v2', 'output_stride': 16}, 'output_stride=16 cannot be had here'),
     ],
