@@ -59,6 +59,7 @@ def close(ours: Any, theirs: np.ndarray, tolerance: float, what: str) -> float:
     ours = np.asarray(ours)
     assert ours.shape == theirs.shape, f'{what}: {ours.shape}, expected {theirs.shape}'
     share = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+    print(f'{what}: {share:.1e}')  # what docs/results.md reports; pytest -rP shows it
     assert share <= tolerance, f'{what}: differs by {share:.1e} of the largest magnitude'
     return share
 

@@ -141,6 +141,7 @@ def compare(name, family, model, steps, options=None):
         assert not np.array_equal(value, before[key]) or key.endswith('num_batches_tracked'), f'{key} did not move'
     found = differences(before, exported, theirs)
     worst = max(found, key=found.get)
+    print(f'{worst}: {found[worst]:.1e} of its largest update')
     assert found[worst] < TOLERANCE, f'{worst} differs by {found[worst]:.1e} of its largest update'
     return found
 
