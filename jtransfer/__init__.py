@@ -14,15 +14,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jtransfer.api import configure, evaluate_model, fine_tune, fit, load_data, make_plan
+    from jtransfer.api import adapt_model, configure, evaluate_model, fine_tune, fit, load_data, make_plan
     from jtransfer.config import Config
     from jtransfer.data.arrays import ArraySource
     from jtransfer.errors import TrainingDivergedError, UserError
+    from jtransfer.experiments.range_test import range_test
+    from jtransfer.experiments.soup import make_soup
     from jtransfer.preprocessing import Preprocessing
+    from jtransfer.pretrained.adapter_file import load_adapter, save_adapter
     from jtransfer.pretrained.checkpoint import save_model
     from jtransfer.pretrained.export import export_model
     from jtransfer.pretrained.features import extract_features
-    from jtransfer.pretrained.model import Model, load_model
+    from jtransfer.pretrained.model import Model, load_model, merge_model
 
 __version__ = '0.1.0'
 
@@ -33,15 +36,21 @@ _HOMES = {
     'Preprocessing': 'jtransfer.preprocessing',
     'TrainingDivergedError': 'jtransfer.errors',
     'UserError': 'jtransfer.errors',
+    'adapt_model': 'jtransfer.api',
     'configure': 'jtransfer.api',
     'evaluate_model': 'jtransfer.api',
     'export_model': 'jtransfer.pretrained.export',
     'extract_features': 'jtransfer.pretrained.features',
     'fine_tune': 'jtransfer.api',
     'fit': 'jtransfer.api',
+    'load_adapter': 'jtransfer.pretrained.adapter_file',
     'load_data': 'jtransfer.api',
     'load_model': 'jtransfer.pretrained.model',
     'make_plan': 'jtransfer.api',
+    'make_soup': 'jtransfer.experiments.soup',
+    'merge_model': 'jtransfer.pretrained.model',
+    'range_test': 'jtransfer.experiments.range_test',
+    'save_adapter': 'jtransfer.pretrained.adapter_file',
     'save_model': 'jtransfer.pretrained.checkpoint',
 }
 
@@ -52,15 +61,21 @@ __all__ = [
     'Preprocessing',
     'TrainingDivergedError',
     'UserError',
+    'adapt_model',
     'configure',
     'evaluate_model',
     'export_model',
     'extract_features',
     'fine_tune',
     'fit',
+    'load_adapter',
     'load_data',
     'load_model',
     'make_plan',
+    'make_soup',
+    'merge_model',
+    'range_test',
+    'save_adapter',
     'save_model',
 ]
 

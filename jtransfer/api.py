@@ -13,7 +13,8 @@ from typing import Any
 from jtransfer import config as config_lib
 from jtransfer.config import Config, Train, Transfer
 from jtransfer.config import Model as ModelConfig
-from jtransfer.config_check import field_names, unknown_field
+from jtransfer.config_check import field_names, one_of, unknown_field
+from jtransfer.config_transfer import ADAPTATIONS
 from jtransfer.data.parts import Part, Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
@@ -78,15 +79,34 @@ def make_plan(model: Model, strategy: str = 'fine_tune', *, weight_decay: float 
 
     Args:
         model: the network.
-        strategy: `scratch`, `linear_probe` or `fine_tune`.
+        strategy: one of `config_transfer.STRATEGIES`: `linear_probe`, `fine_tune`, `gradual`, …; for `lora`, `adapter`,
+            `prompt` and `ssf` the model must be adapted first, see `adapt_model`.
         weight_decay: of kernels.
-        **settings: other fields of `config.Transfer` (`rules=(('backbone/stem/.*', 'freeze'),)`).
+        **settings: other fields of `config.Transfer` (`layer_decay=0.75`, `rules=(('backbone/stem/.*', 'freeze'),)`).
 
     Raises:
         UserError: a rule that has no effect, or a plan that trains nothing.
     """
     transfer = _checked(configure(strategy=strategy, **settings)).transfer
-    return plan_lib.make_plan(model.variables['params'], transfer, weight_decay)
+    return plan_lib.make_plan(model.network, model.variables['params'], transfer, weight_decay)
+
+
+def adapt_model(model: Model, strategy: str, *, seed: int = 0, **settings: Any) -> Model:
+    """A model with what a strategy adds to its network; it goes on computing what it did until it is trained.
+
+    >>> jt.fit(lora := jt.adapt_model(model, 'lora', lora_rank=4), data, jt.make_plan(lora, 'lora'))  # doctest: +SKIP
+
+    Args:
+        model: the network; left as it is.
+        strategy: `lora`, `adapter`, `prompt` or `ssf`.
+        seed: of what is added, ≥ 0.
+        **settings: fields of `config.Adapters` (`lora_rank=4`).
+
+    Raises:
+        UserError: another strategy, targets that the network does not have, or a network that cannot be adapted so.
+    """
+    one_of('strategy', strategy, ADAPTATIONS)
+    return finetune.adapted(model, _checked(configure(strategy=strategy, seed=seed, **settings)))
 
 
 def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) -> Trained:

@@ -8,11 +8,9 @@ import dataclasses
 from typing import Any
 
 from jtransfer import config_check as check
+from jtransfer.config_optim import Loss, Optim, validate_loss, validate_optim
+from jtransfer.config_transfer import Adapters, Transfer, validate_adapters, validate_transfer
 from jtransfer.errors import UserError
-
-STRATEGIES = ('scratch', 'linear_probe', 'fine_tune')
-OPTIMIZERS = ('adamw', 'sgd')
-SCHEDULES = ('cosine', 'constant')
 
 
 @dataclasses.dataclass
@@ -89,61 +87,6 @@ class Data:
     workers: int = 0
     skip_unreadable: bool = False
     max_pixels: int = 100_000_000
-
-
-@dataclasses.dataclass
-class Transfer:
-    """Which parameters move, and how fast.
-
-    Attributes:
-        strategy: `scratch` (new random weights, everything trains), `linear_probe` (the head trains, the backbone is
-            frozen, its normalisation statistics too) or `fine_tune` (everything trains from the pretrained weights).
-        rules: ordered `(pattern, treatment)` pairs tried before those of the strategy; the pattern is matched
-            against the whole '/'-joined parameter path (`re.fullmatch`), the treatment is `freeze`, `train`, or
-            settings as in `learning_rate=0.1,weight_decay=0` (the first a factor on `optim.learning_rate`, the
-            second replaces `optim.weight_decay`).
-        backbone_learning_rate_scale: factor on the learning rate of the backbone under `fine_tune`, > 0; the other
-            strategies have no use for it, so that a sweep may compare them with `fine_tune`.
-    """
-
-    strategy: str = 'fine_tune'
-    rules: tuple[tuple[str, str], ...] = ()
-    backbone_learning_rate_scale: float = 1.0
-
-
-@dataclasses.dataclass
-class Optim:
-    """The optimiser, its schedule, and what happens to a gradient on the way.
-
-    Attributes:
-        name: `adamw` or `sgd` (with momentum).
-        learning_rate: peak learning rate, > 0.
-        schedule: after the warmup, `cosine` decay to zero or `constant`.
-        warmup: share of the steps over which the learning rate rises linearly from zero, in [0, 1).
-        weight_decay: decoupled decay, ≥ 0; of kernels only, never of biases, norms, tokens or position embeddings
-            unless a rule says so.
-        momentum: of `sgd`, in [0, 1).
-        b1: decay of AdamW's first moment, in [0, 1).
-        b2: decay of AdamW's second moment, in [0, 1).
-        clip_norm: the gradient of the trainable parameters is scaled down to this global norm. 0: no clipping.
-        accumulate_steps: micro-batches a batch is split into; divides `data.batch_size`.
-        ema_decay: decay of the exponential moving average of the trainable parameters, which is then what is
-            evaluated and saved. 0: no average.
-        label_smoothing: share of the target spread over all classes, in [0, 1).
-    """
-
-    name: str = 'adamw'
-    learning_rate: float = 1e-3
-    schedule: str = 'cosine'
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    momentum: float = 0.9
-    b1: float = 0.9
-    b2: float = 0.999
-    clip_norm: float = 1.0
-    accumulate_steps: int = 1
-    ema_decay: float = 0.0
-    label_smoothing: float = 0.0
 
 
 @dataclasses.dataclass
@@ -238,6 +181,8 @@ class Config:
     data: Data = dataclasses.field(default_factory=Data)
     transfer: Transfer = dataclasses.field(default_factory=Transfer)
     optim: Optim = dataclasses.field(default_factory=Optim)
+    loss: Loss = dataclasses.field(default_factory=Loss)
+    adapters: Adapters = dataclasses.field(default_factory=Adapters)
     augment: Augment = dataclasses.field(default_factory=Augment)
     train: Train = dataclasses.field(default_factory=Train)
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
@@ -282,23 +227,13 @@ def validate(config: Config) -> Config:
         check.at_least('data.split_seed', data.split_seed, 0)
     check.one_of('data.placement', data.placement, ('auto', 'device', 'stream'))
 
-    check.one_of('transfer.strategy', transfer.strategy, STRATEGIES)
-    check.above('transfer.backbone_learning_rate_scale', transfer.backbone_learning_rate_scale, 0)
-    if not model.checkpoint and transfer.strategy == 'linear_probe':
-        raise UserError('transfer.strategy=linear_probe needs pretrained weights: set model.checkpoint')
-    if not model.checkpoint and transfer.strategy == 'fine_tune':
-        raise UserError(
-            'transfer.strategy=fine_tune needs pretrained weights: set model.checkpoint, or transfer.strategy=scratch'
-        )
-
-    check.one_of('optim.name', optim.name, OPTIMIZERS)
-    check.one_of('optim.schedule', optim.schedule, SCHEDULES)
-    check.above('optim.learning_rate', optim.learning_rate, 0)
-    for name in ('weight_decay', 'clip_norm'):
-        check.at_least(f'optim.{name}', getattr(optim, name), 0)
-    for name in ('warmup', 'momentum', 'b1', 'b2', 'ema_decay', 'label_smoothing'):
-        check.fraction(f'optim.{name}', getattr(optim, name))
-    check.at_least('optim.accumulate_steps', optim.accumulate_steps, 1)
+    validated = data.validation_fraction > 0 or data.source not in ('digits', 'glyphs')
+    validate_transfer(transfer, pretrained=bool(model.checkpoint), validated=validated)
+    validate_adapters(config.adapters)
+    validate_optim(optim)
+    validate_loss(config.loss)
+    if optim.label_smoothing and config.loss.name in ('mse', 'huber'):
+        raise UserError(f'optim.label_smoothing is for classes, and loss.name={config.loss.name} for numbers')
     if data.batch_size % optim.accumulate_steps:
         raise UserError(
             f'optim.accumulate_steps={optim.accumulate_steps} does not divide data.batch_size={data.batch_size}'

@@ -14,7 +14,6 @@ from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.pretrained.locate import locate
 from jtransfer.pretrained.model import load_model
-from jtransfer.train.state import init_state
 from jtransfer.train.step import StepParts, make_train_step
 from jtransfer.transfer.plan import make_plan
 
@@ -78,11 +77,10 @@ def test_a_large_network_can_be_traced(network):
     size = 32
     model = jax.eval_shape(lambda: _variables(network, size))
     network_module = _network(network, size)
-    plan = make_plan(model['params'], config.transfer, config.optim.weight_decay)
+    plan = make_plan(network_module, model['params'], config.transfer, config.optim.weight_decay)
     preprocessing = dataclasses.replace(_preprocessing(network), image_size=size)
     parts = StepParts(network_module, preprocessing, plan, config, 1)
-    trainable, _ = plan.split(model['params'])
-    state = jax.eval_shape(lambda v: init_state(v, plan, parts.optimizer(trainable)), model)
+    state = jax.eval_shape(parts.start, model)
     side = round(size * 256 / 224)
     batch = {
         'image': jax.ShapeDtypeStruct((4, side, side, 3), 'uint8'),
@@ -91,7 +89,7 @@ def test_a_large_network_can_be_traced(network):
         'seed': jax.ShapeDtypeStruct((), 'uint32'),
         'step': jax.ShapeDtypeStruct((), 'int32'),
     }
-    after, metrics = jax.eval_shape(make_train_step(parts, trainable), state, batch)
+    after, metrics = jax.eval_shape(make_train_step(parts, state.trainable), state, batch)
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), after) == jax.tree.map(
         lambda leaf: (leaf.shape, leaf.dtype), state
     )

@@ -10,13 +10,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, UInt8
 
-from jtransfer.models import Network
+from jtransfer.adapters import AnyNetwork
 from jtransfer.preprocessing import Preprocessing, normalise
 
 Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], Float[Array, 'batch classes']]
 
 
-def make_forward(network: Network, preprocessing: Preprocessing) -> Forward:
+def make_forward(network: AnyNetwork, preprocessing: Preprocessing) -> Forward:
     """A compiled function from variables and framed pixels (0 … 255) to float32 logits, in evaluation mode.
 
     The batch is shared out over the local devices when their number divides it, otherwise one device computes it all.

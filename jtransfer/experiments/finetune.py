@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from jtransfer import adapters
 from jtransfer.config import Config, validate
 from jtransfer.config_check import parse_options
+from jtransfer.config_transfer import ADAPTATIONS
 from jtransfer.data.parts import Parts, load_parts, split_record
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
@@ -23,9 +27,10 @@ from jtransfer.experiments.run_dir import RunDirectory, write_text
 from jtransfer.experiments.scoring import read_examples, score
 from jtransfer.experiments.tables import plan_table
 from jtransfer.experiments.training import Trained, train_model
+from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
-from jtransfer.pretrained.model import Model, load_model
-from jtransfer.transfer.plan import make_plan
+from jtransfer.pretrained.model import Model, load_model, merge_model
+from jtransfer.transfer.plan import Plan, make_plan
 
 
 def run(
@@ -53,7 +58,7 @@ def run(
     say(_describe_parts(parts, config))
     model = make_model(config, parts.class_names)
     say(model.load_report.summary())
-    plan = make_plan(model.variables['params'], config.transfer, config.optim.weight_decay)
+    plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     say(plan.summary())
     part, held_out = _reported(parts)
     examples = read_examples(held_out, model.preprocessing, config)
@@ -67,7 +72,7 @@ def run(
     trained = train_model(model, parts, plan, config, run_dir=directory.path, ready=ready)
     scores = score(trained.model, examples, config)
     write_evaluation(directory.path / 'evaluation', scores.metrics, scores.logits, scores.labels, scores.ids)
-    save(trained.model, directory.path / 'model.safetensors', config, part, scores.metrics, trained)
+    save(trained.model, directory.path, config, part, scores.metrics, trained, plan, base=model)
     result = Result(
         config=config,
         directory=directory,
@@ -86,8 +91,8 @@ def run(
 
 
 def make_model(config: Config, class_names: tuple[str, ...]) -> Model:
-    """The network of a configuration, with pretrained weights unless the strategy is `scratch`."""
-    return load_model(
+    """The network of a configuration, with pretrained weights unless the strategy is `scratch`, and what it adds."""
+    model = load_model(
         config.model.checkpoint,
         architecture=config.model.name,
         class_names=class_names,
@@ -101,6 +106,24 @@ def make_model(config: Config, class_names: tuple[str, ...]) -> Model:
         seed=config.seed,
         random_weights=config.transfer.strategy == 'scratch',
     )
+    return adapted(model, config) if config.transfer.strategy in ADAPTATIONS else model
+
+
+def adapted(model: Model, config: Config) -> Model:
+    """The model with what the strategy (`lora`, `adapter`, `prompt`, `ssf`) adds to it; nothing changes at first.
+
+    Raises:
+        UserError: targets that the network does not have, or a network that cannot be adapted so.
+    """
+    params, kind = model.variables['params'], config.transfer.strategy
+    network, params = adapters.adapt(
+        model.network,
+        params,
+        adapters.make_adaptation(kind, config.adapters, model.network, params),
+        key=jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(b'adapters')),
+        image_shape=(*model.preprocessing.shape, model.preprocessing.channels),
+    )
+    return dataclasses.replace(model, network=network, variables={**model.variables, 'params': params})
 
 
 def versions() -> dict[str, str]:
@@ -117,27 +140,52 @@ def versions() -> dict[str, str]:
     }
 
 
-def save(model: Model, path: Path, config: Config, part: str, metrics: Metrics, trained: Trained) -> None:
-    """Writes the trained network, whole, with where it comes from."""
+def save(
+    model: Model,
+    folder: Path,
+    config: Config,
+    part: str,
+    metrics: Metrics,
+    trained: Trained,
+    plan: Plan,
+    *,
+    base: Model,
+) -> None:
+    """Writes the trained network, whole, with where it comes from; and where less than half of it moved, an adapter.
+
+    LoRA and SSF are merged into `model.safetensors`, and are apart in `adapter.safetensors`.
+    """
+    training = {
+        'source': config.data.source,
+        'checkpoint': base.load_report.source or config.model.checkpoint,
+        'strategy': config.transfer.strategy,
+        'seed': config.seed,
+        'step': trained.fit.chosen_step,
+        f'{part}_accuracy': metrics.top1,
+        f'{part}_examples': metrics.examples,
+        'versions': versions(),
+    }
+    whole = model if model.adaptation and not adapters.can_merge(model.adaptation) else merge_model(model)
     save_model(
-        path,
-        model.variables,
-        architecture=model.architecture,
-        class_names=model.class_names,
-        preprocessing=model.preprocessing,
-        options=model.options,
-        positions=model.positions,
-        training={
-            'source': config.data.source,
-            'checkpoint': model.load_report.source or config.model.checkpoint,
-            'strategy': config.transfer.strategy,
-            'seed': config.seed,
-            'step': trained.fit.chosen_step,
-            f'{part}_accuracy': metrics.top1,
-            f'{part}_examples': metrics.examples,
-            'versions': versions(),
-        },
+        folder / 'model.safetensors',
+        whole.variables,
+        architecture=whole.architecture,
+        class_names=whole.class_names,
+        preprocessing=whole.preprocessing,
+        options=whole.options,
+        positions=whole.positions,
+        adaptation=whole.adaptation,
+        training=training,
     )
+    if config.transfer.strategy != 'scratch' and plan.trainable_elements < plan.elements / 2:
+        save_adapter(
+            folder / ADAPTER_FILE,
+            model,
+            base=base,
+            checkpoint=config.model.checkpoint,
+            frozen_dtype=config.transfer.frozen_dtype,
+            training=training,
+        )
 
 
 def _reported(parts: Parts) -> tuple[str, Any]:

@@ -26,6 +26,7 @@ CONTENTS = {
     'report.html': 'curves, confusion matrix, most-wrong images',
     'evaluation/': 'metrics, per-class table, confusion matrix, predictions',
     'model.safetensors': 'the trained network',
+    'adapter.safetensors': 'what of it differs from its base, a small file',
     'metrics.jsonl': 'loss, accuracy, learning rates, speed',
     'tensorboard/': 'the same for TensorBoard',
     'checkpoints/': 'last and best state, for resuming',

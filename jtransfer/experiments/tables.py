@@ -15,7 +15,10 @@ from jtransfer.transfer.plan import Plan
 
 def plan_table(plan: Plan) -> str:
     """The plan as plain text: a line a group, and the paths below it."""
-    table = Table('group', 'rule', 'trains', 'tensors', 'elements', 'learning rate ×', 'decay', box=None)
+    columns = ['group', 'rule', 'trains', 'tensors', 'elements', 'learning rate ×', 'decay']
+    own = [name for name in ('optimizer', 'schedule') if any(row[name] for row in plan.rows())]
+    phased = plan.phases > 1
+    table = Table(*columns, *own, *['from phase'] * phased, box=None)
     for row in plan.rows():
         moves = row['trainable']
         table.add_row(
@@ -26,6 +29,8 @@ def plan_table(plan: Plan) -> str:
             f'{row["elements"]:,}',
             f'{row["learning_rate_scale"]:g}' if moves else '-',
             f'{row["weight_decay"]:g}' if moves else '-',
+            *(row[name] or '-' for name in own),
+            *[str(row['phase']) if moves else '-'] * phased,
         )
     console = Console(file=io.StringIO(), width=200)
     console.print(plan.summary(), highlight=False, soft_wrap=True)

@@ -20,7 +20,7 @@ from jtransfer.experiments.scoring import Examples, fits_budget, read_examples, 
 from jtransfer.preprocessing import Preprocessing, training_pixels
 from jtransfer.pretrained.model import Model
 from jtransfer.train.feed import Feed, FeedMaker, device_feed, stream_feed
-from jtransfer.train.loop import FitResult, Validate, fit, total_steps
+from jtransfer.train.loop import FitResult, Validate, epoch_steps, fit, total_steps
 from jtransfer.train.placement import Placement, make_placement
 from jtransfer.train.step import StepParts
 from jtransfer.transfer.plan import Plan
@@ -70,20 +70,39 @@ def train_model(
         raise UserError('the network has no head to train: load_model(…, class_names=data.class_names) makes one')
     placement = make_placement(config.train.placement)
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
-    count, make_feed, skipped = _feeds(parts.train, model.preprocessing, config, placement)
+    count, make_feed, skipped = feeds(parts.train, model.preprocessing, config, placement)
     validate = None
     if parts.validation is not None:
         validation = read_examples(parts.validation, model.preprocessing, config)
         skipped += validation.skipped
         validate = _validator(validation, model, config)
-    _check_statistics(model, config, plan)
+    step_parts = make_step_parts(model, plan, config, count)
     ready()
-    step_parts = StepParts(model.network, model.preprocessing, plan, config, total_steps(config, count))
     result = fit(step_parts, model.variables, make_feed, placement, validate=validate, run_dir=run_dir)
     return Trained(dataclasses.replace(model, variables=result.variables), result, count, skipped)
 
 
-def _feeds(
+def make_step_parts(model: Model, plan: Plan, config: Config, examples: int) -> StepParts:
+    """What the training step is made of.
+
+    Args:
+        model: the network, and where training starts.
+        plan: which parameters move.
+        config: everything else.
+        examples: how many images there are to train on.
+
+    Raises:
+        UserError: phases that do not fit the length of the training, a loss that does not fit the network, or a batch
+            of a single value for batch normalisation.
+    """
+    _check_statistics(model, config, plan)
+    length = total_steps(config, examples), epoch_steps(config, examples)
+    parts = StepParts(model.network, model.preprocessing, plan, config, *length)
+    _ = parts.timetable, parts.criterion
+    return parts
+
+
+def feeds(
     part: Part, preprocessing: Preprocessing, config: Config, placement: Placement
 ) -> tuple[int, FeedMaker, tuple[str, ...]]:
     """How many examples there are, what makes the feed from a step on, and the ids of the unreadable images."""

@@ -1,9 +1,10 @@
-"""A whole classifier: a backbone of named stages and a linear head."""
+"""A whole network: a backbone of named stages and a linear head, or one for each of several tasks."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -16,8 +17,24 @@ from jtransfer.models.layers import is_frozen
 
 # Weight of the loss, and logits, of each auxiliary head.
 Auxiliaries: TypeAlias = list[tuple[float, Float[Array, 'batch output']]]
+# Of the one head, or of each task's head by the task's name.
+Logits: TypeAlias = Float[Array, 'batch output'] | dict[str, Float[Array, 'batch _']]
 
 HEAD_INITS = {'zeros': nn.initializers.zeros, 'normal': nn.initializers.truncated_normal(0.02)}
+
+
+class TrainingOutput(NamedTuple):
+    """What a training loss may be made of.
+
+    Attributes:
+        logits: as `Network.__call__` gives them, in training mode.
+        auxiliaries: for each auxiliary head the weight of its loss, and its logits.
+        features: every stage's output and 'pooled', as `Network.features` gives them; what nobody reads, XLA removes.
+    """
+
+    logits: Logits
+    auxiliaries: Auxiliaries
+    features: dict[str, Float[Array, 'batch ...']]
 
 
 class Heads(nn.Module):
@@ -45,20 +62,60 @@ class Heads(nn.Module):
         return sum(logits[1:], start=logits[0]) / self.parts
 
 
+class TaskHeads(nn.Module):
+    """One head for each task, below this module by the task's name.
+
+    Attributes:
+        tasks: name and number of outputs of each.
+        parts: how many parts the pooled features consist of; more than one makes each head a `Heads`.
+        kernel_init: of the kernels; biases are zero.
+    """
+
+    tasks: tuple[tuple[str, int], ...]
+    parts: int
+    kernel_init: nn.initializers.Initializer
+
+    @nn.compact
+    def __call__(self, pooled: Mapping[str, Float[Array, 'batch feature']]) -> dict[str, Float[Array, 'batch _']]:
+        """From the pooled features that each task's head is to read, by its name, to its float32 logits."""
+        return {
+            name: _linear(outputs, self.parts, self.kernel_init, name)(pooled[name]) for name, outputs in self.tasks
+        }
+
+
+def _linear(outputs: int, parts: int, kernel_init: nn.initializers.Initializer, name: str) -> nn.Module:
+    if parts == 1:
+        return nn.Dense(outputs, dtype=jnp.float32, kernel_init=kernel_init, name=name)
+    return Heads(parts, outputs, kernel_init, name=name)
+
+
 class Network(nn.Module):
-    """`backbone` and `head`, the two children of `params`.
+    """`backbone` and `head`, the two children of `params`; with several tasks `backbone` and `heads`.
 
     Attributes:
         backbone: the network up to and including the pooled features.
-        num_classes: width of the head. 0: no head, the pooled features are the output.
+        num_classes: width of the head. 0: no head, the pooled features are the output. Must be 0 where there are tasks.
         dropout: dropout probability before the head, in [0, 1).
         head_init: the head's kernel, `zeros` or `normal` (truncated, standard deviation 0.02); its bias is zero.
+        tasks: name and number of outputs of each task; `heads/NAME` is its head, and logits are a dict by name.
+            Empty: one head, called `head`.
+
+    Raises:
+        UserError: tasks together with `num_classes` or with a backbone's auxiliary heads, two tasks of one name, a name
+            that cannot stand in a path, or a task without outputs.
     """
 
     backbone: Backbone
     num_classes: int
     dropout: float = 0.0
     head_init: str = 'zeros'
+    tasks: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses tasks that cannot be."""
+        if self.tasks:
+            _check_tasks(self.tasks, self.num_classes, self.backbone)
+        super().__post_init__()
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -90,10 +147,11 @@ class Network(nn.Module):
             UserError: the path is not one of this network's.
         """
         top, _, below = path.partition('/')
-        if top == 'head':
+        own = 'heads' if self.tasks else 'head'
+        if top == own:
             return self.backbone.head_depth
         if top != 'backbone':
-            raise UserError(f"'{path}' is neither under backbone/ nor under head/")
+            raise UserError(f"'{path}' is neither under backbone/ nor under {own}/")
         return self.backbone.depth(below)
 
     def features(
@@ -121,8 +179,11 @@ class Network(nn.Module):
 
     def classify(
         self, pooled: Float[Array, 'batch feature'], *, train: bool = False, frozen: Sequence[str] = ()
-    ) -> Float[Array, 'batch output']:
-        """The head on pooled features: float32 logits (batch, num_classes), or the features where there is no head."""
+    ) -> Logits:
+        """The head on pooled features: float32 logits (batch, num_classes), or the features where there is no head.
+
+        With tasks, a dict from each task's name to its logits (batch, outputs).
+        """
         return self._heads(pooled, {}, train=train, frozen=frozen)[0]
 
     @nn.compact
@@ -133,27 +194,45 @@ class Network(nn.Module):
         *,
         train: bool,
         frozen: Sequence[str],
-    ) -> tuple[Float[Array, 'batch output'], Auxiliaries]:
+    ) -> tuple[Logits, Auxiliaries]:
         """The head, and the auxiliary heads whose feature is in `inner` by the head's name."""
+        init = HEAD_INITS[self.head_init]
+        if self.tasks:
+            return self._task_heads(pooled, init, train=train, frozen=frozen), []
         if not self.num_classes:
             return pooled, []
         # A frozen head, like any frozen module, runs in evaluation mode.
-        dropping = self.dropout > 0 and train and not is_frozen((*self.path, 'head'), frozen)
-        if dropping:
+        if self.dropout > 0 and train and not is_frozen((*self.path, 'head'), frozen):
             pooled = nn.Dropout(self.dropout, name='dropout_before_head')(pooled, deterministic=False)
-        init = HEAD_INITS[self.head_init]
         auxiliaries = self.backbone.auxiliaries
         if auxiliaries:
             head = HeadWithAuxiliaries(self.num_classes, init, auxiliaries, name='head')
             return head(pooled, inner, train=train, frozen=frozen)
-        if self.backbone.pooled_parts == 1:
-            return nn.Dense(self.num_classes, dtype=jnp.float32, kernel_init=init, name='head')(pooled), []
-        return Heads(self.backbone.pooled_parts, self.num_classes, init, name='head')(pooled), []
+        return _linear(self.num_classes, self.backbone.pooled_parts, init, 'head')(pooled), []
+
+    def _task_heads(
+        self,
+        pooled: Float[Array, 'batch feature'],
+        init: nn.initializers.Initializer,
+        *,
+        train: bool,
+        frozen: Sequence[str],
+    ) -> dict[str, Float[Array, 'batch _']]:
+        names = [name for name, _ in self.tasks]
+        dropping = [name for name in names if not is_frozen((*self.path, 'heads', name), frozen)]
+        inputs = dict.fromkeys(names, pooled)
+        if self.dropout > 0 and train and dropping:
+            # One draw for all heads: they look at one and the same picture of the image.
+            dropped = nn.Dropout(self.dropout, name='dropout_before_head')(pooled, deterministic=False)
+            inputs |= dict.fromkeys(dropping, dropped)
+        return TaskHeads(self.tasks, self.backbone.pooled_parts, init, name='heads')(inputs)
 
     def __call__(
         self, images: Float[Array, 'batch h w channel'], *, train: bool = False, frozen: Sequence[str] = ()
-    ) -> Float[Array, 'batch output']:
+    ) -> Logits:
         """Float32 logits (batch, num_classes) of normalised images, or pooled features without a head.
+
+        With tasks, a dict from each task's name to its logits (batch, outputs).
 
         Args:
             images: normalised images.
@@ -170,8 +249,8 @@ class Network(nn.Module):
 
     def training_logits(
         self, images: Float[Array, 'batch h w channel'], *, frozen: Sequence[str] = ()
-    ) -> tuple[Float[Array, 'batch output'], Auxiliaries]:
-        """What a training loss is made of: the logits in training mode, and those of the auxiliary heads.
+    ) -> TrainingOutput:
+        """What a training loss is made of: logits in training mode, those of the auxiliary heads, and the features.
 
         An auxiliary head is there for the sake of the layers below it. One that is frozen, or below which everything
         is frozen (`linear_probe`), is left out.
@@ -181,7 +260,7 @@ class Network(nn.Module):
             frozen: see `__call__`.
 
         Returns:
-            The logits that `__call__` gives, and for each auxiliary head the weight of its loss and its logits.
+            Logits, auxiliary logits and features, of one pass.
         """
         features = self.features(images, train=True, frozen=frozen)
         inner = {
@@ -189,9 +268,26 @@ class Network(nn.Module):
             for auxiliary in self.backbone.auxiliaries
             if self._matters(auxiliary, frozen)
         }
-        return self._heads(features['pooled'], inner, train=True, frozen=frozen)
+        logits, auxiliaries = self._heads(features['pooled'], inner, train=True, frozen=frozen)
+        return TrainingOutput(logits, auxiliaries, features)
 
     def _matters(self, auxiliary: Auxiliary, frozen: Sequence[str]) -> bool:
         below = self.stages[: self.stages.index(auxiliary.stage) + 1]
         still = all(is_frozen(('backbone', stage), frozen) for stage in below)
         return not still and not is_frozen(('head', auxiliary.name), frozen)
+
+
+def _check_tasks(tasks: tuple[tuple[str, int], ...], num_classes: int, backbone: Backbone) -> None:
+    names = [name for name, _ in tasks]
+    if num_classes:
+        raise UserError(f'num_classes={num_classes}, but each of the tasks {", ".join(names)} states its own outputs')
+    if len(set(names)) < len(names):
+        raise UserError(f'two tasks of one name among {", ".join(names)}')
+    for name, outputs in tasks:
+        if not re.fullmatch(r'\w+', name):
+            raise UserError(f"a task's name must be of letters, digits and underscores: '{name}'")
+        if outputs < 1:
+            raise UserError(f"task '{name}' has {outputs} outputs; at least 1 is needed")
+    if backbone.auxiliaries:
+        auxiliaries = ', '.join(auxiliary.name for auxiliary in backbone.auxiliaries)
+        raise UserError(f'a network with the auxiliary heads {auxiliaries} cannot have tasks; take one without')

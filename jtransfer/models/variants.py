@@ -69,6 +69,7 @@ def create(
     head_init: str = 'zeros',
     norm_axis_name: str | None = None,
     options: Mapping[str, Any] | None = None,
+    tasks: Sequence[tuple[str, int]] = (),
 ) -> Network:
     """A network by name, without parameters: `network.init(key, images)` makes those.
 
@@ -83,10 +84,11 @@ def create(
         norm_axis_name: pmap axis over which batch normalisation takes its statistics. None under jit.
         options: fields of the family's backbone that these weights need otherwise than the variant has them
             (`{'gelu': 'tanh'}`).
+        tasks: name and outputs of the head of each of several tasks, with `num_classes=0`; see `Network`.
 
     Raises:
-        UserError: an unknown name (the message has the nearest one), a value out of range, or an image size that
-            the network's patches do not divide.
+        UserError: an unknown name (the message has the nearest one), a value out of range, an image size that the
+            network's patches do not divide, or tasks that `Network` refuses.
     """
     variant = describe(name)
     if num_classes < 0:
@@ -111,7 +113,8 @@ def create(
                 f'image_size={side} is no multiple of the {multiple}-pixel patches of {name}; {fitting} would be'
             )
     before_head = dropout if backbone.dropout_before_head else 0.0
-    return Network(backbone, num_classes, dropout=before_head, head_init=head_init)
+    heads = tuple((task, outputs) for task, outputs in tasks)
+    return Network(backbone, num_classes, dropout=before_head, head_init=head_init, tasks=heads)
 
 
 def _checked_option(variant: Variant, option: str, value: Any) -> Any:

@@ -2,12 +2,17 @@
 
 Arrays are named by their '/'-joined path in the variables (`params/backbone/…`, `params/head/…`, `batch_stats/…`).
 Metadata: `format`, `architecture`, `num_classes`, `class_names`, `image_size`, `preprocessing`, and where there are any
-`options` (what differs from the architecture's variant), `positions` (how position embeddings are resized) and
-`training` (where the weights come from); all but the first two and `positions` are JSON.
+`options` (what differs from the architecture's variant), `positions` (how position embeddings are resized), `adapters`
+(what the tensors `params/adapters/…` add to the network) and `training` (where the weights come from); all but the
+first two and `positions` are JSON.
+
+An adapter file (`adapter_file.py`) is written and read here too: the names and metadata are the same, of the tensors it
+has those that its base has not, and of metadata also `base`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -18,13 +23,18 @@ import jax
 import numpy as np
 from flax import traverse_util
 
+from jtransfer import adapters
+from jtransfer.adapters import Adaptation
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.pretrained.base import Base
 from jtransfer.pretrained.files import read_safetensors, write_safetensors
 from jtransfer.pretrained.positions import DEFAULT_METHOD
 from jtransfer.pretrained.stored import Stored, head_outputs
 
 FORMAT = 'jtransfer/1'
+ADAPTER_FORMAT = 'jtransfer-adapter/1'
+_ADAPTERS = 'params/adapters/'
 
 
 def save_model(
@@ -37,8 +47,10 @@ def save_model(
     training: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     positions: str = DEFAULT_METHOD,
+    adaptation: Adaptation | None = None,
+    base: Base | None = None,
 ) -> None:
-    """Writes a model in one piece; equal inputs give equal bytes.
+    """Writes a model in one piece, in float32; equal inputs give equal bytes.
 
     Args:
         path: of the `.safetensors` file; its folder must exist.
@@ -49,17 +61,22 @@ def save_model(
         training: where they come from, JSON values.
         options: fields of the backbone that differ from the variant, as for `models.create`.
         positions: how the position embeddings of these weights are resized, see `positions.resize_positions`.
+        adaptation: what is added to the network, where it is adapted (`model.adaptation`); it stays apart.
+            `merge_model` before this makes an ordinary file of LoRA and SSF.
+        base: makes an adapter file, of variables that are not whole: see `adapter_file.save_adapter`.
 
     Raises:
-        UserError: the number of class names is not that of the head's outputs, or a value is not finite.
+        UserError: the number of class names is not that of the head's outputs, adapters without `adaptation` or the
+            other way round, or a value that is not finite.
     """
     arrays = {
-        name: np.asarray(value)
+        name: np.asarray(value, np.float32)
         for name, value in traverse_util.flatten_dict(jax.device_get(dict(variables)), sep='/').items()
     }
     _check_head(path, arrays, len(class_names))
+    _check_adapters(path, arrays, adaptation)
     metadata = {
-        'format': FORMAT,
+        'format': FORMAT if base is None else ADAPTER_FORMAT,
         'architecture': architecture,
         'num_classes': _to_json(len(class_names)),
         'class_names': _to_json(list(class_names)),
@@ -70,6 +87,10 @@ def save_model(
         metadata['options'] = _to_json(dict(options))
     if positions != DEFAULT_METHOD:
         metadata['positions'] = positions
+    if adaptation is not None:
+        metadata['adapters'] = _to_json(adapters.to_dict(adaptation))
+    if base is not None:
+        metadata['base'] = _to_json(dataclasses.asdict(base))
     if training is not None:
         metadata['training'] = _to_json(dict(training))
     write_safetensors(path, arrays, metadata)
@@ -81,10 +102,29 @@ def open_model(path: str | os.PathLike[str]) -> Stored:
     Raises:
         UserError: the file cannot be read, is not a checkpoint of ours, or its parts contradict each other.
     """
+    return _open(path, FORMAT)[0]
+
+
+def open_adapter(path: str | os.PathLike[str]) -> tuple[Stored, Base]:
+    """Reads an adapter file: what it holds, whose variables are not whole, and its base.
+
+    Raises:
+        UserError: the file cannot be read, is no adapter file, or its parts contradict each other.
+    """
+    stored, metadata = _open(path, ADAPTER_FORMAT)
+    fields = _from_json(path, metadata, 'base', dict)
+    names = {field.name for field in dataclasses.fields(Base)}
+    if set(fields) != names or not all(isinstance(value, str) for value in fields.values()):
+        raise UserError(f"{path}: the metadata's 'base' must have {', '.join(sorted(names))}, unlike {fields}")
+    return stored, Base(**fields)
+
+
+def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str, str]]:
     arrays, metadata = read_safetensors(path)
-    if metadata.get('format') != FORMAT:
+    if metadata.get('format') != expected:
         stated = f'its format is {metadata["format"]!r}' if 'format' in metadata else 'its metadata states no format'
-        raise UserError(f"{path}: not a checkpoint of this library: {stated}, expected '{FORMAT}'")
+        what = 'a checkpoint' if expected == FORMAT else 'an adapter file'
+        raise UserError(f"{path}: not {what} of this library: {stated}, expected '{expected}'")
     preprocessing = Preprocessing.from_dict(_from_json(path, metadata, 'preprocessing', dict))
     image_size = _from_json(path, metadata, 'image_size', int)
     class_names = _from_json(path, metadata, 'class_names', list)
@@ -94,7 +134,9 @@ def open_model(path: str | os.PathLike[str]) -> Stored:
     if num_classes != len(class_names):
         raise UserError(f'{path}: num_classes={num_classes}, but {len(class_names)} class names')
     _check_head(path, arrays, num_classes)
-    return Stored(
+    adaptation = _adaptation(path, metadata)
+    _check_adapters(path, arrays, adaptation)
+    stored = Stored(
         path=Path(path),
         variables=traverse_util.unflatten_dict(arrays, sep='/'),
         architecture=_text(path, metadata, 'architecture'),
@@ -103,7 +145,31 @@ def open_model(path: str | os.PathLike[str]) -> Stored:
         training=_from_json(path, metadata, 'training', dict) if 'training' in metadata else {},
         options=_from_json(path, metadata, 'options', dict) if 'options' in metadata else {},
         positions=metadata.get('positions', DEFAULT_METHOD),
+        adaptation=adaptation,
     )
+    return stored, metadata
+
+
+def _adaptation(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Adaptation | None:
+    if 'adapters' not in metadata:
+        return None
+    try:
+        return adapters.from_dict(_from_json(path, metadata, 'adapters', dict))
+    except UserError as error:
+        raise UserError(f'{path}: {error}') from None
+
+
+def _check_adapters(
+    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], adaptation: Adaptation | None
+) -> None:
+    there = any(name.startswith(_ADAPTERS) for name in arrays)
+    if there and adaptation is None:
+        raise UserError(
+            f'{path}: there are tensors {_ADAPTERS}…, but nothing says what they add to the network: '
+            'pass adaptation=model.adaptation, or merge them first'
+        )
+    if adaptation is not None and not there:
+        raise UserError(f'{path}: the network is adapted, but there are no tensors {_ADAPTERS}…')
 
 
 def _check_head(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], num_classes: int) -> None:

@@ -10,10 +10,11 @@ import jax
 import numpy as np
 
 from jtransfer import models, rules
+from jtransfer.adapters import can_merge, to_dict
 from jtransfer.config_check import nearest
 from jtransfer.errors import UserError
 from jtransfer.pretrained.files import write_safetensors
-from jtransfer.pretrained.model import Model
+from jtransfer.pretrained.model import Model, merge_model
 from jtransfer.pretrained.namemap import NameMap
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.stored import SHAPE
@@ -24,6 +25,9 @@ _METADATA = {'format': 'pt'}
 
 def export_names(model: Model) -> tuple[str, ...]:
     """The namings that a model can be exported under, the most usual first: those with a place for all it has."""
+    if model.adaptation is not None and not can_merge(model.adaptation):
+        return ()
+    model = merge_model(model)
     return tuple(naming.name for naming in _namings(model) if _fits(naming, model))
 
 
@@ -34,6 +38,7 @@ def export_notes(model: Model, naming: str = '') -> tuple[str, ...]:
         model: the network.
         naming: see `export_model`.
     """
+    model = _plain(model)
     chosen, backbone = _chosen(model, naming), model.network.backbone
     has = {option: getattr(backbone, option) for option in chosen.options}
     return tuple(
@@ -47,7 +52,8 @@ def export_model(model: Model, path: str | os.PathLike[str], naming: str = '') -
     """Writes the whole network as safetensors under published names and in their layouts, in one piece.
 
     Loading the file again gives the very same numbers, and a file that was loaded and not trained comes back with every
-    tensor of the network that it had. What the names do not tell (`export_notes`) its reader has to be told.
+    tensor of the network that it had. What the names do not tell (`export_notes`) its reader has to be told. LoRA and
+    SSF are merged into the weights; other adapters have no place in the networks of others.
 
     Args:
         model: the network.
@@ -59,8 +65,8 @@ def export_model(model: Model, path: str | os.PathLike[str], naming: str = '') -
         The shapes of the tensors written, by name.
 
     Raises:
-        UserError: no such naming for this network, a tensor that it cannot express, or a file that is there already or
-            cannot be written.
+        UserError: no such naming for this network, a tensor that it cannot express, adapters that cannot be merged, or
+            a file that is there already or cannot be written.
     """
     path = Path(path).expanduser()
     if path.suffix != '.safetensors':
@@ -81,10 +87,22 @@ def published_arrays(model: Model, naming: str = '') -> dict[str, np.ndarray]:
         naming: see `export_model`.
 
     Raises:
-        UserError: no such naming for this network, or a tensor that it cannot express.
+        UserError: no such naming for this network, a tensor that it cannot express, or adapters that cannot be merged.
     """
+    model = _plain(model)
     flat = rules.flatten(jax.device_get(dict(model.variables)))
     return _chosen(model, naming).to_theirs({path: np.asarray(value) for path, value in flat.items()})
+
+
+def _plain(model: Model) -> Model:
+    """The model without adapters."""
+    if model.adaptation is not None and not can_merge(model.adaptation):
+        raise UserError(
+            f'what {to_dict(model.adaptation)["kind"]} adds to this {model.architecture} has no place in the networks '
+            'of others and cannot be merged into its weights (lora and ssf can); jt.save_model and jt.save_adapter '
+            'keep it'
+        )
+    return merge_model(model)
 
 
 def _chosen(model: Model, naming: str) -> NameMap:

@@ -12,11 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jtransfer import models
+from jtransfer import models, rules
+from jtransfer.adapters import Adaptation, AdaptedNetwork, AnyNetwork, merge
 from jtransfer.config_check import one_of
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained.checkpoint import FORMAT, open_model
+from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values, shortened
+from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter, open_model
 from jtransfer.pretrained.files import is_safetensors, read_metadata
 from jtransfer.pretrained.foreign import open_published
 from jtransfer.pretrained.load import Fitting, LoadReport, load_into, random_report
@@ -33,8 +35,9 @@ class Model:
     """A network and all that is needed to use it rightly.
 
     Attributes:
-        network: the Flax module.
-        variables: `{'params': {'backbone': …, 'head': …}}`, and 'batch_stats' where there are any; float32.
+        network: the Flax module, or an adapted one.
+        variables: `{'params': {'backbone': …, 'head': …}}`, and 'batch_stats' where there are any; float32. 'params' of
+            an adapted network has 'adapters' too.
         architecture: the variant's name.
         preprocessing: how images must look to it; its shape is the network's.
         class_names: of the head's outputs, in order; none for a network without a head.
@@ -44,7 +47,7 @@ class Model:
         positions: how its position embeddings are resized, see `positions.resize_positions`.
     """
 
-    network: models.Network
+    network: AnyNetwork
     variables: dict[str, Any]
     architecture: str
     preprocessing: Preprocessing
@@ -53,6 +56,25 @@ class Model:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     naming: str = ''
     positions: str = DEFAULT_METHOD
+
+    @property
+    def adaptation(self) -> Adaptation | None:
+        """What is added to the network; None where it is a plain one."""
+        return self.network.adaptation if isinstance(self.network, AdaptedNetwork) else None
+
+
+def merge_model(model: Model) -> Model:
+    """The model with a plain network that computes the same: LoRA and SSF are merged into its weights.
+
+    A plain model comes back as it is.
+
+    Raises:
+        UserError: what is added to the network cannot be merged into its weights (bottleneck adapters, prompts).
+    """
+    if not isinstance(model.network, AdaptedNetwork):
+        return model
+    variables = merge(model.network, model.variables)
+    return dataclasses.replace(model, network=model.network.network, variables=variables)
 
 
 def load_model(
@@ -72,6 +94,7 @@ def load_model(
     norm_axis_name: str | None = None,
     seed: int = 0,
     random_weights: bool = False,
+    base: str | os.PathLike[str] = '',
 ) -> Model:
     """Makes a network and fills it with pretrained or random weights.
 
@@ -83,7 +106,7 @@ def load_model(
 
     Args:
         checkpoint: a catalogue name (`timm/resnet50.a1_in1k`), `hf://…`, a URL, a file of weights in any known format,
-            or a run directory, see `locate`. Empty: random weights.
+            a run directory, or an adapter file, see `locate`. Empty: random weights.
         architecture: the variant's name. Empty: the one the checkpoint is known to be of.
         num_classes: outputs of the head. 0: no head, the network returns pooled features. None: as many as
             `class_names`, or the checkpoint's.
@@ -101,24 +124,29 @@ def load_model(
         head_init: how a new head starts: `zeros` or `normal`.
         norm_axis_name: pmap axis over which batch normalisation takes its statistics. None under jit.
         seed: of the random weights, ≥ 0.
-        random_weights: take architecture, input size and preprocessing from the checkpoint, but no weights.
+        random_weights: take architecture, input size and preprocessing from the checkpoint, but no weights, and no
+            adapters.
+        base: of an adapter file, where its base now is, named as a checkpoint. Empty: where the file says.
 
     Raises:
-        UserError: no such checkpoint or architecture, the two do not agree, or the stored tensors do not fit.
+        UserError: no such checkpoint or architecture, the two do not agree, the stored tensors do not fit, or the base
+            of an adapter file is not the one it was trained on.
     """
     one_of('dtype', dtype, ('float32', 'bfloat16'))
     if input_channels < 0:
         raise UserError(f"input_channels={input_channels} must be at least 0 (0: the checkpoint's)")
     if not checkpoint and not architecture:
         raise UserError('load_model needs a checkpoint or an architecture (one of models.variant_names())')
-    stored = open_stored(locate(checkpoint), architecture, options) if checkpoint else None
+    if base and not checkpoint:
+        raise UserError(f'base={os.fspath(base)!r} is that of an adapter file, and no checkpoint is named')
+    stored = open_stored(locate(checkpoint), architecture, options, os.fspath(base)) if checkpoint else None
     architecture = stored.architecture if stored is not None else architecture
     options = {**(stored.options if stored is not None else {}), **(options or {})}
     stated = stored.preprocessing if stored is not None else models.describe(architecture).preprocessing
     known = preprocessing or stated
     preprocessing = _sized(known, image_size).for_channels(input_channels or known.channels)
     names = _class_names(stored, num_classes, class_names)
-    network = models.create(
+    plain = models.create(
         architecture,
         num_classes=len(names),
         image_size=preprocessing.shape,
@@ -129,6 +157,8 @@ def load_model(
         head_init=head_init,
         norm_axis_name=norm_axis_name,
     )
+    adaptation = stored.adaptation if stored is not None and not random_weights else None
+    network: AnyNetwork = plain if adaptation is None else AdaptedNetwork(plain, adaptation)
 
     key = jax.random.fold_in(jax.random.key(seed), _STREAM)
     images = jnp.zeros((1, *preprocessing.shape, preprocessing.channels))
@@ -160,27 +190,71 @@ def load_model(
     return Model(network, variables, architecture, preprocessing, names, report, options, naming, positions)
 
 
-def open_stored(located: Located, architecture: str = '', options: Mapping[str, Any] | None = None) -> Stored:
+def open_stored(
+    located: Located, architecture: str = '', options: Mapping[str, Any] | None = None, base: str = ''
+) -> Stored:
     """Opens a checkpoint, ours or anybody's.
 
     Args:
         located: of `locate`.
         architecture: the variant's name, for a file that nothing is known of.
         options: fields of the backbone that these weights need otherwise, for a file that nothing is known of.
+        base: of an adapter file, see `load_model`.
 
     Raises:
-        UserError: the file cannot be read, or is of another architecture.
+        UserError: the file cannot be read, is of another architecture, or the base is not the right one.
     """
-    ours = is_safetensors(located.path) and read_metadata(located.path).get('format', '')
-    if not str(ours).startswith(FORMAT.split('/')[0]):
+    kind = read_metadata(located.path).get('format', '') if is_safetensors(located.path) else ''
+    if base and kind != ADAPTER_FORMAT:
+        raise UserError(f'checkpoint {located.source!r} is no adapter file, so that it has no base; leave base out')
+    if not kind.startswith(FORMAT.split('/')[0]):
         return open_published(located, architecture, options)
+    if kind == ADAPTER_FORMAT:
+        stored, needed = open_adapter(located.path)
+        _check_architecture(stored, located, architecture)
+        return _on_base(stored, needed, base)
     stored = open_model(located.path)
+    _check_architecture(stored, located, architecture)
+    return stored
+
+
+def _check_architecture(stored: Stored, located: Located, architecture: str) -> None:
     if architecture and architecture != stored.architecture:
         raise UserError(
             f"checkpoint {located.source!r} is of architecture '{stored.architecture}', not '{architecture}': "
             'leave the architecture out, or name another checkpoint'
         )
-    return stored
+
+
+def _on_base(stored: Stored, needed: Base, elsewhere: str) -> Stored:
+    """What an adapter file holds, in place on its base."""
+    name = elsewhere or needed.found(stored.path)
+    remedy = 'load_adapter(path, base=…) names another file of weights'
+    try:
+        model = load_model(
+            name,
+            architecture=stored.architecture,
+            num_classes=0,
+            image_size=stored.preprocessing.shape,
+            input_channels=stored.preprocessing.channels,
+            options=stored.options,
+        )
+    except UserError as error:
+        raise UserError(
+            f'{stored.path} was trained on {needed.checkpoint!r} ({stored.architecture}, sha256 '
+            f'{needed.short_hash()}), and {name!r} cannot be its base: {error}; {remedy}'
+        ) from None
+    found = base_hash(model.variables, model.load_report)
+    if found != needed.sha256:
+        raise UserError(
+            f'{stored.path} was trained on {needed.checkpoint!r} with sha256 {needed.short_hash()}, but the weights of '
+            f'{name!r} have {shortened(found)}; {remedy}'
+        )
+    plain = {p: v for p, v in kept_values(model.variables, needed.frozen_dtype).items() if p.startswith(BACKBONE)}
+    values = rules.flatten(stored.variables)
+    if lacking := [path for path in plain if path.startswith('batch_stats/') and path not in values]:
+        raise UserError(f'{stored.path}: a saved adapter must be whole, statistics included; there is no {lacking[0]}')
+    return dataclasses.replace(stored, variables=rules.unflatten({**plain, **values}))
 
 
 def _sized(preprocessing: Preprocessing, image_size: int | Sequence[int]) -> Preprocessing:
@@ -194,7 +268,7 @@ def _sized(preprocessing: Preprocessing, image_size: int | Sequence[int]) -> Pre
     return dataclasses.replace(preprocessing, image_size=height, image_width=0 if height == width else width)
 
 
-def _fitting(network: models.Network, stored: Stored, preprocessing: Preprocessing) -> Fitting:
+def _fitting(network: AnyNetwork, stored: Stored, preprocessing: Preprocessing) -> Fitting:
     backbone = network.backbone
     # A network without patches has no position embeddings either.
     patch = getattr(backbone, 'patch', 1)

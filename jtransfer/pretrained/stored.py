@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jtransfer.adapters import Adaptation
 from jtransfer.preprocessing import Preprocessing
 
 # Where the outputs of the head can be counted: a linear head, and one of several parts.
@@ -37,6 +38,7 @@ class Stored:
         shape: height and width, pixels, of the pictures that its position embeddings are for, where it says so.
         ignored: shapes of what the file also holds and nothing needs, by its names.
         name_of: the file's name of one of our paths, '' where there is none.
+        adaptation: what its `params/adapters` are of; None for a plain network.
     """
 
     path: Path
@@ -53,6 +55,7 @@ class Stored:
     shape: tuple[int, int] | None = None
     ignored: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     name_of: Callable[[str], str] = lambda path: ''
+    adaptation: Adaptation | None = None
 
     @property
     def num_classes(self) -> int:

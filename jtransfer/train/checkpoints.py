@@ -28,14 +28,31 @@ class Progress:
     Attributes:
         best_score: the best validation score so far; None before the first evaluation, or without a validation part.
         best_step: the step it was reached at.
+        starts: the steps after which the phases so far began.
+        phase_score: the best validation score of this phase.
+        stalled: evaluations since it was reached.
     """
 
     best_score: float | None = None
     best_step: int | None = None
+    starts: tuple[int, ...] = (0,)
+    phase_score: float | None = None
+    stalled: int = 0
 
     def better(self, score: float) -> bool:
         """Whether a score beats the best so far."""
         return self.best_score is None or score > self.best_score
+
+    def after(self, score: float, step: int) -> Progress:
+        """After an evaluation."""
+        gained = self.phase_score is None or score > self.phase_score
+        best = {'best_score': score, 'best_step': step} if self.better(score) else {}
+        now = {'phase_score': score, 'stalled': 0} if gained else {'stalled': self.stalled + 1}
+        return dataclasses.replace(self, **best, **now)  # type: ignore[arg-type]
+
+    def next_phase(self, step: int) -> Progress:
+        """When a phase begins after a step."""
+        return dataclasses.replace(self, starts=(*self.starts, step), phase_score=None, stalled=0)
 
 
 class Checkpoints:
@@ -78,12 +95,20 @@ class Checkpoints:
         """The step of the best complete checkpoint."""
         return self._best.latest_step()
 
-    def restore_last(self, like: TrainState, plan: Plan) -> tuple[TrainState, Progress]:
-        """The last complete checkpoint, in the shape of a freshly made state."""
+    def last_progress(self) -> Progress:
+        """What the last complete checkpoint remembers."""
+        return _read_progress(self._last)
+
+    def best_progress(self) -> Progress:
+        """What the checkpoint with the best validation score remembers."""
+        return _read_progress(self._best)
+
+    def restore_last(self, like: TrainState, plan: Plan) -> TrainState:
+        """The last complete checkpoint, in the shape of a freshly made state of its phase."""
         return _restore(self._last, like, plan)
 
-    def restore_best(self, like: TrainState, plan: Plan) -> tuple[TrainState, Progress]:
-        """The checkpoint with the best validation score."""
+    def restore_best(self, like: TrainState, plan: Plan) -> TrainState:
+        """The checkpoint with the best validation score, likewise."""
         return _restore(self._best, like, plan)
 
     def _save(self, manager: ocp.CheckpointManager, state: TrainState, progress: Progress) -> None:
@@ -113,27 +138,34 @@ def read_variables(directory: str | Path) -> tuple[dict[str, Any], int]:
     """
     directory = Path(directory).absolute() / 'last'
     manager = ocp.CheckpointManager(directory, options=ocp.CheckpointManagerOptions(read_only=True))
-    tree, _, step = _read(manager)
+    tree, step = _read(manager)
     manager.close()
     params = combine(tree['params'], tree.get('ema') or {})
     return {'params': params, **(tree.get('model_state') or {})}, step
 
 
-def _restore(manager: ocp.CheckpointManager, like: TrainState, plan: Plan) -> tuple[TrainState, Progress]:
-    tree, progress, step = _read(manager)
+def _restore(manager: ocp.CheckpointManager, like: TrainState, plan: Plan) -> TrainState:
+    tree, step = _read(manager)
     if difference := _difference(tree, _to_tree(like)):
         raise UserError(f'the checkpoint {manager.directory}/{step} does not fit this configuration: {difference}')
-    return _from_tree(tree, like, plan), progress
+    return _from_tree(tree, like, plan)
 
 
-def _read(manager: ocp.CheckpointManager) -> tuple[dict[str, Any], Progress, int]:
+def _read(manager: ocp.CheckpointManager) -> tuple[dict[str, Any], int]:
+    step = _latest(manager)
+    return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore())).state, step
+
+
+def _read_progress(manager: ocp.CheckpointManager) -> Progress:
+    found = manager.restore(_latest(manager), args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
+    return Progress(**{**found, 'starts': tuple(found['starts'])})
+
+
+def _latest(manager: ocp.CheckpointManager) -> int:
     step = manager.latest_step()
     if step is None:
         raise UserError(f'{manager.directory} holds no complete checkpoint')
-    restored = manager.restore(
-        step, args=ocp.args.Composite(state=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore())
-    )
-    return restored.state, Progress(**restored.progress), step
+    return step
 
 
 def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
@@ -180,4 +212,5 @@ def _from_tree(tree: Mapping[str, Any], like: TrainState, plan: Plan) -> TrainSt
         model_state=tree.get('model_state', {}),
         opt_state=jax.tree.unflatten(structure, [tree['opt_state'][name] for name in names]),
         ema=tree.get('ema'),
+        source=like.source,
     )

@@ -1,7 +1,8 @@
 """The training loop: steps, and on their way metrics, validation and checkpoints.
 
-Order within a step: the update; the metrics; the validation, which may name a new best; the checkpoint. A checkpoint at
-step n therefore always knows what the validation at step n found, and a resumed run repeats nothing but computation.
+Order within a step: the update; the metrics; the validation, which may name a new best; the beginning of a new phase;
+the checkpoint. A checkpoint at step n therefore always knows what the validation at step n found and which phase comes
+next, and a resumed run repeats nothing but computation.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from jtransfer.train.feed import FeedMaker
 from jtransfer.train.log import MetricLog, read_log
 from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
-from jtransfer.train.state import TrainState, init_state
+from jtransfer.train.state import TrainState, next_phase
 from jtransfer.train.step import StepParts
 
 Validate = Callable[[Mapping[str, Any]], dict[str, float]]
@@ -43,6 +44,7 @@ class FitResult:
         best_score: the best validation top-1, or None.
         history: the lines of the metrics, in order; of a resumed run all of them.
         seconds: training time of this process, validation and checkpoints included.
+        starts: the steps after which the phases began.
     """
 
     state: TrainState
@@ -51,6 +53,7 @@ class FitResult:
     best_score: float | None
     history: list[dict[str, Any]]
     seconds: float
+    starts: tuple[int, ...] = (0,)
 
 
 def total_steps(config: Config, examples: int) -> int:
@@ -58,6 +61,11 @@ def total_steps(config: Config, examples: int) -> int:
     updates = config.train.epochs * examples / config.data.batch_size
     # Rounded first: 1.1 epochs of 100 images are 11 batches of 10, not the 12 that 11.000000000000002 would give.
     return config.train.steps or max(1, math.ceil(round(updates, 6)))
+
+
+def epoch_steps(config: Config, examples: int) -> int:
+    """Optimiser updates in one pass over a training part of that size."""
+    return math.ceil(examples / config.data.batch_size)
 
 
 def fit(
@@ -85,20 +93,26 @@ def fit(
     """
     config, total = parts.config, parts.total_steps
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
-    trainable, _ = parts.plan.split(variables['params'])
-    state = init_state(variables, parts.plan, parts.optimizer(trainable), ema=config.optim.ema_decay > 0)
+    timetable = parts.timetable
     checkpoints = Checkpoints(Path(run_dir) / 'checkpoints') if run_dir else None
     progress = RunProgress()
+    best: TrainState | None = None
+    state: TrainState | None = None
     if checkpoints and checkpoints.last_step is not None:
-        state, progress = checkpoints.restore_last(state, parts.plan)
-    start = int(state.step)
-    log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start) if run_dir else None
-    best = state
+        progress = checkpoints.last_progress()
+        parts = dataclasses.replace(parts, starts=progress.starts)
+        state = checkpoints.restore_last(parts.start(variables), parts.current)
     if checkpoints and checkpoints.best_step is not None:
         # It may be newer than the last one: a run killed between the two will come by it again.
-        best, progress = checkpoints.restore_best(state, parts.plan)
+        found = checkpoints.best_progress()
+        then = dataclasses.replace(parts, starts=found.starts)
+        best = checkpoints.restore_best(then.start(variables), then.current)
+        progress = dataclasses.replace(progress, best_score=found.best_score, best_step=found.best_step)
+    state = state or parts.start(variables)
+    start = int(state.step)
+    log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start) if run_dir else None
 
-    train_step = placement.compile(parts, trainable)
+    train_step = placement.compile(parts, state.trainable)
     state = placement.put_state(state)
     evaluate_every = config.train.evaluate_every or max(1, total // 10)
     checkpoint_every = config.train.checkpoint_every or max(1, total // 10)
@@ -118,7 +132,8 @@ def fit(
             last = step == total
             evaluates = validate is not None and (last or step % evaluate_every == 0)
             saves = checkpoints is not None and (last or step % checkpoint_every == 0)
-            if not (last or evaluates or saves or step % config.train.log_every == 0):
+            changes = step in timetable.planned
+            if not (last or evaluates or saves or changes or step % config.train.log_every == 0):
                 bar(step)
                 continue
 
@@ -132,35 +147,56 @@ def fit(
                 scores = validate(single.variables())
                 values |= {f'validation/{name}': score for name, score in scores.items()}
                 text += f'  validation {scores["top1"]:.1%}'
-                if progress.better(scores['top1']):
-                    progress = RunProgress(scores['top1'], step)
+                better = progress.better(scores['top1'])
+                progress = progress.after(scores['top1'], step)
+                if better:
                     best = jax.tree.map(np.array, single)
                     if checkpoints:
                         checkpoints.save_best(best, progress)
             history.append({'step': step, **values})
             if log:
                 log.write(step, values)
+            if timetable.begins(progress.starts, step, progress.stalled):
+                progress = progress.next_phase(step)
+                parts = dataclasses.replace(parts, starts=progress.starts)
+                single = next_phase(placement.get_state(state), parts.start(variables))
+                train_step = placement.compile(parts, single.trainable)
+                state = placement.put_state(single)
+                text += f'  now training {parts.current.trained()}'
             if saves and checkpoints:
                 checkpoints.save_last(placement.get_state(state), progress)
             logged = time.perf_counter()
             bar(step, text)
     final = placement.get_state(state)
-    chosen = final if validate is None or progress.best_step is None else best
+    chosen = final if validate is None or best is None else best
     return FitResult(
         state=final,
-        variables=chosen.variables(),
+        variables=_float32(chosen.variables()),
         chosen_step=int(chosen.step),
         best_score=progress.best_score,
         history=history,
         seconds=time.perf_counter() - began,
+        starts=progress.starts,
     )
+
+
+def _float32(variables: dict[str, Any]) -> dict[str, Any]:
+    """The variables with what was kept in bfloat16 as float32, which is what is saved."""
+    return jax.tree.map(lambda leaf: leaf.astype(np.float32) if leaf.dtype == jax.numpy.bfloat16 else leaf, variables)
 
 
 def _collect(pending: list[dict[str, Any]], batch_size: int, since: float) -> dict[str, Any]:
     """The metrics of the steps since the last line: means, the last learning rates, and the speed."""
     rows = [{name: float(np.ravel(v)[0]) for name, v in row.items()} for row in jax.device_get(pending)]
-    names = {'train/loss': 'loss', 'train/accuracy': 'accuracy', 'gradient_norm': 'gradient_norm'}
-    means = {name: float(np.mean([row[metric] for row in rows])) for name, metric in names.items()}
+    names = {
+        'train/loss': 'loss',
+        'train/accuracy': 'accuracy',
+        'gradient_norm': 'gradient_norm',
+        'source_distance': 'source_distance',
+    }
+    means = {
+        name: float(np.mean([row[metric] for row in rows])) for name, metric in names.items() if metric in rows[-1]
+    }
     rates = {name: value for name, value in rows[-1].items() if name.startswith('learning_rate/')}
     # Read after the results have arrived: dispatching a step takes no time.
     speed = {'images_per_second': len(rows) * batch_size / (time.perf_counter() - since)}

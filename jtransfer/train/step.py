@@ -15,19 +15,26 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
+from jtransfer.adapters import AdaptedNetwork, AnyNetwork
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Config
-from jtransfer.models import Network
+from jtransfer.config_optim import Loss
 from jtransfer.preprocessing import Preprocessing, normalise
-from jtransfer.train.losses import cross_entropy
-from jtransfer.train.state import TrainState
+from jtransfer.train.losses import TaskLoss, accuracy, make_task_loss, weighted_mean
+from jtransfer.train.state import TrainState, init_state
 from jtransfer.transfer.optimizer import learning_rates, make_optimizer
-from jtransfer.transfer.plan import Plan, combine
+from jtransfer.transfer.plan import Group, Plan, combine
+from jtransfer.transfer.schedules import scaled, shifted
+from jtransfer.transfer.timetable import Timetable, make_timetable
+from jtransfer.transfer.towards_source import add_l2_sp, decay_towards, distance, feature_distance, keep_source
+from jtransfer.transfer.update_rules import sam_perturbation
 
 Batch: TypeAlias = Mapping[str, Array]
 Metrics: TypeAlias = dict[str, Array]
 TrainStep: TypeAlias = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+# The name of a network's only head among the tasks.
+_ONLY = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,29 +44,83 @@ class StepParts:
     Attributes:
         network: the network.
         preprocessing: turns pixels into network input.
-        plan: which parameters move.
-        config: the settings of optimiser and augmentation.
-        total_steps: length of the schedule.
+        plan: which parameters move, of all phases.
+        config: the settings of optimiser, loss and augmentation.
+        total_steps: length of the training.
+        epoch_steps: length of one pass over the training examples.
+        starts: the steps after which the phases so far began; the last one is the step's own.
+        tasks: with several heads, the loss, weight and outputs of each by its name; a batch's `label` is then a
+            dictionary. Empty: one head, and the configured loss.
+        schedule: takes the place of the configured learning rate, by step and before the groups' factors.
     """
 
-    network: Network
+    network: AnyNetwork
     preprocessing: Preprocessing
     plan: Plan
     config: Config
     total_steps: int
+    epoch_steps: int = 1
+    starts: tuple[int, ...] = (0,)
+    tasks: Mapping[str, tuple[Loss, float, int]] = dataclasses.field(default_factory=dict)
+    schedule: optax.Schedule | None = None
+
+    @property
+    def current(self) -> Plan:
+        """The plan in this phase."""
+        return self.plan.at_phase(len(self.starts) - 1)
+
+    @property
+    def timetable(self) -> Timetable:
+        """When the phases begin."""
+        return make_timetable(self.config.optim, self.plan, self.total_steps, self.epoch_steps)
+
+    @property
+    def criterion(self) -> TaskLoss:
+        """What is minimised; raises `UserError` where the loss does not fit the network."""
+        only = {_ONLY: (self.config.loss, 1.0, self.network.num_classes)}
+        return make_task_loss(self.tasks or only, self.config.optim.label_smoothing)
+
+    def schedules(self) -> dict[str, optax.Schedule]:
+        """The learning rate of every trainable group by its name, as a function of the step."""
+        timetable = self.timetable
+
+        def of(group: Group) -> optax.Schedule:
+            if self.schedule is not None:
+                return scaled(self.schedule, group.learning_rate_scale)
+            return timetable.schedule(group, self.starts)
+
+        return {group.name: of(group) for group in self.current.trainable_groups}
 
     def optimizer(self, trainable: Any) -> optax.GradientTransformation:
         """The optimiser over the trainable tree (or its shapes)."""
-        return make_optimizer(self.config.optim, self.plan, trainable, self.total_steps)
+        begins = {group.name: self.starts[group.phase] for group in self.current.trainable_groups}
+        # A group's own optimiser counts from when the group begins to move.
+        own = {name: shifted(schedule, begins[name]) for name, schedule in self.schedules().items()}
+        return make_optimizer(self.config.optim, self.current, trainable, own)
+
+    def start(self, variables: Mapping[str, Any]) -> TrainState:
+        """The state before the first step of the training."""
+        plan, transfer = self.current, self.plan.transfer
+        return init_state(
+            variables,
+            plan,
+            self.optimizer(plan.split(variables['params'])[0]),
+            ema=self.config.optim.ema_decay > 0,
+            source=keep_source(variables, plan, transfer),
+            frozen_dtype=transfer.frozen_dtype,
+        )
 
 
 def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = None) -> TrainStep:
     """Builds the step.
 
-    A batch holds `image` uint8 [batch, side, side, 3], `label` int32 [batch], `aspect` float32 [batch] (width / height
-    of the original), `id` and `epoch` int32 [batch] (which make the augmentation's key), and the scalars `seed` and
-    `step`. The metrics are `loss` (with that of auxiliary heads, see `Network.training_logits`), `accuracy`,
-    `gradient_norm` (of the trainable parameters, before clipping), `finite` and a learning rate a group.
+    A batch holds `image` uint8 [batch, side, side, 3], `label` (class numbers int32 [batch], or whatever else the loss
+    takes), `aspect` float32 [batch] (width / height of the original), `id` and `epoch` int32 [batch] (which make the
+    augmentation's key), and the scalars `seed` and `step`.
+
+    The metrics are `loss` (with that of auxiliary heads, see `Network.training_logits`, and of distilled features;
+    without L2-SP), with several heads a `loss/NAME` each, `accuracy`, `gradient_norm` (of the trainable parameters,
+    before clipping), `source_distance` where something pulls towards the source, `finite`, and a learning rate a group.
 
     When the loss, a gradient or anything in the next state is not finite, the state is returned as it was, and stays
     so: a later batch, whose `step` is then ahead of the state's, changes nothing either. The loop finds `finite` false
@@ -70,69 +131,119 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
         trainable: the trainable tree, or its shapes.
         axis_name: the axis over which replicas average, under `pmap`; None where the compiler sees the whole batch.
     """
-    optim = parts.config.optim
+    optim, transfer = parts.config.optim, parts.plan.transfer
     network = parts.network if axis_name is None else parts.network.with_norm_axis(axis_name)
+    plan = parts.current
     augment = make_augment(parts.config.augment, parts.preprocessing.shape, parts.preprocessing.interpolation)
+    criterion = parts.criterion
     optimizer = parts.optimizer(trainable)
-    rates = learning_rates(optim, parts.plan, parts.total_steps)
+    schedules = parts.schedules()
+    rates = learning_rates(plan, schedules)
+
+    def named(values: Any) -> Any:
+        return values if parts.tasks else {_ONLY: values}
+
+    def distilled(features: Mapping[str, Array], images: Array, frozen: Any, source: Any) -> Float[Array, '']:
+        unadapted = network.network if isinstance(network, AdaptedNetwork) else network
+        variables = {'params': combine(source['params'], frozen), **source['model_state']}
+        theirs: Any = unadapted.apply(variables, images, method='features')
+        return feature_distance(features, theirs, transfer.distill_features)
 
     def loss_fn(
-        trainable: Any, frozen: Any, model_state: Any, batch: Batch, dropout_key: Array
-    ) -> tuple[Float[Array, ''], tuple[Any, Float[Array, '']]]:
+        trainable: Any, state: TrainState, model_state: Any, batch: Batch, totals: Any, dropout_key: Array
+    ) -> tuple[Float[Array, ''], tuple[Any, Metrics]]:
         keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
         images = normalise(augment(keys, batch['image'], batch['aspect']), parts.preprocessing, network.dtype)
-        (logits, auxiliaries), updated = network.apply(
-            {'params': combine(trainable, frozen), **model_state},
+        output, updated = network.apply(
+            {'params': combine(trainable, state.frozen), **model_state},
             images,
-            frozen=parts.plan.frozen_modules,
+            frozen=plan.frozen_modules,
             mutable=list(model_state),
             rngs={'dropout': dropout_key},
             method='training_logits',
         )
-        loss = cross_entropy(logits, batch['label'], optim.label_smoothing).mean()
-        for weight, others in auxiliaries:
-            loss += weight * cross_entropy(others, batch['label'], optim.label_smoothing).mean()
-        accuracy = (logits.argmax(-1) == batch['label']).mean()
-        return loss, (updated, accuracy)
+        logits, labels = named(output.logits), named(batch['label'])
+        loss, losses = criterion(logits, labels, totals)
+        for share, others in output.auxiliaries:
+            loss += share * criterion(named(others), labels, totals)[0]
+        if transfer.distill:
+            loss += transfer.distill * distilled(output.features, images, state.frozen, state.source)
+        metrics = {'accuracy': _accuracy(criterion, logits, labels)}
+        if parts.tasks:
+            metrics |= {f'loss/{name}': value for name, value in losses.items()}
+        return loss, (updated, metrics)
 
     value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
+
+    def gradients(trainable: Any, state: TrainState, batch: Batch, key: Array) -> tuple[Any, Any, Metrics]:
+        """The next statistics, and gradient, loss and accuracy, of the whole batch at some parameters."""
+        # Of the whole batch, over accumulation steps and replicas: the mean of their losses is then that of the batch.
+        totals = {
+            name: weights.sum() / optim.accumulate_steps
+            for name, weights in criterion.weights(named(batch['label'])).items()
+        }
+        totals = totals if axis_name is None else jax.lax.pmean(totals, axis_name)
+
+        def of(model_state: Any, micro_batch: Batch, key: Array) -> tuple[Any, Any]:
+            (loss, (model_state, metrics)), grads = value_and_grad(
+                trainable, state, model_state, micro_batch, totals, key
+            )
+            return model_state, (grads, {'loss': loss, **metrics})
+
+        if optim.accumulate_steps == 1:
+            model_state, means = of(state.model_state, batch, key)
+        else:
+            model_state, means = _accumulate(
+                of, state.model_state, batch, jax.random.split(key, optim.accumulate_steps)
+            )
+        if axis_name is not None:
+            means = jax.lax.pmean(means, axis_name)
+        grads, metrics = means
+        if transfer.l2_sp or transfer.l2_sp_head:
+            kept = state.source['params'] if state.source else None
+            grads = add_l2_sp(grads, trainable, kept, transfer.l2_sp, transfer.l2_sp_head)
+        return model_state, grads, metrics
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         key = stream_key(batch['seed'], 'dropout', state.step)
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
-        def gradients(model_state: Any, micro_batch: Batch, key: Array) -> tuple[Any, tuple[Any, Any, Any]]:
-            (loss, (model_state, accuracy)), grads = value_and_grad(
-                state.trainable, state.frozen, model_state, micro_batch, key
-            )
-            return model_state, (grads, loss, accuracy)
-
-        if optim.accumulate_steps == 1:
-            model_state, (grads, loss, accuracy) = gradients(state.model_state, batch, key)
-        else:
-            model_state, (grads, loss, accuracy) = _accumulate(
-                gradients, state, batch, jax.random.split(key, optim.accumulate_steps)
-            )
-        if axis_name is not None:
-            grads, loss, accuracy = jax.lax.pmean((grads, loss, accuracy), axis_name)
+        model_state, grads, metrics = gradients(state.trainable, state, batch, key)
+        if optim.sam_rho:
+            uphill = optax.tree.add(state.trainable, sam_perturbation(grads, optim.sam_rho))
+            _, grads, _ = gradients(uphill, state, batch, key)
         gradient_norm = optax.tree.norm(grads)
 
         updates, opt_state = optimizer.update(grads, state.opt_state, state.trainable)
+        if transfer.decay_to_source:
+            pull = {
+                path: transfer.decay_to_source * schedules[group.name](state.step)
+                for group in plan.trainable_groups
+                for path in group.paths
+            }
+            updates = decay_towards(updates, state.trainable, state.source['params'], pull)
         trainable = optax.apply_updates(state.trainable, updates)
         ema = None if state.ema is None else _average(state.ema, trainable, state.step, optim.ema_decay)
         moved = dataclasses.replace(
             state, step=state.step + 1, trainable=trainable, model_state=model_state, opt_state=opt_state, ema=ema
         )
         # A finite gradient times a large learning rate can still overflow, and so can batch statistics.
-        finite = jnp.isfinite(loss) & jnp.isfinite(gradient_norm) & _all_finite(moved) & (state.step == batch['step'])
+        finite = (
+            jnp.isfinite(metrics['loss'])
+            & jnp.isfinite(gradient_norm)
+            & _all_finite(moved)
+            & (state.step == batch['step'])
+        )
         if axis_name is not None:
             # The replicas agree as it is. But XLA would work the answer out anew for each of the choices below, which
             # trebles the time to compile; an answer over the axis it keeps.
             finite = jax.lax.pmin(finite.astype(jnp.int32), axis_name) > 0
-        # `frozen` is the same object in both and passes through untouched.
+        # `frozen` and `source` are the same objects in both and pass through untouched.
         kept = jax.tree.map(lambda new, old: new if new is old else jnp.where(finite, new, old), moved, state)
-        metrics = {'loss': loss, 'accuracy': accuracy, 'gradient_norm': gradient_norm, 'finite': finite}
+        metrics |= {'gradient_norm': gradient_norm, 'finite': finite}
+        if state.source is not None and state.source['params']:
+            metrics['source_distance'] = distance(kept.trainable, state.source['params'])
         return kept, metrics | rates(state.step)
 
     return step
@@ -144,7 +255,18 @@ def stream_key(seed: Array | int, stream: str, step: Array | int) -> Array:
     return jax.random.fold_in(key, step)
 
 
-def _accumulate(gradients: Callable[..., Any], state: TrainState, batch: Batch, keys: Array) -> tuple[Any, Any]:
+def _accuracy(criterion: TaskLoss, logits: Mapping[str, Array], labels: Mapping[str, Array]) -> Float[Array, '']:
+    """The mean over the tasks of the accuracy on what is labelled; NaN where no task has classes."""
+    weights = criterion.weights(labels)
+    shares = []
+    for name, (loss, _, _) in criterion.tasks.items():
+        right = accuracy(logits[name], labels[name], loss.name)
+        if right is not None:
+            shares.append(weighted_mean(right, (weights[name] > 0).astype(jnp.float32)))
+    return jnp.stack(shares).mean() if shares else jnp.full((), jnp.nan)
+
+
+def _accumulate(gradients: Callable[..., Any], model_state: Any, batch: Batch, keys: Array) -> tuple[Any, Any]:
     """Runs the micro-batches one after another and averages; each sees the statistics its predecessor left."""
     count = len(keys)
 
@@ -152,8 +274,8 @@ def _accumulate(gradients: Callable[..., Any], state: TrainState, batch: Batch, 
         # Every count-th example, so that a batch sharded over devices is not moved between them.
         return leaf.reshape(-1, count, *leaf.shape[1:]).swapaxes(0, 1)
 
-    per_example = {name: split(leaf) for name, leaf in batch.items() if leaf.ndim}
-    scalars = {name: leaf for name, leaf in batch.items() if not leaf.ndim}
+    scalars = {name: leaf for name, leaf in batch.items() if name in ('seed', 'step')}
+    per_example = jax.tree.map(split, {name: leaf for name, leaf in batch.items() if name not in scalars})
 
     def body(carry: Any, inputs: Any) -> tuple[Any, None]:
         model_state, sums = carry
@@ -161,8 +283,10 @@ def _accumulate(gradients: Callable[..., Any], state: TrainState, batch: Batch, 
         model_state, values = gradients(model_state, {**micro_batch, **scalars}, key)
         return (model_state, jax.tree.map(jnp.add, sums, values)), None
 
-    zeros = (jax.tree.map(jnp.zeros_like, state.trainable), jnp.zeros(()), jnp.zeros(()))
-    (model_state, sums), _ = jax.lax.scan(body, (state.model_state, zeros), (per_example, keys))
+    first = (jax.tree.map(lambda leaf: leaf[0], per_example), keys[0])
+    _, shapes = jax.eval_shape(gradients, model_state, {**first[0], **scalars}, first[1])
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    (model_state, sums), _ = jax.lax.scan(body, (model_state, zeros), (per_example, keys))
     return model_state, jax.tree.map(lambda leaf: leaf / count, sums)
 
 

@@ -9,13 +9,17 @@ are in the design notes.)
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jtransfer import rules
-from jtransfer.config import Transfer
+from jtransfer.adapters import AnyNetwork
+from jtransfer.config_check import one_of
+from jtransfer.config_transfer import ADAPTATIONS, Transfer
 from jtransfer.errors import UserError
+from jtransfer.transfer.strategies import speeds, strategy_rules
 from jtransfer.transfer.treatment import Treatment, parse_treatment
 
 NO_DECAY = ' (no decay)'
@@ -28,11 +32,14 @@ class Group:
     Attributes:
         name: label in the optimiser and in the metrics, from the pattern of the rule.
         pattern: the rule that made the group.
-        trainable: whether it moves at all.
+        trainable: whether it moves, at this phase.
         learning_rate_scale: factor on the learning rate.
         weight_decay: decay coefficient of the group.
         paths: its parameters, '/'-joined.
         elements: numbers in them.
+        optimizer: its optimiser. '': the configured one.
+        schedule: its schedule. '': the configured one.
+        phase: the phase from which on it moves.
     """
 
     name: str
@@ -42,6 +49,9 @@ class Group:
     weight_decay: float
     paths: tuple[str, ...]
     elements: int
+    optimizer: str = ''
+    schedule: str = ''
+    phase: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,12 +60,45 @@ class Plan:
 
     Attributes:
         groups: the groups, in the order of the rules; their paths cover `params` exactly once.
-        frozen_modules: the outermost modules all of whose parameters are frozen, as '/'-joined paths; they run in
-            evaluation mode (running statistics, no dropout, no stochastic depth) inside the training step.
+        transfer: the strategy and its settings, beside the rules.
     """
 
     groups: tuple[Group, ...]
-    frozen_modules: tuple[str, ...]
+    transfer: Transfer = dataclasses.field(default_factory=Transfer)
+
+    @functools.cached_property
+    def frozen_modules(self) -> tuple[str, ...]:
+        """The modules that run in evaluation mode inside the training step, as '/'-joined paths.
+
+        They use running statistics, no dropout and no stochastic depth: the outermost modules all of whose parameters
+        are frozen, unless `transfer.batch_norm` says otherwise.
+        """
+        if self.transfer.batch_norm == 'train':
+            return ()
+        frozen = _frozen_modules(self.groups)
+        if self.transfer.batch_norm == 'follow':
+            return frozen
+        # Only batch normalisation asks; to the others it makes no difference.
+        scales = {
+            path.removesuffix('/scale') for group in self.groups for path in group.paths if path.endswith('/scale')
+        }
+        return tuple(sorted({*frozen, *(path for path in scales if not path.startswith('adapters/'))}))
+
+    @property
+    def phases(self) -> int:
+        """How many phases training has; 1 where everything that moves does so from the beginning."""
+        return 1 + max(group.phase for group in self.groups if group.trainable)
+
+    def at_phase(self, phase: int) -> Plan:
+        """The plan in one phase (of this whole plan): what moves only later is frozen.
+
+        Raises:
+            UserError: nothing moves yet in phase 0.
+        """
+        groups = [dataclasses.replace(g, trainable=g.trainable and g.phase <= phase) for g in self.groups]
+        if not any(group.trainable for group in groups):
+            raise UserError('nothing moves in phase 0: some rule has to let parameters train without a later phase')
+        return dataclasses.replace(self, groups=tuple(groups))
 
     @property
     def trainable_groups(self) -> tuple[Group, ...]:
@@ -88,7 +131,8 @@ class Plan:
 
     def summary(self) -> str:
         """One line: what trains, and what is frozen."""
-        return f'trained: {self.trained()}; frozen: {self.frozen()}'
+        phases = f', in {self.phases} phases' if self.phases > 1 else ''
+        return f'trained: {self.trained()}{phases}; frozen: {self.frozen()}'
 
     def trained(self) -> str:
         """What trains, and how much of the whole that is."""
@@ -111,6 +155,9 @@ class Plan:
                 'elements': group.elements,
                 'learning_rate_scale': group.learning_rate_scale if group.trainable else None,
                 'weight_decay': group.weight_decay if group.trainable else None,
+                'optimizer': group.optimizer,
+                'schedule': group.schedule,
+                'phase': group.phase if group.trainable else None,
             }
             for group in self.groups
         ]
@@ -121,65 +168,86 @@ def combine(trainable: Mapping[str, Any], frozen: Mapping[str, Any]) -> dict[str
     return rules.unflatten({**rules.flatten(trainable), **rules.flatten(frozen)})
 
 
-def make_plan(params: Mapping[str, Any], transfer: Transfer, weight_decay: float = 0.0) -> Plan:
+def make_plan(network: AnyNetwork, params: Mapping[str, Any], transfer: Transfer, weight_decay: float = 0.0) -> Plan:
     """Turns a strategy and its rules into the plan for a network.
 
     Args:
+        network: states its stages, and the depth of every parameter.
         params: the network's parameters (or their shapes), with `backbone` and `head` at the top.
         transfer: strategy and rules.
         weight_decay: decay of kernels; biases, norms, tokens and position embeddings get none unless a rule names one.
 
     Raises:
-        UserError: a rule that has no effect, an unknown treatment, or a plan that trains nothing.
+        UserError: a rule that has no effect, an unknown treatment, stage or block, or a plan that trains nothing.
     """
     shapes = {path: tuple(leaf.shape) for path, leaf in rules.flatten(params).items()}
+    if transfer.strategy in ADAPTATIONS and 'adapters' not in params:
+        raise UserError(
+            f'transfer.strategy={transfer.strategy} trains what is added to a network: add it first (adapt_model)'
+        )
+    for name in transfer.distill_features if transfer.distill else ():
+        one_of('transfer.distill_features', name, (*network.stages, 'pooled'))
     written = [(pattern, parse_treatment(pattern, text)) for pattern, text in transfer.rules]
-    assigned = rules.assign(written, shapes, fallback=strategy_rules(transfer))
-    members: dict[tuple[str, float | None], list[str]] = {}
+    usual = strategy_rules(network, transfer)
+    speed = speeds(network, transfer)
+    own = len(written)
+    # The values are numbered, so that a rule of one's own is known from one of the strategy with the same pattern.
+    numbered = [(pattern, index) for index, (pattern, _) in enumerate([*written, *usual])]
+    assigned = rules.assign(numbered[:own], shapes, fallback=numbered[own:])
+    everything = [treatment for _, treatment in (*written, *usual)]
+
+    members: dict[tuple[int, float, float | None], list[str]] = {}
     for path, match in assigned.items():
-        members.setdefault((match.pattern, _decay(path, match.value, weight_decay)), []).append(path)
-    order = [pattern for pattern, _ in (*transfer.rules, *strategy_rules(transfer))]
+        treatment = everything[match.value]
+        # Rules of one's own have the factors that they state.
+        factor = speed(path) if treatment.trainable and match.value >= own else 1.0
+        decay = _decay(path, treatment, weight_decay, transfer)
+        members.setdefault((match.value, factor, decay), []).append(path)
+
+    factors: dict[int, set[float]] = {}
+    for index, factor, _ in members:
+        factors.setdefault(index, set()).add(factor)
     groups = []
-    for (pattern, decay), paths in sorted(
-        members.items(), key=lambda item: (order.index(item[0][0]), -(item[0][1] or 0))
-    ):
-        treatment = assigned[paths[0]].value
-        has_decaying_twin = any(other == pattern and twin and not decay for other, twin in members)
+    for (index, factor, decay), paths in sorted(members.items(), key=lambda m: (m[0][0], -m[0][1], -(m[0][2] or 0))):
+        treatment, pattern = everything[index], numbered[index][0]
+        has_decaying_twin = not decay and any(
+            (other, same) == (index, factor) and twin for other, same, twin in members
+        )
+        name = _group_name(pattern) + (f' × {factor:g}' if len(factors[index]) > 1 else '')
         groups.append(
             Group(
-                name=_group_name(pattern) + (NO_DECAY if has_decaying_twin else ''),
+                name=name + (NO_DECAY if has_decaying_twin else ''),
                 pattern=pattern,
                 trainable=treatment.trainable,
-                learning_rate_scale=treatment.learning_rate_scale,
+                learning_rate_scale=treatment.learning_rate_scale * factor,
                 weight_decay=decay or 0.0,
                 paths=tuple(paths),
                 elements=sum(math.prod(shapes[path]) for path in paths),
+                optimizer=treatment.optimizer or '',
+                schedule=treatment.schedule or '',
+                phase=treatment.phase if treatment.trainable else 0,
             )
         )
-    plan = Plan(tuple(groups), _frozen_modules(groups))
+    plan = Plan(_without_gaps(groups), transfer)
     if not plan.trainable_groups:
         raise UserError('every parameter is frozen: let some train, as transfer.rules=(("head/.*", "train"),) would')
+    plan.at_phase(0)
     return plan
 
 
-def strategy_rules(transfer: Transfer) -> list[tuple[str, Treatment]]:
-    """The rules a strategy stands for."""
-    backbone = {
-        'scratch': Treatment(),
-        'linear_probe': Treatment(trainable=False),
-        'fine_tune': Treatment(learning_rate_scale=transfer.backbone_learning_rate_scale),
-    }[transfer.strategy]
-    # An auxiliary head is there for the layers below it, and these do not move.
-    still = [(r'head/aux\d+/.*', Treatment(trainable=False))] if transfer.strategy == 'linear_probe' else []
-    return [*still, ('head/.*', Treatment()), ('backbone/.*', backbone)]
+def _without_gaps(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """The groups, their phases numbered anew where nothing begins to move in one of them."""
+    used = sorted({group.phase for group in groups if group.trainable} | {0})
+    return tuple(dataclasses.replace(g, phase=used.index(g.phase) if g.trainable else 0) for g in groups)
 
 
-def _decay(path: str, treatment: Treatment, default: float) -> float | None:
+def _decay(path: str, treatment: Treatment, default: float, transfer: Transfer) -> float | None:
     if not treatment.trainable:
         return None
     if treatment.weight_decay is not None:
         return treatment.weight_decay
-    return default if path.endswith('/kernel') else 0.0
+    towards_source = path.startswith('backbone/') and (transfer.l2_sp or transfer.decay_to_source)
+    return default if path.endswith('/kernel') and not towards_source else 0.0
 
 
 def _group_name(pattern: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from jtransfer import models
 from jtransfer.config import Config, Transfer
 from jtransfer.evaluate.metrics import classification_metrics
 from jtransfer.experiments.result import Result
@@ -21,7 +22,7 @@ def test_the_plan_lists_every_group_and_path():
         'backbone': {'stem': {'kernel': np.zeros((3, 3))}},
         'head': {'kernel': np.zeros((3, 2)), 'bias': np.zeros(2)},
     }
-    text = plan_table(make_plan(params, Transfer('linear_probe'), 0.1))
+    text = plan_table(make_plan(models.create('resnet_tiny', num_classes=2), params, Transfer('linear_probe'), 0.1))
     assert text.startswith('trained: head (8 of 17 parameters, 47.1%); frozen: backbone\n')
     [head] = [line for line in text.splitlines() if line.split()[:3] == ['head', 'head/.*', 'yes']]
     assert head.split() == ['head', 'head/.*', 'yes', '1', '6', '1', '0.1']
@@ -41,7 +42,7 @@ def test_the_end_says_what_a_person_wants_to_know(checkpoints, tmp_path, skipped
         part='validation',
         metrics=classification_metrics(logits, np.array([0, 1, 2, 3, 1]), model.class_names),
         model=model,
-        plan=make_plan(model.variables['params'], Transfer('linear_probe')),
+        plan=make_plan(model.network, model.variables['params'], Transfer('linear_probe')),
         load_summary='loaded [32] tensors',
         fit_seconds=1.25,
         seconds=61.0,

@@ -21,7 +21,7 @@ def test_the_best_state_by_validation_is_returned(tiny_config, checkpoints):
     model = load_model(checkpoints['resnet'], class_names=parts.class_names, head_init='normal')
     before = jax.tree.map(np.array, model.variables)
     began = []
-    plan = make_plan(model.variables['params'], config.transfer)
+    plan = make_plan(model.network, model.variables['params'], config.transfer)
     trained = train_model(model, parts, plan, config, ready=lambda: began.append(True))
     scores = [line['validation/top1'] for line in trained.fit.history]
     assert began == [True]
@@ -43,7 +43,7 @@ def test_unreadable_images_are_found_before_the_first_step(tiny_config, checkpoi
     parts = load_parts(config.data, config.seed)
     assert len(parts.train) == 18
     model = load_model(checkpoints['resnet'], class_names=parts.class_names, head_init='normal')
-    plan = make_plan(model.variables['params'], config.transfer)
+    plan = make_plan(model.network, model.variables['params'], config.transfer)
     began = []
 
     def train(config):

@@ -89,7 +89,7 @@ def test_depth_of_an_unknown_path_is_refused(path):
 def test_auxiliary_heads_drop_out():
     network, variables, images = tiny()
     run = training(network)
-    (_, first), (_, again), (_, other) = (run(variables, images, jax.random.key(seed))[0] for seed in (0, 0, 1))
+    first, again, other = (run(variables, images, jax.random.key(seed))[0].auxiliaries for seed in (0, 0, 1))
     for (_, logits), (_, same), (_, others) in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(logits, same)
         assert not np.allclose(logits, others)
@@ -98,18 +98,18 @@ def test_auxiliary_heads_drop_out():
 def test_auxiliary_heads_read_their_blocks():
     network, variables, images = tiny(aux_dropout=0.0)
     run = training(network)
-    (_, [(_, first), (_, second)]), _ = run(variables, images, jax.random.key(0))
+    (_, [(_, first), (_, second)], _), _ = run(variables, images, jax.random.key(0))
     # The first head reads block a, the second block d.
     norm = variables['params']['backbone']['stage4']['c']['branch1']['bn']
     norm['scale'] = norm['scale'] * np.asarray([1, 5], 'f4')
-    (_, [(_, same), (_, other)]), _ = run(variables, images, jax.random.key(1))
+    (_, [(_, same), (_, other)], _), _ = run(variables, images, jax.random.key(1))
     np.testing.assert_array_equal(same, first)
     assert not np.allclose(other, second)
 
 
 def test_half_precision_keeps_float32_logits():
     network, variables, images = tiny(dtype=jnp.bfloat16)
-    (logits, auxiliaries), updated = jax.eval_shape(training(network), variables, images, jax.random.key(0))
+    (logits, auxiliaries, _), updated = jax.eval_shape(training(network), variables, images, jax.random.key(0))
     outputs = (logits, *(other for _, other in auxiliaries), *jax.tree.leaves(updated))
     assert {x.dtype for x in outputs} == {jnp.dtype('float32')}
 
@@ -117,9 +117,9 @@ def test_half_precision_keeps_float32_logits():
 def test_a_replica_axis_reaches_the_auxiliary_heads():
     network, variables, images = tiny(aux_dropout=0.0)
     images, key = np.concatenate([images, images[::-1] * 0.5]), jax.random.key(0)
-    (_, expected), moved = training(network)(variables, images, key)
+    (_, expected, _), moved = training(network)(variables, images, key)
     split = jax.vmap(training(network.with_norm_axis('replica')), in_axes=(None, 0, None), axis_name='replica')
-    (_, auxiliaries), updated = split(variables, images.reshape(2, 3, *images.shape[1:]), key)
+    (_, auxiliaries, _), updated = split(variables, images.reshape(2, 3, *images.shape[1:]), key)
     for (_, ours), (_, theirs) in zip(auxiliaries, expected, strict=True):
         np.testing.assert_allclose(ours.reshape(6, 5), theirs, rtol=1e-3, atol=1e-4)
     ours, theirs = (tree['batch_stats']['head']['aux2']['conv']['bn'] for tree in (updated, moved))

@@ -163,7 +163,7 @@ def test_without_auxiliary_heads_training_is_the_same_program(name):
 
     def with_auxiliaries(variables, images, key):
         run = functools.partial(network.apply, method='training_logits', mutable=['batch_stats'])
-        (logits, auxiliaries), updated = run(variables, images, rngs={'dropout': key})
+        (logits, auxiliaries, _), updated = run(variables, images, rngs={'dropout': key})
         assert auxiliaries == []
         return logits, updated
 
@@ -213,7 +213,7 @@ def test_evaluation_does_without_auxiliary_heads():
 
 def test_auxiliary_logits_come_with_their_weights():
     network, variables, images = auxiliary_network()
-    (logits, auxiliaries), updated = training_logits(network, variables, images)
+    (logits, auxiliaries, _), updated = training_logits(network, variables, images)
     expected, _ = call(network, variables, images, rngs={'dropout': jax.random.key(0)})
     np.testing.assert_array_equal(logits, expected)
     assert [weight for weight, _ in auxiliaries] == [0.3, 0.3]
@@ -235,7 +235,7 @@ def test_auxiliary_logits_come_with_their_weights():
 )
 def test_auxiliary_heads_that_serve_nothing_are_left_out(frozen, running):
     network, variables, images = auxiliary_network()
-    (_, auxiliaries), updated = training_logits(network, variables, images, frozen=frozen)
+    (_, auxiliaries, _), updated = training_logits(network, variables, images, frozen=frozen)
     assert len(auxiliaries) == running
     before, after = flat(variables['batch_stats']), flat(updated['batch_stats'])
     assert set(before) == set(after)
@@ -292,3 +292,121 @@ def test_depth_counts_blocks(name, path, depth):
 def test_depth_of_an_unknown_path_is_refused(path):
     with pytest.raises(UserError, match=path.removeprefix('backbone/')):
         models.create('resnet_tiny', num_classes=2).depth(path)
+
+
+# A task may be called anything, also like a field of the module that holds its head.
+TASKS = (('shape', 4), ('size', 1), ('parts', 7))
+
+
+def with_tasks(name='resnet_tiny', tasks=TASKS, **kwargs):
+    """A network with tasks, random variables and images."""
+    network = models.create(name, num_classes=0, tasks=tasks, **kwargs)
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(3, 16, 16, 3)).astype('f4')
+    shapes = jax.eval_shape(network.init, jax.random.key(0), images)
+    return network, jax.tree.map(lambda x: rng.uniform(0, 2 / x.shape[0] ** 0.5, x.shape).astype('f4'), shapes), images
+
+
+@pytest.mark.parametrize('name', TINY)
+def test_each_task_has_a_linear_head_on_the_pooled_features(name):
+    network, variables, images = with_tasks(name)
+    assert set(variables['params']) == {'backbone', 'heads'}
+    assert {path for path in flat(variables['params']) if path.startswith('heads/')} == {
+        f'heads/{task}/{leaf}' for task, _ in TASKS for leaf in ('kernel', 'bias')
+    }
+
+    @jax.jit
+    def forward(variables, images):
+        pooled = network.apply(variables, images, method='features')['pooled']
+        return pooled, network.apply(variables, images), network.apply(variables, pooled, method='classify')
+
+    pooled, logits, classified = forward(variables, images)
+    assert set(logits) == set(classified) == {task for task, _ in TASKS}
+    for task, outputs in TASKS:
+        head = variables['params']['heads'][task]
+        expected = np.asarray(pooled) @ head['kernel'] + head['bias']
+        assert logits[task].shape == (3, outputs)
+        np.testing.assert_allclose(logits[task], expected, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(classified[task], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_task_heads_of_a_distilled_network_have_its_parts():
+    options = {'class_token': True, 'distilled': True}
+    network, variables, images = with_tasks('vit_tiny_test', options=options)
+    plain = models.create('vit_tiny_test', num_classes=4, options=options)
+    params = variables['params']
+    assert set(params['heads']['shape']) == {'part0', 'part1'}
+    single = {'params': {'backbone': params['backbone'], 'head': params['heads']['shape']}}
+    logits = jax.jit(network.apply)(variables, images)
+    assert logits['size'].shape == (3, 1)
+    np.testing.assert_allclose(logits['shape'], jax.jit(plain.apply)(single, images), rtol=1e-5, atol=1e-6)
+
+
+def test_one_gradient_reaches_every_task_and_the_backbone():
+    network, variables, images = with_tasks()
+
+    @jax.jit
+    def gradient(params):
+        def loss(params):
+            output, _ = training_logits(network, {**variables, 'params': params}, images)
+            assert output.auxiliaries == []
+            return sum(jnp.mean((logits - 1) ** 2) for logits in output.logits.values())
+
+        return jax.grad(loss)(params)
+
+    for path, leaf in flat(gradient(variables['params'])).items():
+        assert np.abs(leaf).max() > 0, path
+
+
+def test_dropout_is_the_same_draw_for_all_tasks_and_none_for_a_frozen_one():
+    network, variables, images = with_tasks(tasks=(('a', 4), ('b', 4), ('c', 4)), dropout=0.5)
+    heads = variables['params']['heads']
+    heads['b'] = heads['c'] = heads['a']
+    output, _ = training_logits(network, variables, images, frozen=('backbone', 'heads/c'))
+    still = jax.jit(network.apply)(variables, images)
+    np.testing.assert_array_equal(output.logits['a'], output.logits['b'])
+    np.testing.assert_array_equal(output.logits['c'], still['c'])
+    assert not np.allclose(output.logits['a'], still['a'])
+
+
+def test_the_heads_of_tasks_have_the_depth_of_a_head():
+    network, variables, _ = with_tasks()
+    depths = {path: network.depth(path) for path in flat(variables['params'])}
+    single = models.create('resnet_tiny', num_classes=4)
+    assert {depths[path] for path in depths if path.startswith('heads/')} == {single.depth('head/kernel')}
+    assert max(depths.values()) == depths['heads/shape/kernel']
+    with pytest.raises(UserError, match=r'neither under backbone/ nor under heads/'):
+        network.depth('head/kernel')
+    with pytest.raises(UserError, match=r'neither under backbone/ nor under head/'):
+        single.depth('heads/shape/kernel')
+
+
+def test_tasks_keep_their_outputs_in_float32():
+    network, variables, images = with_tasks(dtype=jnp.bfloat16)
+    logits = jax.eval_shape(network.apply, variables, images)
+    assert {value.dtype for value in logits.values()} == {jnp.dtype('float32')}
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
+        ({'num_classes': 3}, r'num_classes=3, but each of the tasks shape, size, parts states its own outputs'),
+        ({'tasks': (('a', 2), ('a', 3))}, r'two tasks of one name among a, a'),
+        ({'tasks': (('a/b', 2),)}, r"letters, digits and underscores: 'a/b'"),
+        ({'tasks': (('a', 0),)}, r"task 'a' has 0 outputs; at least 1 is needed"),
+        ({'name': 'googlenet_aux'}, r'the auxiliary heads aux1, aux2 cannot have tasks; take one without'),
+    ],
+)
+def test_tasks_that_cannot_be_are_refused(kwargs, message):
+    with pytest.raises(UserError, match=message):
+        models.create(**{'name': 'resnet_tiny', 'num_classes': 0, 'tasks': TASKS, **kwargs})
+
+
+@pytest.mark.parametrize('name', TINY)
+def test_training_also_gives_the_features(name):
+    network, variables, images = make(name)
+    output, _ = training_logits(network, variables, images, frozen=('backbone',))
+    features = jax.jit(functools.partial(network.apply, method='features'))(variables, images)
+    assert set(output.features) == {*network.stages, 'pooled'}
+    for stage, value in features.items():
+        np.testing.assert_allclose(output.features[stage], value, rtol=1e-5, atol=1e-5)

@@ -103,7 +103,7 @@ def test_googlenet_with_auxiliary_heads_in_training(googlenet):
     variables = check.variables(network, naming, arrays)
     run = functools.partial(network.apply, mutable=['batch_stats'], method='training_logits')
     with jax.default_matmul_precision('highest'):
-        (logits, [(_, first), (_, second)]), _ = jax.jit(run)(variables, arrays['image'])
+        (logits, [(_, first), (_, second)], _), _ = jax.jit(run)(variables, arrays['image'])
     check.close(logits, arrays['train/logits'], 1e-4, 'logits')
     check.close(first, arrays['train/aux1'], 1e-4, 'aux1')
     check.close(second, arrays['train/aux2'], 1e-4, 'aux2')

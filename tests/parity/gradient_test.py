@@ -15,7 +15,6 @@ from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.config import Config, Data, Optim, Transfer
-from jtransfer.train.state import init_state
 from jtransfer.train.step import StepParts, make_train_step
 from jtransfer.transfer.plan import make_plan
 from tests.golden import check
@@ -83,12 +82,11 @@ def torch_steps(model, preprocessing, seed, steps, nudge=0.0):
 
 def our_steps(network, variables, preprocessing, seed, steps):
     """Our variables by path after the steps, and the losses."""
-    plan = make_plan(variables['params'], Transfer('fine_tune'), OPTIM.weight_decay)
+    plan = make_plan(network, variables['params'], Transfer('fine_tune'), OPTIM.weight_decay)
     config = Config(data=Data(batch_size=BATCH), optim=OPTIM)
     parts = StepParts(network, preprocessing, plan, config, total_steps=steps)
-    trainable, _ = plan.split(variables['params'])
-    state = init_state(variables, plan, parts.optimizer(trainable))
-    step = jax.jit(make_train_step(parts, trainable))
+    state = parts.start(variables)
+    step = jax.jit(make_train_step(parts, state.trainable))
     losses = []
     for index in range(steps):
         with jax.default_matmul_precision('highest'):

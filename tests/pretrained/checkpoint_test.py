@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from jtransfer.adapters import Lora
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.checkpoint import open_model, save_model
@@ -100,3 +101,52 @@ def test_metadata_that_is_wrong(saved, changes, message):
         open_model(saved)
     assert '\n' not in str(caught.value)
     assert str(saved) in str(caught.value)
+
+
+ADAPTATION = Lora(rank=1, alpha=2.0, targets=('backbone/stem/kernel',), added=())
+_LOW_RANK = {'a': {'kernel': np.ones((2, 2, 3, 1), np.float32)}, 'b': {'kernel': np.ones((1, 2), np.float32)}}
+ADAPTED = {**VARIABLES, 'params': {**VARIABLES['params'], 'adapters': {'backbone': {'stem': _LOW_RANK}}}}
+
+
+def test_adapters_are_kept_with_what_they_are_of(tmp_path):
+    path = tmp_path / 'm.safetensors'
+    save_model(path, ADAPTED, **FACTS, adaptation=ADAPTATION)
+    stored = open_model(path)
+    assert stored.adaptation == ADAPTATION
+    jax.tree.map(np.testing.assert_array_equal, stored.variables, ADAPTED)
+    arrays, metadata = read_safetensors(path)
+    assert {'params/adapters/backbone/stem/a/kernel', 'params/adapters/backbone/stem/b/kernel'} < set(arrays)
+    assert json.loads(metadata['adapters'])['kind'] == 'lora'
+
+
+def test_a_plain_model_says_nothing_of_adapters(saved):
+    assert 'adapters' not in read_safetensors(saved)[1]
+    assert open_model(saved).adaptation is None
+
+
+def test_adapters_and_what_is_said_of_them_must_agree(tmp_path):
+    path = tmp_path / 'm.safetensors'
+    with pytest.raises(
+        UserError, match=r'nothing says what they add to the network: pass adaptation=model\.adaptation'
+    ):
+        save_model(path, ADAPTED, **FACTS)
+    with pytest.raises(UserError, match='the network is adapted, but there are no tensors params/adapters'):
+        save_model(path, VARIABLES, **FACTS, adaptation=ADAPTATION)
+    save_model(path, ADAPTED, **FACTS, adaptation=ADAPTATION)
+    arrays, metadata = read_safetensors(path)
+    arrays = {name: np.array(value) for name, value in arrays.items()}
+    for said, message in (('{"kind": "lara", "fields": {}}', 'lara'), ('[]', "'adapters' is not a JSON dict")):
+        write_safetensors(path, arrays, {**metadata, 'adapters': said})
+        with pytest.raises(UserError, match=message) as caught:
+            open_model(path)
+        assert str(path) in str(caught.value)
+
+
+def test_what_was_kept_in_bfloat16_is_saved_as_float32(tmp_path):
+    path = tmp_path / 'm.safetensors'
+    rounded = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, jax.numpy.bfloat16), VARIABLES)
+    save_model(path, rounded, **FACTS)
+    arrays, _ = read_safetensors(path)
+    assert {value.dtype for value in arrays.values()} == {np.dtype(np.float32)}
+    kernel = rounded['params']['backbone']['stem']['kernel']
+    np.testing.assert_array_equal(arrays['params/backbone/stem/kernel'], kernel.astype(np.float32))

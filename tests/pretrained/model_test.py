@@ -1,17 +1,22 @@
 """From a name to a working network: what is kept, what is new, and what is refused."""
 
+import dataclasses
+import functools
 import zlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jtransfer import adapters
+from jtransfer.config_transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.checkpoint import save_model
-from jtransfer.pretrained.model import load_model
+from jtransfer.pretrained.export import export_model, export_names
+from jtransfer.pretrained.model import load_model, merge_model
 
 NAMES = ('ape', 'bee', 'cat')
 PREPROCESSING = Preprocessing(16, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'bilinear', 0.875)
@@ -153,3 +158,107 @@ def test_mistakes_get_one_line(arguments, message):
     with pytest.raises(UserError, match=message) as caught:
         load_model(**arguments)
     assert '\n' not in str(caught.value)
+
+
+def _adapted(path, kind):
+    """A model with adapters that do something."""
+    model = load_model(path)
+    params = model.variables['params']
+    settings = Adapters(lora_rank=2, adapter_dim=4, adapter_kind='sequential', prompt_tokens=3)
+    adaptation = adapters.make_adaptation(kind, settings, model.network, params)
+    network, params = adapters.adapt(model.network, params, adaptation, key=jax.random.key(0))
+    random = np.random.default_rng(2)
+    params['adapters'] = jax.tree.map(
+        lambda leaf: jnp.asarray(leaf + 0.2 * random.standard_normal(leaf.shape), jnp.float32), params['adapters']
+    )
+    return dataclasses.replace(model, network=network, variables={**model.variables, 'params': params})
+
+
+def _logits(model):
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 3)), jnp.float32)
+    return _apply(model.network, model.variables, images)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(network, variables, images):
+    return network.apply(variables, images)
+
+
+def _save(path, model):
+    save_model(
+        path,
+        model.variables,
+        architecture=model.architecture,
+        class_names=model.class_names,
+        preprocessing=model.preprocessing,
+        adaptation=model.adaptation,
+    )
+
+
+@pytest.mark.parametrize('kind', ['lora', 'ssf'])
+def test_merged_or_apart_the_predictions_are_the_same(saved, tmp_path, kind):
+    path, original = saved
+    model = _adapted(path, kind)
+    merged = merge_model(model)
+    assert merged.adaptation is None
+    assert jax.tree.structure(merged.variables) == jax.tree.structure(original.variables)
+    _save(tmp_path / 'merged.safetensors', merged)
+    _save(tmp_path / 'apart.safetensors', model)
+    plain, apart = load_model(tmp_path / 'merged.safetensors'), load_model(tmp_path / 'apart.safetensors')
+    assert (plain.adaptation, apart.adaptation) == (None, model.adaptation)
+    assert _same(apart.variables, model.variables)
+    np.testing.assert_array_equal(_logits(apart), _logits(model))
+    np.testing.assert_allclose(_logits(plain), _logits(model), atol=1e-5)
+    assert np.max(np.abs(_logits(model) - _logits(original))) > 1e-3
+    # Readers of others' formats get the merged one.
+    names = export_names(model)
+    export_model(model, tmp_path / 'theirs.safetensors', names[0])
+    theirs = load_model(tmp_path / 'theirs.safetensors', architecture=model.architecture, options=model.options)
+    assert _same(theirs.variables, merged.variables)
+
+
+@pytest.mark.parametrize('kind', ['adapter', 'prompt'])
+def test_what_cannot_be_merged_is_stored_apart_and_not_exported(saved, tmp_path, kind):
+    path, original = saved
+    if kind == 'prompt' and original.architecture != 'vit_tiny_test':
+        pytest.skip('only a Vision Transformer has prompts')
+    model = _adapted(path, kind)
+    _save(tmp_path / 'm.safetensors', model)
+    again = load_model(tmp_path / 'm.safetensors')
+    assert again.network == model.network
+    assert _same(again.variables, model.variables)
+    np.testing.assert_array_equal(_logits(again), _logits(model))
+    assert any(name.startswith('params/adapters/') for name in again.load_report.loaded)
+    with pytest.raises(UserError, match='cannot be merged'):
+        merge_model(model)
+    assert export_names(model) == ()
+    with pytest.raises(UserError, match=f'what {kind} adds to this {model.architecture} has no place') as caught:
+        export_model(model, tmp_path / 'theirs.safetensors')
+    assert '\n' not in str(caught.value)
+
+
+def test_an_adapted_checkpoint_takes_a_new_head_and_gives_no_adapters_to_random_weights(saved, tmp_path):
+    path, _ = saved
+    model = _adapted(path, 'adapter')
+    _save(tmp_path / 'm.safetensors', model)
+    other = load_model(tmp_path / 'm.safetensors', class_names=('x', 'y'))
+    assert other.load_report.re_initialised == ('params/head/bias', 'params/head/kernel')
+    assert _same(other.variables['params']['adapters'], model.variables['params']['adapters'])
+    assert load_model(tmp_path / 'm.safetensors', random_weights=True).adaptation is None
+    bare = load_model(tmp_path / 'm.safetensors', num_classes=0)
+    assert set(bare.variables['params']) == {'backbone', 'adapters'}
+
+
+def test_tensors_of_adapters_that_are_missing_or_left_over_are_named(saved, tmp_path):
+    path, _ = saved
+    model = _adapted(path, 'adapter')
+    leaves = flatten_dict(model.variables['params']['adapters'], sep='/')
+    name = next(iter(leaves))
+    for changed, message in (
+        ({key: value for key, value in leaves.items() if key != name}, rf'missing \(1\): params/adapters/{name}'),
+        ({**leaves, 'backbone/more': leaves[name]}, r'unexpected \(1\): params/adapters/backbone/more'),
+    ):
+        params = {**model.variables['params'], 'adapters': unflatten_dict(changed, sep='/')}
+        _save(tmp_path / 'm.safetensors', dataclasses.replace(model, variables={**model.variables, 'params': params}))
+        with pytest.raises(UserError, match=message):
+            load_model(tmp_path / 'm.safetensors')

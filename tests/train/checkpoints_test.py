@@ -39,7 +39,7 @@ def test_a_state_comes_back_whole_and_with_its_progress(toy, checkpoints, transf
     checkpoints.save_last(state, progress)
     checkpoints.wait()
     assert checkpoints.last_step == 7
-    restored, restored_progress = checkpoints.restore_last(like, parts.plan)
+    restored, restored_progress = checkpoints.restore_last(like, parts.plan), checkpoints.last_progress()
     assert restored_progress == progress
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     chex.assert_trees_all_equal_shapes_and_dtypes(restored, state)
@@ -79,7 +79,7 @@ def test_a_checkpoint_holds_its_own_step_though_the_buffers_are_given_away(toy, 
     )
     checkpoints.wait()
     like = toy.start(parts, variables)
-    for restored, _ in (checkpoints.restore_last(like, parts.plan), checkpoints.restore_best(like, parts.plan)):
+    for restored in (checkpoints.restore_last(like, parts.plan), checkpoints.restore_best(like, parts.plan)):
         chex.assert_trees_all_equal(restored, kept)
 
 
@@ -170,7 +170,7 @@ def test_a_half_written_checkpoint_is_passed_over(toy, checkpoints):
     assert read_variables(checkpoints.directory)[1] == 4
     again = Checkpoints(checkpoints.directory)
     assert again.last_step == 4
-    chex.assert_trees_all_equal(again.restore_last(like, parts.plan)[0], state)
+    chex.assert_trees_all_equal(again.restore_last(like, parts.plan), state)
     again.save_last(distinct(like, 8), Progress())
     again.close()
     assert [path.name for path in (checkpoints.directory / 'last').iterdir()] == ['8']

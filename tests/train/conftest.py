@@ -5,31 +5,86 @@ Compiling `network.init` would take longer than most of the tests.
 
 import functools
 import math
+from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jtransfer import models, rules
+from jtransfer import adapters, models, rules
 from jtransfer.config import Augment, Config, Data, Optim, Train, Transfer
+from jtransfer.config_optim import Loss
+from jtransfer.config_transfer import ADAPTATIONS, Adapters
+from jtransfer.models import Network
+from jtransfer.models.backbone import Backbone
+from jtransfer.models.batch_norm import BatchNorm
+from jtransfer.models.bit import BiT
+from jtransfer.models.vit import ViT
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.train.feed import device_feed
 from jtransfer.train.placement import JitPlacement
-from jtransfer.train.state import init_state
 from jtransfer.train.step import StepParts
 from jtransfer.transfer.plan import make_plan
 
 
-class Once(JitPlacement):
-    """Compiles once: the runs that share it are one program."""
+class DenseStage(nn.Module):
+    """A dense layer, normalised where that is wanted."""
 
-    program = None
+    features: int
+    norm: bool
+    axis_name: str | None
+
+    @nn.compact
+    def __call__(self, x, *, train, frozen):
+        x = nn.Dense(self.features, name='fc')(x)
+        if self.norm:
+            x = BatchNorm(name='bn', axis_name=self.axis_name)(x, train=train, frozen=frozen)
+        return nn.tanh(x)
+
+
+class DenseNetwork(Backbone):
+    """Three dense layers on the mean colours of the quarters of a picture: compiles in no time."""
+
+    norm: bool = False
+    norm_axis_name: str | None = None
+    dtype: Any = jnp.float32
+    drop_path: float = 0.0
+    input_kernel = 'stage1/fc/kernel'
+
+    @property
+    def layers(self):
+        """The stages, without blocks."""
+        return {'stage1': (), 'stage2': (), 'stage3': ()}
+
+    def _run(self, name, x, *, train, frozen):
+        if name == 'stage1':
+            x = x.reshape(len(x), 2, x.shape[1] // 2, 2, x.shape[2] // 2, 3).mean((2, 4)).reshape(len(x), 12)
+        return DenseStage(5, self.norm, self.norm_axis_name, name=name)(x, train=train, frozen=frozen)
+
+
+# Smaller than what has a name.
+BACKBONES = {
+    'bit_tiny': functools.partial(BiT, (1, 1), (4, 8), stem_width=8, norm_groups=4),
+    'dense': DenseNetwork,
+    'dense_norm': functools.partial(DenseNetwork, norm=True),
+    'vit_small_test': functools.partial(ViT, 8, 8, 2, 2, 2),
+}
+
+
+class Once(JitPlacement):
+    """Compiles once a phase: the runs that share it are the same programs."""
+
+    def __init__(self, devices):
+        super().__init__(devices)
+        self.programs = {}
 
     def compile(self, parts, trainable):
-        """The program of the first call."""
-        self.program = self.program or super().compile(parts, trainable)
-        return self.program
+        """The program of the first call for this phase."""
+        if parts.starts not in self.programs:
+            self.programs[parts.starts] = super().compile(parts, trainable)
+        return self.programs[parts.starts]
 
 
 class Toy:
@@ -50,26 +105,37 @@ class Toy:
         steps=20,
         dtype=jnp.float32,
         dropout=0.0,
+        loss=None,
+        tasks=None,
     ):
         """The parts of a step, and the variables where training starts."""
         optim, transfer = optim or Optim(), transfer or Transfer('fine_tune')
-        network = models.create(name, num_classes=self.classes, dtype=dtype, dropout=dropout)
-        variables = _variables(name, self.classes)
-        plan = make_plan(variables['params'], transfer, optim.weight_decay)
+        heads = tuple((task, outputs) for task, (_, _, outputs) in (tasks or {}).items())
+        network = _network(name, 0 if heads else self.classes, heads, dtype, dropout)
+        variables = _variables(name, 0 if heads else self.classes, heads)
+        if transfer.strategy in ADAPTATIONS:
+            params = variables['params']
+            settings = Adapters(adapter_dim=4, adapter_kind='sequential' if name == 'bit_tiny' else 'parallel')
+            kind = adapters.make_adaptation(transfer.strategy, settings, network, params)
+            shape = (self.side, self.side, 3)
+            network, params = adapters.adapt(network, params, kind, key=jax.random.key(0), image_shape=shape)
+            variables = {**variables, 'params': params}
+        plan = make_plan(network, variables['params'], transfer, optim.weight_decay)
         train = train or Train(log_every=1, tensorboard=False, progress=False)
         config = Config(
             data=Data(batch_size=batch_size),
             transfer=transfer,
             optim=optim,
+            loss=loss or Loss(),
             augment=augment or Augment(),
             train=train,
         )
-        return StepParts(network, self.preprocessing, plan, config, steps), jax.tree.map(np.copy, variables)
+        parts = StepParts(network, self.preprocessing, plan, config, steps, tasks=tasks or {})
+        return parts, jax.tree.map(np.copy, variables)
 
     def start(self, parts, variables):
         """The state before the first step."""
-        trainable, _ = parts.plan.split(variables['params'])
-        return init_state(variables, parts.plan, parts.optimizer(trainable), ema=parts.config.optim.ema_decay > 0)
+        return parts.start(variables)
 
     def batch(self, step=0, seed=0, batch=8):
         """The batch of a step, as NumPy arrays."""
@@ -103,9 +169,15 @@ class Toy:
         return make_feed
 
 
+def _network(name, classes, heads, dtype=jnp.float32, dropout=0.0):
+    if name in BACKBONES:
+        return Network(BACKBONES[name](dtype=dtype), classes, dropout=dropout, tasks=heads)
+    return models.create(name, num_classes=classes, dtype=dtype, dropout=dropout, tasks=heads)
+
+
 @functools.cache
-def _variables(name, classes):
-    network = models.create(name, num_classes=classes)
+def _variables(name, classes, heads=()):
+    network = _network(name, classes, heads)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, Toy.side, Toy.side, 3)))
     random = np.random.default_rng(1)
 

@@ -43,7 +43,7 @@ def test_a_loss_that_overflows_stops_the_run_with_the_state_before_it(toy, place
         assert 'optim.learning_rate (now 0.01)' in message
         assert read_log(tmp_path / 'metrics.jsonl') == []
         checkpoints = Checkpoints(tmp_path / 'checkpoints')
-        saved, _ = checkpoints.restore_last(start, parts.plan)
+        saved = checkpoints.restore_last(start, parts.plan)
         assert checkpoints.best_step is None
         checkpoints.close()
         chex.assert_tree_all_finite(saved)
@@ -67,7 +67,7 @@ def test_an_absurd_learning_rate_stops_the_run_with_the_state_before_it(toy, tmp
     with pytest.raises(TrainingDivergedError) as caught:
         fit(parts, variables, feed, placement, validate=validate, run_dir=tmp_path)
     checkpoints = Checkpoints(tmp_path / 'checkpoints')
-    saved, _ = checkpoints.restore_last(toy.start(parts, variables), parts.plan)
+    saved = checkpoints.restore_last(toy.start(parts, variables), parts.plan)
     good = int(saved.step)
     assert good == 0 if learning_rate == 1e39 else 0 < good < 50
     assert f'stopped being finite at step {good + 1}.' in str(caught.value)
@@ -84,5 +84,5 @@ def test_an_absurd_learning_rate_stops_the_run_with_the_state_before_it(toy, tmp
     if every == 1:
         assert [line['step'] for line in read_log(tmp_path / 'metrics.jsonl')] == list(range(1, good + 1))
     if checkpoints.best_step is not None:
-        chex.assert_tree_all_finite(checkpoints.restore_best(toy.start(parts, variables), parts.plan)[0])
+        chex.assert_tree_all_finite(checkpoints.restore_best(toy.start(parts, variables), parts.plan))
     checkpoints.close()

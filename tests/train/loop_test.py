@@ -92,7 +92,8 @@ def restored(toy, directory, which='last'):
     parts, variables = make(toy)
     checkpoints = Checkpoints(directory / 'checkpoints')
     try:
-        return getattr(checkpoints, f'restore_{which}')(toy.start(parts, variables), parts.plan)
+        state = getattr(checkpoints, f'restore_{which}')(toy.start(parts, variables), parts.plan)
+        return state, getattr(checkpoints, f'{which}_progress')()
     finally:
         checkpoints.close()
 

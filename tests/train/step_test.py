@@ -88,7 +88,7 @@ def with_auxiliaries(toy, transfer, optim=None, aux=True):
     random = np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: random.uniform(0.1, 0.5, leaf.shape).astype(np.float32), shapes)
     parts, _ = toy.make(transfer=transfer, optim=optim)
-    plan = make_plan(variables['params'], transfer)
+    plan = make_plan(network, variables['params'], transfer)
     return dataclasses.replace(parts, network=network, plan=plan), variables
 
 
@@ -98,7 +98,7 @@ def test_auxiliary_heads_weigh_in_the_loss(toy):
     batch = toy.batch(0)
     images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
     train = functools.partial(parts.network.apply, mutable=['batch_stats'], method='training_logits')
-    (logits, [(_, first), (_, second)]), _ = jax.jit(train)(variables, images)
+    (logits, [(_, first), (_, second)], _), _ = jax.jit(train)(variables, images)
     losses = [float(cross_entropy(x, jnp.asarray(batch['label'])).mean()) for x in (logits, first, second)]
     assert float(metrics['loss']) == pytest.approx(losses[0] + 0.3 * losses[1] + 0.5 * losses[2], rel=1e-5)
     before = rules.flatten(variables['params'])

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jtransfer import rules
+from jtransfer import models, rules
 from jtransfer.config import Transfer
 from jtransfer.errors import UserError
 from jtransfer.transfer.plan import combine, make_plan
+
+NETWORK = models.create('resnet_tiny', num_classes=3)
 
 
 def params():
@@ -27,7 +29,7 @@ def leaf_paths(tree):
 
 
 def test_linear_probe_trains_the_head_alone():
-    plan = make_plan(params(), Transfer('linear_probe'), weight_decay=0.1)
+    plan = make_plan(NETWORK, params(), Transfer('linear_probe'), weight_decay=0.1)
     trainable, frozen = plan.split(params())
     assert leaf_paths(trainable) == {'head/kernel', 'head/bias'}
     assert plan.frozen_modules == ('backbone',)
@@ -36,7 +38,7 @@ def test_linear_probe_trains_the_head_alone():
 
 
 def test_fine_tune_scales_the_backbone_and_decays_kernels_only():
-    plan = make_plan(params(), Transfer('fine_tune', backbone_learning_rate_scale=0.1), weight_decay=0.1)
+    plan = make_plan(NETWORK, params(), Transfer('fine_tune', backbone_learning_rate_scale=0.1), weight_decay=0.1)
     by_path = {path: group for group in plan.groups for path in group.paths}
     assert by_path['backbone/stem/conv1/kernel'].learning_rate_scale == 0.1
     assert by_path['backbone/stem/conv1/kernel'].weight_decay == 0.1
@@ -50,7 +52,7 @@ def test_fine_tune_scales_the_backbone_and_decays_kernels_only():
 
 def test_rules_come_before_the_strategy_and_may_name_a_decay():
     transfer = Transfer('fine_tune', rules=(('backbone/(stem|stage1)/.*', 'freeze'), ('.*/bn1/.*', 'weight_decay=0.3')))
-    plan = make_plan(params(), transfer, weight_decay=0.1)
+    plan = make_plan(NETWORK, params(), transfer, weight_decay=0.1)
     by_path = {path: group for group in plan.groups for path in group.paths}
     assert not by_path['backbone/stage1/block0/bn1/bias'].trainable
     assert by_path['backbone/stage2/block0/bn1/bias'].weight_decay == 0.3
@@ -58,7 +60,7 @@ def test_rules_come_before_the_strategy_and_may_name_a_decay():
 
 
 def test_a_module_with_one_moving_parameter_is_not_frozen():
-    plan = make_plan(params(), Transfer('linear_probe', rules=(('.*/bn1/scale', 'train'),)))
+    plan = make_plan(NETWORK, params(), Transfer('linear_probe', rules=(('.*/bn1/scale', 'train'),)))
     assert plan.frozen_modules == (
         'backbone/stage1/block0/conv1',
         'backbone/stage2/block0/conv1',
@@ -75,7 +77,7 @@ def test_a_module_with_one_moving_parameter_is_not_frozen():
 def test_split_and_combine_are_inverse_for_any_rules(chosen):
     written = tuple((pattern, 'train' if train else 'freeze') for pattern, train in chosen)
     try:
-        plan = make_plan(params(), Transfer('fine_tune', rules=written), 0.1)
+        plan = make_plan(NETWORK, params(), Transfer('fine_tune', rules=written), 0.1)
     except UserError:
         return  # a rule without effect, or nothing to train
     trainable, frozen = plan.split(params())
@@ -89,15 +91,15 @@ def test_split_and_combine_are_inverse_for_any_rules(chosen):
 
 def test_everything_frozen_is_an_error():
     with pytest.raises(UserError, match='every parameter is frozen'):
-        make_plan(params(), Transfer('fine_tune', rules=(('.*', 'freeze'),)))
+        make_plan(NETWORK, params(), Transfer('fine_tune', rules=(('.*', 'freeze'),)))
 
 
 def test_summary_says_what_trains():
-    text = make_plan(params(), Transfer('linear_probe')).summary()
+    text = make_plan(NETWORK, params(), Transfer('linear_probe')).summary()
     assert 'trained: head (15 of 471 parameters, 3.2%)' in text
     assert 'frozen: backbone' in text
 
 
 def test_rows_have_the_elements():
-    rows = make_plan(params(), Transfer('fine_tune'), 0.1).rows()
+    rows = make_plan(NETWORK, params(), Transfer('fine_tune'), 0.1).rows()
     assert sum(row['elements'] for row in rows) == sum(jnp.size(leaf) for leaf in rules.flatten(params()).values())

@@ -59,7 +59,7 @@ def test_training_with_auxiliary_heads(arrays):
     before = check.variables(AUX, naming, arrays)
     run = jax.jit(functools.partial(AUX.apply, mutable=['batch_stats'], method='training_logits'))
     with jax.default_matmul_precision('highest'):
-        (logits, auxiliaries), updated = run(before, arrays['image'])
+        (logits, auxiliaries, _), updated = run(before, arrays['image'])
     check.close(logits, arrays['train/logits'], TRAINING, 'logits')
     assert [weight for weight, _ in auxiliaries] == [0.3, 0.3]
     for (_, ours), name in zip(auxiliaries, ('aux1', 'aux2'), strict=True):

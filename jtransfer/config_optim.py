@@ -1,0 +1,123 @@
+"""The part of the configuration that says what is minimised, and how."""
+
+import dataclasses
+
+from jtransfer import config_check as check
+from jtransfer.errors import UserError
+
+OPTIMIZERS = ('adamw', 'sgd', 'lamb', 'lion', 'muon')
+SCHEDULES = ('cosine', 'linear', 'step', 'one_cycle', 'constant')
+LOSSES = (
+    *('cross_entropy', 'focal', 'binary', 'binary_sum'),
+    *('mse', 'huber', 'generalized_cross_entropy', 'symmetric_cross_entropy'),
+)
+
+
+@dataclasses.dataclass
+class Optim:
+    """The optimiser, its schedule, and what happens to a gradient on the way.
+
+    Attributes:
+        name: `adamw`, `sgd` (with momentum), `lamb`, `lion`, or `muon` (kernels of the backbone; AdamW for the rest).
+        learning_rate: peak learning rate, > 0.
+        schedule: after the warmup, `cosine` or `linear` decay to `final_learning_rate_scale`, `step` (times
+            `step_factor` at each of `step_milestones`), `one_cycle` (Smith and Topin, 2018: cosines up, over the
+            warmup, and down) or `constant`.
+        warmup: share of the steps over which the learning rate rises linearly from zero, in [0, 1).
+        final_learning_rate_scale: where `cosine` and `linear` end, as a share of the peak, in [0, 1].
+        step_milestones: of `step`: shares of the run, rising, in (0, 1).
+        step_factor: of `step`, in (0, 1].
+        weight_decay: decoupled decay, ≥ 0; of kernels only, never of biases, norms, tokens or position embeddings
+            unless a rule says so.
+        momentum: of `sgd` and `muon`, in [0, 1).
+        b1: decay of the first moment of AdamW, LAMB and Lion, in [0, 1).
+        b2: decay of AdamW's and LAMB's second moment, and of Lion's first, in [0, 1).
+        sam_rho: radius of sharpness-aware minimisation (Foret et al., 2021): the gradient is taken where a step of this
+            length uphill ends, which takes a second pass. 0: off.
+        clip_norm: the gradient of the trainable parameters is scaled down to this global norm. 0: no clipping.
+        accumulate_steps: micro-batches a batch is split into; divides `data.batch_size`.
+        ema_decay: decay of the exponential moving average of the trainable parameters, which is then what is
+            evaluated and saved. 0: no average.
+        label_smoothing: share of the target spread over all classes, in [0, 1).
+    """
+
+    name: str = 'adamw'
+    learning_rate: float = 1e-3
+    schedule: str = 'cosine'
+    warmup: float = 0.1
+    final_learning_rate_scale: float = 0.0
+    step_milestones: tuple[float, ...] = (0.5, 0.75)
+    step_factor: float = 0.1
+    weight_decay: float = 0.01
+    momentum: float = 0.9
+    b1: float = 0.9
+    b2: float = 0.999
+    sam_rho: float = 0.0
+    clip_norm: float = 1.0
+    accumulate_steps: int = 1
+    ema_decay: float = 0.0
+    label_smoothing: float = 0.0
+
+
+@dataclasses.dataclass
+class Loss:
+    """What is minimised.
+
+    Attributes:
+        name: `cross_entropy` (hard or soft targets), `focal` (Lin et al., 2017), `binary` (a sigmoid a class, the mean
+            over them; for several labels an image, and for one as in timm), `binary_sum` (their sum), `mse`, `huber`
+            (for numbers), or, for noisy labels, `generalized_cross_entropy` (Zhang and Sabuncu, 2018) or
+            `symmetric_cross_entropy` (Wang et al., 2019).
+        class_weights: weight of the examples of every class, in their order, ≥ 0; the loss is their weighted mean.
+            Empty: all count alike.
+        focal_gamma: of `focal`, ≥ 0.
+        binary_threshold: of `binary`: soft targets above it become 1, the others 0 (timm's target threshold). 0: they
+            stay.
+        huber_delta: of `huber`: where it turns from square to straight, > 0.
+        generalized_q: of `generalized_cross_entropy`, in (0, 1].
+        symmetric_alpha: weight of the cross-entropy in `symmetric_cross_entropy`, ≥ 0.
+        symmetric_beta: weight of the reverse cross-entropy, ≥ 0.
+    """
+
+    name: str = 'cross_entropy'
+    class_weights: tuple[float, ...] = ()
+    focal_gamma: float = 2.0
+    binary_threshold: float = 0.0
+    huber_delta: float = 1.0
+    generalized_q: float = 0.7
+    symmetric_alpha: float = 0.1
+    symmetric_beta: float = 1.0
+
+
+def validate_optim(optim: Optim) -> None:
+    """Raises `UserError` for values that cannot be."""
+    check.one_of('optim.name', optim.name, OPTIMIZERS)
+    check.one_of('optim.schedule', optim.schedule, SCHEDULES)
+    check.above('optim.learning_rate', optim.learning_rate, 0)
+    for name in ('weight_decay', 'clip_norm', 'sam_rho', 'final_learning_rate_scale'):
+        check.at_least(f'optim.{name}', getattr(optim, name), 0)
+    if optim.final_learning_rate_scale > 1:
+        raise UserError(f'optim.final_learning_rate_scale={optim.final_learning_rate_scale} must be at most 1')
+    for name in ('warmup', 'momentum', 'b1', 'b2', 'ema_decay', 'label_smoothing'):
+        check.fraction(f'optim.{name}', getattr(optim, name))
+    milestones = optim.step_milestones
+    if any(not 0 < share < 1 for share in milestones) or list(milestones) != sorted(set(milestones)):
+        raise UserError(f'optim.step_milestones={milestones} must be rising shares of the run, between 0 and 1')
+    if not 0 < optim.step_factor <= 1:
+        raise UserError(f'optim.step_factor={optim.step_factor} must be above 0 and at most 1')
+    check.at_least('optim.accumulate_steps', optim.accumulate_steps, 1)
+
+
+def validate_loss(loss: Loss) -> None:
+    """Raises `UserError` for values that cannot be."""
+    check.one_of('loss.name', loss.name, LOSSES)
+    for name in ('focal_gamma', 'symmetric_alpha', 'symmetric_beta'):
+        check.at_least(f'loss.{name}', getattr(loss, name), 0)
+    check.above('loss.huber_delta', loss.huber_delta, 0)
+    check.fraction('loss.binary_threshold', loss.binary_threshold)
+    if not 0 < loss.generalized_q <= 1:
+        raise UserError(f'loss.generalized_q={loss.generalized_q} must be above 0 and at most 1')
+    for weight in loss.class_weights:
+        check.at_least('loss.class_weights: each', weight, 0)
+    if loss.class_weights and not any(loss.class_weights):
+        raise UserError('loss.class_weights are all zero')

@@ -1,0 +1,142 @@
+"""The update rule of one group of parameters, and the step uphill of sharpness-aware minimisation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import jax
+import optax
+from jaxtyping import Array, Float
+
+from jtransfer import config_check as check
+from jtransfer.config_optim import OPTIMIZERS, Optim
+
+Tree = TypeVar('Tree')
+
+# Where the families keep the kernel that reads the image (`Backbone.input_kernel`), below `params`.
+INPUT_KERNELS = frozenset(
+    f'backbone/{path}'
+    for path in (
+        *('stem/conv/kernel', 'stem/conv1/conv/kernel', 'stage1/conv/kernel', 'stage1/conv1/kernel'),
+        'embed/patch/kernel',
+    )
+)
+
+# Root mean square of Muon's update before the learning rate: what AdamW's is in practice (Liu et al., 2025).
+MUON_RMS = 0.2
+
+
+def update_rule(
+    name: str, optim: Optim, schedule: optax.Schedule, weight_decay: float
+) -> optax.GradientTransformationExtraArgs:
+    """The gradient transformation of one group; its state has leaves for the group's parameters alone.
+
+    It takes whole trees below `params` and the trees with holes that `optax.multi_transform` makes of them. The state's
+    key paths depend on the name of the rule and the paths of the parameters, not on the rates.
+
+    - `adamw`: decoupled decay (Loshchilov and Hutter, 2019).
+    - `sgd`: the decay is added to the gradient before the momentum, as in torch; the momentum is not Nesterov's.
+    - `lamb` (You et al., 2020): AdamW's direction with its decay, scaled in every tensor to the tensor's norm; a tensor
+      that is all zeros is moved as AdamW would.
+    - `lion` (Chen et al., 2023): the sign of the momentum, decoupled decay. It wants 3 to 10 times less learning rate
+      than AdamW, and as many times more decay.
+    - `muon` (Jordan et al., 2024) where `muon_dimensions` gives axes, AdamW elsewhere. Momentum `optim.momentum` with
+      Nesterov's step ahead, five Newton-Schulz iterations, decoupled decay. The update is scaled to a root mean square
+      of 0.2 whatever the matrix's shape (Liu et al., Muon is Scalable for LLM Training, 2025), so that learning rates
+      and decay found for AdamW fit, and one schedule serves both halves of the group.
+
+    Args:
+        name: one of `OPTIMIZERS`.
+        optim: momentum and moment decays.
+        schedule: learning rate by the group's own count of updates, from zero.
+        weight_decay: of every parameter of the group, ≥ 0, times the learning rate.
+
+    Raises:
+        UserError: an unknown name.
+    """
+    check.one_of('optimizer', name, OPTIMIZERS)
+    b1, b2 = optim.b1, optim.b2
+    if name == 'sgd':
+        sgd = optax.sgd(schedule, momentum=optim.momentum or None)
+        return optax.chain(optax.add_decayed_weights(weight_decay), sgd)
+    if name == 'lamb':
+        return optax.lamb(schedule, b1=b1, b2=b2, weight_decay=weight_decay)
+    if name == 'lion':
+        return optax.lion(schedule, b1=b1, b2=b2, weight_decay=weight_decay)
+    adamw = optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay)
+    if name == 'adamw':
+        return adamw
+    return optax.multi_transform({'muon': _muon(optim, schedule, weight_decay), 'adamw': adamw}, _muon_labels)
+
+
+def muon_dimensions(path: str, shape: tuple[int, ...]) -> optax.contrib.MuonDimensionNumbers | None:
+    """The axes that Muon reads as the inputs and the outputs of a matrix, or None for what AdamW updates.
+
+    Muon has the kernels of the backbone: dense ones (i, o) as they are, those of convolutions (h, w, i, o) as
+    (h·w·i, o), those of attention as (dim, head·part) for query, key and value and (head·part, dim) for `out`. AdamW
+    has the rest: biases, norms, tokens, position embeddings, the heads, adapters, the kernel that reads the image, and
+    depthwise kernels (h, w, 1, o), which are filters beside each other and no matrix.
+
+    Args:
+        path: below `params`, '/'-joined.
+        shape: of the parameter.
+    """
+    parts = path.split('/')
+    if parts[0] != 'backbone' or parts[-1] != 'kernel' or path in INPUT_KERNELS or len(shape) < 2:
+        return None
+    if len(shape) == 4 and shape[2] == 1:
+        return None
+    outputs = 2 if len(shape) == 3 and parts[-2] != 'out' else 1
+    axes = tuple(range(len(shape)))
+    return optax.contrib.MuonDimensionNumbers(axes[:-outputs], axes[-outputs:])
+
+
+def sam_perturbation(grads: Tree, rho: float) -> Tree:
+    """The step uphill, rho · g / (‖g‖ + 1e-12) with the norm of the whole tree.
+
+    Foret et al., Sharpness-Aware Minimization, 2021: the gradient that moves the parameters is taken at their sum with
+    this.
+
+    Args:
+        grads: gradients of the trainable parameters.
+        rho: length of the step, ≥ 0.
+
+    Returns:
+        A tree like `grads`.
+    """
+    scale = rho / (optax.tree.norm(grads) + 1e-12)
+    return jax.tree.map(lambda grad: (grad * scale).astype(grad.dtype), grads)
+
+
+def _muon(optim: Optim, schedule: optax.Schedule, weight_decay: float) -> optax.GradientTransformationExtraArgs:
+    return optax.chain(
+        optax.contrib.scale_by_muon(beta=optim.momentum, nesterov=True, weight_dimension_numbers=_tree_dimensions),
+        optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(_to_constant_rms, updates)),
+        optax.add_decayed_weights(weight_decay),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def _to_constant_rms(key_path: Any, update: Float[Array, '*axes']) -> Float[Array, '*axes']:
+    # An orthogonal matrix (m, n) has the mean square 1 / max(m, n).
+    dimensions = muon_dimensions(_joined(key_path), update.shape)
+    assert dimensions is not None
+    sides = [
+        math.prod(update.shape[axis] for axis in axes) for axes in (dimensions.reduction_axis, dimensions.output_axis)
+    ]
+    return update * (MUON_RMS * math.sqrt(max(sides)))
+
+
+def _tree_dimensions(tree: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: muon_dimensions(_joined(path), leaf.shape), tree)
+
+
+def _muon_labels(tree: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: 'adamw' if muon_dimensions(_joined(path), leaf.shape) is None else 'muon', tree
+    )
+
+
+def _joined(key_path: Any) -> str:
+    return jax.tree_util.keystr(key_path, simple=True, separator='/')
