@@ -1,0 +1,367 @@
+"""One network out of several finished runs, or out of a run and its source, by averaging weights.
+
+Choices are made on the validation part. The test part is scored once, at the end, with the network that is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jtransfer import rules
+from jtransfer.config import Config, replace
+from jtransfer.config_check import one_of
+from jtransfer.data.parts import Parts, load_parts, split_record
+from jtransfer.data.source import Source
+from jtransfer.errors import UserError
+from jtransfer.evaluate.forward import Forward, make_forward
+from jtransfer.evaluate.metrics import Metrics
+from jtransfer.experiments import finetune
+from jtransfer.experiments.run_dir import SPLIT, is_run, read_config, read_result, write_json
+from jtransfer.experiments.scoring import Examples, read_examples, score
+from jtransfer.experiments.statistics import Statistics, image_batches, make_statistics, recalibrate_statistics
+from jtransfer.pretrained.checkpoint import open_model, save_model
+from jtransfer.pretrained.files import read_metadata
+from jtransfer.pretrained.locate import MODEL_FILE, locate
+from jtransfer.pretrained.model import Model, load_model
+from jtransfer.pretrained.stored import Stored
+from jtransfer.transfer import averaging
+from jtransfer.transfer.averaging import Variables
+
+RECIPES = ('uniform', 'greedy', 'wise')
+RECORD = 'soup.json'
+# The source's head, where it has one, is for other classes; auxiliary heads may hold statistics.
+_HEADS = '(params|batch_stats)/heads?/.*'
+_STATISTICS = 'batch_stats'
+_SOURCE = 'the source'
+
+
+@dataclasses.dataclass(frozen=True)
+class Soup:
+    """What was made.
+
+    Attributes:
+        path: the folder it was written to.
+        model: the network.
+        record: what `soup.json` holds.
+    """
+
+    path: Path
+    model: Model
+    record: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Member:
+    """A finished run; its variables stay in the file until they are read."""
+
+    run: Path
+    config: Config
+    stored: Stored
+    result: dict[str, Any]
+    split: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Kitchen:
+    """What scores a network on the validation part, and corrects the statistics of an average.
+
+    Attributes:
+        model: the network; its variables are of no account.
+        config: of the first run.
+        trees: what can be averaged, by name.
+        validation: held-out examples, if there are any.
+        training: what statistics are taken over; None: they stay averaged.
+    """
+
+    model: Model
+    config: Config
+    trees: Mapping[str, Variables]
+    validation: Examples | None
+    training: Examples | None
+
+    @functools.cached_property
+    def forward(self) -> Forward:
+        return make_forward(self.model.network, self.model.preprocessing)
+
+    @functools.cached_property
+    def statistics(self) -> Statistics:
+        return make_statistics(self.model.network, self.model.preprocessing)
+
+    def metrics(self, examples: Examples, variables: Variables) -> Metrics:
+        return score(self.model, examples, self.config, variables=variables, forward=self.forward).metrics
+
+    def accuracy(self, variables: Variables) -> float | None:
+        """On the validation part; None without one."""
+        return None if self.validation is None else self.metrics(self.validation, variables).top1
+
+    def corrects(self, members: Sequence[str]) -> int:
+        """Over how many images the statistics of an average are to be taken; 0 where they belong to a member."""
+        trees = [self.trees[name] for name in members]
+        return len(self.training.held) if self.training is not None and _statistics_move(trees) else 0
+
+    def finish(self, members: tuple[str, ...], average: Variables) -> Variables:
+        """The average with statistics of its own."""
+        if self.training is None or not self.corrects(members):
+            return average
+        still = averaging.unmoved((self.trees[name] for name in members), _STATISTICS)
+        batches = image_batches(self.training, self.config.evaluate.batch_size, self.config.seed)
+        return recalibrate_statistics(self.model, batches, variables=average, frozen=still, statistics=self.statistics)
+
+
+class _Made(NamedTuple):
+    """Variables, what is in them, the validation accuracy of the runs, and what else is to be recorded."""
+
+    variables: Variables
+    used: tuple[str, ...]
+    own: Mapping[str, float | None]
+    record: dict[str, Any]
+
+
+def make_soup(
+    runs: Sequence[str | Path],
+    output: str | Path,
+    *,
+    recipe: str = 'greedy',
+    alpha: float | Sequence[float] = 0.5,
+    recalibrate: bool = True,
+    source: Source | Mapping[str, Source] | None = None,
+) -> Soup:
+    """Averages the networks of finished runs and writes the result, a whole model.
+
+    Args:
+        runs: run directories, of one architecture, with the same classes, preprocessing, validation and test examples.
+            One of them for `wise`, two or more otherwise.
+        output: folder for `model.safetensors` and `soup.json`; new or empty. It is a checkpoint for `load_model`.
+        recipe: `uniform` (the mean), `greedy` (members by their validation accuracy, each kept if that of the mean does
+            not get worse) or `wise` (between a run and the checkpoint that it started from).
+        alpha: of `wise`: shares of the run, in [0, 1]; of several, the best on the validation part (of equal ones the
+            first) is taken.
+        recalibrate: take the running statistics of batch normalisation anew over the training images, see
+            `recalibrate_statistics`; those that never moved stay. False: they are averaged like everything else.
+        source: labelled images in memory, for runs that were given theirs so.
+
+    Raises:
+        UserError: runs that do not belong together, a recipe that needs a validation part where there is none, data
+            that are not those of the runs any more, or an output that exists.
+    """
+    one_of('recipe', recipe, RECIPES)
+    alphas = tuple(float(value) for value in np.atleast_1d(alpha))
+    if recipe == 'wise' and not alphas:
+        raise UserError('recipe=wise needs an alpha, the share of the run, between 0 and 1')
+    if outside := [value for value in alphas if not 0 <= value <= 1]:
+        raise UserError(f'alpha={outside[0]} must be between 0 (the source) and 1 (the run)')
+    output = _new_folder(output)
+    members = _open_all(runs, recipe)
+    first = next(iter(members.values()))
+    config, parts = first.config, _reopen(first, source)
+    if parts.validation is None and (recipe == 'greedy' or (recipe == 'wise' and len(alphas) > 1)):
+        raise UserError(
+            f'{"recipe=greedy needs" if recipe == "greedy" else "several values of alpha need"} a validation part to '
+            f'choose by, and {first.run} has none: make the runs with data.validation_fraction above 0'
+        )
+    model = load_model(first.run, dtype=config.model.dtype)
+    trees: dict[str, Variables] = {name: member.stored.variables for name, member in members.items()}
+    start_record: dict[str, Any] = {}
+    if recipe == 'wise':
+        start = _start(first)
+        trees = {_SOURCE: start.variables, **trees}
+        file = locate(config.model.checkpoint).path
+        start_record = {'start': {'checkpoint': start.load_report.source, 'sha256': _sha256(file)}}
+
+    training = parts.train if recalibrate and _statistics_move(trees.values()) else None
+    read = [
+        None if part is None else read_examples(part, model.preprocessing, config)
+        for part in (parts.validation, parts.test, training)
+    ]
+    validation, test = read[:2]
+    kitchen = _Kitchen(model, config, trees, validation, read[2])
+    made = {'uniform': _uniform, 'greedy': _greedy, 'wise': _wise}[recipe](kitchen, alphas)
+    record = {
+        'recipe': recipe,
+        'members': [
+            {
+                'run': name,
+                'used': name in made.used,
+                'sha256': _sha256(member.stored.path),
+                'validation_accuracy': made.own[name],
+                'test_accuracy': member.result['accuracy'] if member.result['part'] == 'test' else None,
+            }
+            for name, member in members.items()
+        ],
+        **start_record,
+        **made.record,
+        'recalibrated_on': kitchen.corrects(made.used),
+        'validation': None if validation is None else _summary(kitchen.metrics(validation, made.variables)),
+        'test': None if test is None else _summary(kitchen.metrics(test, made.variables)),
+        'versions': finetune.versions(),
+    }
+    model = dataclasses.replace(model, variables=dict(made.variables))
+    _write(output, model, config, record)
+    return Soup(output, model, record)
+
+
+def _uniform(kitchen: _Kitchen, alphas: tuple[float, ...]) -> _Made:
+    del alphas
+    names = tuple(kitchen.trees)
+    own = {name: kitchen.accuracy(kitchen.trees[name]) for name in names}
+    return _Made(kitchen.finish(names, averaging.uniform_soup(kitchen.trees.values())), names, own, {})
+
+
+def _greedy(kitchen: _Kitchen, alphas: tuple[float, ...]) -> _Made:
+    del alphas
+    greedy = averaging.greedy_soup(kitchen.trees, lambda variables: kitchen.accuracy(variables) or 0.0, kitchen.finish)
+    return _Made(greedy.variables, greedy.members, greedy.own, {})
+
+
+def _wise(kitchen: _Kitchen, alphas: tuple[float, ...]) -> _Made:
+    run = next(name for name in kitchen.trees if name != _SOURCE)
+    best: tuple[float, float, Variables] | None = None
+    tried = []
+    for alpha in alphas:
+        variables: Variables = averaging.interpolate(kitchen.trees[_SOURCE], kitchen.trees[run], alpha, keep=_HEADS)
+        # At 1 it is the run itself, with the statistics that belong to it.
+        variables = kitchen.finish((_SOURCE, run), variables) if alpha < 1 else variables
+        accuracy = kitchen.accuracy(variables)
+        tried.append({'alpha': alpha, 'validation_accuracy': accuracy})
+        if best is None or (accuracy or 0.0) > best[0]:
+            best = accuracy or 0.0, alpha, variables
+    assert best is not None
+    _, alpha, variables = best
+    used = (_SOURCE, run) if alpha < 1 else (run,)
+    return _Made(variables, used, {run: kitchen.accuracy(kitchen.trees[run])}, {'alphas': tried, 'alpha': alpha})
+
+
+def _open_all(runs: Sequence[str | Path], recipe: str) -> dict[str, _Member]:
+    names = [str(run) for run in runs]
+    if recipe == 'wise' and len(names) != 1:
+        raise UserError(f'recipe=wise is between one run and its source: name one run, not {len(names)}')
+    if recipe != 'wise' and len(names) < 2:
+        raise UserError(f'recipe={recipe} averages several runs: name two or more, not {len(names)}')
+    paths = [Path(name).expanduser() for name in names]
+    for index, path in enumerate(paths):
+        if path.resolve() in (other.resolve() for other in paths[:index]):
+            raise UserError(f'the run {path} is named twice')
+    members = {name: _open(path) for name, path in zip(names, paths, strict=True)}
+    first = members[names[0]]
+    for member in members.values():
+        _check_together(first, member)
+    return members
+
+
+def _open(run: Path) -> _Member:
+    if not is_run(run):
+        raise UserError(f'{run} is not a run directory: it has no readable config.json of a run')
+    result = read_result(run)
+    if 'adapters' in read_metadata(run / MODEL_FILE):
+        raise UserError(
+            f'{run} keeps adapters beside its network, which cannot be averaged; what lora and ssf add is merged '
+            'into the network when a run ends'
+        )
+    return _Member(run, read_config(run), open_model(run / MODEL_FILE), result, json.loads((run / SPLIT).read_text()))
+
+
+def _check_together(first: _Member, other: _Member) -> None:
+    """Raises `UserError` where two runs are no members of one soup."""
+    for what, one, two in (
+        ('architecture', first.stored.architecture, other.stored.architecture),
+        ('model.options', first.stored.options, other.stored.options),
+        ('preprocessing', first.stored.preprocessing, other.stored.preprocessing),
+        ('class names', first.stored.class_names, other.stored.class_names),
+    ):
+        if one != two:
+            raise UserError(f'{other.run} and {first.run} differ in their {what}: {_short(two)} and {_short(one)}')
+    for part in ('validation', 'test'):
+        if other.split.get(part) != first.split.get(part):
+            raise UserError(
+                f'{other.run} and {first.run} differ in their {part} examples, so that no part is unseen by both: '
+                'make runs of several seeds with one data.split_seed'
+            )
+
+
+def _reopen(member: _Member, source: Source | Mapping[str, Source] | None) -> Parts:
+    """The data as the run divided it."""
+    parts = load_parts(member.config.data, member.config.seed, source, training=False)
+    if split_record(parts) != member.split:
+        raise UserError(
+            f'{member.config.data.source} does not hold the images of the run {member.run} any more '
+            f'(see {member.run / SPLIT})'
+        )
+    return parts
+
+
+def _start(member: _Member) -> Model:
+    """The network where a run started."""
+    config = member.config
+    if config.transfer.strategy == 'scratch' or not config.model.checkpoint:
+        raise UserError(f'{member.run} was trained from scratch: there is no source for recipe=wise')
+    # What lora and ssf add is in the run's kernels, so that the source is the network without it.
+    return finetune.make_model(replace(config, 'transfer.strategy', 'fine_tune'), member.stored.class_names)
+
+
+def _sha256(path: Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _statistics_move(trees: Iterable[Variables]) -> bool:
+    """Whether any statistics differ between the trees."""
+    trees = list(trees)
+    modules = {path.rpartition('/')[0] for path in rules.flatten(trees[0].get(_STATISTICS, {}))}
+    return modules != set(averaging.unmoved(trees, _STATISTICS))
+
+
+def _new_folder(output: str | Path) -> Path:
+    output = Path(output).expanduser()
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f'output={output} exists already; name a new folder')
+    return output
+
+
+def _write(output: Path, model: Model, config: Config, record: Mapping[str, Any]) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    used = [member for member in record['members'] if member['used']]
+    training = {
+        'source': config.data.source,
+        'checkpoint': config.model.checkpoint,
+        'recipe': record['recipe'],
+        'members': [{'run': member['run'], 'sha256': member['sha256']} for member in used],
+        'versions': record['versions'],
+    }
+    training |= {key: record[key] for key in ('start', 'alpha') if key in record}
+    for part in ('validation', 'test'):
+        if record[part] is not None:
+            training |= {f'{part}_accuracy': record[part]['accuracy'], f'{part}_examples': record[part]['examples']}
+    save_model(
+        output / MODEL_FILE,
+        model.variables,
+        architecture=model.architecture,
+        class_names=model.class_names,
+        preprocessing=model.preprocessing,
+        options=model.options,
+        positions=model.positions,
+        training=training,
+    )
+    write_json(output / RECORD, record)
+
+
+def _summary(metrics: Metrics) -> dict[str, Any]:
+    return {
+        'examples': metrics.examples,
+        'accuracy': metrics.top1,
+        'accuracy_interval': list(metrics.top1_interval),
+        'confidence': metrics.confidence,
+        'loss': metrics.loss,
+    }
+
+
+def _short(value: Any) -> str:
+    text = ', '.join(value) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= 80 else f'{text[:80]}…'

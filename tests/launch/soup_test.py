@@ -1,0 +1,96 @@
+"""The command that makes soups: what it prints, what it writes, and one line for every mistake."""
+
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from launch.soup import table
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope='module')
+def here(tmp_path_factory, tiny_config, compile_once):
+    """A folder with two finished runs in it."""
+    from jtransfer.experiments import finetune
+
+    folder = tmp_path_factory.mktemp('here')
+    for seed in range(2):
+        settings = {'data.validation_fraction': 0.2, 'data.split_seed': 0, 'train.steps': 2}
+        finetune.run(tiny_config(**settings, seed=seed, run_dir=str(folder / 'runs' / f'seed{seed}')))
+    return folder
+
+
+def launch(here, *arguments, status=0):
+    done = subprocess.run(
+        [sys.executable, '-m', 'launch.soup', *arguments],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'XDG_CACHE_HOME': str(here / 'cache'), 'PYTHONIOENCODING': 'utf-8'},
+        encoding='utf-8',
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def test_a_soup_of_two_runs(here):
+    done = launch(here, '--run=runs/seed0', '--run=runs/seed1', '--recipe=uniform', '--output=soup')
+    record = json.loads((here / 'soup' / 'soup.json').read_text())
+    rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.split()}
+    for member in record['members']:
+        percent = [f'{member[f"{part}_accuracy"]:.1%}' for part in ('validation', 'test')]
+        assert rows[member['run']] == [member['run'], 'yes', *percent]
+    percent = [f'{record[part]["accuracy"]:.1%}' for part in ('validation', 'test')]
+    assert rows['uniform'] == ['uniform', 'soup', *percent]
+    low, high = record['test']['accuracy_interval']
+    assert f'test accuracy {percent[1]} (95% interval {low:.1%} to {high:.1%}) on 15 images' in done.stdout
+    assert done.stdout.endswith('soup: model.safetensors, soup.json\n')
+    assert (here / 'soup' / 'model.safetensors').is_file()
+    assert done.stderr == ''
+
+
+def test_shares_of_one_run(here):
+    done = launch(here, '--run=runs/seed0', '--recipe=wise', '--alpha=0.25', '--alpha=1', '--output=wise')
+    assert 'alpha 0.25 ' in done.stdout
+    assert 'alpha 1 ' in done.stdout
+    record = json.loads((here / 'wise' / 'soup.json').read_text())
+    assert f'alpha {record["alpha"]:g}, chosen' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['--output=new'], '--run is missing'),
+        (['--run=runs/seed0', '--run=runs/seed1'], '--output is missing'),
+        (['--run=runs/seed0', '--output=new', '--alpha=0.3'], '--alpha is for --recipe=wise, not greedy'),
+        (['--run=runs/seed0', '--output=new'], 'name two or more, not 1'),
+        (['runs/seed0', '--output=new'], "'runs/seed0' is not a flag"),
+        (['--run=runs/seed0', '--recipe=wise', '--alpha=much', '--output=new'], 'flag --alpha=much'),
+    ],
+)
+def test_a_mistake_is_one_line(here, arguments, message):
+    done = launch(here, *arguments, status=2)
+    assert message in done.stderr
+    assert done.stderr.count('\n') == 1
+    assert not (here / 'new').exists()
+
+
+def test_the_table_of_runs_that_had_neither_part():
+    record = {
+        'recipe': 'greedy',
+        'members': [{'run': '[a]', 'used': False, 'validation_accuracy': None, 'test_accuracy': 0.5}],
+        'validation': {'accuracy': 0.25},
+        'test': None,
+    }
+    console = Console(file=io.StringIO(), width=80)
+    console.print(table(record))
+    lines = [line.split() for line in console.file.getvalue().splitlines() if line.split()]
+    assert lines[-2:] == [['[a]', 'no', '–', '50.0%'], ['greedy', 'soup', '25.0%', '–']]
