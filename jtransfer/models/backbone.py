@@ -76,6 +76,11 @@ class Backbone(nn.Module):
         return tuple(self.layers)
 
     @property
+    def closing(self) -> tuple[str, ...]:
+        """Stages behind the last block that have its layer number (timm's way with a last normalisation)."""
+        return ()
+
+    @property
     def head_depth(self) -> int:
         """The layer number of what comes after the backbone; the largest."""
         return sum(max(len(names), 1) for names in self.layers.values())
@@ -84,7 +89,7 @@ class Backbone(nn.Module):
     def depth(self, path: str) -> int:
         """Layer number of a parameter (path below the backbone), 0 at the input; every layer or block counts one.
 
-        What follows the last of those that `head_depth` counts has the head's number, as in BEiT (Bao et al., 2022).
+        What follows the last of those that `head_depth` counts has the head's number, but for the stages in `closing`.
 
         Raises:
             UserError: the path begins with no stage and layer.
@@ -93,6 +98,8 @@ class Backbone(nn.Module):
         number = 0
         for name, inner in self.layers.items():
             part = below.split('/')[0]
+            if name == stage and stage in self.closing:
+                return self.head_depth - 1
             if name == stage and (not inner or part in inner):
                 return min(number + (inner.index(part) if inner else 0), self.head_depth)
             number += max(len(inner), 1)

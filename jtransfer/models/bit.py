@@ -45,6 +45,11 @@ class BiT(Backbone):
         return {'stem': (), **stages, 'norm': ()}
 
     @property
+    def closing(self) -> tuple[str, ...]:
+        """The stage norm."""
+        return ('norm',)
+
+    @property
     def head_depth(self) -> int:
         """The layer number of what comes after the blocks: 1 + their number."""
         return 1 + sum(self.depths)

@@ -195,6 +195,11 @@ class MobileNetV2(Backbone):
         return {'stem': (), **stages, 'top': ()}
 
     @property
+    def closing(self) -> tuple[str, ...]:
+        """The stage top."""
+        return ('top',)
+
+    @property
     def head_depth(self) -> int:
         """The layer number of what comes after the blocks: 1 + their number."""
         return 1 + sum(self.depths)

@@ -125,6 +125,11 @@ class ViT(Backbone):
         return dict.fromkeys(('embed', *block_names(self.blocks), *after), ())
 
     @property
+    def closing(self) -> tuple[str, ...]:
+        """The stage norm, unless it normalises what is pooled already."""
+        return () if self.pool == 'avg_norm' else ('norm',)
+
+    @property
     def head_depth(self) -> int:
         """The layer number of what comes after the blocks: 1 + their number."""
         return 1 + self.blocks

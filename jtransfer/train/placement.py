@@ -82,8 +82,9 @@ class JitPlacement(Placement):
 
     def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
         """Leaves with a leading batch dimension sharded over it, scalars on every device."""
-        shardings = {name: self.sharded if np.ndim(leaf) else self.replicated for name, leaf in batch.items()}
-        return jax.device_put(dict(batch), shardings)
+        batch = dict(batch)
+        shardings = jax.tree.map(lambda leaf: self.sharded if np.ndim(leaf) else self.replicated, batch)
+        return jax.device_put(batch, shardings)
 
     def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
         """The batch with `image` gathered on the devices."""
@@ -118,11 +119,11 @@ class PmapPlacement(Placement):
     def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
         """Leaves reshaped to [devices, batch / devices, …], scalars repeated a device."""
         count = self.device_count
-        split = {
-            name: leaf.reshape(count, -1, *leaf.shape[1:]) if np.ndim(leaf) else np.broadcast_to(leaf, (count,))
-            for name, leaf in batch.items()
-        }
-        return jax.device_put(split, self.sharded)
+
+        def split(leaf: Any) -> Any:
+            return leaf.reshape(count, -1, *leaf.shape[1:]) if np.ndim(leaf) else np.broadcast_to(leaf, (count,))
+
+        return jax.device_put(jax.tree.map(split, dict(batch)), self.sharded)
 
     def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
         """The batch with `image` gathered on the devices."""

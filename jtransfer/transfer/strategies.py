@@ -91,12 +91,14 @@ def _second(network: AnyNetwork, transfer: Transfer) -> Rules:
 
 
 def _stage_by_stage(network: AnyNetwork, transfer: Transfer) -> Rules:
-    """The stages from the head down; what has the head's depth (a last normalisation) moves with the head."""
+    """The stages from the head down, as many phases as depths: a last normalisation moves with the last block."""
     scale, phase = transfer.backbone_learning_rate_scale, 0
+    depth = network.backbone.head_depth
     found: Rules = []
     for stage in reversed(network.stages):
-        if network.depth(f'backbone/{stage}/{_first_block(network, stage)}') < network.backbone.head_depth:
-            phase += 1
+        own = network.depth(f'backbone/{stage}/{_first_block(network, stage)}')
+        phase += own < depth
+        depth = own
         found.append((f'backbone/{stage}/.*', Treatment(learning_rate_scale=scale, phase=phase)))
     return found
 

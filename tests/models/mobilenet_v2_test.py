@@ -102,8 +102,8 @@ def test_depth_of_every_parameter():
         'backbone/stage2/block0': 2,
         'backbone/stage2/block1': 3,
         'backbone/stage3/block0': 4,
-        'backbone/top/conv': 5,
-        'backbone/top/bn': 5,
+        'backbone/top/conv': 4,
+        'backbone/top/bn': 4,
         'head/kernel': 5,
         'head/bias': 5,
     }

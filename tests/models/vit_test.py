@@ -144,7 +144,9 @@ def test_stages_compose_and_have_their_depth(options):
         assert set(first) == set(backbone.stages[: backbone.stages.index(start)])
         second = backbone.apply(variables, first[stop], start=start)
         np.testing.assert_allclose(second['pooled'], whole['pooled'], rtol=1e-4, atol=1e-5)
-    expected = {'embed': 0, 'block0': 1, 'block1': 2}
+    # As in timm, whose fc_norm of what is pooled belongs to the head.
+    norm = 3 if options.get('pool') == 'avg_norm' else 2
+    expected = {'embed': 0, 'block0': 1, 'block1': 2, 'norm': norm}
     for path in traverse_util.flatten_dict(variables['params'], sep='/'):
         assert backbone.depth(path) == expected.get(path.split('/')[0], 3)
     assert backbone.head_depth == 3

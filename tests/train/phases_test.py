@@ -19,6 +19,7 @@ from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.log import read_log
 from jtransfer.train.loop import fit
 from jtransfer.train.losses import cross_entropy
+from jtransfer.train.placement import make_placement
 from jtransfer.train.state import next_phase
 from jtransfer.train.step import make_train_step
 
@@ -228,10 +229,11 @@ def interrupted(feed, at):
     return make_feed
 
 
-# Saved after 3, 6 and 9 steps. The last case waits for validation to stall, twice in a row.
+# Saved after 3, 6 and 9 steps.
 RESUMED = {
     **{name: (case.transfer, OPTIM, None) for name, case in CASES.items()},
     'stalls': (Transfer('gradual', unfreeze_patience=1, unfreeze_warmup=2), OPTIM, near_the_start),
+    'pulls': (Transfer('lp_ft', first_phase=0.5, l2_sp=0.2, decay_to_source=0.1, distill=0.5), OPTIM, None),
     'low': (Transfer('lp_ft', first_phase=0.5, frozen_dtype='bfloat16'), Optim(ema_decay=0.0), near_the_start),
 }
 
@@ -269,6 +271,7 @@ def lines(directory):
         *(('one_then_all', at) for at in (5, 6)),
         *(('rules', at) for at in (3, 5, 7, 10)),
         *(('stalls', at) for at in (3, 4, 5, 7, 8, 11)),
+        *(('pulls', at) for at in (6, 8)),
         *(('low', at) for at in (3, 6, 7, 10)),
     ],
 )
@@ -288,6 +291,18 @@ def test_a_run_interrupted_in_any_phase_resumes_as_if_nothing_had_happened(
     chex.assert_trees_all_equal(result.variables, expected.variables)
     assert (result.starts, result.chosen_step) == (expected.starts, expected.chosen_step)
     assert lines(tmp_path) == lines(directory)
+
+
+@pytest.mark.parametrize('kind', ['jit', 'pmap'])
+def test_phases_on_eight_devices_are_those_on_one(toy, wholes, kind):
+    expected, _ = wholes('pulls')
+    transfer, optim, _ = RESUMED['pulls']
+    parts, variables = make(toy, transfer, optim=optim)
+    placement = make_placement(kind, jax.devices())
+    result = fit(parts, variables, toy.feeder(placement), placement)
+    assert result.starts == expected.starts == (0, 6)
+    chex.assert_trees_all_close(result.state.trainable, expected.state.trainable, rtol=2e-3, atol=2e-5)
+    chex.assert_trees_all_close(result.variables, expected.variables, rtol=2e-3, atol=2e-5)
 
 
 def test_a_phase_begins_when_validation_stalls(wholes):
