@@ -87,7 +87,8 @@ def make_plan(model: Model, strategy: str = 'fine_tune', *, weight_decay: float 
     Raises:
         UserError: a rule that has no effect, or a plan that trains nothing.
     """
-    transfer = _checked(configure(strategy=strategy, **settings)).transfer
+    # Whether there is a validation part to wait for, `fit` will see.
+    transfer = _checked(configure(strategy=strategy, source='at hand', **settings)).transfer
     return plan_lib.make_plan(model.network, model.variables['params'], transfer, weight_decay)
 
 

@@ -115,3 +115,35 @@ def test_what_fit_cannot_train_is_said(photos, checkpoints):
     plan = jt.make_plan(bare, 'fine_tune', rules=(('backbone/.*', 'train'),))
     with pytest.raises(jt.UserError, match='no head to train'):
         jt.fit(bare, data, plan, steps=1, batch_size=8, progress=False)
+
+
+def test_what_is_added_trains_alone_merges_and_is_a_small_file(photos, checkpoints, tmp_path):
+    data = jt.load_data(f'folder:{photos}', test_fraction=0.4)
+    model = jt.load_model(checkpoints['vit'], class_names=data.class_names)
+    with pytest.raises(jt.UserError, match='adapt_model'):
+        jt.make_plan(model, 'lora')
+    lora = jt.adapt_model(model, 'lora', lora_rank=2)
+    trained = jt.fit(
+        lora, data, jt.make_plan(lora, 'lora'), steps=3, batch_size=8, learning_rate=0.01, progress=False
+    ).model
+    jax.tree.map(
+        np.testing.assert_array_equal, trained.variables['params']['backbone'], model.variables['params']['backbone']
+    )
+    merged = jt.merge_model(trained)
+    assert set(merged.variables['params']) == {'backbone', 'head'}
+    assert jt.evaluate_model(merged, data.test).loss == pytest.approx(
+        jt.evaluate_model(trained, data.test).loss, rel=1e-5
+    )
+    jt.save_adapter(tmp_path / 'adapter.safetensors', trained, base=model)
+    again = jt.load_adapter(tmp_path / 'adapter.safetensors')
+    jax.tree.map(np.testing.assert_array_equal, again.variables, trained.variables)
+    with pytest.raises(jt.UserError, match='lora, adapter, prompt, ssf'):
+        jt.adapt_model(model, 'fine_tune')
+
+
+def test_waiting_for_validation_needs_a_validation_part(photos, checkpoints):
+    data = jt.load_data(f'folder:{photos}', test_fraction=0.4)
+    model = jt.load_model(checkpoints['resnet'], class_names=data.class_names)
+    plan = jt.make_plan(model, 'gradual')
+    with pytest.raises(jt.UserError, match=r'there is no validation part: set data\.validation_fraction'):
+        jt.fit(model, data, plan, steps=3, batch_size=8, progress=False)

@@ -8,10 +8,14 @@ import shlex
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from jtransfer import config as config_lib
+from jtransfer import models
 from jtransfer.experiments import sweep
+from jtransfer.transfer.plan import make_plan
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / 'README.md').read_text()
@@ -66,6 +70,19 @@ def test_the_rules_it_shows_are_valid():
     config = importlib.import_module('configs.quickstart').get_config()
     config.transfer = eval(expression, names)
     assert config_lib.validate(config).transfer.rules[0] == ('backbone/(stem|stage1)/.*', 'freeze')
+
+
+def test_the_rules_of_the_guide_are_valid():
+    [block] = re.findall(
+        r'^```python\n(.*?)^```$', (ROOT / 'docs' / 'transfer.md').read_text(), re.DOTALL | re.MULTILINE
+    )
+    names: dict = {}
+    exec(block.replace('\nTransfer(', '\ntransfer = Transfer('), names)
+    network = models.create('resnet_small', num_classes=3)
+    params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))['params']
+    plan = make_plan(network, params, names['transfer'])
+    assert plan.phases == 3
+    assert {group.optimizer for group in plan.groups} == {'', 'muon'}
 
 
 @pytest.mark.parametrize('index', range(2))

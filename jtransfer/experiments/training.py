@@ -77,6 +77,11 @@ def train_model(
         skipped += validation.skipped
         validate = _validator(validation, model, config)
     step_parts = make_step_parts(model, plan, config, count)
+    if validate is None and step_parts.timetable.waits:
+        raise UserError(
+            'the strategy unfreezes when validation stalls, and there is no validation part: set '
+            'data.validation_fraction, or transfer.unfreeze_every, a number of steps'
+        )
     ready()
     result = fit(step_parts, model.variables, make_feed, placement, validate=validate, run_dir=run_dir)
     return Trained(dataclasses.replace(model, variables=result.variables), result, count, skipped)
