@@ -20,6 +20,8 @@ os.environ['XLA_FLAGS'] = ' '.join(
         '--xla_cpu_collective_call_terminate_timeout_seconds=600',
     ]
 )
+# Two programs in flight over simulated devices can each hold the threads that the other waits for, until XLA gives up.
+os.environ.setdefault('JAX_CPU_ENABLE_ASYNC_DISPATCH', 'false')
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
