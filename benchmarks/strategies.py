@@ -30,6 +30,8 @@ _SEEDS = flags.DEFINE_integer('seeds', 3, 'Seeds of the result.', lower_bound=1)
 _RUNS = flags.DEFINE_string('runs', 'runs/strategies', 'Where the runs go.')
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# From the repository's root, where the benchmark is run.
+DATA = '../shared/data'
 LAST_STAGE = {'digits': 'stage4', 'digits_vit': 'block3', 'clothing': 'stage7'}
 VARIANTS = {
     'scratch': {'strategy': 'scratch'},
@@ -55,11 +57,10 @@ def base(task: str) -> Config:
     if task != 'clothing':
         config = quickstart.get_config('vit' if task == 'digits_vit' else 'resnet')
         return dataclasses.replace(config, data=dataclasses.replace(config.data, validation_fraction=0.2))
-    data = ROOT.parent / 'shared' / 'data'
     return dataclasses.replace(
         finetune_config.get_config(),
-        model=Model(checkpoint=str(data / 'weights' / 'mobilenet_v2_035_224'), name='mobilenetv2_035', image_size=96),
-        data=Data(source=f'folder:{data / "clothing"}', examples_per_class=20, batch_size=20),
+        model=Model(checkpoint=f'{DATA}/weights/mobilenet_v2_035_224', name='mobilenetv2_035', image_size=96),
+        data=Data(source=f'folder:{DATA}/clothing', examples_per_class=20, batch_size=20),
         optim=Optim(weight_decay=0.01),
         augment=Augment(crop_scale=(0.5, 1.0), crop_ratio=(0.75, 4 / 3), horizontal_flip=0.5),
         train=Train(epochs=12),
