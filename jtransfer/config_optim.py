@@ -23,12 +23,12 @@ class Optim:
         schedule: after the warmup, `cosine` or `linear` decay to `final_learning_rate_scale`, `step` (times
             `step_factor` at each of `step_milestones`), `one_cycle` (Smith and Topin, 2018: cosines up, over the
             warmup, and down) or `constant`.
-        warmup: share of the steps over which the learning rate rises linearly from zero, in [0, 1).
+        warmup: share of the steps over which the learning rate rises linearly, from one step's worth, in [0, 1).
         final_learning_rate_scale: where `cosine` and `linear` end, as a share of the peak, in [0, 1].
         step_milestones: of `step`: shares of the run, rising, in (0, 1).
         step_factor: of `step`, in (0, 1].
-        weight_decay: decoupled decay, ≥ 0; of kernels only, never of biases, norms, tokens or position embeddings
-            unless a rule says so.
+        weight_decay: decay, ≥ 0, decoupled but for `sgd`, which adds it to the gradient; of kernels only, never of
+            biases, norms, tokens or position embeddings unless a rule says so.
         momentum: of `sgd` and `muon`, in [0, 1).
         b1: decay of the first moment of AdamW, LAMB and Lion, in [0, 1).
         b2: decay of AdamW's and LAMB's second moment, and of Lion's first, in [0, 1).
@@ -62,6 +62,8 @@ class Optim:
 @dataclasses.dataclass
 class Loss:
     """What is minimised.
+
+    Whatever it is, evaluation and prediction take the outputs for those of a softmax.
 
     Attributes:
         name: `cross_entropy` (hard or soft targets), `focal` (Lin et al., 2017), `binary` (a sigmoid a class, the mean

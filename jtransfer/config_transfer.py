@@ -19,6 +19,8 @@ STRATEGIES = (
 class Transfer:
     """Which parameters move, and how fast.
 
+    A setting of another strategy than the chosen one is of no account, so that a sweep may compare strategies.
+
     Attributes:
         strategy: what trains beside the head.
             `scratch`: everything, from new random weights. `linear_probe`: nothing, statistics included.
@@ -36,7 +38,7 @@ class Transfer:
             factor on `optim.learning_rate`, the second replaces `optim.weight_decay`, the last says from which phase
             on they move).
         blocks: of `surgical`: stages, or blocks as `stage1/block0`, as they stand below `backbone/`.
-        freeze_until: stages before this one stay frozen. Empty: none.
+        freeze_until: stages before this one stay frozen, and what was added to them. Empty: none.
         backbone_learning_rate_scale: factor on the learning rate of the backbone, > 0, where the strategy moves it; the
             others have no use for it, so that a sweep may compare them with `fine_tune`.
         stage_learning_rates: discriminative learning rates: `(stages, factor)` pairs, where stages is a pattern as
@@ -51,14 +53,15 @@ class Transfer:
             with `one_then_all`.
         first_learning_rate_scale: factor on the learning rate in phase 0, ≥ 0. 0: 1, or 2 with `one_then_all`.
         unfreeze_every: steps between two stages of `gradual`. 0: the next one when validation stalls.
-        unfreeze_patience: evaluations without a better score after which validation stalls, ≥ 1.
-        unfreeze_warmup: steps over which the learning rate of newly unfrozen parameters rises, ≥ 0.
+        unfreeze_patience: of `gradual`: evaluations without a better score after which validation stalls, ≥ 1.
+        unfreeze_warmup: of `gradual`: steps over which the learning rate of newly unfrozen parameters rises, ≥ 0.
         l2_sp: weight of half the squared distance of the backbone's trained parameters from their pretrained values in
             what is minimised (Li et al., 2018), ≥ 0. Takes the place of their weight decay, unless a rule names one.
         l2_sp_head: weight of half the squared norm of the other trained parameters in it (the paper's beta), ≥ 0.
         decay_to_source: decoupled decay of the backbone's trained parameters towards their pretrained values, ≥ 0:
             every update goes the learning rate times this share of the way. It replaces weight decay likewise.
-        distill: weight of the mean squared difference from the features of the frozen source, ≥ 0.
+        distill: weight of the mean squared difference from the features of the frozen source, ≥ 0. The source is in
+            evaluation mode, the network as it trains: with batch statistics they differ from the start.
         distill_features: which ones: stages, or `pooled`.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
@@ -22,7 +23,7 @@ UNIFORM_FAN_IN = 1 / 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Adaptation:
+class Adaptation(abc.ABC):
     """An adaptation of a network: a transformation of its parameters, of what its modules return, or of both.
 
     It holds no arrays, is hashable, and its fields are plain values, so that it can be part of a file's metadata.
@@ -30,6 +31,7 @@ class Adaptation:
 
     mergeable: ClassVar[bool] = False
 
+    @abc.abstractmethod
     def init(
         self,
         key: Key[Array, ''],
@@ -47,7 +49,6 @@ class Adaptation:
             params: its parameters; only shapes are read.
             image_shape: (h, w, channel) of an image it can take. None: one is chosen.
         """
-        raise NotImplementedError
 
     def parameters(self, params: Mapping[str, Any], adapters: Mapping[str, Any]) -> Mapping[str, Any]:
         """The parameters that the network computes with."""

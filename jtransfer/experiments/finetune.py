@@ -26,7 +26,7 @@ from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
 from jtransfer.experiments.scoring import read_examples, score
 from jtransfer.experiments.tables import plan_table
-from jtransfer.experiments.training import Trained, train_model
+from jtransfer.experiments.training import Trained, make_step_parts, train_model
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import Model, load_model, merge_model
@@ -60,6 +60,8 @@ def run(
     say(model.load_report.summary())
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     say(plan.summary())
+    # Before any image is read.
+    make_step_parts(model, plan, config, len(parts.train), validated=parts.validation is not None)
     part, held_out = _reported(parts)
     examples = read_examples(held_out, model.preprocessing, config)
 

@@ -12,9 +12,10 @@ import jax
 from jtransfer.config import Config, validate
 from jtransfer.config_check import at_least, parse_options
 from jtransfer.config_transfer import ADAPTATIONS, Transfer
-from jtransfer.data.parts import open_source
+from jtransfer.data.parts import load_parts
 from jtransfer.experiments.finetune import adapted
 from jtransfer.experiments.plan_page import PlanReport, all_move
+from jtransfer.experiments.training import make_step_parts
 from jtransfer.pretrained.entries import entries
 from jtransfer.pretrained.foreign import identify
 from jtransfer.pretrained.locate import Located
@@ -25,8 +26,8 @@ from jtransfer.train.step import StepParts
 from jtransfer.transfer.plan import make_plan
 
 SOME_CLASSES = 10
-# Where the number of epochs says how long: costs do not depend on it, and phases find room in it.
-_MANY_STEPS = 1_000_000
+# Where the number of images is not known: costs do not depend on it, and phases find room in it.
+_MANY = 1_000_000_000
 _COUNTABLE = ('digits', 'glyphs', 'folder:')
 
 
@@ -56,8 +57,8 @@ def plan_report(
     for size in batch_sizes:
         at_least('batch_sizes: each', size, 1)
     devices = list(devices or jax.local_devices())
-    classes = (num_classes, 'as asked for') if num_classes else count_classes(config)
-    parts, model = _parts(config, classes[0])
+    extent = count_data(config, num_classes)
+    parts, model = _parts(config, extent)
     plan, size = parts.plan, config.data.batch_size
     costs, backward = [], []
     for phase in range(plan.phases):
@@ -69,7 +70,7 @@ def plan_report(
     full = costs[-1]
     if not all_move(parts.current) or config.transfer != Transfer(config.transfer.strategy):
         say('compiling full fine-tuning')
-        whole, source = _parts(dataclasses.replace(config, transfer=Transfer('fine_tune')), classes[0])
+        whole, source = _parts(dataclasses.replace(config, transfer=Transfer('fine_tune')), extent)
         full = step_cost(whole, source.variables, size, devices=devices)
     others = []
     for other in batch_sizes:
@@ -78,7 +79,7 @@ def plan_report(
     return PlanReport(
         model=model,
         plan=plan,
-        classes=classes,
+        classes=extent.classes,
         schedule=config.optim.schedule,
         group_bytes=_group_bytes(parts, model.variables),
         phases=tuple(costs),
@@ -132,23 +133,47 @@ def abstract_model(config: Config, num_classes: int) -> Model:
     return dataclasses.replace(models[0], variables=variables)
 
 
-def count_classes(config: Config) -> tuple[int, str]:
-    """The number of classes as far as it is known without reading an image, and in words where it comes from."""
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """What is known of the data without reading an image.
+
+    Attributes:
+        classes: their number, and in words where it comes from.
+        examples: how many images there are to train on. None: not known.
+        validated: whether there is a validation part, or may be.
+    """
+
+    classes: tuple[int, str]
+    examples: int | None = None
+    validated: bool = True
+
+
+def count_data(config: Config, num_classes: int = 0) -> Extent:
+    """Counts classes and training images where that needs no image.
+
+    Args:
+        config: of the run.
+        num_classes: to take instead of counting. 0: count.
+
+    Raises:
+        UserError: anything about the data that would stop the run, as far as it shows.
+    """
     source = config.data.source
-    if config.loss.class_weights:
-        return len(config.loss.class_weights), 'loss.class_weights'
+    if num_classes:
+        return Extent((num_classes, 'as asked for'))
     if source.startswith(_COUNTABLE):
-        return len(open_source(config.data)['train'].class_names), source
-    return SOME_CLASSES, 'assumed; --num_classes says otherwise'
+        parts = load_parts(config.data, config.seed)
+        return Extent((parts.num_classes, source), len(parts.train), parts.validation is not None)
+    if config.loss.class_weights:
+        return Extent((len(config.loss.class_weights), 'loss.class_weights'))
+    return Extent((SOME_CLASSES, 'assumed; --num_classes says otherwise'))
 
 
-def _parts(config: Config, num_classes: int) -> tuple[StepParts, Model]:
-    model = abstract_model(config, num_classes)
+def _parts(config: Config, extent: Extent) -> tuple[StepParts, Model]:
+    model = abstract_model(config, extent.classes[0])
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-    steps = config.train.steps or _MANY_STEPS
-    parts = StepParts(model.network, model.preprocessing, plan, config, steps)
-    _ = parts.timetable  # refuses a training too short for its phases
-    return parts, model
+    examples = _MANY if extent.examples is None else extent.examples
+    return make_step_parts(model, plan, config, examples, validated=extent.validated), model
 
 
 def _group_bytes(parts: StepParts, variables: Mapping[str, Any]) -> dict[str, int]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,22 +15,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jtransfer import rules
-from jtransfer.config import Config, replace
+from jtransfer.config import Config
 from jtransfer.config_check import one_of
-from jtransfer.data.parts import Parts, load_parts, split_record
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import Forward, make_forward
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments import finetune
-from jtransfer.experiments.run_dir import SPLIT, is_run, read_config, read_result, write_json
+from jtransfer.experiments.run_dir import write_json
 from jtransfer.experiments.scoring import Examples, read_examples, score
+from jtransfer.experiments.soup_members import open_members, reopen_data, start_of
 from jtransfer.experiments.statistics import Statistics, image_batches, make_statistics, recalibrate_statistics
-from jtransfer.pretrained.checkpoint import open_model, save_model
-from jtransfer.pretrained.files import read_metadata
+from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE, locate
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.pretrained.stored import Stored
 from jtransfer.transfer import averaging
 from jtransfer.transfer.averaging import Variables
 
@@ -56,17 +53,6 @@ class Soup:
     path: Path
     model: Model
     record: dict[str, Any]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Member:
-    """A finished run; its variables stay in the file until they are read."""
-
-    run: Path
-    config: Config
-    stored: Stored
-    result: dict[str, Any]
-    split: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -159,9 +145,9 @@ def make_soup(
     if outside := [value for value in alphas if not 0 <= value <= 1]:
         raise UserError(f'alpha={outside[0]} must be between 0 (the source) and 1 (the run)')
     output = _new_folder(output)
-    members = _open_all(runs, recipe)
+    members = open_members(runs, recipe)
     first = next(iter(members.values()))
-    config, parts = first.config, _reopen(first, source)
+    config, parts = first.config, reopen_data(first, source)
     if parts.validation is None and (recipe == 'greedy' or (recipe == 'wise' and len(alphas) > 1)):
         raise UserError(
             f'{"recipe=greedy needs" if recipe == "greedy" else "several values of alpha need"} a validation part to '
@@ -171,7 +157,7 @@ def make_soup(
     trees: dict[str, Variables] = {name: member.stored.variables for name, member in members.items()}
     start_record: dict[str, Any] = {}
     if recipe == 'wise':
-        start = _start(first)
+        start = start_of(first)
         trees = {_SOURCE: start.variables, **trees}
         file = locate(config.model.checkpoint).path
         start_record = {'start': {'checkpoint': start.load_report.source, 'sha256': _sha256(file)}}
@@ -239,73 +225,6 @@ def _wise(kitchen: _Kitchen, alphas: tuple[float, ...]) -> _Made:
     return _Made(variables, used, {run: kitchen.accuracy(kitchen.trees[run])}, {'alphas': tried, 'alpha': alpha})
 
 
-def _open_all(runs: Sequence[str | Path], recipe: str) -> dict[str, _Member]:
-    names = [str(run) for run in runs]
-    if recipe == 'wise' and len(names) != 1:
-        raise UserError(f'recipe=wise is between one run and its source: name one run, not {len(names)}')
-    if recipe != 'wise' and len(names) < 2:
-        raise UserError(f'recipe={recipe} averages several runs: name two or more, not {len(names)}')
-    paths = [Path(name).expanduser() for name in names]
-    for index, path in enumerate(paths):
-        if path.resolve() in (other.resolve() for other in paths[:index]):
-            raise UserError(f'the run {path} is named twice')
-    members = {name: _open(path) for name, path in zip(names, paths, strict=True)}
-    first = members[names[0]]
-    for member in members.values():
-        _check_together(first, member)
-    return members
-
-
-def _open(run: Path) -> _Member:
-    if not is_run(run):
-        raise UserError(f'{run} is not a run directory: it has no readable config.json of a run')
-    result = read_result(run)
-    if 'adapters' in read_metadata(run / MODEL_FILE):
-        raise UserError(
-            f'{run} keeps adapters beside its network, which cannot be averaged; what lora and ssf add is merged '
-            'into the network when a run ends'
-        )
-    return _Member(run, read_config(run), open_model(run / MODEL_FILE), result, json.loads((run / SPLIT).read_text()))
-
-
-def _check_together(first: _Member, other: _Member) -> None:
-    """Raises `UserError` where two runs are no members of one soup."""
-    for what, one, two in (
-        ('architecture', first.stored.architecture, other.stored.architecture),
-        ('model.options', first.stored.options, other.stored.options),
-        ('preprocessing', first.stored.preprocessing, other.stored.preprocessing),
-        ('class names', first.stored.class_names, other.stored.class_names),
-    ):
-        if one != two:
-            raise UserError(f'{other.run} and {first.run} differ in their {what}: {_short(two)} and {_short(one)}')
-    for part in ('validation', 'test'):
-        if other.split.get(part) != first.split.get(part):
-            raise UserError(
-                f'{other.run} and {first.run} differ in their {part} examples, so that no part is unseen by both: '
-                'make runs of several seeds with one data.split_seed'
-            )
-
-
-def _reopen(member: _Member, source: Source | Mapping[str, Source] | None) -> Parts:
-    """The data as the run divided it."""
-    parts = load_parts(member.config.data, member.config.seed, source, training=False)
-    if split_record(parts) != member.split:
-        raise UserError(
-            f'{member.config.data.source} does not hold the images of the run {member.run} any more '
-            f'(see {member.run / SPLIT})'
-        )
-    return parts
-
-
-def _start(member: _Member) -> Model:
-    """The network where a run started."""
-    config = member.config
-    if config.transfer.strategy == 'scratch' or not config.model.checkpoint:
-        raise UserError(f'{member.run} was trained from scratch: there is no source for recipe=wise')
-    # What lora and ssf add is in the run's kernels, so that the source is the network without it.
-    return finetune.make_model(replace(config, 'transfer.strategy', 'fine_tune'), member.stored.class_names)
-
-
 def _sha256(path: Path) -> str:
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
@@ -360,8 +279,3 @@ def _summary(metrics: Metrics) -> dict[str, Any]:
         'confidence': metrics.confidence,
         'loss': metrics.loss,
     }
-
-
-def _short(value: Any) -> str:
-    text = ', '.join(value) if isinstance(value, tuple) else str(value)
-    return text if len(text) <= 80 else f'{text[:80]}…'

@@ -59,7 +59,8 @@ def describe(result: Result) -> RenderableType:
     facts.add_row('trained', result.plan.trained())
     facts.add_row('frozen', result.plan.frozen())
     top_k = f'top-{metrics.k} accuracy {metrics.top_k:.1%}; ' if metrics.k < len(metrics.per_class) else ''
-    facts.add_row('also', f'{top_k}loss {metrics.loss:.3f}; calibration error {metrics.expected_calibration_error:.3f}')
+    calibration = f'calibration error {metrics.expected_calibration_error:.3f}'
+    facts.add_row('also', f'{top_k}cross-entropy {metrics.loss:.3f}; {calibration}')
     if result.skipped:
         facts.add_row('left out', f'{result.skipped} unreadable image{"s" if result.skipped > 1 else ""}')
     facts.add_row('time', f'{result.seconds:.1f} s, of which training {result.fit_seconds:.1f} s')

@@ -68,6 +68,7 @@ def train_model(
     """
     if not model.class_names:
         raise UserError('the network has no head to train: load_model(…, class_names=data.class_names) makes one')
+    make_step_parts(model, plan, config, len(parts.train), validated=parts.validation is not None)
     placement = make_placement(config.train.placement)
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
     count, make_feed, skipped = feeds(parts.train, model.preprocessing, config, placement)
@@ -76,18 +77,13 @@ def train_model(
         validation = read_examples(parts.validation, model.preprocessing, config)
         skipped += validation.skipped
         validate = _validator(validation, model, config)
-    step_parts = make_step_parts(model, plan, config, count)
-    if validate is None and step_parts.timetable.waits:
-        raise UserError(
-            'the strategy unfreezes when validation stalls, and there is no validation part: set '
-            'data.validation_fraction, or transfer.unfreeze_every, a number of steps'
-        )
+    step_parts = make_step_parts(model, plan, config, count)  # again: unreadable images may have been left out
     ready()
     result = fit(step_parts, model.variables, make_feed, placement, validate=validate, run_dir=run_dir)
     return Trained(dataclasses.replace(model, variables=result.variables), result, count, skipped)
 
 
-def make_step_parts(model: Model, plan: Plan, config: Config, examples: int) -> StepParts:
+def make_step_parts(model: Model, plan: Plan, config: Config, examples: int, *, validated: bool = True) -> StepParts:
     """What the training step is made of.
 
     Args:
@@ -95,15 +91,21 @@ def make_step_parts(model: Model, plan: Plan, config: Config, examples: int) -> 
         plan: which parameters move.
         config: everything else.
         examples: how many images there are to train on.
+        validated: whether there is a validation part.
 
     Raises:
-        UserError: phases that do not fit the length of the training, a loss that does not fit the network, or a batch
-            of a single value for batch normalisation.
+        UserError: phases that do not fit the length of the training or wait for a missing validation, a loss that does
+            not fit the network, or a batch of a single value for batch normalisation.
     """
     _check_statistics(model, config, plan)
     length = total_steps(config, examples), epoch_steps(config, examples)
     parts = StepParts(model.network, model.preprocessing, plan, config, *length)
-    _ = parts.timetable, parts.criterion
+    _ = parts.criterion
+    if parts.timetable.waits and not validated:
+        raise UserError(
+            'the strategy unfreezes when validation stalls, and there is no validation part: set '
+            'data.validation_fraction, or transfer.unfreeze_every, a number of steps'
+        )
     return parts
 
 

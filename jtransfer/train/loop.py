@@ -194,6 +194,7 @@ def _collect(pending: list[dict[str, Any]], batch_size: int, since: float) -> di
         'gradient_norm': 'gradient_norm',
         'source_distance': 'source_distance',
     }
+    names |= {f'train/{metric}': metric for metric in rows[-1] if metric.startswith('loss/')}
     means = {
         name: float(np.mean([row[metric] for row in rows])) for name, metric in names.items() if metric in rows[-1]
     }

@@ -232,7 +232,21 @@ def make_plan(network: AnyNetwork, params: Mapping[str, Any], transfer: Transfer
     if not plan.trainable_groups:
         raise UserError('every parameter is frozen: let some train, as transfer.rules=(("head/.*", "train"),) would')
     plan.at_phase(0)
+    _check_pulls(plan)
     return plan
+
+
+def _check_pulls(plan: Plan) -> None:
+    """Raises `UserError` for a pull towards the source where nothing can move away from it."""
+    tops = {path.partition('/')[0] for group in plan.trainable_groups for path in group.paths}
+    # Adapters change the features, though no pretrained parameter.
+    for name, movable in (
+        ('l2_sp', {'backbone'}),
+        ('decay_to_source', {'backbone'}),
+        ('distill', {'backbone', 'adapters'}),
+    ):
+        if getattr(plan.transfer, name) and not tops & movable:
+            raise UserError(f'transfer.{name} pulls towards the source, from which nothing moves away: leave it out')
 
 
 def _without_gaps(groups: Sequence[Group]) -> tuple[Group, ...]:

@@ -35,7 +35,7 @@ def strategy_rules(network: AnyNetwork, transfer: Transfer) -> Rules:
     still = all(not treatment.trainable for _, treatment in backbone)
     auxiliary: Rules = [(r'head/aux\d+/.*', FREEZE)] if still else []
     new: Rules = [('head/.*', TRAIN), ('heads/.*', TRAIN), ('adapters/.*', TRAIN)]
-    return [*auxiliary, *new, *_frozen_stages(network, transfer), *backbone]
+    return [*auxiliary, *_frozen_stages(network, transfer), *new, *backbone]
 
 
 def speeds(network: AnyNetwork, transfer: Transfer) -> Callable[[str], float]:
@@ -127,7 +127,8 @@ def _frozen_stages(network: AnyNetwork, transfer: Transfer) -> Rules:
             f'{nearest(transfer.freeze_until, stages)}'
         )
     before = stages[: stages.index(transfer.freeze_until)]
-    return [(f'backbone/{stage}/.*', FREEZE) for stage in before]
+    # What was added to a stage stays as still as the stage.
+    return [(f'{top}backbone/{stage}/.*', FREEZE) for stage in before for top in ('', 'adapters/')]
 
 
 def _first_block(network: AnyNetwork, stage: str) -> str:

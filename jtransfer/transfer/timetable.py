@@ -111,9 +111,11 @@ def make_timetable(optim: Optim, plan: Plan, total_steps: int, epoch_steps: int)
             return Timetable(optim, transfer, total_steps, phases)
         planned = [phase * transfer.unfreeze_every for phase in range(phases)]
         if planned[-1] >= total_steps:
+            most = (total_steps - 1) // (phases - 1)
             raise UserError(
                 f'transfer.unfreeze_every={transfer.unfreeze_every} begins the last of {phases} phases after '
-                f'{planned[-1]} of {total_steps} steps: at most {(total_steps - 1) // (phases - 1)} would do'
+                f'{planned[-1]} of {total_steps} steps: '
+                + (f'at most {most} would do' if most else f'train for at least {phases} steps')
             )
     else:
         first = round(transfer.first_phase * total_steps)

@@ -76,6 +76,25 @@ class Bench:
         """Logits and new statistics in training mode."""
         return self.run(network, variables, images, train=True, mutable=('batch_stats',), **kwargs)
 
+    def check_merging(self, name, kind, settings=None):
+        """An adaptation changes nothing at first, and merged computes what it does apart, in training too."""
+        images = self.images()
+        net, variables = self.adapted(name, kind, settings, random=False)
+        plain = {**variables, 'params': {k: v for k, v in variables['params'].items() if k != 'adapters'}}
+        before = self.run(net.network, plain, images)
+        np.testing.assert_array_equal(self.run(net, variables, images), before)
+
+        variables['params']['adapters'] = self.shaken(variables['params']['adapters'])
+        merged = adapters.merge(net, variables)
+        apart = self.run(net, variables, images)
+        assert np.abs(apart - before).max() > 1e-2
+        np.testing.assert_allclose(self.run(net.network, merged, images), apart, rtol=1e-5, atol=1e-5)
+
+        apart, statistics = self.train(net, variables, images)
+        whole, theirs = self.train(net.network, merged, images)
+        np.testing.assert_allclose(whole, apart, rtol=2e-5, atol=2e-5)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), theirs, statistics)
+
 
 @functools.cache
 def _compiled(network, kwargs):

@@ -6,30 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jtransfer import adapters, rules
+from jtransfer import rules
 from jtransfer.config_transfer import Adapters
 from jtransfer.errors import UserError
 
 
 @pytest.mark.parametrize('name', ['resnet', 'resnext', 'bit', 'vit', 'vit_map', 'mobilenet', 'convnext', 'vgg'])
 def test_at_first_nothing_changes_and_later_merged_equals_apart(bench, name):
-    images = bench.images()
-    net, variables = bench.adapted(name, 'ssf', random=False)
-    plain = {**variables, 'params': {k: v for k, v in variables['params'].items() if k != 'adapters'}}
-    before = bench.run(net.network, plain, images)
-    np.testing.assert_array_equal(bench.run(net, variables, images), before)
-
-    variables['params']['adapters'] = bench.shaken(variables['params']['adapters'])
-    merged = adapters.merge(net, variables)
-    apart = bench.run(net, variables, images)
-    assert np.abs(apart - before).max() > 1e-2
-    np.testing.assert_allclose(bench.run(net.network, merged, images), apart, rtol=1e-5, atol=1e-5)
-    (apart, statistics), (whole, theirs) = (
-        bench.train(net, variables, images),
-        bench.train(net.network, merged, images),
-    )
-    np.testing.assert_allclose(whole, apart, rtol=2e-5, atol=2e-5)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), theirs, statistics)
+    bench.check_merging(name, 'ssf')
 
 
 @pytest.mark.parametrize('name', ['vit', 'resnet', 'convnext'])

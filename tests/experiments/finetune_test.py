@@ -14,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from jtransfer.data.arrays import ArraySource
+from jtransfer.data.folder import FolderSource
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import read_config, read_result
@@ -339,3 +340,21 @@ def test_scratch_takes_the_network_but_not_its_weights(tiny_config, nowhere):
     result = finetune.run(tiny_config(**{'transfer.strategy': 'scratch', 'train.steps': 1}))
     assert 'random' in result.load_summary
     assert result.plan.trainable_elements == result.plan.elements
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'loss.class_weights': (1.0, 2.0)}, 'loss.class_weights has 2 weights for 3 classes'),
+        (
+            {'transfer.strategy': 'gradual', 'transfer.unfreeze_every': 9},
+            'begins the last of 4 phases after 27 of 4 steps',
+        ),
+        ({'transfer.strategy': 'gradual'}, 'there is no validation part'),
+    ],
+)
+def test_settings_that_cannot_be_are_told_before_an_image_is_read(tiny_config, nowhere, monkeypatch, settings, message):
+    monkeypatch.setattr(FolderSource, '__getitem__', lambda *_: pytest.fail('an image was read'))
+    with pytest.raises(UserError, match=message):
+        finetune.run(tiny_config(**settings))
+    assert not (nowhere / 'runs').exists()

@@ -18,25 +18,13 @@ from jtransfer.experiments.scoring import read_examples, score
 from jtransfer.pretrained.checkpoint import open_model
 from jtransfer.pretrained.files import read_safetensors, write_safetensors
 from jtransfer.pretrained.model import load_model
+from tests.experiments.trees import assert_identical, differing
 
 pytestmark = pytest.mark.usefixtures('compile_once')
 MODULES = (
     *(f'backbone/stage{stage}/block0/bn{number}' for stage in (1, 2) for number in (1, 2)),
     *('backbone/stage2/block0/downsample/bn', 'backbone/stem/bn'),
 )
-
-
-def assert_identical(one, other, where=''):
-    one, other = ({p: leaf for p, leaf in rules.flatten(tree).items() if p.startswith(where)} for tree in (one, other))
-    assert one.keys() == other.keys()
-    assert one
-    for path, leaf in one.items():
-        assert np.asarray(leaf).tobytes() == np.asarray(other[path]).tobytes(), path
-
-
-def differing(one, other, where):
-    one, other = rules.flatten(one), rules.flatten(other)
-    return {path for path in one if path.startswith(where) and not np.array_equal(one[path], other[path])}
 
 
 SETTINGS = {

@@ -15,6 +15,7 @@ from jtransfer.experiments import statistics
 from jtransfer.experiments.scoring import read_examples
 from jtransfer.preprocessing import normalise
 from jtransfer.pretrained.model import load_model
+from tests.experiments.trees import assert_identical, differing
 
 pytestmark = pytest.mark.usefixtures('compile_once')
 MOMENTUM = 0.9
@@ -40,19 +41,6 @@ def statistics_of(model, images, frozen=()):
         path: np.asarray(leaf, np.float64) / (1 - MOMENTUM)
         for path, leaf in rules.flatten(moved['batch_stats']).items()
     }
-
-
-def assert_identical(one, other, where=''):
-    one, other = ({p: leaf for p, leaf in rules.flatten(tree).items() if p.startswith(where)} for tree in (one, other))
-    assert one.keys() == other.keys()
-    assert one
-    for path, leaf in one.items():
-        assert np.asarray(leaf).tobytes() == np.asarray(other[path]).tobytes(), path
-
-
-def differing(one, other, where):
-    one, other = rules.flatten(one), rules.flatten(other)
-    return {path for path in one if path.startswith(where) and not np.array_equal(one[path], other[path])}
 
 
 @pytest.fixture(scope='module')

@@ -1,16 +1,13 @@
 """The script as a person runs it."""
 
 import json
-import os
-import pathlib
 import re
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+from tests.launch.process import ROOT, launch
+
 QUICKSTART = f'--config={ROOT}/configs/quickstart.py'
 # The quickstart, with the strategy that compiles fastest.
 PROBE = """
@@ -23,27 +20,13 @@ def get_config():
 """
 
 
-def launch(cwd, *arguments, status=0):
-    # One device, as most people have.
-    flags = os.environ.get('XLA_FLAGS', '').replace('device_count=8', 'device_count=1')
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'XDG_CACHE_HOME': str(cwd / 'cache'), 'XLA_FLAGS': flags}
-    done = subprocess.run(
-        [sys.executable, '-m', 'launch.lr_find', *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
-
-
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
     here = tmp_path_factory.mktemp('here')
     (here / 'probe.py').write_text(PROBE)
-    return here, launch(here, '--config=probe.py', '--config.seed=1', '--lowest=1e-4', '--highest=1', '--steps=20')
+    return here, launch(
+        here, 'lr_find', '--config=probe.py', '--config.seed=1', '--lowest=1e-4', '--highest=1', '--steps=20'
+    )
 
 
 def test_it_prints_the_suggestion_and_where_the_picture_is(finished):
@@ -62,12 +45,12 @@ def test_it_prints_the_suggestion_and_where_the_picture_is(finished):
 def test_it_overwrites_nothing(finished):
     here, _ = finished
     before = {path: path.read_bytes() for path in (here / 'runs').rglob('*') if path.is_file()}
-    done = launch(here, QUICKSTART, status=2)
+    done = launch(here, 'lr_find', QUICKSTART, status=2)
     assert done.stderr == 'error: --output=runs/quickstart-lr_find exists already; name a new folder\n'
     assert before == {path: path.read_bytes() for path in (here / 'runs').rglob('*') if path.is_file()}
 
 
 def test_a_range_that_is_none_is_refused_in_one_line(tmp_path):
-    done = launch(tmp_path, QUICKSTART, '--lowest=1', '--highest=0.1', status=2)
+    done = launch(tmp_path, 'lr_find', QUICKSTART, '--lowest=1', '--highest=0.1', status=2)
     assert done.stderr == 'error: lowest=1 and highest=0.1 must be two learning rates, 0 < lowest < highest\n'
     assert not (tmp_path / 'runs').exists()

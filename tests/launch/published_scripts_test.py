@@ -1,15 +1,10 @@
 """The scripts with weights of others: fine-tune from them, export back, and a wrong name in one line."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+from tests.launch.process import ROOT, launch
 
 
 @pytest.fixture(scope='module')
@@ -21,21 +16,6 @@ def here(tmp_path_factory):
     folder = tmp_path_factory.mktemp('here')
     export_model(load_model(architecture='resnet_tiny', num_classes=7, seed=3), folder / 'theirs.safetensors', 'timm')
     return folder
-
-
-def launch(here, script, *arguments, status=0):
-    flags = os.environ.get('XLA_FLAGS', '').replace('device_count=8', 'device_count=1')
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'XDG_CACHE_HOME': str(here / 'cache'), 'XLA_FLAGS': flags}
-    done = subprocess.run(
-        [sys.executable, '-m', f'launch.{script}', *arguments],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment | {'HF_HUB_OFFLINE': '1'},
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
 
 
 @pytest.fixture(scope='module')

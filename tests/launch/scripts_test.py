@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -11,7 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+from tests.launch.process import ROOT, launch
+
 CONFIG = """
 from jtransfer import config
 
@@ -33,22 +33,6 @@ def here(tmp_path_factory, photos, checkpoints):
     folder = tmp_path_factory.mktemp('here')
     (folder / 'tiny.py').write_text(CONFIG.format(checkpoint=checkpoints['resnet'], photos=photos))
     return folder
-
-
-def launch(here, script, *arguments, status=0):
-    # One device, as most people have.
-    flags = os.environ.get('XLA_FLAGS', '').replace('device_count=8', 'device_count=1')
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'XDG_CACHE_HOME': str(here / 'cache'), 'XLA_FLAGS': flags}
-    done = subprocess.run(
-        [sys.executable, '-m', f'launch.{script}', *arguments],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=environment,
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
 
 
 @pytest.fixture(scope='module')

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jtransfer import models
+from jtransfer import adapters, models
 from jtransfer.config import Transfer
-from jtransfer.config_transfer import ADAPTATIONS
+from jtransfer.config_transfer import ADAPTATIONS, Adapters
 from jtransfer.errors import UserError
 from jtransfer.transfer.plan import make_plan
 
@@ -97,3 +97,27 @@ def test_several_tasks_are_treated_as_one_head(transfer):
     )
     for path, treated in found.items():
         assert treated == expected[f'head/{path.split("/")[-1]}' if path.startswith('heads/') else path]
+
+
+@pytest.mark.parametrize(
+    ('kind', 'still'),
+    [('prompt', {'block0'}), ('lora', {'block0'}), ('adapter', {'block0'}), ('ssf', {'embed', 'block0'})],
+)
+def test_what_is_added_to_frozen_stages_is_frozen_too(kind, still):
+    network = models.create('vit_mini', num_classes=3)
+    params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))['params']
+    adaptation = adapters.make_adaptation(kind, Adapters(), network, params)
+    shapes = jax.eval_shape(lambda key: adaptation.init(key, network, params, (16, 16, 3)), jax.random.key(0))
+    adapted = adapters.AdaptedNetwork(network, adaptation)
+    plan = make_plan(adapted, {**params, 'adapters': shapes}, Transfer(kind, freeze_until='block1'))
+    moving = {path for group in plan.trainable_groups for path in group.paths}
+    added = {path for group in plan.groups for path in group.paths if path.startswith('adapters/')}
+    assert {path.split('/')[2] for path in added - moving} == still
+    assert {path.split('/')[2] for path in added & moving} == {path.split('/')[2] for path in added} - still
+
+
+@pytest.mark.parametrize('pull', ['l2_sp', 'decay_to_source', 'distill'])
+def test_a_pull_on_what_stands_still_is_refused(pull):
+    with pytest.raises(UserError, match=rf'transfer\.{pull} pulls towards the source, from which nothing moves away'):
+        plan_of('resnet_tiny', Transfer('linear_probe', **{pull: 0.1}))
+    assert plan_of('resnet_tiny', Transfer('bitfit', **{pull: 0.1})).trainable_groups

@@ -83,6 +83,7 @@ def test_a_group_of_a_later_phase_has_a_rise_of_its_own(params):
     ('transfer', 'total', 'message'),
     [
         (Transfer('gradual', unfreeze_every=7), 20, 'the last of 4 phases after 21 of 20 steps: at most 6 would do'),
+        (Transfer('gradual', unfreeze_every=1), 3, 'after 3 of 3 steps: train for at least 4 steps'),
         (Transfer('lp_ft'), 1, '1 steps are too few for 2 phases'),
         (Transfer('lp_ft', first_phase=0.99), 20, 'set transfer.first_phase'),
         (Transfer('one_then_all'), 5, 'train for longer'),

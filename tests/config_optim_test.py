@@ -1,0 +1,52 @@
+"""Settings of optimiser and loss: what is refused, in one line that says what would be right."""
+
+import pytest
+
+from jtransfer.config_optim import LOSSES, OPTIMIZERS, SCHEDULES, Loss, Optim, validate_loss, validate_optim
+from jtransfer.errors import UserError
+
+
+def test_every_name_is_valid():
+    for name in OPTIMIZERS:
+        validate_optim(Optim(name))
+    for schedule in SCHEDULES:
+        validate_optim(Optim(schedule=schedule))
+    for name in LOSSES:
+        validate_loss(Loss(name))
+
+
+@pytest.mark.parametrize(
+    ('optim', 'message'),
+    [
+        (Optim('adam'), "Did you mean 'adamw'"),
+        (Optim(schedule='onecycle'), "Did you mean 'one_cycle'"),
+        (Optim(learning_rate=0.0), 'learning_rate=0.0 must be above 0'),
+        (Optim(sam_rho=-0.1), 'sam_rho=-0.1 must be at least 0'),
+        (Optim(final_learning_rate_scale=2.0), 'final_learning_rate_scale=2.0 must be at most 1'),
+        (Optim(momentum=1.0), 'momentum=1.0 must be at least 0 and below 1'),
+        (Optim(step_milestones=(0.7, 0.3)), 'must be rising shares of the run'),
+        (Optim(step_milestones=(0.5, 1.0)), 'must be rising shares of the run'),
+        (Optim(step_factor=0.0), 'step_factor=0.0 must be above 0 and at most 1'),
+        (Optim(accumulate_steps=0), 'accumulate_steps=0 must be at least 1'),
+    ],
+)
+def test_an_optimiser_that_cannot_be_is_refused(optim, message):
+    with pytest.raises(UserError, match=message):
+        validate_optim(optim)
+
+
+@pytest.mark.parametrize(
+    ('loss', 'message'),
+    [
+        (Loss('cross_entropi'), "Did you mean 'cross_entropy'"),
+        (Loss(focal_gamma=-1.0), 'focal_gamma=-1.0 must be at least 0'),
+        (Loss(huber_delta=0.0), 'huber_delta=0.0 must be above 0'),
+        (Loss(binary_threshold=1.0), 'binary_threshold=1.0 must be at least 0 and below 1'),
+        (Loss(generalized_q=0.0), 'generalized_q=0.0 must be above 0 and at most 1'),
+        (Loss(class_weights=(1.0, -1.0)), 'class_weights: each=-1.0 must be at least 0'),
+        (Loss(class_weights=(0.0, 0.0)), 'are all zero'),
+    ],
+)
+def test_a_loss_that_cannot_be_is_refused(loss, message):
+    with pytest.raises(UserError, match=message):
+        validate_loss(loss)

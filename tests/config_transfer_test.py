@@ -1,0 +1,62 @@
+"""Settings of the transfer: what is refused, in one line that says what would be right."""
+
+import pytest
+
+from jtransfer.config_transfer import ADAPTATIONS, STRATEGIES, Adapters, Transfer, validate_adapters, validate_transfer
+from jtransfer.errors import UserError
+
+
+@pytest.mark.parametrize('strategy', STRATEGIES)
+def test_every_strategy_is_valid_with_pretrained_weights_and_only_scratch_without(strategy):
+    transfer = Transfer(strategy, blocks=('stage1',) if strategy == 'surgical' else ())
+    validate_transfer(transfer, pretrained=True, validated=True)
+    if strategy != 'scratch':
+        with pytest.raises(UserError, match=rf'strategy={strategy} needs pretrained weights: set model\.checkpoint'):
+            validate_transfer(transfer, pretrained=False, validated=True)
+
+
+@pytest.mark.parametrize(
+    ('transfer', 'message'),
+    [
+        (Transfer('lor'), "Did you mean 'lora'"),
+        (Transfer(layer_decay=1.5), 'layer_decay=1.5 must be at most 1'),
+        (Transfer(layer_decay=0.0), 'layer_decay=0.0 must be above 0'),
+        (Transfer(first_phase=1.0), 'first_phase=1.0 must be at least 0 and below 1'),
+        (Transfer(l2_sp=-1.0), 'l2_sp=-1.0 must be at least 0'),
+        (Transfer(unfreeze_patience=0), 'unfreeze_patience=0 must be at least 1'),
+        (Transfer(batch_norm='freeze'), 'batch_norm=.* is not one of follow, evaluate, train'),
+        (Transfer(frozen_dtype='float16'), 'is not one of float32, bfloat16'),
+        (Transfer(stage_learning_rates=(('stem', 0.0),)), "the factor of 'stem'=0.0 must be above 0"),
+        (Transfer('surgical'), 'needs transfer.blocks'),
+        (Transfer(blocks=('stage1',)), 'transfer.blocks is for transfer.strategy=surgical, not fine_tune'),
+        (Transfer('scratch', distill=1.0), 'transfer.distill needs pretrained weights'),
+        (Transfer('scratch', freeze_until='stage1'), 'transfer.freeze_until needs pretrained weights'),
+        (Transfer(distill=1.0, distill_features=()), 'needs transfer.distill_features'),
+    ],
+)
+def test_what_cannot_be_is_refused(transfer, message):
+    with pytest.raises(UserError, match=message):
+        validate_transfer(transfer, pretrained=True, validated=True)
+
+
+def test_gradual_waits_for_validation_unless_it_counts_steps():
+    with pytest.raises(UserError, match=r'set data\.validation_fraction, or transfer\.unfreeze_every'):
+        validate_transfer(Transfer('gradual'), pretrained=True, validated=False)
+    validate_transfer(Transfer('gradual', unfreeze_every=5), pretrained=True, validated=False)
+
+
+@pytest.mark.parametrize(
+    ('adapters', 'message'),
+    [
+        (Adapters(lora_rank=0), 'lora_rank=0 must be at least 1'),
+        (Adapters(lora_alpha=-1.0), 'lora_alpha=-1.0 must be at least 0'),
+        (Adapters(adapter_scale=0.0), 'adapter_scale=0.0 must be above 0'),
+        (Adapters(adapter_kind='paralel'), "Did you mean 'parallel'"),
+        (Adapters(prompt_kind='wide'), 'is not one of shallow, deep'),
+    ],
+)
+def test_adapters_that_cannot_be_are_refused(adapters, message):
+    validate_adapters(Adapters())
+    assert set(ADAPTATIONS) < set(STRATEGIES)
+    with pytest.raises(UserError, match=message):
+        validate_adapters(adapters)
