@@ -4,6 +4,8 @@ Everything is: accumulation, clipping and the logged gradient norm, decay, the a
 `lax.scan`, and eight devices. XLA counts the body of a loop once, in both programs alike.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,13 +14,15 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jtransfer.config import Optim, Transfer
+from jtransfer.config_transfer import STRATEGIES
 from jtransfer.preprocessing import normalise
 from jtransfer.train.placement import DATA, JitPlacement, PmapPlacement
 from jtransfer.train.step import make_train_step
 from jtransfer.transfer.plan import combine
 
 EVERYTHING_ON = Optim(weight_decay=0.1, ema_decay=0.9, accumulate_steps=2, clip_norm=1.0)
-DEVICES, STEPS, MICRO_BATCH = 8, 3, 16
+# Images enough that what is done once for every parameter is little beside them, also in the smallest network.
+DEVICES, STEPS, MICRO_BATCH = 8, 3, 32
 # Trees of the trainable parameters' size that the step may hold beyond the other program's: it decides at the end
 # whether the old or the new parameters, moments and averages are kept.
 EXTRA_TREES = 6
@@ -124,6 +128,30 @@ CASES = {
 def test_operations_and_temporaries_are_within_5_percent_of_the_ideal(toy, case):
     name, transfer, kinds = CASES[case]
     parts, variables = toy.make(name, transfer, EVERYTHING_ON, dtype=jnp.bfloat16)
+    check_cost(toy, parts, variables, kinds)
+
+
+LATER = {'resnet_tiny': 'stage2', 'bit_tiny': 'stage2', 'vit_tiny_test': 'block1'}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', LATER)
+@pytest.mark.parametrize('strategy', [*STRATEGIES, 'freeze_until'])
+def test_so_they_are_for_every_strategy_network_and_phase(toy, name, strategy):
+    if strategy == 'prompt' and name != 'vit_tiny_test':
+        pytest.skip('prompts are for Vision Transformers')
+    transfer = {
+        'surgical': Transfer('surgical', blocks=(LATER[name],)),
+        'gradual': Transfer('gradual', unfreeze_every=2),
+        'freeze_until': Transfer('fine_tune', freeze_until=LATER[name]),
+    }.get(strategy) or Transfer(strategy)
+    parts, variables = toy.make(name, transfer, EVERYTHING_ON, dtype=jnp.bfloat16)
+    for phase in range(parts.plan.phases):
+        check_cost(toy, dataclasses.replace(parts, starts=tuple(range(phase + 1))), variables, ('jit', 'pmap'))
+
+
+def check_cost(toy, parts, variables, kinds):
+    """Operations and temporaries of our step against those of the program written by hand."""
     ideal = by_hand(parts, variables)
     trainable, _ = parts.current.split(variables['params'])
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(trainable))
