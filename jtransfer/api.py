@@ -19,6 +19,7 @@ from jtransfer.data.parts import Part, Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import Metrics
+from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import finetune
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import read_examples, score
@@ -139,10 +140,11 @@ def evaluate_model(model: Model, part: Part, **settings: Any) -> Metrics:
     Args:
         model: the network.
         part: such as `data.test`.
-        **settings: fields of `config.Evaluate` and of reading (`skip_unreadable=True`).
+        **settings: fields of `config.Evaluate` (`flips=True, crops=5`) and of reading (`skip_unreadable=True`).
 
     Raises:
-        UserError: the classes of the part are not those of the model, settings that cannot be, an unreadable image.
+        UserError: the classes of the part are not those of the model, settings that cannot be, an unreadable image, or
+            views that the network does not take.
     """
     config = _checked(configure(**settings))
     if tuple(part.class_names) != tuple(model.class_names):
@@ -150,7 +152,8 @@ def evaluate_model(model: Model, part: Part, **settings: Any) -> Metrics:
             f'the classes of the data ({", ".join(part.class_names[:3])}, …) are not those of the model '
             f'({", ".join(model.class_names[:3])}, …); load_model(…, class_names=data.class_names) makes a new head'
         )
-    return score(model, read_examples(part, model.preprocessing, config), config).metrics
+    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
+    return score(model, read_examples(part, model.preprocessing, config, views), config).metrics
 
 
 def fine_tune(checkpoint: str, source: Images, **settings: Any) -> Result:

@@ -8,6 +8,8 @@ import dataclasses
 from typing import Any
 
 from jtransfer import config_check as check
+from jtransfer.config_augment import Augment, validate_augment
+from jtransfer.config_evaluate import Evaluate, validate_evaluate
 from jtransfer.config_optim import Loss, Optim, validate_loss, validate_optim
 from jtransfer.config_transfer import Adapters, Transfer, validate_adapters, validate_transfer
 from jtransfer.errors import UserError
@@ -90,37 +92,6 @@ class Data:
 
 
 @dataclasses.dataclass
-class Augment:
-    """Random changes to training images, drawn afresh for every image and epoch, on the device.
-
-    Attributes:
-        crop_scale: smallest and largest share of the picture's area that a random resized crop keeps, in (0, 1].
-            (1, 1) together with a `crop_ratio` of (1, 1): no crop, training pictures are framed as for evaluation.
-        crop_ratio: smallest and largest width-to-height ratio of the crop, > 0.
-        horizontal_flip: probability, in [0, 1].
-        vertical_flip: probability, in [0, 1].
-        brightness: largest relative change, ≥ 0: the factor is drawn from [max(0, 1 - b), 1 + b].
-        contrast: likewise.
-        saturation: likewise.
-        hue: largest shift around the colour circle, as a share of the circle, in [0, 0.5].
-    """
-
-    crop_scale: tuple[float, float] = (1.0, 1.0)
-    crop_ratio: tuple[float, float] = (1.0, 1.0)
-    horizontal_flip: float = 0.0
-    vertical_flip: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-
-    @property
-    def crops(self) -> bool:
-        """Whether training takes random crops, and so wants the whole picture."""
-        return tuple(self.crop_scale) != (1.0, 1.0) or tuple(self.crop_ratio) != (1.0, 1.0)
-
-
-@dataclasses.dataclass
 class Train:
     """How long, on what, and what is written on the way.
 
@@ -145,23 +116,6 @@ class Train:
     resume: str = 'never'
     tensorboard: bool = True
     progress: bool = True
-
-
-@dataclasses.dataclass
-class Evaluate:
-    """What is measured at the end, and shown.
-
-    Attributes:
-        batch_size: images a forward pass.
-        confidence: of the accuracy's interval (Wilson), in (0, 1).
-        calibration_bins: equal-width confidence bins of the expected calibration error.
-        most_wrong: how many of the most confidently wrong images the report shows.
-    """
-
-    batch_size: int = 256
-    confidence: float = 0.95
-    calibration_bins: int = 15
-    most_wrong: int = 24
 
 
 @dataclasses.dataclass
@@ -239,29 +193,10 @@ def validate(config: Config) -> Config:
             f'optim.accumulate_steps={optim.accumulate_steps} does not divide data.batch_size={data.batch_size}'
         )
 
-    _validate_augment(config.augment)
+    validate_augment(config.augment)
     _validate_train(config.train)
-    check.at_least('evaluate.batch_size', config.evaluate.batch_size, 1)
-    check.at_least('evaluate.calibration_bins', config.evaluate.calibration_bins, 1)
-    check.at_least('evaluate.most_wrong', config.evaluate.most_wrong, 0)
-    if not 0 < config.evaluate.confidence < 1:
-        raise UserError(f'evaluate.confidence={config.evaluate.confidence} must be between 0 and 1')
+    validate_evaluate(config.evaluate)
     return config
-
-
-def _validate_augment(augment: Augment) -> None:
-    for name in ('crop_scale', 'crop_ratio'):
-        low, high = getattr(augment, name)
-        if not 0 < low <= high:
-            raise UserError(f'augment.{name}=({low}, {high}) must be two numbers, 0 < first <= second')
-    if augment.crop_scale[1] > 1:
-        raise UserError(f'augment.crop_scale={augment.crop_scale} must not go above 1, the whole picture')
-    for name, high in (('horizontal_flip', 1.0), ('vertical_flip', 1.0), ('hue', 0.5)):
-        value = getattr(augment, name)
-        if not 0 <= value <= high:
-            raise UserError(f'augment.{name}={value} must be between 0 and {high:g}')
-    for name in ('brightness', 'contrast', 'saturation'):
-        check.at_least(f'augment.{name}', getattr(augment, name), 0)
 
 
 def _validate_train(train: Train) -> None:

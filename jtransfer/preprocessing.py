@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -133,16 +133,22 @@ def evaluation_pixels(
     Returns:
         Pixels, (h2, w2) = `preprocessing.shape`.
     """
-    image = _within_longest_aspect(image) if not preprocessing.squash else image
-    new_height, new_width = _resized(image.shape[:2], preprocessing)
-    pixels = _resize(image, new_height, new_width, preprocessing.interpolation)
+    pixels = resized_picture(image, preprocessing)
     height, width = preprocessing.shape
-    top, left = round((new_height - height) / 2), round((new_width - width) / 2)
+    top, left = round((pixels.shape[0] - height) / 2), round((pixels.shape[1] - width) / 2)
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
-def _resized(sides: tuple[int, ...], preprocessing: Preprocessing) -> tuple[int, int]:
-    """Height and width of the whole picture before the crop."""
+def resized_picture(
+    image: UInt8[np.ndarray, 'h w channel'], preprocessing: Preprocessing
+) -> UInt8[np.ndarray, 'h2 w2 channel']:
+    """The whole picture, resized, from which evaluation takes its crop; see `evaluation_pixels`."""
+    image = image if preprocessing.squash else _within_longest_aspect(image)
+    return _resize(image, *resized_shape(image.shape[:2], preprocessing), preprocessing.interpolation)
+
+
+def resized_shape(sides: tuple[int, ...], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Height and width of the whole picture before the crop, pixels, from those of the original."""
     scaled = [math.floor(side / preprocessing.crop_fraction) for side in preprocessing.shape]
     if preprocessing.squash:
         return scaled[0], scaled[1]
@@ -167,14 +173,18 @@ def whole_picture(
     return _resize(image, side, side, interpolation)
 
 
-def training_pixels(preprocessing: Preprocessing, crops: bool) -> Pixels:
+def training_pixels(preprocessing: Preprocessing, crops: bool, sizes: Sequence[int] = ()) -> Pixels:
     """The function from a picture to the pixels that training keeps (picklable).
 
     Args:
         preprocessing: of the network.
         crops: whether augmentation takes random crops. It then gets the whole picture, squashed into a square of side
             round(longer side * 256 / 224) (the aspect is kept beside it); otherwise the picture that evaluation sees.
+        sizes: sides of the square network input that training takes instead of the network's own, pixels; the pixels
+            kept are those for the largest.
     """
+    if sizes:
+        preprocessing = dataclasses.replace(preprocessing, image_size=max(sizes), image_width=0)
     if not crops:
         return functools.partial(evaluation_pixels, preprocessing=preprocessing)
     side = round(max(preprocessing.shape) * CROP_MARGIN)

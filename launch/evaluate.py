@@ -2,6 +2,7 @@
 
 python -m launch.evaluate --checkpoint=runs/quickstart
 python -m launch.evaluate --checkpoint=model.safetensors --source=folder:photos --output=evaluation
+python -m launch.evaluate --checkpoint=runs/quickstart --flips --crops=5 --output=ten_views
 """
 
 from absl import flags
@@ -16,6 +17,9 @@ _OUTPUT = flags.DEFINE_string('output', '', 'Folder of the results; evaluation b
 _DATA_DIR = flags.DEFINE_string('data_dir', '', 'Where prepared TFDS data sets live.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 0, "Images a forward pass. 0: the run's, or 256.", lower_bound=0)
 _SKIP = flags.DEFINE_bool('skip_unreadable', False, 'Leave unreadable images out instead of stopping at the first.')
+_FLIPS = flags.DEFINE_bool('flips', None, "Average over mirror images too; the run's setting by default.")
+_CROPS = flags.DEFINE_integer('crops', 0, "Average over 1 or 5 crops. 0: the run's setting, or 1.", lower_bound=0)
+_SCALES = flags.DEFINE_list('scales', '', "Average over these multiples of the input size; the run's by default.")
 
 
 def main() -> None:
@@ -33,12 +37,16 @@ def main() -> None:
         data_dir=_DATA_DIR.value,
         batch_size=_BATCH_SIZE.value,
         skip_unreadable=_SKIP.value,
+        flips=_FLIPS.value,
+        crops=_CROPS.value,
+        scales=_SCALES.value,
     )
     low, high = metrics.top1_interval
     app.say(
         f'accuracy {metrics.top1:.1%} ({metrics.confidence:.0%} interval {low:.1%} to {high:.1%}) '
         f'on {metrics.examples:,} images ({part}); loss {metrics.loss:.3f}; '
-        f'calibration error {metrics.expected_calibration_error:.3f}'
+        f'calibration error {metrics.expected_calibration_error:.3f}; '
+        f'test-time augmentation: {metrics.test_time_augmentation}'
     )
     app.say(f'{output}: report.html, metrics.json, per_class.csv, confusion_matrix.csv, predictions.csv')
 

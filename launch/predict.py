@@ -13,6 +13,9 @@ _IMAGES = flags.DEFINE_string('images', '', 'Folder of images, with or without s
 _OUTPUT = flags.DEFINE_string('output', 'predictions.csv', 'The CSV file to write.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 0, "Images a forward pass. 0: the run's, or 256.", lower_bound=0)
 _SKIP = flags.DEFINE_bool('skip_unreadable', False, 'Leave unreadable images out instead of stopping at the first.')
+_FLIPS = flags.DEFINE_bool('flips', None, "Average over mirror images too; the run's setting by default.")
+_CROPS = flags.DEFINE_integer('crops', 0, "Average over 1 or 5 crops. 0: the run's setting, or 1.", lower_bound=0)
+_SCALES = flags.DEFINE_list('scales', '', "Average over these multiples of the input size; the run's by default.")
 
 
 def main() -> None:
@@ -24,7 +27,14 @@ def main() -> None:
     from jtransfer.experiments import prediction
 
     count, skipped = prediction.predict_folder(
-        _CHECKPOINT.value, _IMAGES.value, _OUTPUT.value, batch_size=_BATCH_SIZE.value, skip_unreadable=_SKIP.value
+        _CHECKPOINT.value,
+        _IMAGES.value,
+        _OUTPUT.value,
+        batch_size=_BATCH_SIZE.value,
+        skip_unreadable=_SKIP.value,
+        flips=_FLIPS.value,
+        crops=_CROPS.value,
+        scales=_SCALES.value,
     )
     app.say(f'{count:,} images classified: {_OUTPUT.value}')
     if skipped:

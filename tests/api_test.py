@@ -61,6 +61,15 @@ def test_a_model_for_other_classes_is_refused(photos, checkpoints):
         jt.evaluate_model(model, data.test, confidence=95)
 
 
+def test_evaluation_takes_several_views(photos, checkpoints):
+    data = jt.load_data(f'folder:{photos}', test_fraction=0.4)
+    model = jt.load_model(checkpoints['vit'], class_names=data.class_names, head_init='normal')
+    losses = [jt.evaluate_model(model, data.test, **views).loss for views in ({}, {'flips': True}, {'crops': 5})]
+    assert len(set(losses)) == 3
+    with pytest.raises(jt.UserError, match=r'evaluate\.scales=2 is not for this network'):
+        jt.evaluate_model(model, data.test, scales=(2.0,))
+
+
 def test_every_public_name_exists():
     for name in jt.__all__:
         assert getattr(jt, name) is not None

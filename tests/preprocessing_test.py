@@ -1,5 +1,6 @@
 """Tests of jtransfer/preprocessing.py against Pillow calls written out by hand, in timm's and torchvision's words."""
 
+import dataclasses
 import json
 import math
 import pickle
@@ -71,6 +72,17 @@ def test_training_pixels():
     np.testing.assert_array_equal(whole_picture(image, 256, 'bilinear'), expected)
     np.testing.assert_array_equal(training_pixels(settings, crops=False)(image), evaluation_pixels(image, settings))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(whole))(image), expected)
+
+
+@pytest.mark.parametrize('sizes', [(20, 32, 24), (8,)])
+def test_training_pixels_are_enough_for_the_largest_size(sizes):
+    image = picture(50, 100)
+    settings = Preprocessing(16, crop_fraction=0.9)
+    largest = dataclasses.replace(settings, image_size=max(sizes))
+    framed = training_pixels(settings, False, sizes)(image)
+    np.testing.assert_array_equal(framed, evaluation_pixels(image, largest))
+    side = round(max(sizes) * 256 / 224)
+    np.testing.assert_array_equal(training_pixels(settings, True, sizes)(image), whole_picture(image, side))
 
 
 def test_normalise():

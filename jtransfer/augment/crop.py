@@ -1,8 +1,9 @@
-"""Random resized crop on whole pictures that were squashed to a square, with the geometry of the true picture.
+"""Random crops of whole pictures that were squashed to a square, with the geometry of the true picture.
 
-The crop of Szegedy et al. (2015), "Going deeper with convolutions", with the sampling rule of torchvision's
-`RandomResizedCrop`. Data sets are kept as squashed squares so that a batch is one array; a box drawn in the true
-picture is mapped to the square, and one separable resampling undoes the squash, crops and resizes at once.
+The resized crop of Szegedy et al. (2015), "Going deeper with convolutions", with the sampling rule of torchvision's
+`RandomResizedCrop`, and the square crop of a fixed size. Data sets are kept as squashed squares so that a batch is one
+array; a box drawn in the true picture is mapped to the square, and one separable resampling undoes the squash, crops
+and resizes at once.
 """
 
 from __future__ import annotations
@@ -54,6 +55,34 @@ def _sample_box(key: Array, aspect: Array, scale: tuple[float, float], ratio: tu
     size = jnp.where(found, drawn, centred)
     corner = (1 - size) * jnp.where(found, uniform[2 * ATTEMPTS :], 0.5)
     return jnp.concatenate([corner, size])
+
+
+def sample_square_boxes(
+    keys: Key[Array, ' batch'], aspects: Float[Array, ' batch'], fraction: float
+) -> Float[Array, 'batch 4']:
+    """Draws a square for every picture, uniformly placed: the random crop that keeps shapes as they are.
+
+    As He et al. (2015), "Deep residual learning for image recognition", and others crop 224 pixels of pictures whose
+    shorter side is 256; without the rounding to whole pixels.
+
+    Args:
+        keys: one per picture.
+        aspects: width / height of the true pictures, > 0.
+        fraction: side of the square as a share of the picture's shorter side, in (0, 1].
+
+    Returns:
+        Boxes (left, top, width, height) as shares of the picture's width and height, within [0, 1].
+
+    Raises:
+        ValueError: for a fraction outside (0, 1].
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f'fraction={fraction} must be above 0 and at most 1')
+    places = jax.vmap(lambda key: jax.random.uniform(key, (2,)))(keys)
+    # In a picture `aspect` wide and 1 high.
+    side = fraction * jnp.minimum(aspects, 1)
+    sizes = jnp.stack([side / aspects, side], axis=1)
+    return jnp.concatenate([(1 - sizes) * places, sizes], axis=1)
 
 
 def resample(

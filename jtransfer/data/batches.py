@@ -14,7 +14,7 @@ from jtransfer.preprocessing import Pixels
 Batch = dict[str, np.ndarray]
 
 
-def training_batch(decoded: Decoded, step: int, batch_size: int, seed: int) -> Batch:
+def training_batch(decoded: Decoded, step: int, batch_size: int, seed: int, repeats: int = 1) -> Batch:
     """The batch of one step: a pure function of the step and the seed.
 
     Args:
@@ -22,12 +22,13 @@ def training_batch(decoded: Decoded, step: int, batch_size: int, seed: int) -> B
         step: number of the optimiser update, from 0.
         batch_size: images a step.
         seed: of the order.
+        repeats: how often every image comes, see `example_order`.
 
     Returns:
         `image` uint8 [batch, s, s, 3], `label` int32, `id` int32 (position in the training part), `epoch` int32 and
         `aspect` float32 (original width / height), each [batch].
     """
-    index, epoch = example_order(step, batch_size, len(decoded), seed)
+    index, epoch = example_order(step, batch_size, len(decoded), seed, repeats)
     return {
         'image': decoded.images[index],
         'label': decoded.labels[index],
@@ -43,10 +44,12 @@ def evaluation_batches(examples: Decoded | Part, batch_size: int, pixels: Pixels
     Args:
         examples: a decoded part, or a part that is decoded on the way.
         batch_size: images a batch.
-        pixels: from a picture to the network's square; needed for a part that is not decoded.
+        pixels: from a picture to the network's square, or to the pixels of several views; needed for a part that is not
+            decoded.
 
     Yields:
-        `image` uint8 [batch, s, s, 3], `label` int32 [batch] and `mask` bool [batch], False for padding.
+        `image` uint8 [batch, s, s, 3] (or what `pixels` made of each picture), `label` int32 [batch] and `mask` bool
+        [batch], False for padding.
     """
     for start in range(0, len(examples), batch_size):
         chosen = range(start, min(start + batch_size, len(examples)))
@@ -60,7 +63,7 @@ def evaluation_batches(examples: Decoded | Part, batch_size: int, pixels: Pixels
             labels = np.array([example['label'] for example in decoded], np.int32)
         padding = batch_size - len(chosen)
         yield {
-            'image': np.pad(images, ((0, padding), (0, 0), (0, 0), (0, 0))),
+            'image': np.pad(images, ((0, padding), *[(0, 0)] * (images.ndim - 1))),
             'label': np.pad(labels, (0, padding)),
             'mask': np.arange(batch_size) < len(chosen),
         }

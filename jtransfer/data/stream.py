@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Iterator
 
@@ -18,23 +19,33 @@ _THREADS = 2  # a batch being read while another is used
 _AHEAD = 4  # batches
 
 
-class _Decode:
-    """From a position in the endless sequence of examples to one training example (picklable)."""
+class _Read:
+    """From the number of a step to its batch (picklable)."""
 
-    def __init__(self, part: Part, pixels: Pixels, seed: int) -> None:
-        self._part, self._pixels, self._seed = part, pixels, seed
+    def __init__(self, part: Part, pixels: Pixels, batch_size: int, seed: int, repeats: int) -> None:
+        self._part, self._pixels = part, pixels
+        self._order = functools.partial(
+            example_order, batch_size=batch_size, num_examples=len(part), seed=seed, repeats=repeats
+        )
 
-    def __call__(self, position: int) -> dict[str, np.ndarray | np.generic]:
-        index, epoch = example_order(int(position), 1, len(self._part), self._seed)
-        example = self._part[int(index[0])]
-        height, width = example['image'].shape[:2]
+    def __call__(self, step: int) -> Batch:
+        index, epoch = self._order(int(step))
+        # The copies of an image are decoded once, which is what makes them cheap.
+        read = {i: self._decode(i) for i in dict.fromkeys(index.tolist())}
+        rows = [read[i] for i in index.tolist()]
+        images, labels, aspects = zip(*rows, strict=True)
         return {
-            'image': self._pixels(example['image']),
-            'label': np.int32(example['label']),
-            'id': np.int32(index[0]),
-            'epoch': np.int32(epoch[0]),
-            'aspect': np.float32(width / height),
+            'image': np.stack(images),
+            'label': np.array(labels, np.int32),
+            'id': index.astype(np.int32),
+            'epoch': epoch,
+            'aspect': np.array(aspects, np.float32),
         }
+
+    def _decode(self, index: int) -> tuple[np.ndarray, int, float]:
+        example = self._part[index]
+        height, width = example['image'].shape[:2]
+        return self._pixels(example['image']), example['label'], width / height
 
 
 def stream_batches(
@@ -45,6 +56,7 @@ def stream_batches(
     start_step: int,
     num_steps: int,
     workers: int = 0,
+    repeats: int = 1,
 ) -> Iterator[Batch]:
     """The batches of consecutive steps, exactly those of `training_batch` over the decoded part.
 
@@ -58,12 +70,13 @@ def stream_batches(
         start_step: the first step, from 0; a resumed run starts where it stopped.
         num_steps: how many steps.
         workers: decoding processes. 0: decode in threads of the calling process.
+        repeats: how often every image comes, see `example_order`.
 
     Yields:
         What `jtransfer.data.batches.training_batch` returns.
     """
-    positions = grain.MapDataset.range(start_step * batch_size, (start_step + num_steps) * batch_size)
-    batches = positions.map(_Decode(part, pixels, seed)).batch(batch_size, drop_remainder=True)
+    steps = grain.MapDataset.range(start_step, start_step + num_steps)
+    batches = steps.map(_Read(part, pixels, batch_size, seed, repeats))
     reading = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
     stream = batches.to_iter_dataset(reading)
     if workers:

@@ -6,35 +6,54 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Bool, Float, UInt8
 
 from jtransfer.adapters import AnyNetwork
+from jtransfer.evaluate.views import average_views
 from jtransfer.preprocessing import Preprocessing, normalise
 
 Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], Float[Array, 'batch classes']]
 
 
-def make_forward(network: AnyNetwork, preprocessing: Preprocessing) -> Forward:
+def make_forward(network: AnyNetwork, preprocessing: Preprocessing, flips: bool = False) -> Forward:
     """A compiled function from variables and framed pixels (0 … 255) to float32 logits, in evaluation mode.
 
     The batch is shared out over the local devices when their number divides it, otherwise one device computes it all.
+    Pixels of another size compile anew.
+
+    Args:
+        network: what is to be computed.
+        preprocessing: whose mean and std apply.
+        flips: take the mean of the probabilities of every image and its mirror image (left and right exchanged); the
+            logits are its logarithm. The program is compiled once and runs twice.
     """
     devices = jax.local_devices()
     mesh = Mesh(np.array(devices), ('data',))
 
     @jax.jit
-    def forward(variables: Mapping[str, Any], images: UInt8[Array, 'batch h w 3']) -> Float[Array, 'batch classes']:
+    def forward(
+        variables: Mapping[str, Any], images: UInt8[Array, 'batch h w 3'], mirrored: Bool[Array, ''] | None = None
+    ) -> Float[Array, 'batch classes']:
+        if mirrored is not None:
+            images = jnp.where(mirrored, images[:, :, ::-1], images)
         logits = network.apply(variables, normalise(images, preprocessing, network.dtype), train=False)
         return cast(Array, logits)
+
+    def place(variables: Mapping[str, Any], images: np.ndarray) -> tuple[Any, Any]:
+        if len(images) % len(devices):
+            return jax.device_put(variables, devices[0]), jax.device_put(images, devices[0])
+        everywhere = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
+        return everywhere, jax.device_put(images, NamedSharding(mesh, PartitionSpec('data')))
 
     def place_and_run(
         variables: Mapping[str, Any], images: UInt8[np.ndarray, 'batch h w 3']
     ) -> Float[Array, 'batch classes']:
-        if len(images) % len(devices):
-            return forward(jax.device_put(variables, devices[0]), jax.device_put(images, devices[0]))
-        everywhere = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
-        return forward(everywhere, jax.device_put(images, NamedSharding(mesh, PartitionSpec('data'))))
+        placed = place(variables, images)
+        if not flips:
+            return forward(*placed)
+        return average_views(*(forward(*placed, np.bool_(mirrored)) for mirrored in (False, True)))
 
     return place_and_run

@@ -62,6 +62,7 @@ class Metrics:
         per_class: one entry a class, in the order of the class numbers.
         calibration: the bins of the reliability diagram, in order.
         confusion_matrix: how often label (row) was taken for class (column).
+        test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
     """
 
     examples: int
@@ -76,6 +77,7 @@ class Metrics:
     per_class: tuple[ClassMetrics, ...]
     calibration: tuple[CalibrationBin, ...]
     confusion_matrix: Int[np.ndarray, 'classes classes'] = dataclasses.field(compare=False)
+    test_time_augmentation: str = 'none'
 
     @property
     def class_names(self) -> tuple[str, ...]:

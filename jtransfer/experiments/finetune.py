@@ -20,6 +20,7 @@ from jtransfer.data.parts import Parts, load_parts, split_record
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import Metrics
+from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.page import write_page
 from jtransfer.experiments.result import Result
@@ -62,8 +63,9 @@ def run(
     say(plan.summary())
     # Before any image is read.
     make_step_parts(model, plan, config, len(parts.train), validated=parts.validation is not None)
+    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     part, held_out = _reported(parts)
-    examples = read_examples(held_out, model.preprocessing, config)
+    examples = read_examples(held_out, model.preprocessing, config, views)
 
     def ready() -> None:
         directory.create(config)
@@ -219,6 +221,7 @@ def _record(result: Result, trained: Trained) -> dict[str, Any]:
         'accuracy_interval': list(metrics.top1_interval),
         'loss': metrics.loss,
         'expected_calibration_error': metrics.expected_calibration_error,
+        'test_time_augmentation': metrics.test_time_augmentation,
         'best_validation_accuracy': trained.fit.best_score,
         'chosen_step': trained.fit.chosen_step,
         'trainable_parameters': result.plan.trainable_elements,

@@ -34,6 +34,7 @@ def write_page(result: Result, scores: Scores, part: Part) -> None:
             'architecture': result.model.architecture,
             'data': config.data.source,
             'evaluated on': f'{result.metrics.examples:,} {result.part} images',
+            'test-time augmentation': result.metrics.test_time_augmentation,
             'training time': f'{result.fit_seconds:.1f} s',
         },
     )

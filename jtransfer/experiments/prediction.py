@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
@@ -13,6 +14,7 @@ from scipy.special import softmax
 
 from jtransfer.config import Config, Data, replace
 from jtransfer.config_check import one_of
+from jtransfer.config_evaluate import validate_evaluate
 from jtransfer.data.folder import list_images, printable
 from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.data.parts import NAMES, Part, load_parts, open_source, split_record
@@ -21,6 +23,7 @@ from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.predictions import write_predictions_csv
 from jtransfer.evaluate.report import write_report
+from jtransfer.evaluate.views import Views, make_views
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.run_dir import SPLIT, is_run, read_config
@@ -78,11 +81,14 @@ def evaluate_checkpoint(
     data_dir: str = '',
     batch_size: int = 0,
     skip_unreadable: bool = False,
+    flips: bool | None = None,
+    crops: int = 0,
+    scales: Sequence[float | str] = (),
 ) -> tuple[Metrics, str]:
     """Evaluates a checkpoint and writes `metrics.json`, the CSV tables and `report.html`.
 
-    A run directory is evaluated as the run was: with its computation type and its batch size, and on its own data
-    without the images that the run left out.
+    A run directory is evaluated as the run was: with its computation type, its batch size and its views of each
+    picture, and on its own data without the images that the run left out.
 
     Args:
         checkpoint: catalogue name, file of weights or run directory, as for `load_model`.
@@ -92,6 +98,9 @@ def evaluate_checkpoint(
         data_dir: as `data.data_dir`.
         batch_size: images a forward pass. 0: the run's, or 256.
         skip_unreadable: leave unreadable images out instead of stopping at the first.
+        flips: as `evaluate.flips`. None: as the run, or not.
+        crops: as `evaluate.crops`. 0: as the run, or 1.
+        scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
 
     Returns:
         The metrics, and the name of the part.
@@ -102,13 +111,15 @@ def evaluate_checkpoint(
     output = _new_folder(output)
     if part:
         one_of('part', part, NAMES)
-    model, config = _open(checkpoint, batch_size, skip_unreadable, own_data=not source)
+    given = _Given(batch_size, skip_unreadable, flips, crops, scales)
+    model, config = _open(checkpoint, given, own_data=not source)
+    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if source:
-        chosen, given = _from_source(source, part, data_dir, config)
+        chosen, labelled = _from_source(source, part, data_dir, config)
     else:
-        chosen, given = _from_run(checkpoint, part)
-    held_out = Part(relabel(given, model.class_names, source or 'the data of the run'), np.arange(len(given)))
-    examples = _read(held_out, model.preprocessing, config)
+        chosen, labelled = _from_run(checkpoint, part)
+    held_out = Part(relabel(labelled, model.class_names, source or 'the data of the run'), np.arange(len(labelled)))
+    examples = _read(held_out, model.preprocessing, config, views)
     scores = score(model, examples, config)
     write_evaluation(output, scores.metrics, scores.logits, scores.labels, scores.ids)
     write_report(
@@ -116,13 +127,26 @@ def evaluate_checkpoint(
         title=f'{checkpoint} on {source or "its own data"}',
         metrics=scores.metrics,
         most_wrong=wrong_pictures(scores, held_out, config.evaluate.most_wrong),
-        facts={'architecture': model.architecture, 'part': chosen, 'left out': f'{len(examples.skipped)} unreadable'},
+        facts={
+            'architecture': model.architecture,
+            'part': chosen,
+            'left out': f'{len(examples.skipped)} unreadable',
+            'test-time augmentation': views.name,
+        },
     )
     return scores.metrics, chosen
 
 
 def predict_folder(
-    checkpoint: str, folder: str | Path, output: str | Path, *, batch_size: int = 0, skip_unreadable: bool = False
+    checkpoint: str,
+    folder: str | Path,
+    output: str | Path,
+    *,
+    batch_size: int = 0,
+    skip_unreadable: bool = False,
+    flips: bool | None = None,
+    crops: int = 0,
+    scales: Sequence[float | str] = (),
 ) -> tuple[int, tuple[str, ...]]:
     """Classifies every image below a folder into a CSV file of class, probability, file.
 
@@ -132,6 +156,9 @@ def predict_folder(
         output: the CSV file; replaced when it exists.
         batch_size: images a forward pass. 0: the run's, or 256.
         skip_unreadable: leave unreadable images out instead of stopping at the first.
+        flips: as `evaluate.flips`. None: as the run, or not.
+        crops: as `evaluate.crops`. 0: as the run, or 1.
+        scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
 
     Returns:
         How many images were classified, and the unreadable ones that were left out.
@@ -147,9 +174,11 @@ def predict_folder(
         raise UserError(f'{folder} holds no images')
     if Path(output).is_dir():
         raise UserError(f'--output={output} is a folder; name a .csv file')
-    model, config = _open(checkpoint, batch_size, skip_unreadable, own_data=False)
+    given = _Given(batch_size, skip_unreadable, flips, crops, scales)
+    model, config = _open(checkpoint, given, own_data=False)
+    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     part = Part(_Files(tuple(files), model, config.data.max_pixels), np.arange(len(files)))
-    examples = _read(part, model.preprocessing, config)
+    examples = _read(part, model.preprocessing, config, views)
     logits, _ = logits_of(model, examples, config)
     write_predictions_csv(output, examples.ids, softmax(logits, axis=1), model.class_names)
     return len(examples.ids), examples.skipped
@@ -171,25 +200,40 @@ class _Files:
         return {'image': image, 'label': 0, 'id': self.ids[index]}
 
 
-def _open(checkpoint: str, batch_size: int, skip_unreadable: bool, own_data: bool) -> tuple[Model, Config]:
+class _Given(NamedTuple):
+    """Settings of a call, see `evaluate_checkpoint`; what is empty is left as the run had it."""
+
+    batch_size: int
+    skip_unreadable: bool
+    flips: bool | None
+    crops: int
+    scales: Sequence[float | str]
+
+
+def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[Model, Config]:
     """The model, and the settings to read and evaluate with: those of the run where the checkpoint is one.
 
     What the run did with unreadable images holds for its own data, not for others.
     """
     run = Path(checkpoint).expanduser()
     config = read_config(run) if is_run(run) else Config()
-    model = load_model(checkpoint, dtype=config.model.dtype)
-    skip = skip_unreadable or (own_data and config.data.skip_unreadable)
-    config = replace(config, 'data.skip_unreadable', skip)
-    if batch_size:
-        config = replace(config, 'evaluate.batch_size', batch_size)
-    return model, config
+    changes: dict[str, Any] = {
+        'data.skip_unreadable': given.skip_unreadable or (own_data and config.data.skip_unreadable),
+        'evaluate.batch_size': given.batch_size or None,
+        'evaluate.flips': given.flips,
+        'evaluate.crops': given.crops or None,
+        'evaluate.scales': ','.join([*map(str, given.scales), '']) if given.scales else None,
+    }
+    for field, value in changes.items():
+        config = config if value is None else replace(config, field, value)
+    validate_evaluate(config.evaluate)
+    return load_model(checkpoint, dtype=config.model.dtype), config
 
 
-def _read(part: Part, preprocessing: Preprocessing, config: Config) -> Examples:
+def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views) -> Examples:
     """`read_examples`; an unreadable image is reported with the flag of the scripts that come here."""
     try:
-        return read_examples(part, preprocessing, config)
+        return read_examples(part, preprocessing, config, views)
     except UnreadableImageError as error:
         raise UnreadableImageError(str(error).replace('--config.data.', '--')) from None
 

@@ -108,7 +108,8 @@ def range_test(
 
     It stops when the smoothed loss exceeds four times its best, or when something is no longer finite. (Smith, 2017,
     "Cyclical learning rates for training neural networks"; the exponential ramp, the smoothing and the stop are those
-    of fastai.) Warmup and moving average of the configuration have no part in it. Groups and phases keep their factors
+    of fastai.) Warmup, moving average and `augment.sizes` of the configuration have no part in it: the network input
+    has the network's own size. Groups and phases keep their factors
     on the learning rate, so that what is measured against is `optim.learning_rate`.
 
     Args:
@@ -133,9 +134,13 @@ def range_test(
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.0))
     placement = make_placement(config.train.placement)
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
-    # A stream of images is as long as the run that it is made for.
-    as_long = dataclasses.replace(config, train=dataclasses.replace(config.train, epochs=0, steps=steps))
-    count, make_feed, _ = training.feeds(parts.train, model.preprocessing, as_long, placement)
+    # A stream of images is as long as the run that it is made for, and its pictures are those for the run's sizes.
+    fed = dataclasses.replace(
+        config,
+        train=dataclasses.replace(config.train, epochs=0, steps=steps),
+        augment=dataclasses.replace(config.augment, sizes=()),
+    )
+    count, make_feed, _ = training.feeds(parts.train, model.preprocessing, fed, placement)
     step_parts = training.make_step_parts(model, plan, config, count)
     step_parts = dataclasses.replace(step_parts, starts=(0,) * (phase + 1))
     schedule = scaled(ramp(lowest, highest, steps), step_parts.timetable.factor(phase))

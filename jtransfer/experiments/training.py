@@ -22,6 +22,7 @@ from jtransfer.pretrained.model import Model
 from jtransfer.train.feed import Feed, FeedMaker, device_feed, stream_feed
 from jtransfer.train.loop import FitResult, Validate, epoch_steps, fit, total_steps
 from jtransfer.train.placement import Placement, make_placement
+from jtransfer.train.sizes import at_size, check_sizes
 from jtransfer.train.step import StepParts
 from jtransfer.transfer.plan import Plan
 
@@ -95,8 +96,9 @@ def make_step_parts(model: Model, plan: Plan, config: Config, examples: int, *, 
 
     Raises:
         UserError: phases that do not fit the length of the training or wait for a missing validation, a loss that does
-            not fit the network, or a batch of a single value for batch normalisation.
+            not fit the network, sizes that it does not take, or a batch of a single value for batch normalisation.
     """
+    check_sizes(model.network, model.variables, model.preprocessing, config.augment.sizes)
     _check_statistics(model, config, plan)
     length = total_steps(config, examples), epoch_steps(config, examples)
     parts = StepParts(model.network, model.preprocessing, plan, config, *length)
@@ -113,8 +115,8 @@ def feeds(
     part: Part, preprocessing: Preprocessing, config: Config, placement: Placement
 ) -> tuple[int, FeedMaker, tuple[str, ...]]:
     """How many examples there are, what makes the feed from a step on, and the ids of the unreadable images."""
-    pixels = training_pixels(preprocessing, config.augment.crops)
-    data, seed = config.data, config.seed
+    pixels = training_pixels(preprocessing, config.augment.crops, config.augment.sizes)
+    data, seed, repeats = config.data, config.seed, config.augment.repeats
     if fits_budget(part, pixels, config):
         with reading_bar(part, config) as bar:
             decoded = decode_part(part, pixels, data.workers, data.skip_unreadable, bar)
@@ -129,6 +131,7 @@ def feeds(
                 seed=seed,
                 start_step=start,
                 placement=placement,
+                repeats=repeats,
             )
 
         return len(decoded), from_device, decoded.skipped
@@ -138,7 +141,8 @@ def feeds(
     total = total_steps(config, len(readable))
 
     def from_stream(start: int) -> Feed:
-        batches = stream_batches(readable, pixels, data.batch_size, seed, start, total - start, data.workers)
+        steps = total - start
+        batches = stream_batches(readable, pixels, data.batch_size, seed, start, steps, data.workers, repeats)
         return stream_feed(batches, seed=seed, start_step=start, placement=placement)
 
     return len(readable), from_stream, skipped
@@ -148,15 +152,21 @@ def _check_statistics(model: Model, config: Config, plan: Plan) -> None:
     """Raises `UserError` where batch normalisation would see a single value, before anything is written."""
     if config.data.batch_size > config.optim.accumulate_steps:
         return  # two images or more have statistics, however small they are by the last stage
-    preprocessing = model.preprocessing
-    jax.eval_shape(
-        lambda variables, images, key: model.network.apply(
-            variables, images, train=True, frozen=plan.frozen_modules, mutable=['batch_stats'], rngs={'dropout': key}
-        ),
-        model.variables,
-        jax.ShapeDtypeStruct((1, *preprocessing.shape, preprocessing.channels), jnp.float32),
-        jax.random.key(0),
-    )
+    own = model.preprocessing
+    for preprocessing in [at_size(own, size) for size in config.augment.sizes] or [own]:
+        jax.eval_shape(
+            lambda variables, images, key: model.network.apply(
+                variables,
+                images,
+                train=True,
+                frozen=plan.frozen_modules,
+                mutable=['batch_stats'],
+                rngs={'dropout': key},
+            ),
+            model.variables,
+            jax.ShapeDtypeStruct((1, *preprocessing.shape, preprocessing.channels), jnp.float32),
+            jax.random.key(0),
+        )
 
 
 def _validator(examples: Examples, model: Model, config: Config) -> Validate:

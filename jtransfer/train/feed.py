@@ -25,6 +25,7 @@ def device_feed(
     seed: int,
     start_step: int,
     placement: Placement,
+    repeats: int = 1,
 ) -> Feed:
     """Endless training batches from decoded pictures, which are copied to every device once.
 
@@ -36,10 +37,11 @@ def device_feed(
         seed: of the order and the augmentation.
         start_step: the first step to give a batch for.
         placement: where batches go.
+        repeats: how often every image comes, see `example_order`.
     """
     resident = jax.device_put(images, placement.replicated)
     for step in itertools.count(start_step):
-        index, epoch = example_order(step, batch_size, len(images), seed)
+        index, epoch = example_order(step, batch_size, len(images), seed, repeats)
         yield placement.gather(
             resident,
             {

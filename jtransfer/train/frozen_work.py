@@ -112,12 +112,13 @@ def _ideal_flops(step: CompiledStep, variables: Mapping[str, Any]) -> float:
 def _ideal_step(parts: StepParts, trainable: Any) -> TrainStep:
     """A step that gives every trainable leaf its gradient and its update, and does the rest once."""
     network, preprocessing, config, plan = parts.network, parts.preprocessing, parts.config, parts.current
-    augment = make_augment(config.augment, preprocessing.shape, preprocessing.interpolation)
+    augment = make_augment(config.augment, preprocessing, parts.outputs)
     optimizer = parts.optimizer(trainable)
 
     def loss(trainable: Any, state: TrainState, batch: Batch) -> tuple[Float[Array, ''], Any]:
-        images = augment(example_keys(batch['seed'], batch['epoch'], batch['id']), batch['image'], batch['aspect'])
-        images = normalise(images, preprocessing, network.dtype)
+        keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
+        augmented = augment(keys, batch['image'], batch['label'], batch['aspect'])
+        images = normalise(augmented.images, preprocessing, network.dtype)
         output: Any
         output, model_state = network.apply(
             {'params': combine(trainable, state.frozen), **state.model_state},

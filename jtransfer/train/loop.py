@@ -26,6 +26,7 @@ from jtransfer.train.feed import FeedMaker
 from jtransfer.train.log import MetricLog, read_log
 from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
+from jtransfer.train.sizes import step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
 from jtransfer.train.step import StepParts
 
@@ -112,7 +113,7 @@ def fit(
     start = int(state.step)
     log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start) if run_dir else None
 
-    train_step = placement.compile(parts, state.trainable)
+    train_step = steps_by_size(placement, parts, state.trainable)
     state = placement.put_state(state)
     evaluate_every = config.train.evaluate_every or max(1, total // 10)
     checkpoint_every = config.train.checkpoint_every or max(1, total // 10)
@@ -127,7 +128,8 @@ def fit(
                 closing.callback(opened.close)
         bar = closing.enter_context(progress_bar(config.name, total, start=start, show=config.train.progress))
         for step in range(start + 1, total + 1):
-            state, metrics = train_step(state, next(feed))
+            size = step_size(config.augment, config.seed, step - 1, total)
+            state, metrics = train_step(size)(state, next(feed))
             pending.append(metrics)
             last = step == total
             evaluates = validate is not None and (last or step % evaluate_every == 0)
@@ -139,6 +141,8 @@ def fit(
 
             values = _collect(pending, parts.config.data.batch_size, logged)
             pending = []
+            if size:
+                values['train/image_size'] = size
             if not values.pop('finite'):
                 raise _diverged(placement.get_state(state), checkpoints, progress, config)
             text = f'loss {values["train/loss"]:.3f}  accuracy {values["train/accuracy"]:.1%}'
@@ -160,7 +164,7 @@ def fit(
                 progress = progress.next_phase(step)
                 parts = dataclasses.replace(parts, starts=progress.starts)
                 single = next_phase(placement.get_state(state), parts.start(variables))
-                train_step = placement.compile(parts, single.trainable)
+                train_step = steps_by_size(placement, parts, single.trainable)
                 state = placement.put_state(single)
                 text += f'  now training {parts.current.trained()}'
             if saves and checkpoints:

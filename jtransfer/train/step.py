@@ -80,6 +80,13 @@ class StepParts:
         only = {_ONLY: (self.config.loss, 1.0, self.network.num_classes)}
         return make_task_loss(self.tasks or only, self.config.optim.label_smoothing)
 
+    @property
+    def outputs(self) -> int | dict[str, int]:
+        """How many classes, or numbers, a label has; by task if there are several."""
+        if self.tasks:
+            return {name: outputs for name, (_, _, outputs) in self.tasks.items()}
+        return self.network.num_classes
+
     def schedules(self) -> dict[str, optax.Schedule]:
         """The learning rate of every trainable group by its name, as a function of the step."""
         timetable = self.timetable
@@ -134,7 +141,8 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
     optim, transfer = parts.config.optim, parts.plan.transfer
     network = parts.network if axis_name is None else parts.network.with_norm_axis(axis_name)
     plan = parts.current
-    augment = make_augment(parts.config.augment, parts.preprocessing.shape, parts.preprocessing.interpolation)
+    mixes = parts.config.augment.mixes
+    augment = make_augment(parts.config.augment, parts.preprocessing, parts.outputs, axis_name=axis_name)
     criterion = parts.criterion
     optimizer = parts.optimizer(trainable)
     schedules = parts.schedules()
@@ -142,6 +150,11 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
 
     def named(values: Any) -> Any:
         return values if parts.tasks else {_ONLY: values}
+
+    def augmented(batch: Batch) -> Batch:
+        keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
+        images, labels, _ = augment(keys, batch['image'], batch['label'], batch['aspect'])
+        return {**batch, 'image': images, 'label': labels}
 
     def distilled(features: Mapping[str, Array], images: Array, frozen: Any, source: Any) -> Float[Array, '']:
         unadapted = network.network if isinstance(network, AdaptedNetwork) else network
@@ -152,8 +165,8 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
     def loss_fn(
         trainable: Any, state: TrainState, model_state: Any, batch: Batch, totals: Any, dropout_key: Array
     ) -> tuple[Float[Array, ''], tuple[Any, Metrics]]:
-        keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
-        images = normalise(augment(keys, batch['image'], batch['aspect']), parts.preprocessing, network.dtype)
+        batch = batch if mixes else augmented(batch)
+        images = normalise(batch['image'], parts.preprocessing, network.dtype)
         output, updated = network.apply(
             {'params': combine(trainable, state.frozen), **model_state},
             images,
@@ -205,6 +218,8 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
         return model_state, grads, metrics
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        # Images are mixed with others of the whole batch, whatever it is split into for accumulation.
+        batch = augmented(batch) if mixes else batch
         key = stream_key(batch['seed'], 'dropout', state.step)
         if axis_name is not None:
             key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))

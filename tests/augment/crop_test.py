@@ -14,6 +14,7 @@ RATIO = (3 / 4, 4 / 3)
 
 resample = jax.jit(crop.resample, static_argnums=(2, 3))
 sample_boxes = jax.jit(crop.sample_boxes, static_argnums=(2, 3))
+sample_square_boxes = jax.jit(crop.sample_square_boxes, static_argnums=2)
 
 
 def _pictures(side=48):
@@ -129,3 +130,85 @@ def test_a_full_scale_square_crop_of_a_square_is_the_whole_picture():
 
 def test_every_picture_has_its_own_box():
     assert len(np.unique(_boxes(64, 1.0, (0.08, 1.0), RATIO), axis=0)) == 64
+
+
+def _square_boxes(count, aspect, fraction, seed=0):
+    keys = jax.random.split(jax.random.key(seed), count)
+    return np.asarray(sample_square_boxes(keys, jnp.full(count, aspect), fraction), np.float64)
+
+
+@pytest.mark.parametrize('aspect', [0.3, 1.0, 1.9])
+@pytest.mark.parametrize('fraction', [0.1, 224 / 256, 1.0])
+def test_squares_are_square_in_the_true_picture_and_inside(aspect, fraction):
+    boxes = _square_boxes(500, aspect, fraction)
+    side = fraction * min(aspect, 1)
+    np.testing.assert_allclose(boxes[:, 2:], np.tile([side / aspect, side], (500, 1)), rtol=1e-5)
+    assert boxes.min() >= 0
+    assert (boxes[:, :2] + boxes[:, 2:]).max() <= 1 + 1e-6
+
+
+def test_squares_are_placed_uniformly_and_independently_along_both_axes():
+    boxes = _square_boxes(4000, 1.3, 0.6)
+    places = boxes[:, :2] / (1 - boxes[:, 2:])
+    for axis in range(2):
+        assert stats.kstest(places[:, axis], stats.uniform(0, 1).cdf).pvalue > 0.01
+    assert abs(np.corrcoef(places.T)[0, 1]) < 0.06
+
+
+@pytest.mark.parametrize('aspect', [0.4, 1.0, 2.2])
+def test_squares_follow_torchvision(aspect):
+    """`Resize(256)` and `RandomCrop(224)` (torchvision 0.28) retold, with pixels too fine for rounding to show."""
+    fine = 16
+    shorter, side = 256 * fine, 224 * fine
+    width, height = int(shorter * max(aspect, 1)), int(shorter * max(1 / aspect, 1))
+    random = np.random.default_rng(5)
+    top, left = random.integers(height - side + 1, size=3000), random.integers(width - side + 1, size=3000)
+    theirs = np.stack([left, top, np.full(3000, side), np.full(3000, side)], axis=1) / [width, height, width, height]
+    ours = _square_boxes(3000, aspect, 224 / 256)
+    for column in range(2):
+        assert stats.ks_2samp(ours[:, column], theirs[:, column]).pvalue > 0.001
+    np.testing.assert_allclose(ours[:, 2:], theirs[:, 2:], atol=1e-3)
+
+
+def test_the_whole_shorter_side_leaves_only_the_longer_to_chance():
+    boxes = _square_boxes(64, 2.0, 1.0)
+    np.testing.assert_allclose(boxes[:, [1, 2, 3]], np.tile([0, 0.5, 1], (64, 1)), atol=1e-6)
+    assert len(np.unique(boxes[:, 0])) == 64
+
+
+@pytest.mark.parametrize('fraction', [0.0, -0.5, 1.01])
+def test_squares_larger_than_the_picture_are_refused(fraction):
+    with pytest.raises(ValueError, match='fraction='):
+        _square_boxes(1, 1.0, fraction)
+
+
+@pytest.mark.parametrize('interpolation', FILTERS)
+@pytest.mark.parametrize('size', [1, 3, 4])
+def test_a_crop_of_one_pixel_is_pillows(interpolation, size):
+    """Inside the picture the filter reaches into the neighbours; the middle of the crop is the pixel itself."""
+    side = 8
+    pictures = np.random.default_rng(2).integers(0, 256, (3, side, side, 3), np.uint8)
+    places = [(3, 5), (0, 0), (7, 2)]
+    boxes = np.array([[left / side, top / side, 1 / side, 1 / side] for left, top in places], np.float32)
+    ours = np.asarray(resample(pictures.astype(np.float32), boxes, (size, size), interpolation))
+    for picture, (left, top), result in zip(pictures, places, ours, strict=True):
+        box = (left, top, left + 1, top + 1)
+        pillow = np.asarray(Image.fromarray(picture).resize((size, size), FILTERS[interpolation], box=box))
+        assert np.abs(result - pillow).max() <= 2
+        if size % 2:
+            np.testing.assert_allclose(result[size // 2, size // 2], picture[top, left], atol=1e-2)
+
+
+@pytest.mark.parametrize('interpolation', FILTERS)
+def test_a_picture_of_one_pixel_is_that_pixel_everywhere(interpolation):
+    picture = np.array([12, 200, 255], np.float32).reshape(1, 1, 1, 3)
+    ours = resample(picture, np.array([[0.2, 0.1, 0.5, 0.6]], np.float32), (4, 3), interpolation)
+    np.testing.assert_allclose(ours, np.broadcast_to(picture, (1, 4, 3, 3)), atol=1e-3)
+
+
+@pytest.mark.parametrize('value', [0, 1, 255])
+def test_square_crops_of_one_colour_are_that_colour(value):
+    pictures = np.full((16, 20, 20, 3), value, np.float32)
+    boxes = sample_square_boxes(jax.random.split(jax.random.key(3), 16), jnp.full(16, 0.7), 0.3)
+    for interpolation in FILTERS:
+        np.testing.assert_allclose(resample(pictures, boxes, (13, 9), interpolation), value, atol=1e-3)

@@ -1,16 +1,22 @@
-"""The whole augmentation: what is off costs nothing, and a picture's draw is its own."""
+"""The whole augmentation: what is off costs nothing, a draw is its own, and geometry says where things went."""
+
+import re
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jtransfer import config
+from jtransfer.augment import geometry
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
+from jtransfer.config_augment import Augment
+from jtransfer.config_operations import FRAME, MIX, OPERATIONS
+from jtransfer.preprocessing import Preprocessing
 
-FULL = config.Augment(
+FULL = Augment(
     crop_scale=(0.3, 1.0),
     crop_ratio=(0.75, 1.333),
     horizontal_flip=0.5,
@@ -20,8 +26,15 @@ FULL = config.Augment(
     saturation=0.4,
     hue=0.1,
 )
-IMAGES = np.random.default_rng(0).integers(0, 256, (8, 20, 20, 3), np.uint8)
-ASPECTS = np.linspace(0.5, 2, 8, dtype=np.float32)
+STANDARD = Augment(
+    crop_scale=(0.3, 1.0),
+    horizontal_flip=0.5,
+    operations=('rotate(20, 0.5)', 'zoom(0.1)', 'rand_augment', 'random_erasing(0.5, fill=noise)', 'mixup_or_cutmix'),
+)
+IMAGES = jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 20, 20, 3), np.uint8))
+ASPECTS = jnp.linspace(0.5, 2, 8)
+EVERYTHING = tuple(name for name, kind in OPERATIONS.items() if kind.works_on not in (FRAME, MIX))
+LABELS = jnp.arange(8, dtype=jnp.int32) % 3
 
 
 def _keys(ids, epoch=0, seed=0):
@@ -29,61 +42,173 @@ def _keys(ids, epoch=0, seed=0):
     return example_keys(seed, jnp.full(ids.shape, epoch, jnp.int32), ids)
 
 
+def _make(augment, side=16, interpolation='bicubic', **settings):
+    return make_augment(augment, Preprocessing(side, interpolation=interpolation), 3, **settings)
+
+
 def test_nothing_enabled_is_a_cast_and_no_more():
-    augment = make_augment(config.Augment(), (20, 20))
-    out = augment(_keys(range(8)), IMAGES, ASPECTS)
-    assert out.dtype == jnp.float32
-    np.testing.assert_array_equal(out, IMAGES)
-    cost = augment.lower(_keys(range(8)), IMAGES, ASPECTS).compile().cost_analysis()
+    augment = _make(Augment(), 20)
+    out = augment(_keys(range(8)), IMAGES, LABELS, ASPECTS)
+    assert out.images.dtype == jnp.float32
+    np.testing.assert_array_equal(out.images, IMAGES)
+    np.testing.assert_array_equal(out.labels, LABELS)
+    only_images = jax.jit(lambda keys, images: augment(keys, images).images)
+    cost = only_images.lower(_keys(range(8)), IMAGES).compile().cost_analysis()
     assert cost['flops'] <= IMAGES.size
 
 
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
 def test_full_augmentation_has_the_size_type_and_range(interpolation):
-    out = make_augment(FULL, (16, 16), interpolation)(_keys(range(8)), IMAGES, ASPECTS)
+    out, labels, _ = _make(FULL, interpolation=interpolation)(_keys(range(8)), IMAGES, LABELS, ASPECTS)
     chex.assert_shape(out, (8, 16, 16, 3))
     assert out.dtype == jnp.float32
     assert 0 <= float(out.min()) < float(out.max()) <= 255
+    np.testing.assert_array_equal(labels, LABELS)
 
 
-def test_a_picture_is_augmented_alike_in_any_batch():
-    augment = make_augment(FULL, (16, 16))
+@pytest.mark.parametrize('name', EVERYTHING)
+def test_every_operation_by_its_defaults(name):
+    """Range, type, one draw an image, the same from 8-bit and float pictures, and nothing at probability 0."""
+    images = jnp.tile(IMAGES[:1], (8, 1, 1, 1))
+    certain = f'{name}(probability=1)' if 'flip' not in name else f'{name}(probability=0.5)'
+    augment = _make(Augment(operations=(certain,)), 20)
+    out = augment(_keys(range(8)), images).images
+    assert out.shape == images.shape
+    assert out.dtype == jnp.float32
+    assert 0 <= float(out.min()) <= float(out.max()) <= 255
+    assert not np.array_equal(out, images)
+    np.testing.assert_allclose(augment(_keys(range(8)), images.astype(jnp.float32)).images, out, atol=1e-4)
+    if name not in ('grayscale', 'solarize', 'equalize', 'autocontrast', 'invert'):
+        assert len(np.unique(np.asarray(out).reshape(8, -1), axis=0)) > 1
+    never = _make(Augment(operations=(f'{name}(probability=0)',)), 20)
+    np.testing.assert_allclose(never(_keys(range(8)), images).images, images, atol=1e-3)
+
+
+@pytest.mark.parametrize('augment', [FULL, STANDARD], ids=['full', 'standard'])
+def test_a_picture_is_augmented_alike_in_any_order(augment):
+    function = _make(augment)
     order = np.array([5, 2, 7, 0, 1, 6, 3, 4])
-    whole = np.asarray(augment(_keys(range(8), epoch=3), IMAGES, ASPECTS))
-    shuffled = augment(_keys(order, epoch=3), IMAGES[order], ASPECTS[order])
-    alone = augment(_keys([6], epoch=3), IMAGES[6:7], ASPECTS[6:7])
-    np.testing.assert_allclose(shuffled, whole[order], atol=1e-3)
-    np.testing.assert_allclose(alone[0], whole[6], atol=1e-3)
+    whole = function(_keys(range(8), epoch=3), IMAGES, LABELS, ASPECTS)
+    shuffled = function(_keys(order, epoch=3), IMAGES[order], LABELS[order], ASPECTS[order])
+    np.testing.assert_allclose(shuffled.images, whole.images[order], atol=1e-3)
+    np.testing.assert_allclose(shuffled.labels, whole.labels[order], atol=1e-6)
+    np.testing.assert_allclose(shuffled.geometry, whole.geometry[order], atol=1e-6)
+
+
+def test_a_picture_is_augmented_alike_alone():
+    function = _make(FULL)
+    whole = function(_keys(range(8), epoch=3), IMAGES, LABELS, ASPECTS)
+    alone = function(_keys([6], epoch=3), IMAGES[6:7], LABELS[6:7], ASPECTS[6:7])
+    np.testing.assert_allclose(alone.images[0], whole.images[6], atol=1e-3)
 
 
 def test_same_picture_differs_by_id_epoch_and_seed():
-    augment = make_augment(FULL, (16, 16))
-    images, aspects = np.tile(IMAGES[:1], (8, 1, 1, 1)), np.ones(8, np.float32)
-    outs = [augment(_keys(range(8), epoch, seed), images, aspects) for epoch, seed in ((0, 0), (1, 0), (0, 1))]
+    augment = _make(FULL)
+    images, aspects = jnp.tile(IMAGES[:1], (8, 1, 1, 1)), jnp.ones(8)
+    outs = [
+        augment(_keys(range(8), epoch, seed), images, LABELS, aspects).images
+        for epoch, seed in ((0, 0), (1, 0), (0, 1))
+    ]
     assert len(np.unique(np.concatenate(outs).reshape(24, -1), axis=0)) == 24
 
 
-def test_one_compilation_serves_all_epochs_and_seeds():
-    augment = make_augment(FULL, (16, 16))
+def test_two_of_the_same_operation_draw_apart():
+    out = _make(Augment(operations=('brightness((0.2, 0.8))', 'brightness((0.2, 0.8))')), 20)(_keys(range(8)), IMAGES)
+    whites = jnp.full_like(IMAGES, 255)
+    once = _make(Augment(operations=('brightness((0.2, 0.8))',)), 20)(_keys(range(8)), whites).images[:, 0, 0, 0] / 255
+    twice = _make(Augment(operations=('brightness((0.2, 0.8))',) * 2), 20)(_keys(range(8)), whites)
+    assert not np.allclose(twice.images[:, 0, 0, 0] / 255, once**2, atol=1e-3)
+    assert out.images.shape == IMAGES.shape
+
+
+@pytest.mark.parametrize('augment', [FULL, STANDARD], ids=['full', 'standard'])
+def test_one_compilation_serves_all_epochs_and_seeds(augment):
+    function = _make(augment)
+    chex.clear_trace_counter()
 
     @jax.jit
     @chex.assert_max_traces(n=1)
     def step(seed, epochs, ids, images, aspects):
-        return augment(example_keys(seed, epochs, ids), images, aspects)
+        return function(example_keys(seed, epochs, ids), images, LABELS, aspects).images
 
     ids = jnp.arange(8, dtype=jnp.int32)
     outs = [step(jnp.uint32(seed), jnp.full(8, epoch), ids, IMAGES, ASPECTS) for seed in (0, 1) for epoch in (0, 1)]
     assert len({np.asarray(out).tobytes() for out in outs}) == 4
 
 
+def test_no_way_back_to_the_host():
+    augment = Augment(crop_scale=(0.3, 1.0), operations=(*EVERYTHING, 'mixup_or_cutmix'))
+    text = str(jax.make_jaxpr(_make(augment))(_keys(range(8)), IMAGES, LABELS, ASPECTS))
+    assert 'gather' in text
+    assert 'callback' not in text
+
+
 def test_without_crops_another_size_is_refused():
     with pytest.raises(ValueError, match='must be 16×16 pixels'):
-        make_augment(config.Augment(horizontal_flip=0.5), (16, 16))(_keys(range(8)), IMAGES, ASPECTS)
+        _make(Augment(horizontal_flip=0.5))(_keys(range(8)), IMAGES)
+
+
+def test_with_sizes_another_size_is_resized():
+    out = _make(Augment(sizes=(16, 20)), 16)(_keys(range(8)), jnp.full_like(IMAGES, 77))
+    chex.assert_shape(out.images, (8, 16, 16, 3))
+    np.testing.assert_allclose(out.images, 77, atol=1e-2)
 
 
 def test_flips_alone_give_the_image_or_its_mirror():
-    out = np.asarray(make_augment(config.Augment(horizontal_flip=0.5), (20, 20))(_keys(range(8)), IMAGES, ASPECTS))
+    out = np.asarray(_make(Augment(horizontal_flip=0.5), 20)(_keys(range(8)), IMAGES).images)
     kept = [np.array_equal(a, b) for a, b in zip(out, IMAGES, strict=True)]
     mirrored = [np.array_equal(a, b[:, ::-1]) for a, b in zip(out, IMAGES, strict=True)]
     assert all(a != b for a, b in zip(kept, mirrored, strict=True))
     assert 0 < sum(kept) < 8
+
+
+@pytest.mark.parametrize(
+    'operations',
+    [
+        ('random_resized_crop((0.3, 0.8))', 'horizontal_flip', 'rotate(20)', 'zoom(0.2)'),
+        ('random_square_crop(0.8)', 'vertical_flip'),
+        ('random_crop(3)', 'shear(0.2)'),
+        ('trivial_augment_wide',),
+        ('auto_augment(cifar10)',),
+        ('simple_augment',),
+    ],
+)
+def test_geometry_says_where_a_place_of_the_picture_went(operations):
+    """A bright square on black is where the geometry moves its corners to."""
+    side, count = 64, 24
+    picture = np.zeros((count, side, side, 3), np.uint8)
+    picture[:, 24:40, 28:44] = 255
+    function = make_augment(Augment(operations=operations), Preprocessing(side, interpolation='bilinear'), 3)
+    images, _, maps = function(_keys(range(count)), jnp.asarray(picture))
+    corners = jnp.array([[[28, 24, 44, 40]]]) / side
+    boxes, visible = geometry.transform_boxes(maps, jnp.broadcast_to(corners, (count, 1, 4)), (side, side))
+    seen = 0
+    for image, box, share in zip(np.asarray(images), np.asarray(boxes)[:, 0], np.asarray(visible)[:, 0], strict=True):
+        bright = (image[..., 0] > 160) & (image.max(axis=(0, 1))[0] > 160)
+        corners_fill = image[0, 0, 0] > 100 or 0 < image[-1, 0, 0] == image[0, 0, 0]
+        if share < 0.99 or not bright.any() or bright.mean() > 0.5 or corners_fill:
+            continue
+        rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
+        found = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+        np.testing.assert_allclose(found, box, atol=2.5)
+        seen += 1
+    assert seen >= 6
+
+
+def test_devices_exchange_nothing_but_what_is_mixed():
+    """An index over the whole batch would make XLA gather every image on every device."""
+    mesh = Mesh(np.array(jax.devices()), ('data',))
+    sharded = NamedSharding(mesh, PartitionSpec('data'))
+    inputs = jax.device_put((jnp.arange(8, dtype=jnp.int32), IMAGES, LABELS, ASPECTS), sharded)
+
+    def compiled(operations):
+        function = _make(Augment(crop_scale=(0.3, 1.0), operations=operations))
+
+        def run(ids, images, labels, aspects):
+            return function(_keys(ids), images, labels, aspects)
+
+        return jax.jit(run).lower(*inputs).compile().as_text()
+
+    exchange = re.compile(r'all-gather|all-reduce|all-to-all|collective-permute')
+    assert not exchange.search(compiled(EVERYTHING))
+    assert exchange.search(compiled(('mixup',)))

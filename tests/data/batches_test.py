@@ -41,6 +41,17 @@ def test_training_batch(part):
     np.testing.assert_array_equal(batch['aspect'], np.full(4, 1.5))
 
 
+def test_training_batch_of_repeats(part):
+    decoded = decode_part(part, PIXELS)
+    batch = training_batch(decoded, 3, 4, seed=7, repeats=3)
+    # Positions 12 to 15: all of visit 4, one of visit 5.
+    visits = example_order(0, 6, 11, 7)[0]
+    np.testing.assert_array_equal(batch['id'], visits[[4, 4, 4, 5]])
+    np.testing.assert_array_equal(batch['epoch'], [0, 1, 2, 0])
+    np.testing.assert_array_equal(batch['image'], decoded.images[batch['id']])
+    np.testing.assert_array_equal(batch['label'], decoded.labels[batch['id']])
+
+
 @pytest.mark.parametrize('batch_size', [1, 4, 11, 64])
 @pytest.mark.parametrize('decoded', [True, False])
 def test_evaluation_sees_every_example_once(part, batch_size, decoded):

@@ -36,6 +36,30 @@ def test_seed_and_epoch_change_the_order():
     assert len(set(orders)) == 9
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 4), st.integers(0, 5))
+def test_repeats_are_the_same_sequence_with_every_visit_so_often(num_examples, batch_size, repeats, seed):
+    steps = -(-2 * repeats * num_examples // batch_size)
+    index, epoch = map(
+        np.concatenate,
+        zip(*(example_order(s, batch_size, num_examples, seed, repeats) for s in range(steps)), strict=True),
+    )
+    assert index.dtype == np.int64
+    assert epoch.dtype == np.int32
+    visits, epochs = example_order(0, -(-steps * batch_size // repeats), num_examples, seed)
+    np.testing.assert_array_equal(index, np.repeat(visits, repeats)[: len(index)])
+    np.testing.assert_array_equal(epoch // repeats, np.repeat(epochs, repeats)[: len(index)])
+    np.testing.assert_array_equal(epoch % repeats, np.arange(len(index)) % repeats)
+    # No two copies of an example are augmented alike, and all examples come equally often.
+    assert len(set(zip(index.tolist(), epoch.tolist(), strict=True))) == len(index)
+    np.testing.assert_array_equal(np.bincount(index[: 2 * repeats * num_examples]), np.full(num_examples, 2 * repeats))
+
+
+def test_one_repeat_is_none():
+    for ours, expected in zip(example_order(5, 12, 7, 3, repeats=1), example_order(5, 12, 7, 3), strict=True):
+        np.testing.assert_array_equal(ours, expected)
+
+
 def test_what_a_caller_does_to_a_batch_does_not_change_the_next():
     first = example_order(0, 10, 10, 0)[0]
     kept = first.copy()

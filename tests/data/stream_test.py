@@ -28,11 +28,11 @@ def part(tmp_path):
     return load_parts(config.Data(source=f'folder:{tmp_path}', test_fraction=0.0, batch_size=4), 0).train
 
 
-def assert_same_batches(streamed, decoded, start, count, seed):
+def assert_same_batches(streamed, decoded, start, count, seed, repeats=1):
     streamed = list(streamed)
     assert len(streamed) == count
     for step, batch in enumerate(streamed, start):
-        expected = training_batch(decoded, step, 4, seed)
+        expected = training_batch(decoded, step, 4, seed, repeats)
         assert batch.keys() == expected.keys()
         for name in expected:
             assert batch[name].dtype == expected[name].dtype
@@ -40,9 +40,22 @@ def assert_same_batches(streamed, decoded, start, count, seed):
 
 
 @pytest.mark.parametrize(('start', 'count'), [(0, 9), (5, 4), (1000, 3)])
-def test_stream_equals_memory_from_any_step(part, start, count):
+@pytest.mark.parametrize('repeats', [1, 2, 3])
+def test_stream_equals_memory_from_any_step(part, start, count, repeats):
     decoded = decode_part(part, PIXELS)
-    assert_same_batches(stream_batches(part, PIXELS, 4, 3, start, count), decoded, start, count, seed=3)
+    streamed = stream_batches(part, PIXELS, 4, 3, start, count, repeats=repeats)
+    assert_same_batches(streamed, decoded, start, count, seed=3, repeats=repeats)
+
+
+def test_the_copies_of_an_image_in_a_batch_are_decoded_once(part):
+    decoded = []
+
+    def pixels(image):
+        decoded.append(image.shape)
+        return PIXELS(image)
+
+    assert len(list(stream_batches(part, pixels, 8, 3, 0, 3, repeats=4))) == 3
+    assert len(decoded) == 3 * 8 / 4
 
 
 def test_worker_processes_give_the_same_and_start_no_accelerator(part):
@@ -57,7 +70,8 @@ def test_worker_processes_give_the_same_and_start_no_accelerator(part):
 
     with warnings.catch_warnings():
         warnings.simplefilter('error', ResourceWarning)
-        assert_same_batches(stream_batches(part, pixels, 4, 0, 2, 5, workers=2), decoded, 2, 5, seed=0)
+        streamed = stream_batches(part, pixels, 4, 0, 2, 5, workers=2, repeats=3)
+        assert_same_batches(streamed, decoded, 2, 5, seed=0, repeats=3)
 
 
 def test_stopping_early_leaves_no_process(part):

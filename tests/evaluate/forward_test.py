@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from jtransfer import models
 from jtransfer.evaluate.forward import make_forward
@@ -45,3 +46,36 @@ def test_it_makes_no_difference_where_the_weights_are(model, forward, expected):
     for variables in (on_host, on_last):
         for count in (16, 13):
             np.testing.assert_allclose(forward(variables, IMAGES[:count]), expected[:count], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('count', [16, 13])
+def test_with_flips_it_is_the_mean_of_an_image_and_its_mirror_image(model, forward, count):
+    plain, mirrored = (forward(model.variables, pixels) for pixels in (IMAGES[:count], IMAGES[:count, :, ::-1]))
+    assert np.abs(plain - mirrored).max() > 1e-3
+    flips = make_forward(model.network, model.preprocessing, flips=True)(model.variables, IMAGES[:count])
+    assert flips.dtype == np.float32
+    mean = (softmax(plain, axis=1) + softmax(mirrored, axis=1)) / 2
+    np.testing.assert_allclose(softmax(flips, axis=1), mean, rtol=1e-5)
+
+
+def test_flips_change_nothing_in_a_symmetric_picture(model, forward):
+    symmetric = np.concatenate([IMAGES[:8, :, :8], IMAGES[:8, :, 7::-1]], axis=2)
+    flips = make_forward(model.network, model.preprocessing, flips=True)(model.variables, symmetric)
+    np.testing.assert_allclose(softmax(flips, axis=1), softmax(forward(model.variables, symmetric), axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize('flips', [False, True])
+def test_each_size_is_compiled_once(model, flips, monkeypatch):
+    if model.architecture == 'vit_tiny_test':
+        pytest.skip('takes one size')
+    traced, apply = [], type(model.network).apply
+
+    def counting(network, variables, images, **kwargs):
+        traced.append(images.shape)
+        return apply(network, variables, images, **kwargs)
+
+    monkeypatch.setattr(type(model.network), 'apply', counting)
+    run = make_forward(model.network, model.preprocessing, flips=flips)
+    for side in (16, 8, 16, 8):
+        run(model.variables, IMAGES[:8, :side, :side])
+    assert traced == [(8, 16, 16, 3), (8, 8, 8, 3)]

@@ -194,3 +194,81 @@ def test_what_cannot_be_predicted(checkpoints, photos, nowhere):
     with pytest.raises(UserError, match=r'none of 1 images can be read, the first of them mixed/b\.png'):
         prediction.predict_folder(checkpoints['resnet'], 'mixed', 'table.csv', skip_unreadable=True)
     assert sorted(nowhere.rglob('*')) == before
+
+
+@pytest.mark.parametrize('settings', [{'flips': True}, {'flips': True, 'crops': 5, 'scales': ('1', '1.5')}])
+def test_several_views_in_evaluation_and_prediction(trained, nowhere, settings):
+    run = str(trained / 'run')
+    metrics, _ = prediction.evaluate_checkpoint(run, 'views', **settings)
+    plain, _ = prediction.evaluate_checkpoint(run, 'plain')
+    assert metrics.loss != plain.loss
+    assert metrics.confidence == plain.confidence == 0.8
+    name = 'flips, 5 crops, scales 1 1.5' if 'crops' in settings else 'flips'
+    assert name in (nowhere / 'views' / 'report.html').read_text()
+    prediction.predict_folder(run, trained / 'photos', 'a.csv', skip_unreadable=True, **settings)
+    predicted = {row['file'].removeprefix(f'{trained}/photos/'): row for row in table('a.csv')}
+    plain_rows = {row['id']: row for row in table('plain/predictions.csv')}
+    evaluated = table('views/predictions.csv')
+    assert any(row['probability'] != plain_rows[row['id']]['probability'] for row in evaluated)
+    for row in evaluated:
+        assert predicted[row['id']]['class'] == row['predicted']
+        assert float(predicted[row['id']]['probability']) == pytest.approx(float(row['probability']), abs=0.01)
+
+
+def test_a_run_is_scored_on_its_views_and_chosen_on_the_plain_one(tiny_config, nowhere):
+    settings = {'data.validation_fraction': 0.2, 'train.steps': 2}
+    plain = finetune.run(tiny_config(**settings, run_dir='plain'))
+    result = finetune.run(tiny_config(**settings, **{'evaluate.flips': True, 'evaluate.crops': 5}, run_dir='views'))
+    records = [read_result(name) for name in ('plain', 'views')]
+    assert [record['test_time_augmentation'] for record in records] == ['none', 'flips, 5 crops']
+    assert records[0]['best_validation_accuracy'] == records[1]['best_validation_accuracy']
+    assert result.metrics.loss != plain.metrics.loss
+    lines = [(nowhere / name / 'metrics.jsonl').read_text().splitlines() for name in ('plain', 'views')]
+    validation = [[json.loads(line) for line in run if 'validation' in line] for run in lines]
+    assert validation[0]
+    assert [line.get('validation/loss') for line in validation[0]] == [
+        line.get('validation/loss') for line in validation[1]
+    ]
+    assert 'flips, 5 crops' in (nowhere / 'views' / 'report.html').read_text()
+    again, _ = prediction.evaluate_checkpoint('views', 'again')
+    assert again.loss == result.metrics.loss
+
+
+def test_a_run_that_its_network_cannot_be_scored_on_writes_nothing(tiny_config, checkpoints, nowhere):
+    settings = {'model.checkpoint': checkpoints['vit'], 'evaluate.scales': (1.0, 2.0), 'run_dir': 'run'}
+    with pytest.raises(UserError, match=r'evaluate\.scales=2 is not for this network'):
+        finetune.run(tiny_config(**settings))
+    assert not list(nowhere.iterdir())
+
+
+def test_the_views_of_a_run_are_taken_unless_others_are_given(trained, tmp_path, nowhere):
+    run = tmp_path / 'run'
+    shutil.copytree(trained / 'run', run)
+    config = json.loads((run / 'config.json').read_text())
+    config['evaluate']['flips'] = True
+    (run / 'config.json').write_text(json.dumps(config))
+    own, _ = prediction.evaluate_checkpoint(str(run), 'own')
+    flips, _ = prediction.evaluate_checkpoint(str(trained / 'run'), 'flips', flips=True)
+    without, _ = prediction.evaluate_checkpoint(str(run), 'without', flips=False)
+    plain, _ = prediction.evaluate_checkpoint(str(trained / 'run'), 'plain')
+    assert own.loss == flips.loss
+    assert without.loss == plain.loss != own.loss
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'crops': 3}, r'evaluate\.crops=3 must be 1 \(the centre\) or 5'),
+        ({'scales': ('1', 'x')}, r"evaluate\.scales='1,x,' is not of type tuple"),
+        ({'scales': (-1.0,)}, 'must be above 0'),
+        ({'scales': (1.5,)}, r'evaluate\.scales=1\.5 is not for this network: an image of 24×24 pixels'),
+    ],
+)
+def test_views_that_cannot_be_are_refused_before_an_image_is_read(checkpoints, nowhere, settings, message):
+    (nowhere / 'images').mkdir()
+    (nowhere / 'images' / 'broken.png').write_bytes(b'not a picture')
+    with pytest.raises(UserError, match=message):
+        prediction.predict_folder(checkpoints['vit'], 'images', 'table.csv', **settings)
+    with pytest.raises(UserError, match=message):
+        prediction.evaluate_checkpoint(checkpoints['vit'], 'out', source='folder:images', **settings)
+    assert sorted(path.name for path in nowhere.iterdir()) == ['images']

@@ -138,6 +138,13 @@ def test_at_a_constant_rate_its_losses_are_those_of_the_run(problem, settings):
     assert found.ending == END
 
 
+def test_the_input_has_the_size_of_the_network_whatever_the_sizes_of_training(problem):
+    found = [
+        range_test(*problem(**{'augment.sizes': sizes}), lowest=0.01, highest=0.1, steps=10) for sizes in ((), (16, 48))
+    ]
+    np.testing.assert_array_equal(found[0].losses, found[1].losses)
+
+
 def test_gradient_descent_on_a_linear_probe_diverges_beyond_its_stable_limit(problem):
     # All of the training part in every batch: the losses are those of plain gradient descent on a convex function,
     # which falls at every step while the rate is below 2 / (greatest curvature).

@@ -1,12 +1,19 @@
-"""Scoring: decoded and streamed examples give the same numbers."""
+"""Scoring: decoded and streamed examples give the same numbers, of one view of each picture or the mean of several."""
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
-from jtransfer.data.parts import load_parts
+from jtransfer import config as config_lib
+from jtransfer.data.arrays import ArraySource
+from jtransfer.data.memory import Decoded
+from jtransfer.data.parts import Part, load_parts
+from jtransfer.errors import UserError
+from jtransfer.evaluate.forward import make_forward
+from jtransfer.evaluate.views import Views, make_views, view_pixels
 from jtransfer.experiments import scoring
 from jtransfer.experiments.scoring import fits_budget, read_examples, score
-from jtransfer.preprocessing import training_pixels
+from jtransfer.preprocessing import evaluation_pixels, training_pixels
 from jtransfer.pretrained.model import load_model
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -48,3 +55,91 @@ def test_reading_many_images_shows_how_far_it_is(tiny_config, checkpoints, monke
     assert 'reading images 15/15' in capfd.readouterr().err
     read_examples(part, model.preprocessing, tiny_config())
     assert 'reading images' not in capfd.readouterr().err
+
+
+def by_hand(model, part, views):
+    """The mean probability of every view, each by the plain forward pass on the pictures of the part."""
+    forward = make_forward(model.network, model.preprocessing)
+    pictures = [part[index]['image'] for index in range(len(part))]
+    probabilities = []
+    for size in views.sizes:
+        for crop in range(views.crops):
+            pixels = np.stack([view_pixels(picture, size, views.crops)[crop] for picture in pictures])
+            for view in (pixels, np.ascontiguousarray(pixels[:, :, ::-1]))[: 1 + views.flips]:
+                probabilities.append(softmax(np.asarray(forward(model.variables, view), np.float64), axis=1))
+    return np.mean(probabilities, axis=0), len(probabilities)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'count'),
+    [
+        ({'flips': True}, 2),
+        ({'crops': 5}, 5),
+        ({'scales': (1.0, 0.5)}, 2),
+        ({'scales': (1.5,)}, 1),
+        ({'flips': True, 'crops': 5, 'scales': (1.0, 1.5)}, 20),
+    ],
+)
+def test_views_are_averaged_as_by_hand(tiny_config, checkpoints, settings, count):
+    config = tiny_config(**{f'evaluate.{name}': value for name, value in settings.items()})
+    parts = load_parts(config.data, 0)
+    model = load_model(checkpoints['resnet'], class_names=parts.class_names, head_init='normal')
+    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
+    expected, passes = by_hand(model, parts.test, views)
+    assert passes == count
+    assert len(parts.test) % config.evaluate.batch_size  # the last batch is padded
+    plain = score(model, read_examples(parts.test, model.preprocessing, config), config)
+    assert np.abs(softmax(plain.logits, axis=1) - expected).max() > 1e-4
+    for placement in ('device', 'stream'):
+        where = config_lib.replace(config, 'data.placement', placement)
+        examples = read_examples(parts.test, model.preprocessing, where, views)
+        assert isinstance(examples.held, Decoded) == (placement == 'device')
+        scores = score(model, examples, where)
+        np.testing.assert_allclose(softmax(scores.logits, axis=1), expected, rtol=2e-5)
+        assert scores.ids == parts.test.ids
+        assert scores.metrics.test_time_augmentation == views.name != plain.metrics.test_time_augmentation
+        truth = -np.log(expected[np.arange(len(expected)), scores.labels]).mean()
+        assert scores.metrics.loss == pytest.approx(truth, rel=1e-5)
+
+
+def test_without_views_nothing_changes(tiny_config, checkpoints):
+    config = tiny_config()
+    parts = load_parts(config.data, 0)
+    model = load_model(checkpoints['resnet'], class_names=parts.class_names, head_init='normal')
+    examples = read_examples(parts.test, model.preprocessing, config)
+    pixels = np.stack([evaluation_pixels(parts.test[i]['image'], model.preprocessing) for i in range(len(parts.test))])
+    np.testing.assert_array_equal(examples.held.images, pixels)
+    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
+    again = read_examples(parts.test, model.preprocessing, config, views)
+    first, second = (score(model, read, config).logits for read in (examples, again))
+    np.testing.assert_array_equal(first, second)
+    forward = make_forward(model.network, model.preprocessing)
+    np.testing.assert_array_equal(first[:8], forward(model.variables, pixels[:8]))
+
+
+def test_all_views_count_towards_the_budget(tiny_config, checkpoints):
+    config = tiny_config(**{'data.device_budget_mib': 1})
+    part = load_parts(config.data, 0).train
+    preprocessing = load_model(checkpoints['resnet']).preprocessing
+    many = type(part)(part.source, np.zeros(1000, np.int64))  # 1000 × 16 × 16 × 3 bytes
+    assert fits_budget(many, Views(preprocessing), config)
+    assert fits_budget(many, Views(preprocessing, flips=True), config)
+    assert not fits_budget(many, Views(preprocessing, crops=5), config)
+    assert not fits_budget(many, Views(preprocessing, scales=(1.0, 1.5)), config)
+    assert fits_budget(many, Views(preprocessing, crops=5), tiny_config(**{'data.device_budget_mib': 5}))
+
+
+@pytest.mark.parametrize('placement', ['device', 'stream'])
+def test_crops_that_are_alike_in_every_picture_are_refused(tiny_config, checkpoints, placement):
+    config = tiny_config(**{'data.placement': placement})
+    preprocessing = load_model(checkpoints['resnet']).preprocessing
+    images = np.random.default_rng(0).integers(0, 256, (4, 20, 24, 3), dtype=np.uint8)
+    views = Views(preprocessing, crops=5)
+    for square, refused in ((images[:, :, :20], True), (images, False)):
+        part = Part(ArraySource(square, [0, 1, 0, 1], ('a', 'b')), np.arange(4))
+        if refused:
+            with pytest.raises(UserError, match=r'evaluate\.crops=5: .* all crops are the same; leave') as raised:
+                read_examples(part, preprocessing, config, views)
+            assert '\n' not in str(raised.value)
+        else:
+            assert len(read_examples(part, preprocessing, config, views).ids) == 4

@@ -8,8 +8,10 @@ import pytest
 
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
-from jtransfer.experiments.training import train_model
+from jtransfer.experiments import training
+from jtransfer.experiments.training import feeds, make_step_parts, train_model
 from jtransfer.pretrained.model import load_model
+from jtransfer.train.placement import make_placement
 from jtransfer.transfer.plan import make_plan
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -63,3 +65,62 @@ def test_unreadable_images_are_found_before_the_first_step(tiny_config, checkpoi
     assert trained.examples == 18 - in_training
     assert sorted(trained.skipped) == ['ant/00.png', 'bee/01.png', 'cat/02.png']
     assert not [path for path in nowhere.iterdir() if path.name != 'mine']
+
+
+@pytest.mark.parametrize('placement', ['device', 'stream'])
+@pytest.mark.parametrize(('crops', 'side'), [(True, 55), (False, 48)])
+def test_feeds_hold_pictures_for_the_largest_size_and_every_image_so_often(
+    tiny_config, checkpoints, placement, crops, side
+):
+    settings = {'augment.sizes': (48, 24), 'augment.repeats': 2, 'data.placement': placement}
+    config = tiny_config(**settings, **({'augment.crop_scale': (0.5, 1.0)} if crops else {}))
+    parts = load_parts(config.data, config.seed)
+    preprocessing = load_model(checkpoints['resnet']).preprocessing
+    assert preprocessing.image_size < 48
+    count, make_feed, _ = feeds(parts.train, preprocessing, config, make_placement('jit', jax.devices()[:1]))
+    batch = next(make_feed(2))
+    assert count == len(parts.train)
+    assert batch['image'].shape == (8, side, side, 3)
+    ids, epochs = np.asarray(batch['id']), np.asarray(batch['epoch'])
+    np.testing.assert_array_equal(ids[::2], ids[1::2])
+    assert len(set(ids.tolist())) == 4
+    np.testing.assert_array_equal(epochs[::2] + 1, epochs[1::2])
+
+
+def test_kept_and_streamed_pictures_train_alike_at_several_sizes(tiny_config, checkpoints):
+    trained = []
+    for placement in ('device', 'stream'):
+        settings = {'augment.sizes': (16, 24), 'augment.size_schedule': 'progressive', 'augment.repeats': 3}
+        config = tiny_config(**settings, **{'augment.crop_scale': (0.5, 1.0), 'data.placement': placement})
+        parts = load_parts(config.data, config.seed)
+        model = load_model(checkpoints['resnet'], class_names=parts.class_names, head_init='normal')
+        trained.append(
+            train_model(model, parts, make_plan(model.network, model.variables['params'], config.transfer), config)
+        )
+    assert [line['train/image_size'] for line in trained[0].fit.history] == [16, 16, 24, 24]
+    jax.tree.map(np.testing.assert_array_equal, *(found.model.variables for found in trained))
+    assert trained[0].model.preprocessing == model.preprocessing
+
+
+@pytest.mark.parametrize(
+    ('family', 'image_size', 'sizes', 'message'),
+    [
+        ('vit', None, (16, 200), r'^augment\.sizes: 200 is no size for this network: [^\n]*$'),
+        ('resnet', (16, 24), (16,), r'^augment\.sizes=\(16,\) are sides of squares'),
+    ],
+)
+def test_sizes_that_a_network_does_not_take_are_told_before_an_image_is_read(
+    tiny_config, checkpoints, monkeypatch, family, image_size, sizes, message
+):
+    config = tiny_config(**{'augment.sizes': sizes})
+    parts = load_parts(config.data, config.seed)
+    size = {'image_size': image_size} if image_size else {}
+    model = load_model(checkpoints[family], class_names=parts.class_names, head_init='normal', **size)
+    plan = make_plan(model.network, model.variables['params'], config.transfer)
+    with pytest.raises(UserError, match=message):
+        make_step_parts(model, plan, config, len(parts.train))
+    read = []
+    monkeypatch.setattr(training, 'feeds', lambda *arguments: read.append(arguments))
+    with pytest.raises(UserError, match=message):
+        train_model(model, parts, plan, config)
+    assert not read

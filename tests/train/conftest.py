@@ -74,17 +74,18 @@ BACKBONES = {
 
 
 class Once(JitPlacement):
-    """Compiles once a phase: the runs that share it are the same programs."""
+    """Compiles once a phase and size: the runs that share it are the same programs."""
 
     def __init__(self, devices):
         super().__init__(devices)
         self.programs = {}
 
     def compile(self, parts, trainable):
-        """The program of the first call for this phase."""
-        if parts.starts not in self.programs:
-            self.programs[parts.starts] = super().compile(parts, trainable)
-        return self.programs[parts.starts]
+        """The program of the first call for this phase and size."""
+        program = parts.starts, parts.preprocessing.shape
+        if program not in self.programs:
+            self.programs[program] = super().compile(parts, trainable)
+        return self.programs[program]
 
 
 class Toy:

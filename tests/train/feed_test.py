@@ -6,7 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from jtransfer.config import Data
+from jtransfer.augment.keys import example_keys
+from jtransfer.augment.pipeline import make_augment
+from jtransfer.config import Augment, Data
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.batches import training_batch
 from jtransfer.data.memory import decode_part
@@ -27,7 +29,7 @@ def part():
     return load_parts(Data(test_fraction=0.0, batch_size=BATCH), 0, source).train
 
 
-def from_device(part, placement, start):
+def from_device(part, placement, start, repeats):
     decoded = decode_part(part, PIXELS)
     return device_feed(
         decoded.images,
@@ -37,21 +39,22 @@ def from_device(part, placement, start):
         seed=SEED,
         start_step=start,
         placement=placement,
+        repeats=repeats,
     )
 
 
-def from_stream(part, placement, start):
-    batches = stream_batches(part, PIXELS, BATCH, SEED, start, 100)
+def from_stream(part, placement, start, repeats):
+    batches = stream_batches(part, PIXELS, BATCH, SEED, start, 100, repeats=repeats)
     return stream_feed(batches, seed=SEED, start_step=start, placement=placement)
 
 
 @pytest.mark.parametrize('feed', [from_device, from_stream])
 @pytest.mark.parametrize('make', [JitPlacement, PmapPlacement])
-@pytest.mark.parametrize('start', [0, 5])
-def test_a_feed_gives_the_training_batches_from_a_step_on(part, feed, make, start):
+@pytest.mark.parametrize(('start', 'repeats'), [(0, 1), (5, 1), (5, 3)])
+def test_a_feed_gives_the_training_batches_from_a_step_on(part, feed, make, start, repeats):
     decoded = decode_part(part, PIXELS)
-    for step, batch in zip(range(start, start + 4), feed(part, make(), start), strict=False):
-        expected = training_batch(decoded, step, BATCH, SEED)
+    for step, batch in zip(range(start, start + 4), feed(part, make(), start, repeats), strict=False):
+        expected = training_batch(decoded, step, BATCH, SEED, repeats)
         assert batch.keys() == expected.keys() | {'seed', 'step'}
         for name, values in expected.items():
             assert batch[name].dtype == values.dtype, name
@@ -59,6 +62,17 @@ def test_a_feed_gives_the_training_batches_from_a_step_on(part, feed, make, star
             np.testing.assert_array_equal(np.reshape(batch[name], values.shape), values)
         assert set(np.ravel(batch['seed']).tolist()) == {SEED}
         assert set(np.ravel(batch['step']).tolist()) == {step}
+
+
+@pytest.mark.parametrize('feed', [from_device, from_stream])
+def test_the_copies_of_an_image_are_augmented_differently(part, feed):
+    augment = make_augment(Augment(crop_scale=(0.1, 0.9), repeats=4), Preprocessing(8))
+    batch = next(feed(part, JitPlacement(jax.devices()[:1]), 3, 4))
+    assert len(set(np.asarray(batch['id']).tolist())) == BATCH // 4
+    keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
+    assert len(np.unique(jax.random.key_data(keys), axis=0)) == BATCH
+    images = np.asarray(augment(keys, batch['image'], aspects=batch['aspect']).images)
+    assert len(np.unique(images.reshape(BATCH, -1), axis=0)) == BATCH
 
 
 def numbered(count):

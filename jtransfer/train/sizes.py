@@ -1,0 +1,98 @@
+"""Multi-scale training: the side of the network input, step by step."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jtransfer.adapters import AnyNetwork
+from jtransfer.config import Augment
+from jtransfer.errors import UserError
+from jtransfer.preprocessing import Preprocessing
+from jtransfer.train.placement import Placement
+from jtransfer.train.step import StepParts, TrainStep
+
+# Part of the stream's definition: the same seed gives other streams (order, augmentation, dropout) other draws.
+_STREAM = zlib.crc32(b'sizes')
+
+
+def step_size(augment: Augment, seed: int, step: int, total_steps: int) -> int:
+    """The side of the network input of a step: a pure function of its arguments, so that a resumed run repeats it.
+
+    With the schedule `random` every step draws one of the sizes, all equally likely. With `progressive` they follow one
+    another in the order given, for equally many steps each (progressive resizing, Howard, fastai, 2018; progressive
+    learning, Tan and Le, "EfficientNetV2", 2021).
+
+    Args:
+        augment: whose `sizes` and `size_schedule` apply.
+        seed: of the experiment, ≥ 0.
+        step: number of the optimiser update, from 0.
+        total_steps: length of the training.
+
+    Returns:
+        Pixels. 0: no sizes are configured, the input has the network's own.
+    """
+    sizes = augment.sizes
+    if not sizes:
+        return 0
+    if augment.size_schedule == 'progressive':
+        return sizes[min(step * len(sizes) // total_steps, len(sizes) - 1)]
+    return sizes[np.random.default_rng((seed, _STREAM, step)).integers(len(sizes))]
+
+
+def steps_by_size(placement: Placement, parts: StepParts, trainable: Any) -> Callable[[int], TrainStep]:
+    """The training step of a phase by the side of its input (0: the network's own), each compiled when first called.
+
+    Args:
+        placement: the devices.
+        parts: what the step is made of.
+        trainable: the trainable tree, or its shapes. The tree is not kept.
+    """
+    # A step takes over the state it is given, so that by the next size these arrays would be gone.
+    shapes = jax.eval_shape(lambda tree: tree, trainable)
+
+    @functools.cache
+    def of(size: int) -> TrainStep:
+        resized = at_size(parts.preprocessing, size) if size else parts.preprocessing
+        return placement.compile(dataclasses.replace(parts, preprocessing=resized), shapes)
+
+    return of
+
+
+def at_size(preprocessing: Preprocessing, size: int) -> Preprocessing:
+    """The same for a square network input of another side, pixels."""
+    return dataclasses.replace(preprocessing, image_size=size, image_width=0)
+
+
+def check_sizes(
+    network: AnyNetwork, variables: Mapping[str, Any], preprocessing: Preprocessing, sizes: Sequence[int]
+) -> None:
+    """Raises `UserError` for sizes that the network does not take; nothing is computed.
+
+    Position embeddings are for one number of patches, patches must cover the picture, pooling must leave something.
+
+    Args:
+        network: the network.
+        variables: its variables, or their shapes.
+        preprocessing: of the network.
+        sizes: sides of square inputs, pixels.
+    """
+    height, width = preprocessing.shape
+    if sizes and height != width:
+        raise UserError(
+            f'augment.sizes={tuple(sizes)} are sides of squares, and the network input is {height}×{width} pixels: '
+            'leave augment.sizes empty, or model.image_width'
+        )
+    for size in sizes:
+        images = jax.ShapeDtypeStruct((1, size, size, preprocessing.channels), jnp.float32)
+        try:
+            jax.eval_shape(functools.partial(network.apply, train=False), variables, images)
+        except UserError as error:
+            raise UserError(f'augment.sizes: {size} is no size for this network: {error}') from error

@@ -1,0 +1,195 @@
+"""The views of a picture: the right pixels, in order, and the mean of their probabilities."""
+
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import softmax
+from sklearn.datasets import load_sample_images
+
+from jtransfer.config_evaluate import Evaluate
+from jtransfer.errors import UserError
+from jtransfer.evaluate.views import Views, average_views, make_views, view_pixels
+from jtransfer.preprocessing import Preprocessing, evaluation_pixels
+from jtransfer.pretrained.model import load_model
+
+SIZES = [(40, 61), (61, 40), (33, 33), (5, 7), (1, 1), (1, 7), (2, 90), (37, 53)]
+WAYS = [
+    Preprocessing(16, crop_fraction=0.875, interpolation='bilinear'),
+    Preprocessing(17, crop_fraction=0.9),
+    Preprocessing(16),
+    Preprocessing(16, crop_fraction=0.8, squash=True),
+    Preprocessing(12, crop_fraction=0.9, image_width=20),
+]
+
+
+def picture(height, width, seed=0):
+    """A crop of a photograph."""
+    photo = load_sample_images().images[seed]
+    return np.ascontiguousarray(photo[100 : 100 + height, 200 : 200 + width])
+
+
+@pytest.fixture(scope='module', params=['resnet_tiny', 'vit_tiny_test'])
+def model(request):
+    return load_model(architecture=request.param, class_names=('a', 'b', 'c'))
+
+
+@pytest.mark.parametrize('sides', SIZES)
+@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('crops', [1, 5])
+def test_the_last_view_is_what_evaluation_sees(sides, way, crops):
+    image = picture(*sides)
+    views = view_pixels(image, way, crops)
+    assert len(views) == crops
+    assert all(view.shape == (*way.shape, 3) and view.dtype == np.uint8 for view in views)
+    np.testing.assert_array_equal(views[-1], evaluation_pixels(image, way))
+
+
+@pytest.mark.parametrize(('sides', 'resized'), [((40, 60), (20, 30)), ((60, 40), (30, 20)), ((33, 33), (20, 20))])
+def test_five_crops_are_the_corners_and_the_centre_of_the_resized_picture(sides, resized):
+    image = picture(*sides)
+    whole = np.asarray(Image.fromarray(image).resize(resized[::-1], Image.Resampling.BICUBIC))
+    corners = [whole[:16, :16], whole[:16, -16:], whole[-16:, :16], whole[-16:, -16:]]
+    views = view_pixels(image, Preprocessing(16, crop_fraction=0.8), 5)
+    for view, corner in zip(views, corners, strict=False):
+        np.testing.assert_array_equal(view, corner)
+
+
+def test_squashed_pictures_and_inputs_that_are_not_square_have_corners_too():
+    image = picture(40, 60)
+    squashed = np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC))
+    views = view_pixels(image, Preprocessing(16, crop_fraction=0.8, squash=True), 5)
+    np.testing.assert_array_equal(views[1], squashed[:16, 4:])
+    covered = np.asarray(Image.fromarray(image).resize((36, 24), Image.Resampling.BICUBIC))
+    views = view_pixels(image, Preprocessing(12, image_width=36), 5)
+    np.testing.assert_array_equal(views[2], covered[12:])
+
+
+def test_the_views_of_a_batch_come_apart_as_they_were():
+    views = Views(Preprocessing(12, crop_fraction=0.9, image_width=20), crops=5, scales=(1.0, 0.5, 1.5))
+    images = [picture(30, 41), picture(50, 33, 1)]
+    batch = np.stack([views(image) for image in images])
+    assert batch.shape == (2, 5 * (12 * 20 + 6 * 10 + 18 * 30), 3)
+    apart = list(views.split(batch))
+    assert len(apart) == views.count == 15
+    shapes = [(12, 20), (6, 10), (18, 30)]
+    assert [view.shape for view in apart] == [(2, *shape, 3) for shape in shapes for _ in range(5)]
+    for number, image in enumerate(images):
+        expected = [view for size in views.sizes for view in view_pixels(image, size, 5)]
+        for view, other in zip(apart, expected, strict=True):
+            np.testing.assert_array_equal(view[number], other)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(views))(images[0]), batch[0])
+
+
+def test_a_single_view_keeps_its_shape():
+    image = picture(30, 41)
+    for views in (Views(Preprocessing(16, crop_fraction=0.9)), Views(Preprocessing(16, crop_fraction=0.9), flips=True)):
+        np.testing.assert_array_equal(views(image), evaluation_pixels(image, views.preprocessing))
+        [only] = views.split(views(image)[None])
+        np.testing.assert_array_equal(only[0], views(image))
+    assert Views(Preprocessing(16), scales=(2.0,))(image).shape == (32, 32, 3)
+
+
+def test_another_size_shows_the_same_share_of_the_picture():
+    large = Views(Preprocessing(16, crop_fraction=0.8), scales=(2.0,)).sizes[0]
+    assert large == Preprocessing(32, crop_fraction=0.8)
+
+
+@pytest.mark.parametrize(
+    ('shape', 'multiple', 'scale', 'expected'),
+    [
+        ((224, 224), 1, 1.25, (280, 280)),
+        ((224, 224), 16, 1.25, (288, 288)),
+        ((224, 224), 16, 1.01, (224, 224)),
+        ((96, 160), 32, 1.2, (128, 192)),
+        ((16, 16), 1, 0.01, (1, 1)),
+        ((16, 16), 8, 0.01, (8, 8)),
+        ((15, 15), 1, 0.7, (10, 10)),
+    ],
+)
+def test_sizes_are_rounded_to_pixels_and_patches(shape, multiple, scale, expected):
+    views = Views(Preprocessing(shape[0], image_width=shape[1]), scales=(scale,), side_multiple=multiple)
+    assert views.sizes[0].shape == expected
+
+
+@pytest.mark.parametrize(
+    ('settings', 'name'),
+    [
+        ({}, 'none'),
+        ({'flips': True}, 'flips'),
+        ({'crops': 5}, '5 crops'),
+        ({'flips': True, 'crops': 5, 'scales': (1.0, 1.25)}, 'flips, 5 crops, scales 1 1.25'),
+        ({'scales': (0.5,)}, 'scales 0.5'),
+    ],
+)
+def test_views_have_a_name_of_their_own(settings, name):
+    assert Views(Preprocessing(16), **settings).name == name
+
+
+@pytest.mark.parametrize('count', [1, 2, 7])
+def test_the_softmax_of_the_average_is_the_mean_of_the_softmaxes(count):
+    logits = np.random.default_rng(count).normal(0, 5, (count, 4, 3)).astype(np.float32)
+    average = average_views(*map(np.asarray, logits))
+    assert average.dtype == np.float32
+    mean = softmax(logits.astype(np.float64), axis=2).mean(0)
+    np.testing.assert_allclose(softmax(average, axis=1), mean, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(average), mean, rtol=1e-5)
+
+
+def test_probabilities_too_small_for_float32_stay_finite():
+    logits = np.float32([[0, -300, -500]])
+    average = np.asarray(average_views(logits, logits[:, [0, 2, 1]]))
+    np.testing.assert_allclose(average, [[0, -300 - np.log(2), -300 - np.log(2)]], rtol=1e-6)
+
+
+def test_views_are_those_of_the_settings(model):
+    plain = make_views(model.network, model.variables, model.preprocessing, Evaluate())
+    assert plain == Views(model.preprocessing, side_multiple=plain.side_multiple)
+    assert plain.name == 'none'
+    views = make_views(model.network, model.variables, model.preprocessing, Evaluate(flips=True, crops=5))
+    assert views.name == 'flips, 5 crops'
+
+
+def test_sizes_are_for_networks_without_a_fixed_one(model):
+    evaluate = Evaluate(scales=(1.0, 1.5))
+    if model.architecture == 'vit_tiny_test':
+        message = r'evaluate\.scales=1\.5 is not for this network: an image of 24×24 pixels gives 10 tokens, but'
+        with pytest.raises(UserError, match=message) as raised:
+            make_views(model.network, model.variables, model.preprocessing, evaluate)
+        assert '\n' not in str(raised.value)
+    else:
+        views = make_views(model.network, model.variables, model.preprocessing, evaluate)
+        assert [size.shape for size in views.sizes] == [(16, 16), (24, 24)]
+
+
+def test_scales_that_round_to_one_size_are_refused(model):
+    with pytest.raises(UserError, match=r'scales=\(1\.0, 1\.01\): two of them make inputs of 16×16 pixels'):
+        make_views(model.network, model.variables, model.preprocessing, Evaluate(scales=(1.0, 1.01)))
+
+
+def test_crops_of_what_is_squashed_to_the_input_are_refused(model):
+    message = r'evaluate\.crops=5: resized, the pictures are as large as .* \(crop fraction 1\).*; leave'
+    with pytest.raises(UserError, match=message):
+        make_views(model.network, model.variables, Preprocessing(16, squash=True), Evaluate(crops=5))
+    views = make_views(
+        model.network, model.variables, Preprocessing(16, squash=True, crop_fraction=0.9), Evaluate(crops=5)
+    )
+    assert views.room
+
+
+@pytest.mark.parametrize(
+    ('way', 'sides', 'room', 'alike'),
+    [
+        (Preprocessing(16), (40, 40), False, True),
+        (Preprocessing(16), (40, 60), False, False),
+        (Preprocessing(16), (60, 40), False, False),
+        (Preprocessing(16, image_width=24), (40, 60), False, True),
+        (Preprocessing(16, crop_fraction=0.8), (40, 40), True, False),
+    ],
+)
+def test_crops_need_room(way, sides, room, alike):
+    for scales in ((1.0,), (1.0, 1.5)):
+        views = Views(way, crops=5, scales=scales)
+        assert views.room == room
+        assert views.all_alike(views(picture(*sides))) == alike
