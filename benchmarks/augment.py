@@ -4,18 +4,18 @@
     python -m benchmarks.augment --runs=5
     python -m benchmarks.augment --runs=5 --step      # on an accelerator: the share of a ResNet-50 step in bfloat16
 
-Light is a random resized crop and a flip; standard adds RandAugment (2 operations, magnitude 9, std 0.5), random erasing
-and mixup or CutMix. Both sides begin with decoded 8-bit pictures in memory and end with a normalised float32 batch and soft
-labels. Theirs runs in as many worker processes as there are cores (torch's DataLoader), ours in one compiled program.
+Light is a random resized crop and a flip; standard adds RandAugment (2 operations, magnitude 9, std 0.5), random
+erasing and mixup or CutMix. Both sides begin with decoded 8-bit pictures in memory and end with a normalised float32
+batch and soft labels. Theirs runs in as many worker processes as there are cores (torch's DataLoader), ours in one compiled program.
 The two take turns within a run. Writes `benchmarks/results/augment.json` (with --step `augment_step.json`).
 """
 
 import json
-import os
 import pathlib
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from typing import Any
 
 import jax
@@ -25,6 +25,7 @@ from absl import app, flags
 from sklearn.datasets import load_sample_images
 
 from benchmarks.machine import circumstances
+from benchmarks.timm_augment import CLASSES, make_batches
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Config, Model, Optim, Train, Transfer
@@ -39,7 +40,6 @@ _BATCH = flags.DEFINE_integer('batch', 256, 'Images of a training step (--step).
 _NETWORK = flags.DEFINE_string('network', 'resnet50', 'The network that is trained (--step).')
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-CLASSES = 1000
 CROP = {'crop_scale': (0.08, 1.0), 'crop_ratio': (3 / 4, 4 / 3), 'horizontal_flip': 0.5}
 POLICIES = {
     'light': Augment(**CROP),
@@ -89,46 +89,6 @@ def ours(augment: Augment, side: int, images: np.ndarray, batch: int) -> Callabl
     return batches
 
 
-def theirs(name: str, side: int, images: np.ndarray, batch: int) -> Callable[[int], Iterator[Any]]:
-    """A function from an epoch to its batches, by timm's per-image transforms in worker processes."""
-    import torch
-    from PIL import Image
-    from timm.data import Mixup, create_transform
-
-    standard = name == 'standard'
-    transform = create_transform(
-        side,
-        is_training=True,
-        scale=CROP['crop_scale'],
-        ratio=CROP['crop_ratio'],
-        hflip=CROP['horizontal_flip'],
-        color_jitter=None,
-        auto_augment='rand-m9-n2-mstd0.5-inc1' if standard else None,
-        interpolation='bicubic',
-        re_prob=0.25 if standard else 0.0,
-        re_mode='pixel',
-    )
-
-    class Pictures(torch.utils.data.Dataset[Any]):
-        def __len__(self) -> int:
-            return len(images)
-
-        def __getitem__(self, index: int) -> Any:
-            return transform(Image.fromarray(images[index])), index % CLASSES
-
-    cores = os.cpu_count() or 1
-    loader = torch.utils.data.DataLoader(
-        Pictures(), batch_size=batch, num_workers=cores, persistent_workers=True, shuffle=True
-    )
-    mix = Mixup(mixup_alpha=0.8, cutmix_alpha=1.0, label_smoothing=0.0, num_classes=CLASSES) if standard else None
-
-    def batches(_: int) -> Iterator[Any]:
-        for pictures, labels in loader:
-            yield mix(pictures, labels) if mix else (pictures, torch.nn.functional.one_hot(labels, CLASSES).float())
-
-    return batches
-
-
 def throughput() -> dict[str, Any]:
     """Images a second by size and policy: medians over the runs, and the ratio of the two sides."""
     results: dict[str, Any] = {}
@@ -137,7 +97,7 @@ def throughput() -> dict[str, Any]:
         for name, augment in POLICIES.items():
             makers = {
                 'ours': ours(augment, side, images, batch),
-                'timm': theirs(name, side, images, batch),
+                'timm': make_batches(images, side, batch, name == 'standard', CROP),
             }
             speeds: dict[str, list[float]] = {who: [] for who in makers}
             for run in range(_RUNS.value + 1):
@@ -211,8 +171,6 @@ def share_of_step() -> dict[str, Any]:
 
 def main(_: list[str]) -> None:
     """Measures, and writes the medians."""
-    import torch
-
     flags_given = f'--runs={_RUNS.value}'
     if _STEP.value:
         flags_given += f' --step --batch={_BATCH.value} --network={_NETWORK.value}'
@@ -221,11 +179,7 @@ def main(_: list[str]) -> None:
     if _STEP.value:
         record['results'] = share_of_step()
     else:
-        from importlib import metadata
-
-        record['reference'] = {name: metadata.version(name) for name in ('timm', 'pillow')} | {
-            'torch': torch.__version__
-        }
+        record['reference'] = {name: metadata.version(name) for name in ('timm', 'pillow', 'torch')}
         record['results'] = throughput()
     path = ROOT / 'benchmarks' / 'results' / ('augment_step.json' if _STEP.value else 'augment.json')
     path.write_text(json.dumps(record, indent=2) + '\n')

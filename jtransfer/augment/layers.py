@@ -9,14 +9,13 @@ matrix and one resampling.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int32, UInt8
 
 from jtransfer.augment import filters, matrices, tables, tone
+from jtransfer.augment.stored import stored
 from jtransfer.augment.warp import warp
 
 # The unit of an operation's level stands behind it; none where it has no level.
@@ -89,15 +88,15 @@ def apply_layers(
     Returns:
         Images of the type given, of whole numbers.
     """
-    pixels = tone.to_uint8(images)
+    pixels = stored(tone.to_uint8(images))
     shape = (images.shape[1], images.shape[2])
     warps = _place_warps(layers, used, shape) if used & GEOMETRIC else []
     if warps and len(layers) == 1:
-        pixels = _stored(cut(warp(pixels, warps[0], interpolation, fill)))
+        pixels = stored(cut(warp(pixels, warps[0], interpolation, fill)))
     for place, layer in enumerate(layers):
-        pixels = _stored(_recolour(pixels, layer, used))
+        pixels = _recolour(pixels, layer, used)
         if warps and place < len(layers) - 1:
-            pixels = _stored(cut(warp(pixels, warps[place], interpolation, fill)))
+            pixels = stored(cut(warp(pixels, warps[place], interpolation, fill)))
     return pixels.astype(images.dtype)
 
 
@@ -158,7 +157,7 @@ def _recolour(pixels: Array, layer: Layer, used: frozenset[str]) -> Array:
     """The layer's operations on grey values, and those that blend."""
     result = pixels
     if used - GEOMETRIC - _BLENDED - {'identity'}:
-        result = _stored(tables.apply_tables(pixels, _stored(_tables(pixels, layer, used))))
+        result = stored(tables.apply_tables(pixels, _tables(pixels, layer, used)))
     if 'color' in used:
         grey = tone.luma(pixels).astype(jnp.float32)
         blended = tone.blend(grey, pixels.astype(jnp.float32), layer.level).astype(jnp.uint8)
@@ -188,29 +187,6 @@ def _tables(pixels: Array, layer: Layer, used: frozenset[str]) -> Array:
         if name in used:
             result = jnp.where(_is(layer.op, name)[:, None, None], make[name](), result)
     return result
-
-
-def _stored(values: Array) -> Array:
-    """The uint8 values themselves, computed once.
-
-    On a CPU, XLA computes what a gather reads anew for every index that reads it, whatever that costs, and drops
-    `optimization_barrier` before it decides so; a reduction over windows it always stores. These windows hold one value
-    and one of the margin, which is 0.
-    """
-    length = values.shape[1]
-
-    def along(middle: Any, others: Any) -> tuple:
-        return tuple(middle if axis == 1 else others for axis in range(values.ndim))
-
-    return jax.lax.reduce_window(
-        values,
-        np.uint8(0),
-        jax.lax.max,
-        window_dimensions=along(2, 1),
-        window_strides=along(1, 1),
-        padding=along((length, 0), (0, 0)),
-        window_dilation=along(length, 1),
-    )
 
 
 def _is(op: Array, name: str) -> Array:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 from jtransfer.augment import chain, frames, matrices
 from jtransfer.augment.batch_mix import make_batch_mix
 from jtransfer.augment.pixel_operations import make_moves, make_pixel_operation
+from jtransfer.augment.stored import stored
 from jtransfer.config_augment import Augment
 from jtransfer.config_operations import FRAME, GEOMETRY, MIX, Operation
 from jtransfer.preprocessing import Preprocessing
@@ -91,10 +92,11 @@ def make_augment(
         aspects = jnp.ones(len(images)) if aspects is None else aspects
         pixels, geometry = frame(_stream(keys, framing[0]), images, aspects)
         for step in steps:
-            pixels, moved = step(keys, pixels)
+            # Otherwise XLA on a CPU does all that was done so far again for each time that the step reads a pixel.
+            pixels, moved = step(keys, stored(pixels))
             geometry = matrices.compose(geometry, moved)
         if mix and mixing:
-            pixels, labels = mix(_stream(keys, mixing[0]), pixels, labels)
+            pixels, labels = mix(_stream(keys, mixing[0]), stored(pixels), labels)
         return Augmented(pixels, labels, geometry)
 
     return apply

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Int32, Real, UInt8
 
 from jtransfer.augment import tone
+from jtransfer.augment.stored import stored
 
 
 def apply_tables(
@@ -39,7 +40,7 @@ def apply_tables(
         raise ValueError(f'tables of {channels} channels must have 1 or {images.shape[3]}, as the images')
     # Image by image: with one index over the whole batch, devices that share it would exchange what they hold.
     look_up = jax.vmap(lambda table, index: table.at[index].get(mode='promise_in_bounds'))
-    return look_up(tables.reshape(len(tables), -1), _places(images, channels)).astype(images.dtype)
+    return look_up(stored(tables.reshape(len(tables), -1)), _places(images, channels)).astype(images.dtype)
 
 
 def histograms(

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, UInt8
 
+from jtransfer.augment.stored import stored
+
 
 def warp(
     images: UInt8[Array, 'batch height width channel'] | Float[Array, 'batch height width channel'],
@@ -33,7 +35,7 @@ def warp(
     x, y, inside = _coordinates(matrices, height, width)
     # An index over the whole batch would be as fast on one device; over several, every device would collect all images.
     gather = jax.vmap(lambda image, index: image.at[index].get(mode='promise_in_bounds'))
-    pixels = images.reshape(batch, height * width, channel)
+    pixels = stored(images.reshape(batch, height * width, channel))
     columns = _taps(x, width, interpolation)
     result = jnp.zeros((), jnp.float32)
     for row, row_weight in _taps(y, height, interpolation):
