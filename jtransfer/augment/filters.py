@@ -31,23 +31,31 @@ def sharpness(
     Returns:
         Whole numbers in [0, 255], in the dtype of `images`.
     """
-    batch, height, width, channels = images.shape
     whole = tone.to_uint8(images)
+    blended = tone.blend(smooth(whole).astype(jnp.float32), whole.astype(jnp.float32), factors)
+    return blended.astype(images.dtype)
+
+
+def smooth(
+    images: UInt8[Array, 'batch height width channel'],
+) -> UInt8[Array, 'batch height width channel']:
+    """Pillow's `ImageFilter.SMOOTH`, exactly: means of 3×3 pixels in which the middle counts five times.
+
+    The outermost pixels stay as they are, and so does an image with a side below 3.
+    """
+    batch, height, width, channels = images.shape
     if min(height, width) < 3:
-        return whole.astype(images.dtype)
+        return images
     # Rows of width × channel values: a loop over three channels would be too short for vector instructions.
-    flat = whole.astype(jnp.int16).reshape(batch, height, width * channels)
+    flat = images.astype(jnp.int16).reshape(batch, height, width * channels)
     padded = jnp.pad(flat, ((0, 0), (1, 1), (channels, channels)))
     rows = padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]
     square = rows[:, :, : -2 * channels] + rows[:, :, channels:-channels] + rows[:, :, 2 * channels :]
     # A thirteenth of a whole number plus a half is never nearer to a whole one than 1/26: float32 cuts it rightly.
-    smooth = jnp.floor((square + 4 * flat).astype(jnp.float32) * (1 / 13) + 0.5)
+    means = jnp.floor((square + 4 * flat).astype(jnp.float32) * (1 / 13) + 0.5).astype(jnp.uint8)
     inner = np.zeros((height, width, channels), bool)
     inner[1:-1, 1:-1] = True
-    sharp = flat.astype(jnp.float32)
-    smooth = jnp.where(inner.reshape(height, -1), smooth, sharp)
-    blended = tone.blend(smooth[..., None], sharp[..., None], factors)
-    return blended.astype(jnp.uint8).reshape(images.shape).astype(images.dtype)
+    return jnp.where(inner.reshape(height, -1), means, images.reshape(flat.shape)).reshape(images.shape)
 
 
 def gaussian_blur(

@@ -40,6 +40,7 @@ OPS = (
 NUMBERS = {name: number for number, name in enumerate(OPS)}
 GEOMETRIC = frozenset({'shear_x', 'shear_y', 'translate_x', 'translate_y', 'rotate'})
 _BLENDED = frozenset({'color', 'sharpness'})
+_BY_CHANNEL = frozenset({'autocontrast', 'equalize'})
 
 Fill = float | tuple[float, ...]
 # What comes into the picture from outside, in most policies' original code.
@@ -157,15 +158,32 @@ def _recolour(pixels: Array, layer: Layer, used: frozenset[str]) -> Array:
     """The layer's operations on grey values, and those that blend."""
     result = pixels
     if used - GEOMETRIC - _BLENDED - {'identity'}:
-        result = stored(tables.apply_tables(pixels, _tables(pixels, layer, used)))
+        result = tables.apply_tables(pixels, _tables(pixels, layer, used))
+    if not used & _BLENDED:
+        return result
+    # Both are a blend with a reference: one does. In rows of width × channel values, a loop that fills vector units.
+    rows = pixels.reshape(*pixels.shape[:2], -1, 1)
+    reference = rows
     if 'color' in used:
-        grey = tone.luma(pixels).astype(jnp.float32)
-        blended = tone.blend(grey, pixels.astype(jnp.float32), layer.level).astype(jnp.uint8)
-        result = jnp.where(_is(layer.op, 'color')[:, None, None, None], blended, result)
+        reference = jnp.where(_is(layer.op, 'color')[:, None, None, None], _grey_rows(rows), reference)
     if 'sharpness' in used:
-        sharpened = filters.sharpness(pixels, layer.level)
-        result = jnp.where(_is(layer.op, 'sharpness')[:, None, None, None], sharpened, result)
-    return result
+        smooth = filters.smooth(pixels).reshape(rows.shape)
+        reference = jnp.where(_is(layer.op, 'sharpness')[:, None, None, None], smooth, reference)
+    blended = tone.blend(reference.astype(jnp.float32), rows.astype(jnp.float32), layer.level).astype(jnp.uint8)
+    blends = _is_any(layer.op, used & _BLENDED)[:, None, None, None]
+    return stored(jnp.where(blends, blended, stored(result).reshape(rows.shape))).reshape(pixels.shape)
+
+
+def _grey_rows(rows: Array) -> Array:
+    """`tone.luma` of rows of width × 3 values, three times each."""
+    padded = jnp.pad(rows, ((0, 0), (0, 0), (2, 2), (0, 0))).astype(jnp.int32)
+    length = rows.shape[2]
+    first, second, third = (padded[:, :, start : start + length + 2] for start in range(3))
+    # Right where a red value begins the three, which is at the value itself or one or two before.
+    grey = tone.weigh(first, second, third)
+    channel = (jnp.arange(length) % 3)[:, None]
+    beginning = [grey[:, :, 2 - before : 2 - before + length] for before in range(3)]
+    return jnp.where(channel == 0, beginning[0], jnp.where(channel == 1, beginning[1], beginning[2])).astype(jnp.uint8)
 
 
 def _tables(pixels: Array, layer: Layer, used: frozenset[str]) -> Array:
@@ -183,9 +201,12 @@ def _tables(pixels: Array, layer: Layer, used: frozenset[str]) -> Array:
         'invert': lambda: tables.invert(batch),
     }
     result = tables.identity(batch)
-    for name in make:
-        if name in used:
-            result = jnp.where(_is(layer.op, name)[:, None, None], make[name](), result)
+    for names in (frozenset(make) - _BY_CHANNEL, _BY_CHANNEL):
+        # Stored before there is one for every channel, or each channel would compute what they share.
+        result = stored(result)
+        for name in make:
+            if name in used & names:
+                result = jnp.where(_is(layer.op, name)[:, None, None], make[name](), result)
     return result
 
 

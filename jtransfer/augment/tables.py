@@ -39,23 +39,28 @@ def apply_tables(
     if channels not in (1, images.shape[3]):
         raise ValueError(f'tables of {channels} channels must have 1 or {images.shape[3]}, as the images')
     # Image by image: with one index over the whole batch, devices that share it would exchange what they hold.
-    look_up = jax.vmap(lambda table, index: table.at[index].get(mode='promise_in_bounds'))
-    return look_up(stored(tables.reshape(len(tables), -1)), _places(images, channels)).astype(images.dtype)
+    # And by channel and value: the index of `histograms` is in memory, and XLA would fetch it from there.
+    row = jnp.arange(channels)
+    look_up = jax.vmap(lambda table, image: table.at[row, image].get(mode='promise_in_bounds'))
+    return look_up(stored(tables), tone.to_uint8(images).astype(jnp.int32)).astype(images.dtype)
 
 
 def histograms(
     images: UInt8[Array, 'batch height width channel'] | Float[Array, 'batch height width channel'],
 ) -> Int32[Array, 'batch channel 256']:
     """How many pixels have each value, by image and channel; floats are rounded to whole numbers first."""
-    batch, _, _, channels = images.shape
-    empty = jnp.zeros((batch, channels * 256), jnp.int32)
+    batch, height, width, channels = images.shape
+    # What is added to is written to memory, a number for each value: no wider than it must be.
+    empty = jnp.zeros((batch, channels * 256), jnp.int16 if height * width < 2**15 else jnp.int32)
     count = jax.vmap(lambda counts, index: counts.at[index].add(1, mode='promise_in_bounds'))
-    return count(empty, _places(images, channels)).reshape(batch, channels, 256)
+    return count(empty, _places(images, channels)).astype(jnp.int32).reshape(batch, channels, 256)
 
 
 def _places(images: Array, channels: int) -> Array:
     """Where each value stands in its image's flattened [channels, 256] array; `channels` may be 1."""
-    return 256 * jnp.arange(channels, dtype=jnp.int32) + tone.to_uint8(images).astype(jnp.int32)
+    # So are the indices, to which XLA adds the image's number.
+    narrow = jnp.int16 if len(images) < 2**15 else jnp.int32
+    return 256 * jnp.arange(channels, dtype=narrow) + tone.to_uint8(images).astype(narrow)
 
 
 def identity(batch: int) -> UInt8[Array, '{batch} 1 256']:
@@ -142,10 +147,11 @@ def autocontrast(
     short, starts, steps = (jnp.asarray(array) for array in _short_by_one())
     # Where the quotient is whole it is a multiple of 255 / steps, and Pillow's product may fall short of it.
     multiple = above * steps[extent]
-    place = starts[extent] + low * steps[extent] + multiple // divisor
+    part = _quotient(multiple, divisor)
+    place = starts[extent] + low * steps[extent] + part
     inside = (values > low) & (values <= high)
-    place = jnp.where(inside & (multiple % divisor == 0), place, 0)
-    stretched = above * 255 // divisor - short.at[place].get(mode='promise_in_bounds')
+    place = jnp.where(inside & (part * divisor == multiple), place, 0)
+    stretched = _quotient(above * 255, divisor) - short.at[place].get(mode='promise_in_bounds')
     return jnp.where(extent > 0, stretched, values).astype(jnp.uint8)
 
 
@@ -200,8 +206,15 @@ def equalize(
     below = jnp.cumsum(counts, axis=2) - counts
     # The pixels below the brightest value that occurs are all but those of that value.
     step = jnp.max(jnp.where(counts > 0, below, 0), axis=2, keepdims=True) // 255
-    spread = jnp.minimum((step // 2 + below) // jnp.maximum(step, 1), 255)
+    spread = jnp.minimum(_quotient(step // 2 + below, jnp.maximum(step, 1)), 255)
     return jnp.where(step > 0, spread, _values()).astype(jnp.uint8)
+
+
+def _quotient(numbers: Array, divisors: Array) -> Array:
+    """Whole quotients of int32 below 2²⁴, ≥ 0, exactly; vector units divide floats, but not whole numbers."""
+    quotient = jnp.floor(numbers.astype(jnp.float32) / divisors.astype(jnp.float32)).astype(jnp.int32)
+    rest = numbers - quotient * divisors
+    return quotient + (rest >= divisors) - (rest < 0)
 
 
 def _values() -> Array:

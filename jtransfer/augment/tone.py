@@ -32,6 +32,11 @@ def luma(
         Whole numbers in [0, 255].
     """
     red, green, blue = jnp.split(to_uint8(images).astype(jnp.int32), 3, axis=3)
+    return weigh(red, green, blue)
+
+
+def weigh(red: Int32[Array, '*any'], green: Int32[Array, '*any'], blue: Int32[Array, '*any']) -> Int32[Array, '*any']:
+    """The luma of whole numbers in [0, 255], with Pillow's weights in 1/65536 and its rounding."""
     return (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
 
 
