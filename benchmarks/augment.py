@@ -83,7 +83,7 @@ def ours(augment: Augment, side: int, images: np.ndarray, batch: int) -> Callabl
 
     def batches(epoch: int) -> Iterator[Any]:
         for start in range(0, len(images), batch):
-            ids = jnp.arange(start, start + batch, dtype=jnp.int32)
+            ids = np.arange(start, start + batch, dtype=np.int32)
             yield jax.block_until_ready(make(images[start : start + batch], ids, epoch))
 
     return batches

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, Int32, Key, UInt8
 
+from jtransfer.augment import noise
 from jtransfer.errors import UserError
 
 ATTEMPTS = 10
@@ -61,8 +61,8 @@ def random_erasing(
     if fill != 'mean':
         # Rectangles that overlap may share the noise: what is seen of it is drawn anew for every pixel in any case.
         layout = (1, height, width, channels) if fill == 'noise' else (count, 1, 1, channels)
-        noise = jax.vmap(lambda key: _normal(key, layout))(streams[:, 1])
-        values = jnp.clip(values + jnp.asarray(std, jnp.float32) * noise, 0, 255)
+        drawn = noise.normal(streams[:, 1], layout)
+        values = jnp.clip(values + jnp.asarray(std, jnp.float32) * drawn, 0, 255)
     values = jnp.broadcast_to(values, (values.shape[0], count, *values.shape[2:]))
     images = images.astype(jnp.float32)
     for number in range(count):
@@ -157,11 +157,3 @@ def box_masks(boxes: Int32[Array, 'batch 4'], shape: tuple[int, int]) -> Bool[Ar
     in_rows = (rows >= top) & (rows < top + height)
     in_columns = (columns >= left) & (columns < left + width)
     return in_rows[:, :, None] & in_columns[:, None, :]
-
-
-def _normal(key: Array, shape: tuple[int, ...]) -> Array:
-    """Standard normal numbers of 16 random bits each (at most 4.2 away from 0): the bits are most of the cost."""
-    size = math.prod(shape)
-    bits = jax.random.bits(key, ((size + 1) // 2,))
-    halves = jnp.concatenate([bits >> 16, bits & 0xFFFF])[:size]
-    return jnp.sqrt(2.0) * jax.lax.erf_inv((halves.astype(jnp.float32) + 0.5) / 2**15 - 1).reshape(shape)

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key, UInt8
 
+from jtransfer.augment import noise
+
 # Principal components of the colours of ImageNet's training pixels (values in [0, 1]): a row a channel, a column a
 # component. https://github.com/facebookarchive/fb.resnet.torch/blob/master/datasets/imagenet.lua
 _EIGENVALUES = (0.2175, 0.0188, 0.0045)
@@ -133,5 +135,5 @@ def gaussian_noise(
     Returns:
         Values in [0, 255], clipped, not rounded.
     """
-    noise = jax.vmap(lambda key: jax.random.normal(key, images.shape[1:]))(keys)
-    return jnp.clip(images.astype(jnp.float32) + stds[:, None, None, None] * noise, 0, 255)
+    drawn = noise.normal(keys, images.shape[1:])
+    return jnp.clip(images.astype(jnp.float32) + stds[:, None, None, None] * drawn, 0, 255)
