@@ -131,7 +131,8 @@ def plot(path: str | os.PathLike[str], draws: Draws, title: str = '') -> None:
 
     rows, columns = draws.images.shape[:2]
     height, width = draws.originals.shape[1:3]
-    tall = _CELL * height / width + 0.22
+    lines = 1 + max(text.count('\n') for row in draws.labels for text in row)
+    tall = _CELL * height / width + 0.12 + 0.12 * lines
     figure = Figure(figsize=((columns + 1) * (_CELL + 0.08) + 0.3, rows * tall + 0.75), dpi=150, facecolor='white')
     FigureCanvasAgg(figure)
     figure.set_layout_engine('constrained', w_pad=0.02, h_pad=0.02)
@@ -166,9 +167,9 @@ def _mixture(shares: Float[np.ndarray, ' classes'], names: Sequence[str]) -> str
     order = [index for index in np.argsort(-shares, kind='stable') if shares[index] > _LEAST_SHARE]
     if len(order) == 1:
         return names[order[0]]
-    return ' + '.join(f'{shares[index]:.2f} {names[index]}' for index in order)
+    return '\n+ '.join(f'{shares[index]:.2f} {names[index]}' for index in order)
 
 
 def _plain(text: str) -> str:
-    """Text that matplotlib does not take for mathematics, and that fits under a picture."""
+    """Text that matplotlib does not take for mathematics."""
     return text.replace('$', r'\$')

@@ -34,6 +34,7 @@ STANDARD = Augment(
 IMAGES = jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 20, 20, 3), np.uint8))
 ASPECTS = jnp.linspace(0.5, 2, 8)
 EVERYTHING = tuple(name for name, kind in OPERATIONS.items() if kind.works_on not in (FRAME, MIX))
+POLICIES = ('rand_augment', 'trivial_augment_wide', 'auto_augment', 'augmix', 'three_augment')
 LABELS = jnp.arange(8, dtype=jnp.int32) % 3
 
 
@@ -196,7 +197,7 @@ def test_geometry_says_where_a_place_of_the_picture_went(operations):
 
 
 def test_devices_exchange_nothing_but_what_is_mixed():
-    """An index over the whole batch would make XLA gather every image on every device."""
+    """An index over the whole batch would make XLA gather every image on every device. (Policies: policies_test.)"""
     mesh = Mesh(np.array(jax.devices()), ('data',))
     sharded = NamedSharding(mesh, PartitionSpec('data'))
     inputs = jax.device_put((jnp.arange(8, dtype=jnp.int32), IMAGES, LABELS, ASPECTS), sharded)
@@ -210,5 +211,5 @@ def test_devices_exchange_nothing_but_what_is_mixed():
         return jax.jit(run).lower(*inputs).compile().as_text()
 
     exchange = re.compile(r'all-gather|all-reduce|all-to-all|collective-permute')
-    assert not exchange.search(compiled(EVERYTHING))
+    assert not exchange.search(compiled(tuple(name for name in EVERYTHING if name not in POLICIES)))
     assert exchange.search(compiled(('mixup',)))
