@@ -6,8 +6,9 @@
 
 Light is a random resized crop and a flip; standard adds RandAugment (2 operations, magnitude 9, std 0.5), random
 erasing and mixup or CutMix. Both sides begin with decoded 8-bit pictures in memory and end with a normalised float32
-batch and soft labels. Theirs runs in as many worker processes as there are cores (torch's DataLoader), ours in one compiled program.
-The two take turns within a run. Writes `benchmarks/results/augment.json` (with --step `augment_step.json`).
+batch and soft labels. Theirs runs in as many worker processes as there are cores (torch's DataLoader), ours in one
+compiled program. The two take turns within a run. Writes `benchmarks/results/augment.json` (with --step
+`augment_step.json`, where the share is what a policy adds over the time of a step without augmentation).
 """
 
 import json
@@ -76,7 +77,7 @@ def ours(augment: Augment, side: int, images: np.ndarray, batch: int) -> Callabl
     @jax.jit
     def make(pictures: Any, ids: Any, epoch: Any) -> Any:
         keys = example_keys(jnp.uint32(0), jnp.full(batch, epoch, jnp.int32), ids)
-        changed, labels, _ = function(keys, pictures, ids % CLASSES)
+        changed, labels, _, _ = function(keys, pictures, ids % CLASSES)
         if not augment.mixes:
             labels = jax.nn.one_hot(labels, CLASSES)
         return normalise(changed, preprocessing), labels
@@ -118,7 +119,7 @@ def throughput() -> dict[str, Any]:
 
 def share_of_step() -> dict[str, Any]:
     """Milliseconds of a training step without augmentation and with each policy, and what it adds."""
-    batch, side = _BATCH.value, 224
+    batch = _BATCH.value
     model = load_model(
         architecture=_NETWORK.value,
         class_names=[str(index) for index in range(CLASSES)],
@@ -163,7 +164,7 @@ def share_of_step() -> dict[str, Any]:
         name: {
             'step_ms': round(value, 2),
             'images_per_second': round(batch / value * 1e3),
-            'share_of_step': round((value - medians['none']) / value, 3),
+            'share_of_step': round((value - medians['none']) / medians['none'], 3),
         }
         for name, value in medians.items()
     }

@@ -35,12 +35,13 @@ class Pictures:
     @functools.cached_property
     def _transform(self) -> Callable[[Any], Any]:
         import_timm()
+        from PIL import Image
         from timm.data import auto_augment, create_transform
 
         kept = auto_augment.LEVEL_TO_ARG['PosterizeIncreasing']
         # At the largest magnitude timm asks for no bits at all, which Pillow 13 refuses.
         auto_augment.LEVEL_TO_ARG['PosterizeIncreasing'] = lambda *level: (max(1, *kept(*level)),)
-        return create_transform(
+        transform = create_transform(
             self._side,
             is_training=True,
             scale=self._crop['crop_scale'],
@@ -52,6 +53,12 @@ class Pictures:
             re_prob=0.25 if self._standard else 0.0,
             re_mode='pixel',
         )
+        for step in transform.transforms:
+            if isinstance(step, auto_augment.RandAugment):
+                for operation in step.ops:
+                    # As ours; the crop's bicubic filter would be theirs too.
+                    operation.kwargs['resample'] = Image.Resampling.BILINEAR
+        return transform
 
 
 def make_batches(

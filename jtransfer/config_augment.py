@@ -63,9 +63,15 @@ class Augment:
     def steps(self) -> list[tuple[int, Operation]]:
         """Everything that is done, in order: the number of the stream of random draws it uses, and the operation.
 
+        A crop comes first, whether fields or operations ask for it.
+
         Raises:
             UserError: an operation that does not exist, or a value out of its range.
         """
+        return sorted(self.listed(), key=lambda step: step[1].works_on != FRAME)
+
+    def listed(self) -> list[tuple[int, Operation]]:
+        """The same as it is written: the fields' operations, then the others in their order."""
         steps = []
         if tuple(self.crop_scale) != (1.0, 1.0) or tuple(self.crop_ratio) != (1.0, 1.0):
             crop = {'scale': self.crop_scale, 'ratio': self.crop_ratio}
@@ -94,7 +100,7 @@ def validate_augment(augment: Augment) -> None:
             raise UserError(f'augment.{name}={value} must be between 0 and {high:g}')
     for name in ('brightness', 'contrast', 'saturation'):
         check.at_least(f'augment.{name}', getattr(augment, name), 0)
-    _validate_order([operation for _, operation in augment.steps()], len(augment.operations))
+    _validate_order([operation for _, operation in augment.listed()], len(augment.operations))
     check.at_least('augment.repeats', augment.repeats, 1)
     check.one_of('augment.size_schedule', augment.size_schedule, SIZE_SCHEDULES)
     for size in augment.sizes:

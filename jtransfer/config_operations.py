@@ -51,20 +51,24 @@ class Parameter:
         return self._number(name, value, whole=isinstance(self.default, int))
 
     def _ends(self, name: str, value: Any) -> tuple[float, float]:
+        whole = isinstance(self.default[0], int)
         if isinstance(value, (tuple, list)):
             if len(value) != 2:
                 raise UserError(f'{name}={value!r} must be one number or two, the ends of a range')
-            low, high = (self._number(name, end) for end in value)
+            low, high = (self._number(name, end, whole=whole) for end in value)
             if low > high:
                 raise UserError(f'{name}=({low:g}, {high:g}) must be two numbers, first <= second')
             return low, high
-        number = self._number(name, value, within=self.single == 'fixed')
+        number = self._number(name, value, whole=whole, within=self.single == 'fixed')
         if self.single == 'fixed':
             return number, number
         if number < 0:
             raise UserError(f'{name}={number:g} must be at least 0, or two numbers, the ends of a range')
         low, high = (-number, number) if self.single == 'symmetric' else (max(0.0, 1 - number), 1 + number)
-        return self._number(name, low), self._number(name, high)
+        if low < self.low or high > self.high:
+            limits = f'between {self.low:g} and {self.high:g}'
+            raise UserError(f'{name}={value} means ({low:g}, {high:g}), which must be {limits}: give the two ends')
+        return low, high
 
     def _number(self, name: str, value: Any, *, whole: bool = False, within: bool = True) -> Any:
         kinds: Any = int if whole else (int, float)
@@ -178,16 +182,16 @@ OPERATIONS: Mapping[str, Kind] = types.MappingProxyType(
             hue=Parameter(0.0, 0, 0.5),
         ),
         'grayscale': _pixels(0.1),
-        'gamma': _pixels(gamma=Parameter((0.7, 1.4), 0.01, 100, single='factor')),
+        'gamma': _pixels(gamma=Parameter((0.7, 1.4), 0.01, 100)),
         'lighting': _pixels(std=Parameter(0.1, 0)),
-        'posterize': _pixels(bits=Parameter((4.0, 8.0), 1, 8)),
+        'posterize': _pixels(bits=Parameter((4, 8), 1, 8)),
         'solarize': _pixels(0.2, threshold=Parameter((128.0, 128.0), 0, 256)),
         'solarize_add': _pixels(amount=Parameter((0.0, 110.0), 0, 255), threshold=Parameter(128, 0, 256)),
         'equalize': _pixels(),
         'autocontrast': _pixels(),
         'invert': _pixels(0.1),
         'sharpness': _pixels(factor=_factor(0.9)),
-        'gaussian_blur': _pixels(sigma=Parameter((0.1, 2.0), 0, 100)),
+        'gaussian_blur': _pixels(sigma=Parameter((0.1, 2.0), 0, 20)),
         'gaussian_noise': _pixels(std=Parameter((0.0, 10.0), 0, 255)),
         # Occlusion.
         'random_erasing': Kind(
@@ -300,6 +304,12 @@ def make_operation(name: str, given: Mapping[str, Any], field: str = 'operation'
 def _value(node: ast.expr, where: str) -> Any:
     if isinstance(node, ast.Name):
         return node.id
+    if isinstance(node, ast.Tuple):
+        return tuple(_value(end, where) for end in node.elts)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        top, bottom = _value(node.left, where), _value(node.right, where)
+        if isinstance(top, (int, float)) and isinstance(bottom, (int, float)) and bottom:
+            return top / bottom
     try:
         return ast.literal_eval(node)
     except (ValueError, SyntaxError):

@@ -23,6 +23,12 @@ def test_the_stream_of_an_operation_does_not_depend_on_the_fields():
     assert _names(Augment(operations=('rotate(5)', 'invert'))) == [(4, 'rotate'), (5, 'invert')]
 
 
+def test_a_crop_comes_first_and_keeps_its_stream():
+    augment = Augment(horizontal_flip=0.5, operations=('random_crop(4)', 'invert'))
+    validate_augment(augment)
+    assert _names(augment) == [(4, 'random_crop'), (1, 'horizontal_flip'), (5, 'invert')]
+
+
 def test_nothing_is_done_by_default():
     augment = Augment()
     validate_augment(augment)

@@ -201,12 +201,15 @@ def _tables(pixels: Array, layer: Layer, used: frozenset[str]) -> Array:
         'invert': lambda: tables.invert(batch),
     }
     result = tables.identity(batch)
-    for names in (frozenset(make) - _BY_CHANNEL, _BY_CHANNEL):
-        # Stored before there is one for every channel, or each channel would compute what they share.
+    shared = [name for name in make if name in used - _BY_CHANNEL]
+    own = [name for name in make if name in used & _BY_CHANNEL]
+    for name in shared:
+        result = jnp.where(_is(layer.op, name)[:, None, None], make[name](), result)
+    if shared and own:
+        # Or what the channels share would be computed for each.
         result = stored(result)
-        for name in make:
-            if name in used & names:
-                result = jnp.where(_is(layer.op, name)[:, None, None], make[name](), result)
+    for name in own:
+        result = jnp.where(_is(layer.op, name)[:, None, None], make[name](), result)
     return result
 
 

@@ -36,11 +36,14 @@ class Augmented(NamedTuple):
             0.5)) to shares of the sides of its true picture: `jtransfer.augment.geometry` moves boxes and points with
             it. Of an image with another mixed into it, its own; `augmix`, which lays several over each other, counts as
             not moving anything.
+        shown: [batch, 4], what the crop, or the framing for evaluation, shows of the true picture: (left, top, width,
+            height) in shares of its sides. What lies outside cannot come back; `geometry.transform_boxes` takes it.
     """
 
     images: Any
     labels: Any
     geometry: Any
+    shown: Any
 
 
 # (keys, images, labels=None, aspects=None) -> Augmented, see `make_augment`.
@@ -90,14 +93,14 @@ def make_augment(
     @jax.jit
     def apply(keys: Array, images: Array, labels: Any = None, aspects: Array | None = None) -> Augmented:
         aspects = jnp.ones(len(images)) if aspects is None else aspects
-        pixels, geometry = frame(_stream(keys, framing[0]), images, aspects)
+        pixels, geometry, shown = frame(_stream(keys, framing[0]), images, aspects)
         for step in steps:
             # Otherwise XLA on a CPU does all that was done so far again for each time that the step reads a pixel.
             pixels, moved = step(keys, stored(pixels))
             geometry = matrices.compose(geometry, moved)
         if mix and mixing:
             pixels, labels = mix(_stream(keys, mixing[0]), stored(pixels), labels)
-        return Augmented(pixels, labels, geometry)
+        return Augmented(pixels, labels, geometry, shown)
 
     return apply
 

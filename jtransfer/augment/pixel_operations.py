@@ -119,8 +119,8 @@ def _lighting(keys: Array, images: Array, std: float) -> Array:
     return tone.lighting(images, std * jax.vmap(lambda key: jax.random.normal(key, (3,)))(keys))
 
 
-def _posterize(keys: Array, images: Array, bits: tuple[float, float]) -> Array:
-    (drawn,) = ranges.draw(keys, (bits[0], bits[1] + 1))
+def _posterize(keys: Array, images: Array, bits: tuple[int, int]) -> Array:
+    (drawn,) = ranges.draw(keys, (float(bits[0]), float(bits[1] + 1)))
     whole = jnp.minimum(jnp.floor(drawn), bits[1]).astype(jnp.int32)
     return tables.apply_tables(images, tables.posterize(whole))
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-# Of the stream that decides whether an operation happens, below that of the operation's own draws.
-_GATE = 1
+# Of the stream that decides whether an operation happens, below that of the operation's own draws. No small number:
+# `fold_in(key, 1)` is the second of the keys that `split` gives, which operations use.
+_GATE = zlib.crc32(b'gate')
 
 
 def draw(keys: Key[Array, ' batch'], *ranges: tuple[float, float]) -> tuple[Float[Array, ' batch'], ...]:

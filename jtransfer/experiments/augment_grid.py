@@ -1,7 +1,8 @@
 """What augmentation does, as a picture to look at: a row for an image, a column for a draw.
 
 The draws are those of training: the first is what the image becomes in epoch 0, the second in epoch 1, and so on; with
-repeated augmentation, its visits. Where images are mixed, they are mixed with the others of the picture.
+repeated augmentation, its visits. Where images are mixed, they are mixed with the others of the picture. With sizes by
+step, the picture has the network's own.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Config
 from jtransfer.data.memory import decode_part, readable_part
 from jtransfer.data.parts import Part, Parts, check_batch_size
@@ -96,13 +97,16 @@ def make_step_parts(model: Model, plan: Plan, config: Config, examples: int, *, 
 
     Raises:
         UserError: phases that do not fit the length of the training or wait for a missing validation, a loss that does
-            not fit the network, sizes that it does not take, or a batch of a single value for batch normalisation.
+            not fit the network, sizes that it does not take, augmentation that does not fit its input, or a batch of a
+            single value for batch normalisation.
     """
     check_sizes(model.network, model.variables, model.preprocessing, config.augment.sizes)
     _check_statistics(model, config, plan)
     length = total_steps(config, examples), epoch_steps(config, examples)
     parts = StepParts(model.network, model.preprocessing, plan, config, *length)
     _ = parts.criterion
+    for preprocessing in (model.preprocessing, *(at_size(model.preprocessing, size) for size in config.augment.sizes)):
+        make_augment(config.augment, preprocessing, parts.outputs)
     if parts.timetable.waits and not validated:
         raise UserError(
             'the strategy unfreezes when validation stalls, and there is no validation part: set '

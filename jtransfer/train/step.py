@@ -153,8 +153,8 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
 
     def augmented(batch: Batch) -> Batch:
         keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
-        images, labels, _ = augment(keys, batch['image'], batch['label'], batch['aspect'])
-        return {**batch, 'image': images, 'label': labels}
+        changed = augment(keys, batch['image'], batch['label'], batch['aspect'])
+        return {**batch, 'image': changed.images, 'label': changed.labels}
 
     def distilled(features: Mapping[str, Array], images: Array, frozen: Any, source: Any) -> Float[Array, '']:
         unadapted = network.network if isinstance(network, AdaptedNetwork) else network

@@ -10,6 +10,7 @@ from sklearn.datasets import load_sample_image
 from jtransfer.augment import geometry, pad_crop
 from jtransfer.augment.frames import make_frame
 from jtransfer.config_operations import parse_operation
+from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, whole_picture
 
 PHOTO = load_sample_image('flower.jpg')[:300, :200]
@@ -26,7 +27,7 @@ def test_crops_show_what_the_geometry_says(text):
     preprocessing = Preprocessing(40, interpolation='bilinear')
     images, aspects = _batch(whole_picture(PHOTO, 200, 'bilinear'))
     frame = make_frame(parse_operation(text), preprocessing)
-    pixels, maps = frame(KEYS, images, aspects)
+    pixels, maps, _ = frame(KEYS, images, aspects)
     boxes = geometry.transform_points(maps, jnp.broadcast_to(jnp.array([[0.0, 0], [40, 40]]), (5, 2, 2)))
     size = np.array([PHOTO.shape[1], PHOTO.shape[0]])
     picture = Image.fromarray(PHOTO)
@@ -46,7 +47,7 @@ def test_without_crops_the_geometry_is_that_of_evaluation(settings):
     preprocessing = Preprocessing(40, interpolation='bilinear', **settings)
     picture = np.zeros_like(PHOTO)
     picture[130:150, 90:120] = 255
-    pixels, maps = make_frame(None, preprocessing)(KEYS, *_batch(evaluation_pixels(picture, preprocessing)))
+    pixels, maps, _ = make_frame(None, preprocessing)(KEYS, *_batch(evaluation_pixels(picture, preprocessing)))
     bright = np.asarray(pixels[0, ..., 0])
     centre = [
         (np.average(np.arange(n) + 0.5, weights=bright.sum(axis=axis)))
@@ -60,13 +61,20 @@ def test_without_crops_the_geometry_is_that_of_evaluation(settings):
 def test_a_padded_crop_moves_by_whole_pixels_and_says_so(mode):
     preprocessing = Preprocessing(40)
     images, aspects = _batch(evaluation_pixels(PHOTO, preprocessing))
-    still, before = make_frame(None, preprocessing)(KEYS, images, aspects)
-    moved, after = make_frame(parse_operation(f'random_crop(6, {mode})'), preprocessing)(KEYS, images, aspects)
+    still, before, _ = make_frame(None, preprocessing)(KEYS, images, aspects)
+    moved, after, _ = make_frame(parse_operation(f'random_crop(6, {mode})'), preprocessing)(KEYS, images, aspects)
     dx, dy = pad_crop.draw_shifts(KEYS, 6)
     np.testing.assert_array_equal(moved, pad_crop.shift(still, dx, dy, mode))
     ends = jnp.broadcast_to(jnp.array([[20.0, 10]]), (5, 1, 2))
     place = geometry.transform_points(after, ends + jnp.stack([dx, dy], axis=1)[:, None])
     np.testing.assert_allclose(place, geometry.transform_points(before, ends), atol=1e-5)
+
+
+def test_a_padding_that_cannot_be_reflected_is_refused():
+    make_frame(parse_operation('random_crop(39, reflect)'), Preprocessing(40))
+    make_frame(parse_operation('random_crop(90, zero)'), Preprocessing(40))
+    with pytest.raises(UserError, match='padding=40 must be below 40'):
+        make_frame(parse_operation('random_crop(40, reflect)'), Preprocessing(40))
 
 
 def test_a_crop_may_resample_in_another_way_than_the_network():

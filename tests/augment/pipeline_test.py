@@ -60,7 +60,7 @@ def test_nothing_enabled_is_a_cast_and_no_more():
 
 @pytest.mark.parametrize('interpolation', ['bilinear', 'bicubic'])
 def test_full_augmentation_has_the_size_type_and_range(interpolation):
-    out, labels, _ = _make(FULL, interpolation=interpolation)(_keys(range(8)), IMAGES, LABELS, ASPECTS)
+    out, labels, _, _ = _make(FULL, interpolation=interpolation)(_keys(range(8)), IMAGES, LABELS, ASPECTS)
     chex.assert_shape(out, (8, 16, 16, 3))
     assert out.dtype == jnp.float32
     assert 0 <= float(out.min()) < float(out.max()) <= 255
@@ -180,9 +180,9 @@ def test_geometry_says_where_a_place_of_the_picture_went(operations):
     picture = np.zeros((count, side, side, 3), np.uint8)
     picture[:, 24:40, 28:44] = 255
     function = make_augment(Augment(operations=operations), Preprocessing(side, interpolation='bilinear'), 3)
-    images, _, maps = function(_keys(range(count)), jnp.asarray(picture))
+    images, _, maps, shown = function(_keys(range(count)), jnp.asarray(picture))
     corners = jnp.array([[[28, 24, 44, 40]]]) / side
-    boxes, visible = geometry.transform_boxes(maps, jnp.broadcast_to(corners, (count, 1, 4)), (side, side))
+    boxes, visible = geometry.transform_boxes(maps, jnp.broadcast_to(corners, (count, 1, 4)), (side, side), shown)
     seen = 0
     for image, box, share in zip(np.asarray(images), np.asarray(boxes)[:, 0], np.asarray(visible)[:, 0], strict=True):
         bright = (image[..., 0] > 160) & (image.max(axis=(0, 1))[0] > 160)
@@ -213,3 +213,40 @@ def test_devices_exchange_nothing_but_what_is_mixed():
     exchange = re.compile(r'all-gather|all-reduce|all-to-all|collective-permute')
     assert not exchange.search(compiled(tuple(name for name in EVERYTHING if name not in POLICIES)))
     assert exchange.search(compiled(('mixup',)))
+
+
+def test_what_a_crop_left_out_does_not_count_as_visible_when_its_place_comes_back():
+    """A zoom shows the surroundings of the crop again, but only as fill."""
+    side, count = 32, 64
+    picture = np.zeros((count, side, side, 3), np.uint8)
+    picture[:, :6, :6] = 255
+    function = make_augment(Augment(operations=('random_square_crop(0.5)', 'zoom((0.4, 0.4))')), Preprocessing(side), 3)
+    images, _, maps, shown = function(_keys(range(count)), jnp.asarray(picture))
+    corner = jnp.broadcast_to(jnp.array([[[0.0, 0.0, 6 / 32, 6 / 32]]]), (count, 1, 4))
+    _, visible = geometry.transform_boxes(maps, corner, (side, side), shown)
+    visible = np.asarray(visible)[:, 0]
+    bright = np.asarray(images).max(axis=(1, 2, 3)) > 128
+    assert bright[visible > 0.2].all()
+    assert not bright[visible == 0].any()
+    assert (visible > 0.2).any()
+    assert (visible == 0).sum() > count / 4
+
+
+def test_one_device_a_mesh_and_pmap_give_the_same_pictures():
+    operations = (
+        'rotate(20)',
+        'rand_augment',
+        'gaussian_noise(5)',
+        'random_erasing(0.5, fill=noise)',
+        'mixup_or_cutmix',
+    )
+    augment = Augment(crop_scale=(0.3, 1.0), horizontal_flip=0.5, hue=0.1, operations=operations)
+    function = _make(augment)
+    inputs = (_keys(range(8), epoch=2), IMAGES, LABELS, ASPECTS)
+    one = jax.jit(function)(*jax.device_put(inputs, jax.devices()[0]))
+    sharded = NamedSharding(Mesh(np.array(jax.devices()), ('data',)), PartitionSpec('data'))
+    mesh = jax.jit(function)(*jax.device_put(inputs, sharded))
+    mapped = jax.pmap(_make(augment, axis_name='data'), axis_name='data')(*jax.tree.map(lambda x: x[:, None], inputs))
+    for other in (mesh, jax.tree.map(lambda x: x[:, 0], mapped)):
+        for name in ('images', 'labels', 'geometry', 'shown'):
+            np.testing.assert_allclose(getattr(other, name), getattr(one, name), atol=1e-3)

@@ -77,6 +77,17 @@ def test_the_others_are_left_as_they_are(text):
     assert abs(changed.mean() - 0.4) < 4 * np.sqrt(0.24 / 200)
 
 
+@pytest.mark.parametrize('name', ['simple_augment', 'gaussian_noise', 'color_jitter'])
+def test_what_happens_to_the_chosen_is_what_happens_to_all(name):
+    """Whether an operation happens says nothing about what it draws."""
+    keys = jax.random.split(jax.random.key(3), 800)
+    images = jnp.tile(IMAGES[:1], (800, 1, 1, 1))
+    few, every = (np.asarray(_make(f'{name}(probability={share})')(keys, images)) for share in (0.3, 1))
+    changed = (few != np.asarray(images)).any(axis=(1, 2, 3))
+    for measure in (lambda x: x.mean(axis=(1, 2, 3)), lambda x: x.std(axis=(1, 2, 3))):
+        assert stats.ks_2samp(measure(few[changed]), measure(every)).pvalue > 1e-3
+
+
 def test_covered_pixels_have_the_mean_colour():
     black = jnp.zeros((6, 9, 8, 3))
     for text in ('cutout(3)', 'random_erasing(probability=1)', 'grid_mask'):

@@ -29,6 +29,12 @@ def test_an_operation_happens_with_its_probability_whatever_it_draws():
     assert ranges.happens(KEYS, 1.0) is None
 
 
+def test_the_gate_is_none_of_the_keys_that_operations_split_off():
+    split = jax.random.key_data(jax.vmap(lambda key: jax.random.split(key, 32))(KEYS[:5]))
+    gate = jax.random.key_data(jax.vmap(lambda key: jax.random.fold_in(key, ranges._GATE))(KEYS[:5]))
+    assert not (np.asarray(split) == np.asarray(gate)[:, None]).all(axis=-1).any()
+
+
 def test_the_chosen_take_the_new_value():
     old, new = jnp.zeros((3, 2, 2)), jnp.ones((3, 2, 2))
     out = ranges.where(jnp.array([True, False, True]), new, old)

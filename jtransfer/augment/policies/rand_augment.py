@@ -41,8 +41,8 @@ def apply(
     *,
     layers: int = 2,
     magnitude: float = 9.0,
-    std: float = 0.5,
-    op_probability: float = 0.5,
+    std: float = 0.0,
+    op_probability: float = 1.0,
     increasing: bool = True,
     interpolation: str = 'bilinear',
     fill: Fill = GREY,
@@ -81,8 +81,8 @@ def draw(
     *,
     layers: int = 2,
     magnitude: float = 9.0,
-    std: float = 0.5,
-    op_probability: float = 0.5,
+    std: float = 0.0,
+    op_probability: float = 1.0,
     increasing: bool = True,
 ) -> list[Layer]:
     """Draws the operations of every image.

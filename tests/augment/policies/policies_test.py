@@ -61,10 +61,8 @@ def test_floats_give_the_picture_of_bytes_and_stay_in_range(name):
 
 
 @pytest.mark.parametrize('name', POLICIES)
-def test_no_double_precision_and_no_callback(name):
-    program = str(jax.make_jaxpr(POLICIES[name])(KEYS, IMAGES))
-    assert 'f64' not in program
-    assert 'callback' not in program
+def test_no_callback(name):
+    assert 'callback' not in str(jax.make_jaxpr(POLICIES[name])(KEYS, IMAGES))
 
 
 @pytest.mark.parametrize('name', ['augmix', 'rand_augment'])
