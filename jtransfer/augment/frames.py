@@ -13,8 +13,8 @@ from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 
 # From keys, pictures as they are kept, and the width / height of the true pictures, to images in the network's shape,
-# float32 in [0, 255], the maps from their pixels to shares of the sides of the true pictures, and the boxes that are shown
-# of those: (left, top, width, height), shares as well.
+# float32 in [0, 255]; the maps from their pixels to shares of the sides of the true pictures; and which boxes of those
+# they show: (left, top, width, height), shares as well.
 Frame = Callable[
     [Key[Array, ' batch'], UInt8[Array, 'batch height width channel'], Float[Array, ' batch']],
     tuple[Float[Array, 'batch height2 width2 channel'], Float[Array, 'batch 3 3'], Float[Array, 'batch 4']],

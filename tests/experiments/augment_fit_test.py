@@ -1,0 +1,19 @@
+"""Augmentation that does not fit the input is told before anything is written, at every size it is trained at."""
+
+import dataclasses
+
+import pytest
+
+from jtransfer.config import Augment
+from jtransfer.errors import UserError
+from jtransfer.experiments import finetune
+
+
+@pytest.mark.parametrize('sizes', [(), (24, 8), (8, 24)])
+def test_a_padding_too_large_to_reflect_stops_the_run_before_it_is_written(tiny_config, tmp_path, sizes):
+    padding = 12 if sizes else 64
+    augment = Augment(operations=(f'random_crop({padding}, reflect)',), sizes=sizes)
+    config = dataclasses.replace(tiny_config(), augment=augment, run_dir=str(tmp_path / 'run'))
+    with pytest.raises(UserError, match=f'padding={padding} must be below'):
+        finetune.run(config)
+    assert not (tmp_path / 'run').exists()
