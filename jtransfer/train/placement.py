@@ -113,8 +113,8 @@ class PmapPlacement(Placement):
         return self._replicate(state)
 
     def get_state(self, state: TrainState) -> TrainState:
-        """The first replica."""
-        return jax.tree.map(lambda leaf: leaf[0], state)
+        """The first replica, read from its own device: an index would be a program over all of them."""
+        return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], state)
 
     def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
         """Leaves reshaped to [devices, batch / devices, …], scalars repeated a device."""
@@ -139,7 +139,8 @@ class PmapPlacement(Placement):
         def stack(leaf):
             return jnp.broadcast_to(leaf, (self.device_count, *jnp.shape(leaf)))
 
-        return jax.jit(lambda tree: jax.tree.map(stack, tree), out_shardings=self.sharded)(tree)
+        everywhere = jax.device_put(tree, self.replicated)
+        return jax.jit(lambda tree: jax.tree.map(stack, tree), out_shardings=self.sharded)(everywhere)
 
 
 def make_placement(name: str, devices: list[jax.Device] | None = None) -> Placement:
