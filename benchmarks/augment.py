@@ -54,7 +54,7 @@ POLICIES = {
     ),
 }
 # Side of the input: images in a batch, batches a run.
-SIZES = {32: (512, 8), 224: (64, 4)}
+SIZES = {32: (256, 16), 224: (32, 8)}
 
 
 def photographs(count: int, side: int) -> np.ndarray:
@@ -74,10 +74,12 @@ def ours(augment: Augment, side: int, images: np.ndarray, batch: int) -> Callabl
     preprocessing = Preprocessing(side)
     function = make_augment(augment, preprocessing, CLASSES)
 
+    resident = jax.device_put(images)  # as a run keeps them
+
     @jax.jit
     def make(pictures: Any, ids: Any, epoch: Any) -> Any:
         keys = example_keys(jnp.uint32(0), jnp.full(batch, epoch, jnp.int32), ids)
-        changed, labels, _, _ = function(keys, pictures, ids % CLASSES)
+        changed, labels, _, _ = function(keys, pictures[ids], ids % CLASSES)
         if not augment.mixes:
             labels = jax.nn.one_hot(labels, CLASSES)
         return normalise(changed, preprocessing), labels
@@ -85,7 +87,7 @@ def ours(augment: Augment, side: int, images: np.ndarray, batch: int) -> Callabl
     def batches(epoch: int) -> Iterator[Any]:
         for start in range(0, len(images), batch):
             ids = np.arange(start, start + batch, dtype=np.int32)
-            yield jax.block_until_ready(make(images[start : start + batch], ids, epoch))
+            yield jax.block_until_ready(make(resident, ids, np.int32(epoch)))
 
     return batches
 

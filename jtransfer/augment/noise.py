@@ -27,7 +27,7 @@ def normal(keys: Key[Array, ' batch'], shape: tuple[int, ...]) -> Float32[Array,
     words = jax.vmap(lambda key: jax.random.bits(key, (2,)))(keys)
     place = jnp.arange((size + 1) // 2, dtype=jnp.uint32) * jnp.uint32(_WEYL)
     bits = _hash(_hash(place + words[:, :1]) ^ words[:, 1:])
-    halves = jnp.concatenate([bits >> 16, bits & 0xFFFF], axis=1)[:, :size]
+    halves = jax.lax.bitcast_convert_type(bits, jnp.uint16).reshape(len(bits), -1)[:, :size]
     # The middle of each of 2¹⁶ equal shares of the distribution.
     quantiles = (halves.astype(jnp.float32) + 0.5) / 2**16
     return (jnp.sqrt(2.0) * jax.lax.erf_inv(2 * quantiles - 1)).reshape(-1, *shape)
