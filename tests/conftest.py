@@ -6,6 +6,7 @@ that some tests assert is that of the program XLA optimised, which is the same.
 Fixtures for tests of whole runs: tiny pictures, tiny networks, and a cache of what has been compiled already.
 """
 
+import gc
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ import pytest
 from PIL import Image
 
 CLASSES = ('ant', 'bee', 'cat')
+MOST_KIB = 3 * 2**20
 
 
 @pytest.fixture(scope='session')
@@ -87,6 +89,19 @@ def tiny_config(photos, checkpoints) -> Callable[..., Any]:
         return tiny
 
     return make
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _bounded_memory() -> Iterator[None]:
+    """Compiled programs stay in memory; a process that has come to hold thousands of them lets them go."""
+    yield
+    status = pathlib.Path('/proc/self/status')
+    held = status.read_text().partition('VmRSS:')[2].split()[:1] if status.exists() else []
+    if held and int(held[0]) > MOST_KIB:
+        import jax
+
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope='session')
