@@ -103,9 +103,12 @@ def make_step_parts(model: Model, plan: Plan, config: Config, examples: int, *, 
     check_sizes(model.network, model.variables, model.preprocessing, config.augment.sizes)
     _check_statistics(model, config, plan)
     length = total_steps(config, examples), epoch_steps(config, examples)
+    sizes = config.augment.sizes
+    if config.augment.size_schedule == 'progressive' and length[0] < len(sizes):
+        raise UserError(f'augment.sizes: {len(sizes)} sizes one after another need as many steps, not {length[0]}')
     parts = StepParts(model.network, model.preprocessing, plan, config, *length)
     _ = parts.criterion
-    for preprocessing in (model.preprocessing, *(at_size(model.preprocessing, size) for size in config.augment.sizes)):
+    for preprocessing in (model.preprocessing, *(at_size(model.preprocessing, size) for size in sizes)):
         make_augment(config.augment, preprocessing, parts.outputs)
     if parts.timetable.waits and not validated:
         raise UserError(
