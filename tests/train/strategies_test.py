@@ -132,7 +132,9 @@ def test_no_strategy_is_left_out():
     assert set(STRATEGIES) <= set(CASES)
 
 
-@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize(
+    'name', [pytest.param(name, marks=[pytest.mark.slow] * (name == 'bit_tiny')) for name in NETWORKS]
+)
 @pytest.mark.parametrize('case', CASES)
 def test_what_should_move_moves_and_the_rest_is_bit_identical(toy, name, case):
     if case == 'prompt' and name != 'vit_small_test':
