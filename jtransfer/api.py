@@ -15,14 +15,16 @@ from jtransfer.config import Config, Train, Transfer
 from jtransfer.config import Model as ModelConfig
 from jtransfer.config_check import field_names, one_of, unknown_field
 from jtransfer.config_transfer import ADAPTATIONS
-from jtransfer.data.parts import Part, Parts, load_parts
+from jtransfer.data.part import Part
+from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import finetune
+from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.result import Result
-from jtransfer.experiments.scoring import read_examples, score
+from jtransfer.experiments.scoring import score
 from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.model import Model
 from jtransfer.transfer import plan as plan_lib

@@ -9,6 +9,8 @@ from typing import Any
 
 from jtransfer import config_check as check
 from jtransfer.config_augment import Augment, validate_augment
+from jtransfer.config_crossval import CrossVal, validate_crossval
+from jtransfer.config_data import Data, validate_data
 from jtransfer.config_evaluate import Evaluate, validate_evaluate
 from jtransfer.config_optim import Loss, Optim, validate_loss, validate_optim
 from jtransfer.config_transfer import Adapters, Transfer, validate_adapters, validate_transfer
@@ -47,48 +49,6 @@ class Model:
     drop_path: float = 0.0
     dropout: float = 0.0
     head_init: str = 'zeros'
-
-
-@dataclasses.dataclass
-class Data:
-    """The images, their parts, and how they reach the device.
-
-    Attributes:
-        source: `digits` (scikit-learn's handwritten digits), `glyphs` (rendered letters and digits), `folder:PATH`
-            (class sub-folders, with or without train/val/test above them) or `tfds:NAME` (a prepared TFDS data set).
-        data_dir: where prepared TFDS data sets live. Empty: TFDS's own default.
-        train_split: name (folder) or expression (TFDS, `train[:80%]`) of the training part. Empty: by convention.
-        validation_split: the same for the part that chooses the best checkpoint.
-        test_split: the same for the part that is reported once, at the end.
-        validation_fraction: share of the examples held out for validation when the source has no such part, [0, 1).
-        test_fraction: share held out for testing when the source has no such part, in [0, 1).
-        examples_per_class: few-shot: this many training images a class, drawn at random; of a source without a test
-            part all that is left over becomes the test part. 0: all of them.
-        split_seed: seed of the hold-out and few-shot draws. None: the configuration's `seed`.
-        batch_size: images an optimiser update, over all devices and accumulation steps together.
-        placement: `device` keeps the decoded images in device memory, `stream` decodes through Grain while training,
-            `auto` takes `device` when they fit in `device_budget_mib`.
-        device_budget_mib: the most device memory `auto` gives to images, MiB.
-        workers: decoding processes (`stream`) or threads (`device`). 0: decode in the main process.
-        skip_unreadable: leave unreadable images out, counted and listed, instead of stopping at the first.
-        max_pixels: an image of more pixels is refused (decompression bomb).
-    """
-
-    source: str = 'digits'
-    data_dir: str = ''
-    train_split: str = ''
-    validation_split: str = ''
-    test_split: str = ''
-    validation_fraction: float = 0.0
-    test_fraction: float = 0.2
-    examples_per_class: int = 0
-    split_seed: int | None = None
-    batch_size: int = 32
-    placement: str = 'auto'
-    device_budget_mib: int = 1024
-    workers: int = 0
-    skip_unreadable: bool = False
-    max_pixels: int = 100_000_000
 
 
 @dataclasses.dataclass
@@ -140,6 +100,7 @@ class Config:
     augment: Augment = dataclasses.field(default_factory=Augment)
     train: Train = dataclasses.field(default_factory=Train)
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
+    crossval: CrossVal = dataclasses.field(default_factory=CrossVal)
 
 
 def validate(config: Config) -> Config:
@@ -169,18 +130,7 @@ def validate(config: Config) -> Config:
     if not model.checkpoint and not model.name:
         raise UserError('model.checkpoint and model.name are both empty: name the weights or the architecture')
 
-    check.fraction('data.validation_fraction', data.validation_fraction)
-    check.fraction('data.test_fraction', data.test_fraction)
-    if data.validation_fraction + data.test_fraction >= 1:
-        raise UserError('data.validation_fraction + data.test_fraction must leave examples to train on (be below 1)')
-    for name in ('examples_per_class', 'workers'):
-        check.at_least(f'data.{name}', getattr(data, name), 0)
-    for name in ('batch_size', 'device_budget_mib', 'max_pixels'):
-        check.at_least(f'data.{name}', getattr(data, name), 1)
-    if data.split_seed is not None:
-        check.at_least('data.split_seed', data.split_seed, 0)
-    check.one_of('data.placement', data.placement, ('auto', 'device', 'stream'))
-
+    validate_data(data)
     validated = data.validation_fraction > 0 or data.source not in ('digits', 'glyphs')
     validate_transfer(transfer, pretrained=bool(model.checkpoint), validated=validated)
     validate_adapters(config.adapters)
@@ -196,6 +146,7 @@ def validate(config: Config) -> Config:
     validate_augment(config.augment)
     _validate_train(config.train)
     validate_evaluate(config.evaluate)
+    validate_crossval(config.crossval)
     return config
 
 

@@ -8,6 +8,7 @@ from jtransfer.errors import UserError
 OPTIMIZERS = ('adamw', 'sgd', 'lamb', 'lion', 'muon')
 SCHEDULES = ('cosine', 'linear', 'step', 'one_cycle', 'constant')
 LOSSES = (
+    'auto',
     *('cross_entropy', 'focal', 'binary', 'binary_sum'),
     *('mse', 'huber', 'generalized_cross_entropy', 'symmetric_cross_entropy'),
 )
@@ -63,15 +64,18 @@ class Optim:
 class Loss:
     """What is minimised.
 
-    Whatever it is, evaluation and prediction take the outputs for those of a softmax.
-
     Attributes:
-        name: `cross_entropy` (hard or soft targets), `focal` (Lin et al., 2017), `binary` (a sigmoid a class, the mean
+        name: `auto` (by the task: `cross_entropy` for one label an image, `binary` for several, `mse` for numbers),
+            `cross_entropy` (hard or soft targets), `focal` (Lin et al., 2017), `binary` (a sigmoid a class, the mean
             over them; for several labels an image, and for one as in timm), `binary_sum` (their sum), `mse`, `huber`
             (for numbers), or, for noisy labels, `generalized_cross_entropy` (Zhang and Sabuncu, 2018) or
             `symmetric_cross_entropy` (Wang et al., 2019).
         class_weights: weight of the examples of every class, in their order, ≥ 0; the loss is their weighted mean.
             Empty: all count alike.
+        class_balance: class weights from the training part alone: `inverse` (one over the number of examples) or
+            `effective_number` (Cui et al., 2019: (1 - beta) / (1 - beta^n)), both with mean 1 over the classes. `none`:
+            `class_weights` says.
+        class_balance_beta: of `effective_number`, in [0, 1).
         focal_gamma: of `focal`, ≥ 0.
         binary_threshold: of `binary`: soft targets above it become 1, the others 0 (timm's target threshold). 0: they
             stay.
@@ -81,8 +85,10 @@ class Loss:
         symmetric_beta: weight of the reverse cross-entropy, ≥ 0.
     """
 
-    name: str = 'cross_entropy'
+    name: str = 'auto'
     class_weights: tuple[float, ...] = ()
+    class_balance: str = 'none'
+    class_balance_beta: float = 0.999
     focal_gamma: float = 2.0
     binary_threshold: float = 0.0
     huber_delta: float = 1.0
@@ -123,3 +129,7 @@ def validate_loss(loss: Loss) -> None:
         check.at_least('loss.class_weights: each', weight, 0)
     if loss.class_weights and not any(loss.class_weights):
         raise UserError('loss.class_weights are all zero')
+    check.one_of('loss.class_balance', loss.class_balance, ('none', 'inverse', 'effective_number'))
+    check.fraction('loss.class_balance_beta', loss.class_balance_beta)
+    if loss.class_weights and loss.class_balance != 'none':
+        raise UserError(f'loss.class_weights and loss.class_balance={loss.class_balance} both weigh classes: set one')

@@ -41,7 +41,7 @@ def test_a_good_configuration_passes_with_its_values():
         ({'train': Train(epochs=1, steps=1)}, 'exactly one of train.epochs and train.steps'),
         ({'data': Data(batch_size=0)}, 'data.batch_size=0 must be at least 1'),
         ({'data': Data(test_fraction=0.6, validation_fraction=0.5)}, 'must leave examples'),
-        ({'data': Data(placement='gpu')}, 'not one of auto, device, stream'),
+        ({'data': Data(placement='gpu')}, 'not one of auto, device, host, stream'),
         ({'augment': config_lib.Augment(crop_scale=(0.5, 1.5))}, 'must not go above 1'),
         ({'augment': config_lib.Augment(hue=0.7)}, 'between 0 and 0.5'),
         ({'seed': -1}, 'seed=-1 must be at least 0'),

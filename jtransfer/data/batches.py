@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from jtransfer.data.memory import Decoded
 from jtransfer.data.order import example_order
-from jtransfer.data.parts import Part
+from jtransfer.data.part import Part
+from jtransfer.data.targets import map_labels, stack, take
 from jtransfer.preprocessing import Pixels
 
-Batch = dict[str, np.ndarray]
+Batch = dict[str, Any]
 
 
 def training_batch(decoded: Decoded, step: int, batch_size: int, seed: int, repeats: int = 1) -> Batch:
@@ -31,7 +33,7 @@ def training_batch(decoded: Decoded, step: int, batch_size: int, seed: int, repe
     index, epoch = example_order(step, batch_size, len(decoded), seed, repeats)
     return {
         'image': decoded.images[index],
-        'label': decoded.labels[index],
+        'label': take(decoded.labels, index),
         'id': index.astype(np.int32),
         'epoch': epoch,
         'aspect': decoded.aspects[index],
@@ -54,16 +56,19 @@ def evaluation_batches(examples: Decoded | Part, batch_size: int, pixels: Pixels
     for start in range(0, len(examples), batch_size):
         chosen = range(start, min(start + batch_size, len(examples)))
         if isinstance(examples, Decoded):
-            images, labels = examples.images[chosen.start : chosen.stop], examples.labels[chosen.start : chosen.stop]
+            images, labels = (
+                examples.images[chosen.start : chosen.stop],
+                take(examples.labels, slice(chosen.start, chosen.stop)),
+            )
         else:
             if pixels is None:
                 raise TypeError('a part that is not decoded needs the pixels function')
             decoded = [examples[i] for i in chosen]
             images = np.stack([pixels(example['image']) for example in decoded])
-            labels = np.array([example['label'] for example in decoded], np.int32)
+            labels = stack([example['label'] for example in decoded])
         padding = batch_size - len(chosen)
         yield {
             'image': np.pad(images, ((0, padding), *[(0, 0)] * (images.ndim - 1))),
-            'label': np.pad(labels, (0, padding)),
+            'label': map_labels(lambda values: np.pad(values, ((0, padding), *[(0, 0)] * (values.ndim - 1))), labels),
             'mask': np.arange(batch_size) < len(chosen),
         }

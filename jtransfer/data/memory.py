@@ -9,10 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 from jtransfer.data.images import UnreadableImageError
-from jtransfer.data.parts import Part
+from jtransfer.data.part import Part
+from jtransfer.data.targets import Labels
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Pixels
 
@@ -26,7 +27,7 @@ class Decoded:
 
     Attributes:
         images: RGB pixels.
-        labels: class numbers.
+        labels: class numbers, or whatever the tasks have.
         ids: names of the examples.
         aspects: width / height of the original pictures.
         skipped: ids of unreadable images that were left out.
@@ -34,7 +35,7 @@ class Decoded:
     """
 
     images: UInt8[np.ndarray, 'n s s 3']
-    labels: Int32[np.ndarray, ' n']
+    labels: Labels
     ids: tuple[str, ...]
     aspects: Float32[np.ndarray, ' n']
     skipped: tuple[str, ...]
@@ -42,7 +43,7 @@ class Decoded:
 
     def __len__(self) -> int:
         """The number of images."""
-        return len(self.labels)
+        return len(self.ids)
 
 
 def decode_part(
@@ -125,7 +126,7 @@ def _without(part: Part, kept: Int64[np.ndarray, ' n']) -> tuple[Part, tuple[str
     readable = Part(part.source, part.indices[kept])
     if len(kept) < len(part):
         # Only a class that was there can be lost: a test part need not have them all.
-        lost = np.setdiff1d(part.labels, readable.labels)
+        lost = np.setdiff1d(np.asarray(part.labels), np.asarray(readable.labels))
         if len(lost):
             raise UserError(f"every image of class '{part.class_names[lost[0]]}' is unreadable")
     missing = np.setdiff1d(np.arange(len(part)), kept)

@@ -8,55 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, Int64
+from jaxtyping import Int64
 
 from jtransfer import config, config_check
 from jtransfer.data import splits
 from jtransfer.data.digits import load_digits
 from jtransfer.data.folder import load_folder
 from jtransfer.data.glyphs import SIZES, GlyphSource
-from jtransfer.data.source import Example, Source, check_every_class, check_source
+from jtransfer.data.part import Part
+from jtransfer.data.source import Source, check_every_class, check_source
 from jtransfer.data.tfds_source import load_tfds
 from jtransfer.errors import UserError
 
 NAMES = ('train', 'validation', 'test')
 _FORMS = {'digits': 'digits', 'glyphs': 'glyphs', 'folder': 'folder:PATH', 'tfds': 'tfds:NAME'}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-    """Some examples of a source, by index; itself a `Source`.
-
-    Attributes:
-        source: where the examples come from.
-        indices: which of them, in order.
-    """
-
-    source: Source
-    indices: Int64[np.ndarray, ' n']
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Of all classes, in label order."""
-        return self.source.class_names
-
-    @property
-    def labels(self) -> Int32[np.ndarray, ' n']:
-        """Class number of every example."""
-        return np.asarray(self.source.labels)[self.indices]
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Name of every example."""
-        return tuple(self.source.ids[i] for i in self.indices)
-
-    def __len__(self) -> int:
-        """The number of examples."""
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Example:
-        """Decodes the example at an index."""
-        return self.source[int(self.indices[index])]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,7 +106,7 @@ def load_parts(
     parts |= {part: Part(own, np.arange(len(own))) for part, own in sources.items() if part != 'train'}
     train = parts.get('train', Part(pool, np.arange(0)))
     if training:
-        check_every_class(train.labels, pool.class_names, 'the training part, after the hold-out')
+        check_every_class(train.labels, train.tasks, 'the training part, after the hold-out')
         check_batch_size(data.batch_size, len(train))
     result = Parts(train, parts.get('validation'), parts.get('test'), pool.class_names, tuple(_notes(sources)))
     if source is None:

@@ -1,14 +1,25 @@
-"""What a source of labelled images is, and the checks that hold for every one of them."""
+"""What a source of labelled images is, and the checks that hold for every one of them.
+
+What a source *may* have besides what `Source` demands, as attributes:
+
+- `tasks`: a tuple of `jtransfer.tasks.Task`, where it is anything but one class an image. Labels then have the tasks'
+  form: see `jtransfer.data.targets`.
+- `groups`: a name an example (patient, scene, video); what has the same one is never divided by a split.
+- `weights`: float32 [n], ≥ 0: how much each example counts in the training loss.
+- `content(index)`: the encoded bytes of an example, by which a cache knows it again.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypedDict, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import UInt8
 
+from jtransfer.data.targets import Labels, check_labels, labelled, of_task, tasks_of
 from jtransfer.errors import UserError
+from jtransfer.tasks import Task
 
 
 class Example(TypedDict):
@@ -16,12 +27,12 @@ class Example(TypedDict):
 
     Attributes:
         image: RGB picture, uint8, height x width x 3.
-        label: class number.
+        label: class number; of other tasks float32 [outputs], of several a dictionary by their names.
         id: name of the example, unique and stable in its source.
     """
 
     image: UInt8[np.ndarray, 'h w 3']
-    label: int
+    label: Any
     id: str
 
 
@@ -33,7 +44,7 @@ class Source(Protocol):
 
     Attributes:
         class_names: of all classes, in label order.
-        labels: class number of every example.
+        labels: class number of every example; of other tasks see above.
         ids: name of every example.
     """
 
@@ -41,7 +52,7 @@ class Source(Protocol):
     def class_names(self) -> tuple[str, ...]: ...
 
     @property
-    def labels(self) -> Int32[np.ndarray, ' n']: ...
+    def labels(self) -> Labels: ...
 
     @property
     def ids(self) -> Sequence[str]: ...
@@ -62,27 +73,36 @@ def check_source(source: Source, name: str, every_class: bool = True) -> None:
     Raises:
         UserError: fewer than two classes, no example, a label outside the range, a class without examples.
     """
+    stated, labels = getattr(source, 'tasks', ()), source.labels
+    plain = not stated or (not isinstance(labels, Mapping) and stated[0].kind == 'single_label')
     classes = len(source.class_names)
-    if classes < 2:
+    if plain and classes < 2:
         only = f" ('{source.class_names[0]}')" if classes else ''
         raise UserError(f'{name} has {classes} class{only}: at least 2 are needed to train a classifier')
-    labels = np.asarray(source.labels)
-    if not len(labels):
+    tasks = tasks_of(source)
+    if not len(source.ids):
         raise UserError(f'{name} has no examples')
-    outside = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(outside):
-        first = outside[0]
-        raise UserError(
-            f'{name}: example {source.ids[first]} has label {labels[first]}, outside 0 to {classes - 1} '
-            f'({classes} classes)'
-        )
+    check_labels(labels, tasks, source.ids, name)
+    if plain and len(without := np.flatnonzero(~labelled(np.asarray(labels)))):
+        raise UserError(f'{name}: example {source.ids[without[0]]} has label -1, which is no class')
+    for field in ('groups', 'weights'):
+        values = getattr(source, field, None)
+        if values is not None and len(values) != len(source.ids):
+            raise UserError(f'{name}: {len(values)} {field} for {len(source.ids)} examples')
     if every_class:
-        check_every_class(labels, source.class_names, name)
+        check_every_class(labels, tasks, name)
 
 
-def check_every_class(labels: Int32[np.ndarray, ' n'], class_names: Sequence[str], name: str) -> None:
+def check_every_class(labels: Labels, tasks: Sequence[Task], name: str) -> None:
     """Raises `UserError` that names the first class without an example."""
-    empty = np.flatnonzero(np.bincount(labels, minlength=len(class_names)) == 0)
-    if len(empty):
-        more = f' (and {len(empty) - 1} more)' if len(empty) > 1 else ''
-        raise UserError(f"{name}: class '{class_names[empty[0]]}'{more} has no examples")
+    for task in tasks:
+        values = of_task(labels, task)
+        if task.kind == 'regression':
+            continue
+        known = values[labelled(values)]
+        counts = known.sum(axis=0) if known.ndim > 1 else np.bincount(known, minlength=task.outputs)
+        empty = np.flatnonzero(counts == 0)
+        if len(empty):
+            more = f' (and {len(empty) - 1} more)' if len(empty) > 1 else ''
+            of = f' of {task.name}' if task.name else ''
+            raise UserError(f"{name}: class '{task.class_names[empty[0]]}'{of}{more} has no examples")

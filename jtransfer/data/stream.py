@@ -12,7 +12,7 @@ from absl import flags
 
 from jtransfer.data.batches import Batch
 from jtransfer.data.order import example_order
-from jtransfer.data.parts import Part
+from jtransfer.data.part import Part
 from jtransfer.preprocessing import Pixels
 
 _THREADS = 2  # a batch being read while another is used

@@ -23,9 +23,10 @@ from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.page import write_page
+from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
-from jtransfer.experiments.scoring import read_examples, score
+from jtransfer.experiments.scoring import score
 from jtransfer.experiments.tables import plan_table
 from jtransfer.experiments.training import Trained, make_step_parts, train_model
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jtransfer.data.parts import Part
+from jtransfer.data.part import Part
 from jtransfer.evaluate.evaluator import most_wrong
 from jtransfer.evaluate.metrics import top_prediction
 from jtransfer.evaluate.report import PlanRow, WrongPicture, write_report

@@ -17,7 +17,8 @@ from jtransfer.config_check import one_of
 from jtransfer.config_evaluate import validate_evaluate
 from jtransfer.data.folder import list_images, printable
 from jtransfer.data.images import UnreadableImageError, decode_image
-from jtransfer.data.parts import NAMES, Part, load_parts, open_source, split_record
+from jtransfer.data.part import Part
+from jtransfer.data.parts import NAMES, load_parts, open_source, split_record
 from jtransfer.data.source import Example, Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import Metrics
@@ -26,8 +27,9 @@ from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.views import Views, make_views
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.page import wrong_pictures
+from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.run_dir import SPLIT, is_run, read_config
-from jtransfer.experiments.scoring import Examples, logits_of, read_examples, score
+from jtransfer.experiments.scoring import logits_of, score
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.model import Model, load_model
 

@@ -23,7 +23,7 @@ from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.write import atomic_text, write_csv
-from jtransfer.experiments import training
+from jtransfer.experiments import feeding, training
 from jtransfer.experiments.finetune import make_model, versions
 from jtransfer.experiments.run_dir import ROOT
 from jtransfer.pretrained.model import Model
@@ -140,7 +140,7 @@ def range_test(
         train=dataclasses.replace(config.train, epochs=0, steps=steps),
         augment=dataclasses.replace(config.augment, sizes=()),
     )
-    count, make_feed, _ = training.feeds(parts.train, model.preprocessing, fed, placement)
+    count, make_feed, _ = feeding.feeds(parts.train, model.preprocessing, fed, placement)
     step_parts = training.make_step_parts(model, plan, config, count)
     step_parts = dataclasses.replace(step_parts, starts=(0,) * (phase + 1))
     schedule = scaled(ramp(lowest, highest, steps), step_parts.timetable.factor(phase))

@@ -22,8 +22,9 @@ from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import Forward, make_forward
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments import finetune
+from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.run_dir import write_json
-from jtransfer.experiments.scoring import Examples, read_examples, score
+from jtransfer.experiments.scoring import score
 from jtransfer.experiments.soup_members import open_members, reopen_data, start_of
 from jtransfer.experiments.statistics import Statistics, image_batches, make_statistics, recalibrate_statistics
 from jtransfer.pretrained.checkpoint import save_model

@@ -17,7 +17,7 @@ from jtransfer import rules
 from jtransfer.adapters import AnyNetwork
 from jtransfer.data.memory import Decoded
 from jtransfer.errors import UserError
-from jtransfer.experiments.scoring import Examples
+from jtransfer.experiments.reading import Examples
 from jtransfer.models.batch_norm import BatchNorm
 from jtransfer.models.layers import is_frozen
 from jtransfer.preprocessing import Preprocessing, normalise

@@ -12,17 +12,15 @@ import jax.numpy as jnp
 
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Config
-from jtransfer.data.memory import decode_part, readable_part
-from jtransfer.data.parts import Part, Parts, check_batch_size
-from jtransfer.data.stream import stream_batches
+from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
-from jtransfer.experiments.scoring import Examples, fits_budget, read_examples, reading_bar, score
-from jtransfer.preprocessing import Preprocessing, training_pixels
+from jtransfer.experiments.feeding import feeds
+from jtransfer.experiments.reading import Examples, read_examples
+from jtransfer.experiments.scoring import score
 from jtransfer.pretrained.model import Model
-from jtransfer.train.feed import Feed, FeedMaker, device_feed, stream_feed
 from jtransfer.train.loop import FitResult, Validate, epoch_steps, fit, total_steps
-from jtransfer.train.placement import Placement, make_placement
+from jtransfer.train.placement import make_placement
 from jtransfer.train.sizes import at_size, check_sizes
 from jtransfer.train.step import StepParts
 from jtransfer.transfer.plan import Plan
@@ -116,43 +114,6 @@ def make_step_parts(model: Model, plan: Plan, config: Config, examples: int, *, 
             'data.validation_fraction, or transfer.unfreeze_every, a number of steps'
         )
     return parts
-
-
-def feeds(
-    part: Part, preprocessing: Preprocessing, config: Config, placement: Placement
-) -> tuple[int, FeedMaker, tuple[str, ...]]:
-    """How many examples there are, what makes the feed from a step on, and the ids of the unreadable images."""
-    pixels = training_pixels(preprocessing, config.augment.crops, config.augment.sizes)
-    data, seed, repeats = config.data, config.seed, config.augment.repeats
-    if fits_budget(part, pixels, config):
-        with reading_bar(part, config) as bar:
-            decoded = decode_part(part, pixels, data.workers, data.skip_unreadable, bar)
-        check_batch_size(data.batch_size, len(decoded))
-
-        def from_device(start: int) -> Feed:
-            return device_feed(
-                decoded.images,
-                decoded.labels,
-                decoded.aspects,
-                batch_size=data.batch_size,
-                seed=seed,
-                start_step=start,
-                placement=placement,
-                repeats=repeats,
-            )
-
-        return len(decoded), from_device, decoded.skipped
-    with reading_bar(part, config) as bar:
-        readable, skipped = readable_part(part, data.workers, data.skip_unreadable, bar)
-    check_batch_size(data.batch_size, len(readable))
-    total = total_steps(config, len(readable))
-
-    def from_stream(start: int) -> Feed:
-        steps = total - start
-        batches = stream_batches(readable, pixels, data.batch_size, seed, start, steps, data.workers, repeats)
-        return stream_feed(batches, seed=seed, start_step=start, placement=placement)
-
-    return len(readable), from_stream, skipped
 
 
 def _check_statistics(model: Model, config: Config, plan: Plan) -> None:

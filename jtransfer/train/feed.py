@@ -8,9 +8,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, UInt8
 
 from jtransfer.data.order import example_order
+from jtransfer.data.targets import Labels, take
 from jtransfer.train.placement import Placement
 
 Feed = Iterator[dict[str, Array]]
@@ -18,7 +19,7 @@ Feed = Iterator[dict[str, Array]]
 
 def device_feed(
     images: UInt8[np.ndarray, 'examples h w 3'],
-    labels: Int[np.ndarray, ' examples'],
+    labels: Labels,
     aspects: Float[np.ndarray, ' examples'],
     *,
     batch_size: int,
@@ -31,7 +32,7 @@ def device_feed(
 
     Args:
         images: all training pictures.
-        labels: their class numbers.
+        labels: their class numbers, or whatever the tasks have.
         aspects: width / height of the originals.
         batch_size: global batch size.
         seed: of the order and the augmentation.
@@ -46,7 +47,7 @@ def device_feed(
             resident,
             {
                 'index': index,
-                'label': labels[index].astype(np.int32),
+                'label': take(labels, index),
                 'aspect': aspects[index].astype(np.float32),
                 'id': index.astype(np.int32),
                 'epoch': epoch.astype(np.int32),

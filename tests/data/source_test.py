@@ -7,6 +7,7 @@ import pytest
 
 from jtransfer.data.source import check_every_class, check_source
 from jtransfer.errors import UserError
+from jtransfer.tasks import single_label
 
 
 def source(labels, class_names):
@@ -36,4 +37,4 @@ def test_a_test_part_may_lack_a_class():
 
 def test_first_empty_class_and_the_number_of_others_are_said():
     with pytest.raises(UserError, match=r"here: class 'b' \(and 1 more\) has no examples"):
-        check_every_class(np.array([0, 2], np.int32), ('a', 'b', 'c', 'd'), 'here')
+        check_every_class(np.array([0, 2], np.int32), (single_label(('a', 'b', 'c', 'd')),), 'here')

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jtransfer.data.arrays import ArraySource
-from jtransfer.data.parts import Part
+from jtransfer.data.part import Part
 from jtransfer.evaluate.metrics import classification_metrics
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.scoring import Scores

@@ -7,12 +7,14 @@ from scipy.special import softmax
 from jtransfer import config as config_lib
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.memory import Decoded
-from jtransfer.data.parts import Part, load_parts
+from jtransfer.data.part import Part
+from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
 from jtransfer.evaluate.views import Views, make_views, view_pixels
-from jtransfer.experiments import scoring
-from jtransfer.experiments.scoring import fits_budget, read_examples, score
+from jtransfer.experiments import reading
+from jtransfer.experiments.reading import fits_budget, read_examples
+from jtransfer.experiments.scoring import score
 from jtransfer.preprocessing import evaluation_pixels, training_pixels
 from jtransfer.pretrained.model import load_model
 
@@ -50,7 +52,7 @@ def test_reading_many_images_shows_how_far_it_is(tiny_config, checkpoints, monke
     part = load_parts(tiny_config().data, 0).test
     read_examples(part, model.preprocessing, tiny_config(**{'train.progress': True}))
     assert 'reading images' not in capfd.readouterr().err
-    monkeypatch.setattr(scoring, 'MANY', 10)
+    monkeypatch.setattr(reading, 'MANY', 10)
     read_examples(part, model.preprocessing, tiny_config(**{'train.progress': True}))
     assert 'reading images 15/15' in capfd.readouterr().err
     read_examples(part, model.preprocessing, tiny_config())

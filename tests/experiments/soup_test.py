@@ -13,8 +13,9 @@ from jtransfer.data.folder import load_folder
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune, soup
+from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import read_config, read_result
-from jtransfer.experiments.scoring import read_examples, score
+from jtransfer.experiments.scoring import score
 from jtransfer.pretrained.checkpoint import open_model
 from jtransfer.pretrained.files import read_safetensors, write_safetensors
 from jtransfer.pretrained.model import load_model

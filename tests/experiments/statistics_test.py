@@ -9,10 +9,10 @@ import pytest
 
 from jtransfer import rules
 from jtransfer.data.arrays import ArraySource
-from jtransfer.data.parts import Part
+from jtransfer.data.part import Part
 from jtransfer.errors import UserError
 from jtransfer.experiments import statistics
-from jtransfer.experiments.scoring import read_examples
+from jtransfer.experiments.reading import read_examples
 from jtransfer.preprocessing import normalise
 from jtransfer.pretrained.model import load_model
 from tests.experiments.trees import assert_identical, differing

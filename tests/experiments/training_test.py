@@ -9,7 +9,8 @@ import pytest
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
 from jtransfer.experiments import training
-from jtransfer.experiments.training import feeds, make_step_parts, train_model
+from jtransfer.experiments.feeding import feeds
+from jtransfer.experiments.training import make_step_parts, train_model
 from jtransfer.pretrained.model import load_model
 from jtransfer.train.placement import make_placement
 from jtransfer.transfer.plan import make_plan

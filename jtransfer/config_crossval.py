@@ -1,0 +1,68 @@
+"""Settings of cross-validation: the folds, how they are run, and what becomes of their networks."""
+
+import dataclasses
+
+from jtransfer import config_check as check
+from jtransfer.errors import UserError
+
+SPLITTERS = ('auto', 'k_fold', 'stratified', 'grouped', 'stratified_grouped', 'leave_one_group_out', 'multi_label')
+AFTERWARDS = ('none', 'ensemble', 'soup', 'refit')
+
+
+@dataclasses.dataclass
+class CrossVal:
+    """The folds, for `launch.crossval`.
+
+    A source's own test part is in no fold, and its own validation part chooses the best checkpoint in every fold;
+    without one, `data.validation_fraction` of each fold's training part does. `data.test_fraction` is for single runs.
+
+    Attributes:
+        folds: how many, ≥ 2.
+        repeats: of the whole division, each by another draw, ≥ 1.
+        splitter: `k_fold`, `stratified`, `grouped`, `stratified_grouped`, `leave_one_group_out` (scikit-learn's) or
+            `multi_label` (iterative stratification; Sechidis et al., 2011). `auto`: stratified where there are
+            classes, by groups where there are groups or duplicates.
+        seed: of the folds. None: `data.split_seed`, or the configuration's `seed`.
+        file: a JSON file of folds, made by an earlier run, to use again. Empty: make them.
+        test_fraction: share of the examples held out before the folds are made, on which what comes afterwards is
+            tested, where the source has no test part of its own, in [0, 1).
+        side_by_side: train all folds at once, over the devices.
+        afterwards: what the networks of the folds are used for: `ensemble` (mean of their probabilities), `soup`
+            (greedy average of their weights, chosen on `soup_fraction`), `refit` (on all examples, for the mean of the
+            folds' best steps) or `none`.
+        soup_fraction: share of the examples held out before the folds are made, to choose the soup's members by, where
+            the source has no validation part of its own; in (0, 1).
+        duplicate_distance: largest Hamming distance of two perceptual hashes, of 64 bits, that may make a duplicate.
+        duplicate_embeddings: also compare pictures by the features of the configured backbone, by cosine similarity.
+            0: do not, else the least similarity of a duplicate, in (0, 1).
+    """
+
+    folds: int = 5
+    repeats: int = 1
+    splitter: str = 'auto'
+    seed: int | None = None
+    file: str = ''
+    test_fraction: float = 0.0
+    side_by_side: bool = False
+    afterwards: str = 'none'
+    soup_fraction: float = 0.1
+    duplicate_distance: int = 8
+    duplicate_embeddings: float = 0.0
+
+
+def validate_crossval(crossval: CrossVal) -> None:
+    """Raises `UserError` for values that cannot be."""
+    check.one_of('crossval.splitter', crossval.splitter, SPLITTERS)
+    check.one_of('crossval.afterwards', crossval.afterwards, AFTERWARDS)
+    check.at_least('crossval.folds', crossval.folds, 2)
+    check.at_least('crossval.repeats', crossval.repeats, 1)
+    if crossval.seed is not None:
+        check.at_least('crossval.seed', crossval.seed, 0)
+    for name in ('test_fraction', 'soup_fraction', 'duplicate_embeddings'):
+        check.fraction(f'crossval.{name}', getattr(crossval, name))
+    if not crossval.soup_fraction:
+        raise UserError('crossval.soup_fraction=0 leaves nothing to choose the members of a soup by')
+    if not 0 <= crossval.duplicate_distance <= 32:
+        raise UserError(f'crossval.duplicate_distance={crossval.duplicate_distance} must be between 0 and 32 bits')
+    if crossval.repeats > 1 and crossval.splitter == 'leave_one_group_out':
+        raise UserError('crossval.splitter=leave_one_group_out has one division only: leave crossval.repeats at 1')

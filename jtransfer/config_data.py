@@ -1,0 +1,123 @@
+"""Settings of the data: where the images are, what is to be learnt about them, their parts, how they are fed."""
+
+import dataclasses
+
+from jtransfer import config_check as check
+from jtransfer.errors import UserError
+
+TASKS = ('', 'single_label', 'multi_label', 'regression', 'heads')
+DUPLICATES = ('auto', 'group', 'report', 'ignore')
+
+
+@dataclasses.dataclass
+class Data:
+    """The images, their parts, and how they reach the device.
+
+    Attributes:
+        source: `digits` (scikit-learn's handwritten digits), `glyphs` (rendered letters and digits), `folder:PATH`
+            (class sub-folders, with or without train/val/test above them), `csv:FILE` or `parquet:FILE` (a table of
+            image paths and labels), `hf:PATH` (a Hugging Face data set on disk: parquet with the images in it),
+            `npz:FILE` (arrays) or `tfds:NAME` (a prepared TFDS data set).
+        data_dir: where prepared TFDS data sets live (empty: TFDS's own default), or what the image paths of a table are
+            relative to (empty: the table's folder).
+        task: of tables: `single_label`, `multi_label` (columns of 0 and 1, or one column of several labels),
+            `regression` (columns of numbers) or `heads` (a head a column). Empty: by what the label column holds.
+        image_column: of tables and data sets on disk. Empty: by convention.
+        label_columns: the same. Empty: by convention.
+        label_separator: what stands between several labels in one column.
+        group_column: of tables: names of groups that no split divides (patients, scenes). Empty: by convention.
+        split_column: of tables: `train`, `validation` or `test` (or names given below). Empty: by convention.
+        weight_column: of tables: how much an example counts in the loss. Empty: by convention.
+        classes: only the examples of these classes; their order becomes the order of the classes. Empty: all.
+        train_split: name (folder, table) or expression (TFDS, `train[:80%]`) of the training part. Empty: by
+            convention.
+        validation_split: the same for the part that chooses the best checkpoint.
+        test_split: the same for the part that is reported once, at the end.
+        validation_fraction: share of the examples held out for validation when the source has no such part, [0, 1).
+        test_fraction: share held out for testing when the source has no such part, in [0, 1).
+        examples_per_class: few-shot: this many training images a class, drawn at random; of a source without a test
+            part all that is left over becomes the test part. 0: all of them.
+        split_seed: seed of the hold-out and few-shot draws. None: the configuration's `seed`.
+        duplicates: what becomes of exact and near duplicates: `group` keeps them on one side of every split, `report`
+            lists them, `ignore` does not look. `auto`: `group` in cross-validation, `ignore` for a hold-out.
+        imbalance: for studies: training images of the largest class for each one of the smallest, thinned out
+            exponentially in between (Cui et al., 2019), ≥ 1. 1: as they are.
+        label_noise: for studies: share of the training labels that are made wrong, in [0, 1).
+        label_noise_kind: `symmetric` (any other class) or `asymmetric` (the next class).
+        unlabelled_fraction: for studies: share of the training images set apart without their labels, in [0, 1).
+        sampling: `uniform` (every image once an epoch) or `balanced` (the classes take turns, and the images of a class
+            among themselves).
+        batch_size: images an optimiser update, over all devices and accumulation steps together.
+        placement: `device` keeps the decoded images in device memory, `host` in a file that is mapped into memory,
+            `stream` decodes through Grain while training, `auto` takes `device` when they fit in `device_budget_mib`,
+            else `host` when they fit in `cache_budget_mib`, else `stream`.
+        device_budget_mib: the most device memory `auto` gives to images, MiB.
+        cache: keep decoded images in a file, by their content and the preprocessing, for the next run.
+        cache_dir: where. Empty: `$XDG_CACHE_HOME/jtransfer/decoded`, or `~/.cache/…`.
+        cache_budget_mib: the largest such file that `auto` makes, MiB.
+        workers: decoding processes (`stream`) or threads (otherwise). 0: decode in the main process.
+        skip_unreadable: leave unreadable images out, counted and listed, instead of stopping at the first.
+        max_pixels: an image of more pixels is refused (decompression bomb).
+    """
+
+    source: str = 'digits'
+    data_dir: str = ''
+    task: str = ''
+    image_column: str = ''
+    label_columns: tuple[str, ...] = ()
+    label_separator: str = '|'
+    group_column: str = ''
+    split_column: str = ''
+    weight_column: str = ''
+    classes: tuple[str, ...] = ()
+    train_split: str = ''
+    validation_split: str = ''
+    test_split: str = ''
+    validation_fraction: float = 0.0
+    test_fraction: float = 0.2
+    examples_per_class: int = 0
+    split_seed: int | None = None
+    duplicates: str = 'auto'
+    imbalance: float = 1.0
+    label_noise: float = 0.0
+    label_noise_kind: str = 'symmetric'
+    unlabelled_fraction: float = 0.0
+    sampling: str = 'uniform'
+    batch_size: int = 32
+    placement: str = 'auto'
+    device_budget_mib: int = 1024
+    cache: bool = True
+    cache_dir: str = ''
+    cache_budget_mib: int = 16384
+    workers: int = 0
+    skip_unreadable: bool = False
+    max_pixels: int = 100_000_000
+
+
+def validate_data(data: Data) -> None:
+    """Raises `UserError` for values that cannot be."""
+    check.one_of('data.task', data.task, TASKS)
+    check.one_of('data.duplicates', data.duplicates, DUPLICATES)
+    check.one_of('data.label_noise_kind', data.label_noise_kind, ('symmetric', 'asymmetric'))
+    check.one_of('data.sampling', data.sampling, ('uniform', 'balanced'))
+    check.one_of('data.placement', data.placement, ('auto', 'device', 'host', 'stream'))
+    for name in ('validation_fraction', 'test_fraction', 'label_noise', 'unlabelled_fraction'):
+        check.fraction(f'data.{name}', getattr(data, name))
+    if data.validation_fraction + data.test_fraction >= 1:
+        raise UserError('data.validation_fraction + data.test_fraction must leave examples to train on (be below 1)')
+    for name in ('examples_per_class', 'workers'):
+        check.at_least(f'data.{name}', getattr(data, name), 0)
+    for name in ('batch_size', 'device_budget_mib', 'cache_budget_mib', 'max_pixels', 'imbalance'):
+        check.at_least(f'data.{name}', getattr(data, name), 1)
+    if data.split_seed is not None:
+        check.at_least('data.split_seed', data.split_seed, 0)
+    if not data.label_separator:
+        raise UserError("data.label_separator is empty; '|' separates cat|dog")
+    for name in ('classes', 'label_columns'):
+        values = getattr(data, name)
+        if len(set(values)) < len(values):
+            raise UserError(f'data.{name}={values} has one name twice')
+    if len(data.classes) == 1:
+        raise UserError(f'data.classes={data.classes} must be two classes or more')
+    if data.placement == 'host' and not data.cache:
+        raise UserError('data.placement=host keeps the images in the cache file, which data.cache=False forbids')

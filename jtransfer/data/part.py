@@ -1,0 +1,66 @@
+"""Some examples of a source: the training, validation or test part, or one side of a fold."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from jtransfer.data.source import Example, Source
+from jtransfer.data.targets import Labels, take, tasks_of
+from jtransfer.tasks import Task
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """Some examples of a source, by index; itself a `Source`.
+
+    Attributes:
+        source: where the examples come from.
+        indices: which of them, in order.
+    """
+
+    source: Source
+    indices: Int64[np.ndarray, ' n']
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of all classes, in label order."""
+        return self.source.class_names
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What the labels are of."""
+        return tasks_of(self.source)
+
+    @property
+    def labels(self) -> Labels:
+        """The labels of every example: class numbers, or whatever the tasks have."""
+        return take(self.source.labels, self.indices)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Name of every example."""
+        return tuple(self.source.ids[i] for i in self.indices)
+
+    @property
+    def groups(self) -> tuple[str, ...] | None:
+        """The group of every example, where the source has groups."""
+        groups: Sequence[str] | None = getattr(self.source, 'groups', None)
+        return None if groups is None else tuple(groups[i] for i in self.indices)
+
+    @property
+    def weights(self) -> Float32[np.ndarray, ' n'] | None:
+        """How much every example counts in the training loss, where the source says so."""
+        weights = getattr(self.source, 'weights', None)
+        return None if weights is None else np.asarray(weights, np.float32)[self.indices]
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Example:
+        """Decodes the example at an index."""
+        return self.source[int(self.indices[index])]

@@ -1,0 +1,76 @@
+"""What is to be learnt about a picture: one label, several labels, numbers, or several of these with a head each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jtransfer.errors import UserError
+
+KINDS = ('single_label', 'multi_label', 'regression')
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What one head of a network is for.
+
+    Labels of n examples are class numbers int32 [n] (`single_label`; -1: not labelled), float32 [n, classes] of 0 and 1
+    (`multi_label`), or float32 [n, numbers] (`regression`); a NaN in a row: not labelled.
+
+    Attributes:
+        name: of the head, `heads/NAME`; '' for the only one, `head`.
+        kind: one of `KINDS`.
+        class_names: of the classes, in label order; of the numbers where it is regression.
+        weight: of its loss among those of several tasks, ≥ 0.
+        offset: of regression: what is added to the network's outputs, after `scale`, to give the numbers. Empty: 0.
+        scale: of regression: what the outputs are multiplied by, each > 0. Empty: 1.
+    """
+
+    name: str
+    kind: str
+    class_names: tuple[str, ...]
+    weight: float = 1.0
+    offset: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises `UserError` for an unknown kind, no outputs, or scaling of another length."""
+        if self.kind not in KINDS:
+            raise UserError(f"task '{self.name}': kind={self.kind!r} is not one of {', '.join(KINDS)}")
+        if not self.class_names:
+            raise UserError(f"task '{self.name}' has no outputs")
+        for name in ('offset', 'scale'):
+            values = getattr(self, name)
+            if values and (self.kind != 'regression' or len(values) != len(self.class_names)):
+                raise UserError(
+                    f"task '{self.name}': {len(values)} values of {name} for {len(self.class_names)} outputs"
+                )
+
+    @property
+    def outputs(self) -> int:
+        """Width of the head."""
+        return len(self.class_names)
+
+
+def single_label(class_names: Sequence[str], name: str = '') -> Task:
+    """The task of telling classes apart."""
+    return Task(name, 'single_label', tuple(class_names))
+
+
+def to_dict(task: Task) -> dict[str, Any]:
+    """The task as JSON values."""
+    return dataclasses.asdict(task)
+
+
+def from_dict(values: Mapping[str, Any]) -> Task:
+    """The task that `to_dict` describes.
+
+    Raises:
+        UserError: a field is missing or unknown.
+    """
+    known = {field.name for field in dataclasses.fields(Task)}
+    if set(values) - known or not {'name', 'kind', 'class_names'} <= set(values):
+        raise UserError(f'a task has the fields {", ".join(sorted(known))}, unlike {dict(values)}')
+    tuples = {name: tuple(values[name]) for name in ('class_names', 'offset', 'scale') if name in values}
+    return Task(**{**values, **tuples})
