@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -68,7 +69,11 @@ def evaluation_batches(examples: Decoded | Part, batch_size: int, pixels: Pixels
             labels = stack([example['label'] for example in decoded])
         padding = batch_size - len(chosen)
         yield {
-            'image': np.pad(images, ((0, padding), *[(0, 0)] * (images.ndim - 1))),
-            'label': map_labels(lambda values: np.pad(values, ((0, padding), *[(0, 0)] * (values.ndim - 1))), labels),
+            'image': _padded(images, padding),
+            'label': map_labels(functools.partial(_padded, padding=padding), labels),
             'mask': np.arange(batch_size) < len(chosen),
         }
+
+
+def _padded(values: np.ndarray, padding: int) -> np.ndarray:
+    return np.pad(values, ((0, padding), *[(0, 0)] * (values.ndim - 1)))
