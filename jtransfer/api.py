@@ -19,19 +19,27 @@ from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
-from jtransfer.evaluate.metrics import Metrics
+from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import finetune
+from jtransfer.experiments.prediction import for_model
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.training import Trained, train_model
+from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.transfer import plan as plan_lib
 from jtransfer.transfer.plan import Plan
 
 # Fields that several groups have: the group that is meant when the name stands alone.
-_MEANT = {'batch_size': 'data.batch_size', 'name': 'name'}
+_MEANT = {
+    'batch_size': 'data.batch_size',
+    'name': 'name',
+    'repeats': 'augment.repeats',
+    'seed': 'seed',
+    'test_fraction': 'data.test_fraction',
+}
 _DEFAULT_EPOCHS = 30.0
 
 Images = str | Source | Mapping[str, Source]
@@ -136,7 +144,7 @@ def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) ->
     return train_model(model, data, plan, config)
 
 
-def evaluate_model(model: Model, part: Part, **settings: Any) -> Metrics:
+def evaluate_model(model: Model, part: Part, **settings: Any) -> AnyMetrics:
     """Measures a model on every example of a part.
 
     Args:
@@ -145,11 +153,13 @@ def evaluate_model(model: Model, part: Part, **settings: Any) -> Metrics:
         **settings: fields of `config.Evaluate` (`flips=True, crops=5`) and of reading (`skip_unreadable=True`).
 
     Raises:
-        UserError: the classes of the part are not those of the model, settings that cannot be, an unreadable image, or
-            views that the network does not take.
+        UserError: the classes (or tasks) of the part are not those of the model, settings that cannot be, an unreadable
+            image, or views that the network does not take.
     """
     config = _checked(configure(**settings))
-    if tuple(part.class_names) != tuple(model.class_names):
+    if not (heads.plain(part.tasks) and heads.plain(model.tasks)):
+        for_model(part, model, 'the part')
+    elif tuple(part.class_names) != tuple(model.class_names):
         raise UserError(
             f'the classes of the data ({", ".join(part.class_names[:3])}, …) are not those of the model '
             f'({", ".join(model.class_names[:3])}, …); load_model(…, class_names=data.class_names) makes a new head'

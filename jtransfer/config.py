@@ -13,6 +13,7 @@ from jtransfer.config_crossval import CrossVal, validate_crossval
 from jtransfer.config_data import Data, validate_data
 from jtransfer.config_evaluate import Evaluate, validate_evaluate
 from jtransfer.config_optim import Loss, Optim, validate_loss, validate_optim
+from jtransfer.config_search import Search, validate_search
 from jtransfer.config_transfer import Adapters, Transfer, validate_adapters, validate_transfer
 from jtransfer.errors import UserError
 
@@ -58,6 +59,7 @@ class Train:
     Attributes:
         epochs: passes over the training examples. 0: `steps` says how long.
         steps: optimiser updates. 0: `epochs` says how long. Exactly one of the two is set.
+        stop_step: end after this many updates, the schedule remaining that of the whole length. 0: at its end.
         placement: `jit` over a mesh of all local devices, or `pmap`; the numbers are the same.
         log_every: steps between two lines of metrics, ≥ 1.
         evaluate_every: steps between two evaluations on the validation part. 0: ten times in the run.
@@ -69,6 +71,7 @@ class Train:
 
     epochs: float = 0.0
     steps: int = 0
+    stop_step: int = 0
     placement: str = 'jit'
     log_every: int = 10
     evaluate_every: int = 0
@@ -101,6 +104,7 @@ class Config:
     train: Train = dataclasses.field(default_factory=Train)
     evaluate: Evaluate = dataclasses.field(default_factory=Evaluate)
     crossval: CrossVal = dataclasses.field(default_factory=CrossVal)
+    search: Search = dataclasses.field(default_factory=Search)
 
 
 def validate(config: Config) -> Config:
@@ -147,12 +151,14 @@ def validate(config: Config) -> Config:
     _validate_train(config.train)
     validate_evaluate(config.evaluate)
     validate_crossval(config.crossval)
+    validate_search(config.search)
     return config
 
 
 def _validate_train(train: Train) -> None:
     check.at_least('train.epochs', train.epochs, 0)
     check.at_least('train.steps', train.steps, 0)
+    check.at_least('train.stop_step', train.stop_step, 0)
     if (train.epochs > 0) == (train.steps > 0):
         raise UserError('set exactly one of train.epochs and train.steps (the other stays 0)')
     check.one_of('train.placement', train.placement, ('jit', 'pmap'))

@@ -44,7 +44,8 @@ class Task:
             values = getattr(self, name)
             if values and (self.kind != 'regression' or len(values) != len(self.class_names)):
                 raise UserError(
-                    f"task '{self.name}': {len(values)} values of {name} for {len(self.class_names)} outputs"
+                    f"task '{self.name}' ({self.kind}): {len(values)} values of {name} for {self.outputs} outputs; "
+                    'only numbers are scaled, each with one value'
                 )
 
     @property

@@ -5,6 +5,7 @@ Nothing here imports JAX before the configuration has been read and checked.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -49,18 +50,23 @@ def define_config(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[], C
     return checked
 
 
-def run(main: Callable[[], None]) -> None:
-    """Parses the flags and runs `main`; a person's mistake ends in one line on standard error and status 2."""
+def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
+    """Parses the flags and runs `main`; a person's mistake ends in one line on standard error and status 2.
+
+    Args:
+        main: what to run.
+        arguments: names of what must stand on the command line besides flags, in order; `main` is called with it.
+    """
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # XLA's notes about the machine are not for the user
 
     logging.set_verbosity(logging.ERROR)  # what config_flags says of a file, parse() says in a line
 
-    def guarded(_: Sequence[str]) -> None:
+    def guarded(argv: Sequence[str]) -> None:
         if not any('verbosity' in part for part in sys.argv):
             logging.set_verbosity(logging.WARNING)  # absl sets INFO, and Orbax would account for every checkpoint
         try:
             cache_compilations()
-            main()
+            main(*argv[1:])
         except UserError as error:
             fail(error)
         except TrainingDivergedError as error:
@@ -72,7 +78,7 @@ def run(main: Callable[[], None]) -> None:
             print(f'interrupted{hint if trains else ""}', file=sys.stderr)
             sys.exit(130)
 
-    app.run(guarded, flags_parser=parse)
+    app.run(guarded, flags_parser=functools.partial(parse, arguments=arguments))
 
 
 def fail(error: Exception) -> NoReturn:
@@ -91,18 +97,24 @@ def cache_compilations() -> None:
     os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
 
 
-def parse(argv: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS) -> list[str]:
+def parse(
+    argv: Sequence[str], flag_values: flags.FlagValues = flags.FLAGS, *, arguments: Sequence[str] = ()
+) -> list[str]:
     """Parses a command line; what is wrong with it, or with the configuration file, ends in one line and status 2."""
-    arguments = list(argv)
+    words = list(argv)
     try:
-        arguments = _prepare(arguments)
-        sys.argv[:] = arguments  # config_flags looks for the overrides there
-        rest = flag_values(arguments)
-        if len(rest) > 1:
+        words = _prepare(words)
+        sys.argv[:] = words  # config_flags looks for the overrides there
+        rest = flag_values(words)
+        if len(rest) > 1 and not arguments:
             raise UserError(f"'{rest[1]}' is not a flag; flags are written --name=value")
+        if len(rest) - 1 != len(arguments):
+            raise UserError(
+                f'{" ".join(arguments)} must stand on the command line, not {" ".join(rest[1:]) or "nothing"}'
+            )
         return rest
     except Exception as error:  # a configuration file is a program: it can fail in any way
-        fail(_reason(error, arguments, flag_values))
+        fail(_reason(error, words, flag_values))
 
 
 def _reason(error: Exception, argv: Sequence[str], flag_values: flags.FlagValues) -> Exception:

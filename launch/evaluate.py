@@ -41,14 +41,8 @@ def main() -> None:
         crops=_CROPS.value,
         scales=_SCALES.value,
     )
-    low, high = metrics.top1_interval
-    app.say(
-        f'accuracy {metrics.top1:.1%} ({metrics.confidence:.0%} interval {low:.1%} to {high:.1%}) '
-        f'on {metrics.examples:,} images ({part}); loss {metrics.loss:.3f}; '
-        f'calibration error {metrics.expected_calibration_error:.3f}; '
-        f'test-time augmentation: {metrics.test_time_augmentation}'
-    )
-    app.say(f'{output}: report.html, metrics.json, per_class.csv, confusion_matrix.csv, predictions.csv')
+    app.say(prediction.describe(metrics, part))
+    app.say(f'{output}: report.html, metrics.json, predictions.csv and tables')
 
 
 if __name__ == '__main__':

@@ -34,6 +34,17 @@ CLASSES = ('ant', 'bee', 'cat')
 MOST_KIB = 3 * 2**20
 
 
+@pytest.fixture(scope='session', autouse=True)
+def decoded_elsewhere(tmp_path_factory) -> Iterator[pathlib.Path]:
+    """Where decoded pictures are kept by default: not in the cache of the person who runs the tests."""
+    from jtransfer.data import decode_cache
+
+    folder = tmp_path_factory.mktemp('decoded')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode_cache, 'default_folder', lambda: folder)
+        yield folder
+
+
 @pytest.fixture(scope='session')
 def photos(tmp_path_factory) -> pathlib.Path:
     """A folder of three classes of twelve small pictures, which differ in colour, not without overlap."""

@@ -7,17 +7,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32, Int32, Int64
 
 from jtransfer.data.memory import Decoded
-from jtransfer.data.order import example_order
+from jtransfer.data.order import make_order
 from jtransfer.data.part import Part
-from jtransfer.data.targets import map_labels, stack, take
+from jtransfer.data.targets import Labels, map_labels, take
 from jtransfer.preprocessing import Pixels
 
 Batch = dict[str, Any]
 
 
-def training_batch(decoded: Decoded, step: int, batch_size: int, seed: int, repeats: int = 1) -> Batch:
+def training_batch(
+    decoded: Decoded,
+    step: int,
+    batch_size: int,
+    seed: int,
+    repeats: int = 1,
+    classes: Int32[np.ndarray, ' n'] | None = None,
+) -> Batch:
     """The batch of one step: a pure function of the step and the seed.
 
     Args:
@@ -25,20 +33,36 @@ def training_batch(decoded: Decoded, step: int, batch_size: int, seed: int, repe
         step: number of the optimiser update, from 0.
         batch_size: images a step.
         seed: of the order.
-        repeats: how often every image comes, see `example_order`.
+        repeats: how often every image comes, see `make_order`.
+        classes: of every example, to sample them in turn. None: every image once an epoch.
 
     Returns:
-        `image` uint8 [batch, s, s, 3], `label` int32, `id` int32 (position in the training part), `epoch` int32 and
-        `aspect` float32 (original width / height), each [batch].
+        `image` uint8 [batch, s, s, 3], `label` int32 (or what the tasks have), `id` int32 (position in the training
+        part), `epoch` int32 and `aspect` float32 (original width / height), each [batch]; of a source with weights
+        `weight` float32 [batch] too.
     """
-    index, epoch = example_order(step, batch_size, len(decoded), seed, repeats)
+    index, epoch = make_order(len(decoded), batch_size, seed, repeats, classes)(step)
+    return gather_batch(decoded, index, epoch)
+
+
+def gather_batch(decoded: Decoded, index: Int64[np.ndarray, ' batch'], epoch: Int32[np.ndarray, ' batch']) -> Batch:
+    """The batch of the given examples, which are seen in the given epochs; see `training_batch`."""
     return {
         'image': decoded.images[index],
-        'label': take(decoded.labels, index),
-        'id': index.astype(np.int32),
-        'epoch': epoch,
         'aspect': decoded.aspects[index],
+        **about(decoded.labels, decoded.weights, index, epoch),
     }
+
+
+def about(
+    labels: Labels,
+    weights: Float32[np.ndarray, ' n'] | None,
+    index: Int64[np.ndarray, ' batch'],
+    epoch: Int32[np.ndarray, ' batch'],
+) -> Batch:
+    """What a training batch says about its examples without decoding them: label, number, epoch and weight."""
+    weight = {} if weights is None else {'weight': weights[index]}
+    return {'label': take(labels, index), 'id': index.astype(np.int32), 'epoch': epoch.astype(np.int32), **weight}
 
 
 def evaluation_batches(examples: Decoded | Part, batch_size: int, pixels: Pixels | None = None) -> Iterator[Batch]:
@@ -54,23 +78,21 @@ def evaluation_batches(examples: Decoded | Part, batch_size: int, pixels: Pixels
         `image` uint8 [batch, s, s, 3] (or what `pixels` made of each picture), `label` int32 [batch] and `mask` bool
         [batch], False for padding.
     """
+    labels = examples.labels
     for start in range(0, len(examples), batch_size):
         chosen = range(start, min(start + batch_size, len(examples)))
         if isinstance(examples, Decoded):
-            images, labels = (
-                examples.images[chosen.start : chosen.stop],
-                take(examples.labels, slice(chosen.start, chosen.stop)),
-            )
+            images = examples.images[chosen.start : chosen.stop]
+        elif pixels is None:
+            raise TypeError('a part that is not decoded needs the pixels function')
         else:
-            if pixels is None:
-                raise TypeError('a part that is not decoded needs the pixels function')
-            decoded = [examples[i] for i in chosen]
-            images = np.stack([pixels(example['image']) for example in decoded])
-            labels = stack([example['label'] for example in decoded])
+            images = np.stack([pixels(examples[i]['image']) for i in chosen])
         padding = batch_size - len(chosen)
         yield {
             'image': _padded(images, padding),
-            'label': map_labels(functools.partial(_padded, padding=padding), labels),
+            'label': map_labels(
+                functools.partial(_padded, padding=padding), take(labels, slice(chosen.start, chosen.stop))
+            ),
             'mask': np.arange(batch_size) < len(chosen),
         }
 

@@ -82,6 +82,15 @@ class FolderSource:
         image = images.decode_image(path, name=printable(str(path)), max_pixels=self._max_pixels)
         return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index]}
 
+    def content(self, index: int) -> bytes:
+        """The bytes of the file of the image at an index.
+
+        Raises:
+            UnreadableImageError: names the file.
+        """
+        path = self._root / self._paths[index]
+        return images.read_content(path, printable(str(path)))
+
 
 def load_folder(
     path: str, splits: Mapping[str, str] | None = None, max_pixels: int = images.MAX_PIXELS

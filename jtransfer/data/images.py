@@ -55,12 +55,7 @@ def decode_image(source: Path | bytes, name: str = '', max_pixels: int = MAX_PIX
         content = source
     else:
         name = name or str(source)
-        try:
-            content = source.read_bytes()
-        except FileNotFoundError:
-            raise UnreadableImageError(f'{name}: no such file') from None
-        except OSError as error:
-            raise UnreadableImageError(f'{name} cannot be read: {error.strerror}') from None
+        content = read_content(source, name)
     # Pillow registers most decoders on demand, but not when it is told which ones to try.
     Image.init()
     try:
@@ -79,6 +74,25 @@ def decode_image(source: Path | bytes, name: str = '', max_pixels: int = MAX_PIX
         raise UnreadableImageError(
             f'{name} is truncated or not an image; --config.data.skip_unreadable skips such files'
         ) from error
+
+
+def read_content(path: Path, name: str = '') -> bytes:
+    """The bytes of an image file.
+
+    Args:
+        path: of the file.
+        name: names the image in errors; by default the path.
+
+    Raises:
+        UnreadableImageError: missing, or cannot be read; names the image.
+    """
+    name = name or str(path)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UnreadableImageError(f'{name}: no such file') from None
+    except OSError as error:
+        raise UnreadableImageError(f'{name} cannot be read: {error.strerror}') from None
 
 
 def _too_large(name: str, pixels: str, max_pixels: int) -> UnreadableImageError:

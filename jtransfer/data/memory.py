@@ -1,21 +1,27 @@
-"""A whole part decoded once, to be kept in memory or on the device."""
+"""A whole part decoded once, to be kept in memory, on the device, or in a file that is mapped into memory."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int64
 
+from jtransfer.data.decode_cache import DecodeCache, Square, digest_of, open_cache
+from jtransfer.data.describe import describe
 from jtransfer.data.images import UnreadableImageError
+from jtransfer.data.mapped import Images, map_rows
 from jtransfer.data.part import Part
-from jtransfer.data.targets import Labels
+from jtransfer.data.targets import Labels, labelled, of_task
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Pixels
+from jtransfer.tasks import Task
 
 Progress = Callable[[int, int], None]
 T = TypeVar('T')
@@ -26,20 +32,25 @@ class Decoded:
     """All images of a part at the size they are kept in.
 
     Attributes:
-        images: RGB pixels.
+        images: RGB pixels uint8 [n, s, s, 3], or what else the pixels function made of every picture: an array, which
+            may be a mapped file, or some rows of one.
         labels: class numbers, or whatever the tasks have.
         ids: names of the examples.
         aspects: width / height of the original pictures.
         skipped: ids of unreadable images that were left out.
         class_names: in label order.
+        tasks: what the labels are of.
+        weights: how much every example counts in the training loss, where the source says so.
     """
 
-    images: UInt8[np.ndarray, 'n s s 3']
+    images: Images
     labels: Labels
     ids: tuple[str, ...]
     aspects: Float32[np.ndarray, ' n']
     skipped: tuple[str, ...]
     class_names: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    weights: Float32[np.ndarray, ' n'] | None
 
     def __len__(self) -> int:
         """The number of images."""
@@ -52,8 +63,9 @@ def decode_part(
     workers: int = 0,
     skip_unreadable: bool = False,
     progress: Progress | None = None,
+    cache: Path | None = None,
 ) -> Decoded:
-    """Decodes every image of a part.
+    """Decodes every image of a part, or finds it in the cache.
 
     Args:
         part: what to decode.
@@ -61,31 +73,20 @@ def decode_part(
         workers: decoding threads. 0: decode in the calling thread.
         skip_unreadable: leave unreadable images out and list them, instead of stopping at the first.
         progress: called with (images done, images in all).
+        cache: folder of decoded pictures; what has not been decoded before is added. It is not used for a source
+            without `content`, nor for pixels that `jtransfer.data.describe` cannot describe. None: decode into memory.
 
     Raises:
         UnreadableImageError: the first unreadable image, unless they are skipped.
-        UserError: skipping left a class without images.
+        UserError: skipping left a class without images, the cache cannot be read or written, the disk is full.
     """
-    images: np.ndarray | None = None
-    aspects = np.empty(len(part), np.float32)
-    kept: list[int] = []
-    for i, result in enumerate(_each(lambda i: _square(part, pixels, i), len(part), workers)):
-        if isinstance(result, UnreadableImageError):
-            if not skip_unreadable:
-                raise result
-        else:
-            square, aspect = result
-            if images is None:
-                images = np.empty((len(part), *square.shape), np.uint8)
-            images[len(kept)], aspects[len(kept)] = square, aspect
-            kept.append(i)
-        if progress:
-            progress(i + 1, len(part))
-    if images is None:
-        raise UserError(f'none of {len(part)} images can be read, the first of them {part.ids[0]}')
+    opened = open_cache(cache, pixels) if cache is not None and part.content is not None else None
+    decode = _decode_into_memory if opened is None else functools.partial(_decode_into_cache, opened)
+    kept, images, aspects = decode(part, pixels, workers, skip_unreadable, progress)
     readable, skipped = _without(part, np.array(kept, np.int64))
-    n = len(kept)
-    return Decoded(images[:n], readable.labels, readable.ids, aspects[:n], skipped, part.class_names)
+    return Decoded(
+        images, readable.labels, readable.ids, aspects, skipped, part.class_names, part.tasks, readable.weights
+    )
 
 
 def readable_part(
@@ -107,31 +108,116 @@ def readable_part(
         UserError: skipping left a class without images.
     """
     kept: list[int] = []
-    for i, result in enumerate(_each(lambda i: part[i]['label'], len(part), workers)):
-        if not isinstance(result, UnreadableImageError):
-            kept.append(i)
-        elif not skip_unreadable:
-            raise result
-        if progress:
-            progress(i + 1, len(part))
+    for i, _ in _readable(lambda i: len(part[i]['image']), part, workers, skip_unreadable, progress):
+        kept.append(i)
     return _without(part, np.array(kept, np.int64))
 
 
-def _square(part: Part, pixels: Pixels, index: int) -> tuple[np.ndarray, float]:
+def can_be_cached(part: Part, pixels: Pixels) -> bool:
+    """Whether a cache of decoded pictures is of use to a part."""
+    return part.content is not None and describe(pixels) is not None
+
+
+_Result = tuple[list[int], Images, Float32[np.ndarray, ' n']]
+
+
+def _decode_into_memory(
+    part: Part, pixels: Pixels, workers: int, skip_unreadable: bool, progress: Progress | None
+) -> _Result:
+    images: np.ndarray | None = None
+    aspects = np.empty(len(part), np.float32)
+    kept: list[int] = []
+    for i, square in _readable(lambda i: _square(part, pixels, i), part, workers, skip_unreadable, progress):
+        if images is None:
+            images = np.empty((len(part), *square.pixels.shape), np.uint8)
+        images[len(kept)], aspects[len(kept)] = square.pixels, square.width / square.height
+        kept.append(i)
+    if images is None:
+        raise _none_readable(part)
+    return kept, images[: len(kept)], aspects[: len(kept)]
+
+
+def _decode_into_cache(
+    cache: DecodeCache,
+    part: Part,
+    pixels: Pixels,
+    workers: int,
+    skip_unreadable: bool,
+    progress: Progress | None,
+) -> _Result:
+    content = part.content
+    assert content is not None
+    cache.check_space(len(part))
+
+    def read(index: int) -> tuple[bytes, Square | None]:
+        digest = digest_of(content(index))
+        if digest in cache:
+            return digest, None
+        square = _square(part, pixels, index)
+        if digest_of(content(index)) != digest:
+            raise UserError(f'{part.ids[index]} was changed while it was read: try again when the data are complete')
+        return digest, square
+
+    kept, digests = [], []
+    try:
+        for i, (digest, square) in _readable(read, part, workers, skip_unreadable, progress):
+            if square is not None:
+                cache.add(digest, square)
+            kept.append(i)
+            digests.append(digest)
+    finally:
+        # What is decoded stays so, whatever stopped the rest.
+        cache.commit()
+    if not kept:
+        raise _none_readable(part)
+    rows = cache.rows(digests)
+    return kept, map_rows(cache.images(), rows), cache.aspects(rows)
+
+
+def _none_readable(part: Part) -> UserError:
+    return UserError(f'none of {len(part)} images can be read, the first of them {part.ids[0]}')
+
+
+def _square(part: Part, pixels: Pixels, index: int) -> Square:
     image = part[index]['image']
-    return pixels(image), image.shape[1] / image.shape[0]
+    return Square(pixels(image), *image.shape[:2])
 
 
 def _without(part: Part, kept: Int64[np.ndarray, ' n']) -> tuple[Part, tuple[str, ...]]:
     readable = Part(part.source, part.indices[kept])
     if len(kept) < len(part):
         # Only a class that was there can be lost: a test part need not have them all.
-        lost = np.setdiff1d(np.asarray(part.labels), np.asarray(readable.labels))
-        if len(lost):
-            raise UserError(f"every image of class '{part.class_names[lost[0]]}' is unreadable")
+        for task in part.tasks:
+            if task.kind != 'regression':
+                before, after = (_present(of_task(each.labels, task)) for each in (part, readable))
+                if lost := sorted(before - after):
+                    raise UserError(f"every image of class '{task.class_names[lost[0]]}' is unreadable")
     missing = np.setdiff1d(np.arange(len(part)), kept)
     ids = part.ids
     return readable, tuple(ids[i] for i in missing)
+
+
+def _present(labels: np.ndarray) -> set[int]:
+    """The classes that an example has."""
+    known = labels[labelled(labels)]
+    return set((np.unique(known) if known.ndim == 1 else np.flatnonzero(known.any(axis=0))).tolist())
+
+
+def _readable(
+    function: Callable[[int], T],
+    part: Part,
+    workers: int,
+    skip_unreadable: bool,
+    progress: Progress | None,
+) -> Iterator[tuple[int, T]]:
+    """The function's result for every example that can be read, with the index of the example, in order."""
+    for i, result in enumerate(_each(function, len(part), workers)):
+        if not isinstance(result, UnreadableImageError):
+            yield i, result
+        elif not skip_unreadable:
+            raise result
+        if progress:
+            progress(i + 1, len(part))
 
 
 def _each(function: Callable[[int], T], count: int, workers: int) -> Iterator[T | UnreadableImageError]:

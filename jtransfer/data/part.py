@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -43,7 +43,8 @@ class Part:
     @property
     def ids(self) -> tuple[str, ...]:
         """Name of every example."""
-        return tuple(self.source.ids[i] for i in self.indices)
+        ids = self.source.ids
+        return tuple(ids[i] for i in self.indices)
 
     @property
     def groups(self) -> tuple[str, ...] | None:
@@ -56,6 +57,12 @@ class Part:
         """How much every example counts in the training loss, where the source says so."""
         weights = getattr(self.source, 'weights', None)
         return None if weights is None else np.asarray(weights, np.float32)[self.indices]
+
+    @property
+    def content(self) -> Callable[[int], bytes] | None:
+        """From an index to the encoded bytes of the example, where the source has them."""
+        content: Callable[[int], bytes] | None = getattr(self.source, 'content', None)
+        return None if content is None else lambda index: content(int(self.indices[index]))
 
     def __len__(self) -> int:
         """The number of examples."""

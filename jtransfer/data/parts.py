@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from jtransfer import config, config_check
+from jtransfer import config
 from jtransfer.data import splits
-from jtransfer.data.digits import load_digits
-from jtransfer.data.folder import load_folder
-from jtransfer.data.glyphs import SIZES, GlyphSource
+from jtransfer.data.altered import altered
+from jtransfer.data.opening import check_given, named_parts, no_names, open_source
 from jtransfer.data.part import Part
-from jtransfer.data.source import Source, check_every_class, check_source
-from jtransfer.data.tfds_source import load_tfds
+from jtransfer.data.source import Source, check_every_class
+from jtransfer.data.targets import Labels, count, strata, take, tasks_of
 from jtransfer.errors import UserError
+from jtransfer.tasks import Task
 
 NAMES = ('train', 'validation', 'test')
-_FORMS = {'digits': 'digits', 'glyphs': 'glyphs', 'folder': 'folder:PATH', 'tfds': 'tfds:NAME'}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,6 +33,8 @@ class Parts:
         test: what is reported once, at the end, if there is one.
         class_names: in label order.
         notes: lines a person should know (files that were ignored).
+        unlabelled: training examples set apart whose labels must not be used, if `data.unlabelled_fraction` asks for
+            them.
     """
 
     train: Part
@@ -41,34 +42,17 @@ class Parts:
     test: Part | None
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    unlabelled: Part | None = None
 
     @property
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.class_names)
 
-
-def open_source(data: config.Data) -> dict[str, Source]:
-    """Opens `data.source` and returns the parts it has by itself; an undivided source has `train` alone.
-
-    Raises:
-        UserError: an unknown source, or what the source itself refuses.
-    """
-    kind, _, argument = data.source.partition(':')
-    named = _named(data)
-    if kind in ('folder', 'tfds'):
-        if not argument:
-            raise UserError(f'data.source={data.source!r} names no data: write {_FORMS[kind]}')
-        if kind == 'folder':
-            return dict(load_folder(argument, named, data.max_pixels))
-        return dict(load_tfds(argument, data.data_dir, named, data.max_pixels))
-    if data.source == 'memory':
-        raise UserError('data.source=memory: the images were handed over in Python; do so again, or name a source')
-    config_check.one_of('data.source', data.source, tuple(_FORMS.values()))
-    _no_names(named, data.source)
-    if data.source == 'digits':
-        return {'train': load_digits()}
-    return {part: GlyphSource(part) for part in SIZES}
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What is to be learnt."""
+        return self.train.tasks
 
 
 def load_parts(
@@ -77,12 +61,15 @@ def load_parts(
     source: Source | Mapping[str, Source] | None = None,
     training: bool = True,
 ) -> Parts:
-    """Divides a source into parts, without decoding an image.
+    """Divides a source into parts; no image is decoded unless duplicates are to be found.
 
     Parts that the source has are taken as they are. A missing test part is held out of the training examples, then a
-    missing validation part, each in proportion to the classes; the fractions are shares of all training examples.
-    With `examples_per_class`, that many training examples a class are drawn; a missing validation part is then
-    `validation_fraction` of those not drawn, and a missing test part all that is left over.
+    missing validation part, each in proportion to the classes and without dividing a group; the fractions are shares of
+    all training examples. With `examples_per_class`, that many training examples a class are drawn; a missing
+    validation part is then `validation_fraction` of those not drawn, and a missing test part all that is left over.
+
+    What the configuration asks for in studies (imbalance, wrong labels, a part without labels) is done to the training
+    part at the end, and to nothing else.
 
     Args:
         data: the configuration.
@@ -93,25 +80,41 @@ def load_parts(
     Raises:
         UserError: anything about the data that would stop the experiment later, unreadable images excepted.
     """
-    if source is None:
-        sources: dict[str, Source] = open_source(data)
-    else:
-        sources = dict(source) if isinstance(source, Mapping) else {'train': source}
-        _check_given(sources)
-        _no_names(_named(data), 'source')
+    sources = take_sources(data, source)
     pool = sources['train']
-    split_seed = seed if data.split_seed is None else data.split_seed
-    chosen = _divide(data, split_seed, pool, has_validation='validation' in sources, has_test='test' in sources)
+    seed = seed if data.split_seed is None else data.split_seed
+    groups, notes = _groups(data, sources)
+    chosen = _divide(data, seed, pool, groups, has_validation='validation' in sources, has_test='test' in sources)
     parts = {part: Part(pool, indices) for part, indices in chosen.items() if len(indices)}
     parts |= {part: Part(own, np.arange(len(own))) for part, own in sources.items() if part != 'train'}
-    train = parts.get('train', Part(pool, np.arange(0)))
+    train, unlabelled, said = altered(parts.get('train', Part(pool, np.arange(0))), data, seed)
     if training:
-        check_every_class(train.labels, train.tasks, 'the training part, after the hold-out')
-        check_batch_size(data.batch_size, len(train))
-    result = Parts(train, parts.get('validation'), parts.get('test'), pool.class_names, tuple(_notes(sources)))
+        check_training(train, data.batch_size)
+    notes = (*ignored_files(sources), *notes, *said)
+    result = Parts(train, parts.get('validation'), parts.get('test'), pool.class_names, notes, unlabelled)
     if source is None:
         _check_disjoint(result)
     return result
+
+
+def take_sources(data: config.Data, source: Source | Mapping[str, Source] | None) -> dict[str, Source]:
+    """The sources by part: those handed over, checked, or those that `data.source` names.
+
+    Raises:
+        UserError: what `open_source` refuses, parts of unknown names, or parts that differ in their classes.
+    """
+    if source is None:
+        return open_source(data)
+    sources = dict(source) if isinstance(source, Mapping) else {'train': source}
+    check_given(sources)
+    no_names(named_parts(data), 'source')
+    return sources
+
+
+def check_training(train: Part, batch_size: int) -> None:
+    """Raises `UserError` for a training part without an example of every class, or smaller than a batch."""
+    check_every_class(train.labels, train.tasks, 'the training part, after the hold-out')
+    check_batch_size(batch_size, len(train))
 
 
 def check_batch_size(batch_size: int, num_examples: int) -> None:
@@ -126,7 +129,7 @@ def check_batch_size(batch_size: int, num_examples: int) -> None:
 def split_record(parts: Parts) -> dict[str, Any]:
     """Which example went where, as JSON values: ids by part, in order, and a SHA-256 hash of them."""
     record: dict[str, Any] = {'class_names': list(parts.class_names)}
-    for name in NAMES:
+    for name in (*NAMES, 'unlabelled'):
         part = getattr(parts, name)
         if part is not None:
             digest = hashlib.sha256('\n'.join(part.ids).encode()).hexdigest()
@@ -134,21 +137,37 @@ def split_record(parts: Parts) -> dict[str, Any]:
     return record
 
 
+def ignored_files(sources: Mapping[str, Source]) -> Sequence[str]:
+    """Lines about files that are no images, and files that are missing."""
+    ignored = sum(getattr(source, 'ignored', 0) for source in sources.values())
+    missing = sum(getattr(source, 'missing', 0) for source in sources.values())
+    lines = [f'{ignored} files in the folders are no images and were left out'] if ignored else []
+    return [*lines, *([f'{missing} files of the table are missing and were left out'] if missing else [])]
+
+
 def _divide(
-    data: config.Data, seed: int, pool: Source, has_validation: bool, has_test: bool
+    data: config.Data,
+    seed: int,
+    pool: Source,
+    groups: Sequence[str] | None,
+    has_validation: bool,
+    has_test: bool,
 ) -> dict[str, Int64[np.ndarray, ' n']]:
     """Positions in the pool by part; empty for what the source has itself."""
-    labels, everything = np.asarray(pool.labels), np.arange(len(pool))
+    everything = np.arange(count(pool.labels))
     validation = test = np.arange(0)
     wants_validation = data.validation_fraction > 0 and not has_validation
 
     def held_out(of: np.ndarray, fraction: float, what: str) -> tuple[np.ndarray, np.ndarray]:
-        kept, held = splits.hold_out(labels[of], fraction, seed, pool.class_names, what)
-        return of[kept], of[held]
+        return hold_out_of(pool, of, fraction, seed, groups, what)
 
     if data.examples_per_class:
+        labels = strata(pool.labels, tasks_of(pool))
         train = splits.few_shot(labels, data.examples_per_class, seed, pool.class_names)
         rest = np.setdiff1d(everything, train)
+        if groups is not None:
+            names = np.asarray(groups)
+            rest = rest[~np.isin(names[rest], names[train])]
         if wants_validation:
             rest, validation = held_out(rest, data.validation_fraction, 'validation')
         return {'train': train, 'validation': validation, 'test': rest if not has_test else test}
@@ -162,26 +181,24 @@ def _divide(
     return {'train': train, 'validation': validation, 'test': test}
 
 
-def _named(data: config.Data) -> dict[str, str]:
-    """What the person calls the parts of the source."""
-    return {'train': data.train_split, 'validation': data.validation_split, 'test': data.test_split}
+def hold_out_of(
+    pool: Source, of: Int64[np.ndarray, ' n'], fraction: float, seed: int, groups: Sequence[str] | None, what: str
+) -> tuple[Int64[np.ndarray, ' kept'], Int64[np.ndarray, ' held']]:
+    """Holds a share of some positions of a source out, see `splits.hold_out`; all are positions in the source."""
+    labels: Labels = take(pool.labels, of)
+    own = {} if groups is None else {'groups': [groups[index] for index in of]}
+    kept, held = splits.hold_out(strata(labels, tasks_of(pool)), fraction, seed, pool.class_names, what, **own)
+    return of[kept], of[held]
 
 
-def _no_names(named: Mapping[str, str], source: str) -> None:
-    for part, name in named.items():
-        if name:
-            raise UserError(f'data.{part}_split={name!r} has no meaning for {source}, whose parts have no names')
+def _groups(data: config.Data, sources: Mapping[str, Source]) -> tuple[Sequence[str] | None, Sequence[str]]:
+    """What a hold-out keeps together, and what is to be said about it."""
+    groups: Sequence[str] | None = getattr(sources['train'], 'groups', None)
+    if data.duplicates not in ('group', 'report'):
+        return groups, ()
+    from jtransfer.data import leaks
 
-
-def _check_given(sources: Mapping[str, Source]) -> None:
-    if unknown := sorted(set(sources) - set(NAMES)):
-        raise UserError(f"a part is called '{unknown[0]}', but must be one of {', '.join(NAMES)}")
-    if 'train' not in sources:
-        raise UserError("the sources have no part called 'train'")
-    for part, given in sources.items():
-        check_source(given, part, every_class=part == 'train')
-        if given.class_names != sources['train'].class_names:
-            raise UserError(f"the classes of part '{part}' are not those of the training part")
+    return leaks.guard_parts(data, sources, groups)
 
 
 def _check_disjoint(parts: Parts) -> None:
@@ -192,8 +209,3 @@ def _check_disjoint(parts: Parts) -> None:
                 raise UserError(
                     f'example {example} is in the {seen[example]} part and in the {name} part: the splits overlap'
                 )
-
-
-def _notes(sources: Mapping[str, Source]) -> Sequence[str]:
-    ignored = sum(getattr(source, 'ignored', 0) for source in sources.values())
-    return [f'{ignored} files in the folders are no images and were left out'] if ignored else []

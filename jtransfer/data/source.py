@@ -89,6 +89,8 @@ def check_source(source: Source, name: str, every_class: bool = True) -> None:
         values = getattr(source, field, None)
         if values is not None and len(values) != len(source.ids):
             raise UserError(f'{name}: {len(values)} {field} for {len(source.ids)} examples')
+        if values is not None and field == 'weights':
+            _check_weights(np.asarray(values), source.ids, name)
     if every_class:
         check_every_class(labels, tasks, name)
 
@@ -106,3 +108,13 @@ def check_every_class(labels: Labels, tasks: Sequence[Task], name: str) -> None:
             more = f' (and {len(empty) - 1} more)' if len(empty) > 1 else ''
             of = f' of {task.name}' if task.name else ''
             raise UserError(f"{name}: class '{task.class_names[empty[0]]}'{of}{more} has no examples")
+
+
+def _check_weights(weights: np.ndarray, ids: Sequence[str], name: str) -> None:
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if len(wrong):
+        raise UserError(
+            f'{name}: example {ids[wrong[0]]} has weight {weights[wrong[0]]}, but must have one of 0 or more'
+        )
+    if not weights.any():
+        raise UserError(f'{name}: the weights of all examples are 0')

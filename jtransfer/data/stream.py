@@ -1,18 +1,20 @@
-"""Training batches decoded on the way, through Grain, for data that does not fit into memory."""
+"""Training batches made ready on the host, through Grain: decoded on the way, or gathered from decoded pictures."""
 
 from __future__ import annotations
 
-import functools
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grain
 import numpy as np
 from absl import flags
+from jaxtyping import Int32
 
-from jtransfer.data.batches import Batch
-from jtransfer.data.order import example_order
+from jtransfer.data.batches import Batch, about, gather_batch
+from jtransfer.data.memory import Decoded
+from jtransfer.data.order import Order, make_order, process_rows
 from jtransfer.data.part import Part
+from jtransfer.data.targets import map_labels
 from jtransfer.preprocessing import Pixels
 
 _THREADS = 2  # a batch being read while another is used
@@ -20,32 +22,37 @@ _AHEAD = 4  # batches
 
 
 class _Read:
-    """From the number of a step to its batch (picklable)."""
+    """From the number of a step to its batch, decoded (picklable)."""
 
-    def __init__(self, part: Part, pixels: Pixels, batch_size: int, seed: int, repeats: int) -> None:
-        self._part, self._pixels = part, pixels
-        self._order = functools.partial(
-            example_order, batch_size=batch_size, num_examples=len(part), seed=seed, repeats=repeats
-        )
+    def __init__(self, part: Part, pixels: Pixels, order: Order, rows: slice) -> None:
+        self._part, self._pixels, self._order, self._rows = part, pixels, order, rows
+        self._labels, self._weights = part.labels, part.weights
 
     def __call__(self, step: int) -> Batch:
-        index, epoch = self._order(int(step))
+        index, epoch = (values[self._rows] for values in self._order(int(step)))
         # The copies of an image are decoded once, which is what makes them cheap.
         read = {i: self._decode(i) for i in dict.fromkeys(index.tolist())}
-        rows = [read[i] for i in index.tolist()]
-        images, labels, aspects = zip(*rows, strict=True)
+        images, aspects = zip(*[read[i] for i in index.tolist()], strict=True)
         return {
             'image': np.stack(images),
-            'label': np.array(labels, np.int32),
-            'id': index.astype(np.int32),
-            'epoch': epoch,
             'aspect': np.array(aspects, np.float32),
+            **about(self._labels, self._weights, index, epoch),
         }
 
-    def _decode(self, index: int) -> tuple[np.ndarray, int, float]:
-        example = self._part[index]
-        height, width = example['image'].shape[:2]
-        return self._pixels(example['image']), example['label'], width / height
+    def _decode(self, index: int) -> tuple[np.ndarray, float]:
+        image = self._part[index]['image']
+        return self._pixels(image), image.shape[1] / image.shape[0]
+
+
+class _Gather:
+    """From the number of a step to its batch, out of decoded pictures."""
+
+    def __init__(self, decoded: Decoded, order: Order, rows: slice) -> None:
+        self._decoded, self._order, self._rows = decoded, order, rows
+
+    def __call__(self, step: int) -> Batch:
+        index, epoch = (values[self._rows] for values in self._order(int(step)))
+        return gather_batch(self._decoded, index, epoch)
 
 
 def stream_batches(
@@ -57,6 +64,9 @@ def stream_batches(
     num_steps: int,
     workers: int = 0,
     repeats: int = 1,
+    classes: Int32[np.ndarray, ' n'] | None = None,
+    process: int = 0,
+    processes: int = 1,
 ) -> Iterator[Batch]:
     """The batches of consecutive steps, exactly those of `training_batch` over the decoded part.
 
@@ -65,18 +75,58 @@ def stream_batches(
     Args:
         part: the training part.
         pixels: from a picture to the square that is trained on (picklable).
-        batch_size: images a step.
+        batch_size: images a step, of all processes together.
         seed: of the order.
         start_step: the first step, from 0; a resumed run starts where it stopped.
         num_steps: how many steps.
         workers: decoding processes. 0: decode in threads of the calling process.
-        repeats: how often every image comes, see `example_order`.
+        repeats: how often every image comes, see `make_order`.
+        classes: of every example, to sample them in turn. None: every image once an epoch.
+        process: which of the processes of a run this is, from 0; it decodes its own rows of every batch alone.
+        processes: how many there are.
 
     Yields:
-        What `jtransfer.data.batches.training_batch` returns.
+        What `jtransfer.data.batches.training_batch` returns, or this process's rows of it.
     """
-    steps = grain.MapDataset.range(start_step, start_step + num_steps)
-    batches = steps.map(_Read(part, pixels, batch_size, seed, repeats))
+    order = make_order(len(part), batch_size, seed, repeats, classes)
+    read = _Read(part, pixels, order, process_rows(batch_size, process, processes))
+    yield from _batches(read, start_step, num_steps, workers)
+
+
+def host_batches(
+    decoded: Decoded,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    num_steps: int,
+    repeats: int = 1,
+    classes: Int32[np.ndarray, ' n'] | None = None,
+    process: int = 0,
+    processes: int = 1,
+) -> Iterator[Batch]:
+    """The same from decoded pictures on the host, gathered in threads; for a mapped file larger than the device.
+
+    Args:
+        decoded: the training part.
+        batch_size: images a step, of all processes together.
+        seed: of the order.
+        start_step: the first step, from 0.
+        num_steps: how many steps.
+        repeats: how often every image comes, see `make_order`.
+        classes: of every example, to sample them in turn. None: every image once an epoch.
+        process: which of the processes of a run this is, from 0.
+        processes: how many there are.
+
+    Yields:
+        What `jtransfer.data.batches.training_batch` returns, or this process's rows of it.
+    """
+    order = make_order(len(decoded), batch_size, seed, repeats, classes)
+    gather = _Gather(decoded, order, process_rows(batch_size, process, processes))
+    yield from _batches(gather, start_step, num_steps, workers=0)
+
+
+def _batches(read: Callable[[int], Batch], start_step: int, num_steps: int, workers: int) -> Iterator[Batch]:
+    batches = grain.MapDataset.range(start_step, start_step + num_steps).map(read)
     reading = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
     stream = batches.to_iter_dataset(reading)
     if workers:
@@ -88,7 +138,7 @@ def stream_batches(
     try:
         for batch in iterator:
             # What worker processes send lies in shared memory, which should not live as long as a reader keeps it.
-            yield {name: np.array(values) for name, values in batch.items()}
+            yield {name: map_labels(np.array, values) for name, values in batch.items()} if workers else batch
     finally:
         iterator.close()
         # Grain's iterators are in reference cycles, and hold shared memory that must be gone before the program ends.

@@ -69,12 +69,17 @@ class TfdsSource:
         Raises:
             UnreadableImageError: names the example.
         """
+        name = f'{self._directory}: {self.ids[index]}'
+        image = images.decode_image(self.content(index), name=name, max_pixels=self._max_pixels)
+        return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index]}
+
+    def content(self, index: int) -> bytes:
+        """The encoded bytes of the image at an index."""
         split, number = self._positions[index]
-        encoded = self._image_only.deserialize_example_np(
+        encoded: bytes = self._image_only.deserialize_example_np(
             self._records[split][number], decoders={self._image_key: self._skip_decoding}
         )[self._image_key]
-        image = images.decode_image(encoded, name=f'{self._directory}: {self.ids[index]}', max_pixels=self._max_pixels)
-        return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index]}
+        return encoded
 
     def __getstate__(self) -> dict[str, Any]:
         """Worker processes open their own files."""

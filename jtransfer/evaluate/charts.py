@@ -28,6 +28,8 @@ class Series:
         best: whether the largest value is marked.
         peak: whether the legend says the largest value instead of the last.
         noisy: whether many points are drawn pale, with their running mean on top.
+        alone: whether the running mean is drawn without the points.
+        faint: whether the line is drawn thin and pale, without a legend (one of many of a kind).
     """
 
     name: str
@@ -37,6 +39,8 @@ class Series:
     best: bool = False
     peak: bool = False
     noisy: bool = True
+    alone: bool = False
+    faint: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +71,7 @@ class Line:
     dots: tuple[Dot, ...]
     best: Dot | None
     value: str
+    faint: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +113,10 @@ def line_chart(
     drawn = [(entry, points) for entry, points in drawn if len(points)]
     if not drawn:
         return None
-    smoothed = any(entry.noisy and len(points) > _SMOOTH_ABOVE for entry, points in drawn)
+    smoothed = any(_is_smoothed(entry, points) for entry, points in drawn)
+    alone = all(entry.alone for entry, points in drawn if _is_smoothed(entry, points))
     shown = [(entry, _thin(points)) for entry, points in drawn]
-    every = np.concatenate([points for _, points in shown])
+    every = np.concatenate([_seen(entry, points) for entry, points in shown])
     y_values, y_low, y_high = _y_axis(float(every[:, 1].min()), float(every[:, 1].max()), percent, logarithmic)
     x_high = max(float(every[:, 0].max()), 1e-9)
 
@@ -131,15 +137,16 @@ def line_chart(
 
     lines = []
     for entry, points in shown:
-        smooth = _running_mean(points) if entry.noisy and len(points) > _SMOOTH_ABOVE else points
+        smooth = _running_mean(points) if _is_smoothed(entry, points) else points
         dotted = points if (entry.markers and len(points) <= _SMOOTH_ABOVE) or len(points) == 1 else points[:0]
         best = dot(entry, *points[points[:, 1].argmax()].tolist()) if entry.best else None
         lines.append(
             Line(
+                faint=entry.faint,
                 name=entry.name,
                 colour=entry.colour,
                 path=path(smooth),
-                raw_path=path(points) if smooth is not points else '',
+                raw_path=path(points) if smooth is not points and not entry.alone else '',
                 dots=tuple(dot(entry, x, y) for x, y in dotted.tolist()),
                 best=best,
                 value=number(float(points[:, 1].max() if entry.peak else smooth[-1, 1]), percent=percent),
@@ -158,7 +165,7 @@ def line_chart(
             for y in y_values
         ),
         lines=tuple(lines),
-        note='bold: running mean' if smoothed else '',
+        note='' if not smoothed else 'running mean' if alone else 'bold: running mean',
     )
 
 
@@ -207,6 +214,14 @@ def _thin(points: np.ndarray) -> np.ndarray:
     if len(points) <= _THIN_ABOVE:
         return points
     return np.stack([part.mean(axis=0) for part in np.array_split(points, _THIN_ABOVE)])
+
+
+def _is_smoothed(entry: Series, points: np.ndarray) -> bool:
+    return entry.noisy and len(points) > _SMOOTH_ABOVE
+
+
+def _seen(entry: Series, points: np.ndarray) -> np.ndarray:
+    return _running_mean(points) if entry.alone and _is_smoothed(entry, points) else points
 
 
 def _running_mean(points: np.ndarray) -> np.ndarray:

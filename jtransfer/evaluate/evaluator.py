@@ -1,4 +1,4 @@
-"""From evaluation batches to logits on the host: exact, one compiled shape, padding dropped."""
+"""From evaluation batches to outputs on the host: exact, one compiled shape, padding dropped."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, Int32
+from jaxtyping import Float, Int
 
+from jtransfer.data.targets import Labels
 from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import top_prediction
 
 
-def predict_logits(
-    apply: Callable[[Any], Any], batches: Iterable[Mapping[str, Any]]
-) -> tuple[Float32[np.ndarray, 'example classes'], Int32[np.ndarray, ' example']]:
+def predict_logits(apply: Callable[[Any], Any], batches: Iterable[Mapping[str, Any]]) -> tuple[Labels, Labels]:
     """Runs a network over batches of one fixed size and drops what was padding.
 
     A batch's result is fetched only after the next one was dispatched, so that decoding and the device overlap.
 
     Args:
-        apply: uint8 images [batch, side, side, 3] to logits [batch, classes], jitted by the caller.
-        batches: each with `image`, `label` [batch] and `mask` [batch], False where a row is padding.
+        apply: uint8 images [batch, side, side, 3] to outputs [batch, outputs], or a dictionary of these by task; jitted
+            by the caller.
+        batches: each with `image`, `label` ([batch], [batch, outputs], or a dictionary of these by task) and `mask`
+            [batch], False where a row is padding.
 
     Returns:
-        The logits and the labels of the real examples, in the order of the batches.
+        The outputs, float32, and the labels of the real examples (int32 class numbers, float32 otherwise), in the order
+        of the batches; dictionaries where the network's and the batches' are.
 
     Raises:
         UserError: there is no real example.
         ValueError: a batch whose images have another shape than the first's, which would compile anew.
     """
-    logits: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
+    outputs: list[Labels] = []
+    labels: list[Labels] = []
+    examples = 0
     pending: tuple[Any, np.ndarray] | None = None
     shape: tuple[int, ...] | None = None
     for batch in batches:
@@ -40,14 +43,15 @@ def predict_logits(
             raise ValueError(f'evaluation batches must share one shape: {np.shape(batch["image"])} after {shape}')
         mask = np.asarray(batch['mask'], bool)
         result = apply(batch['image'])
-        labels.append(np.asarray(batch['label'], np.int32)[mask])
+        labels.append(_select(batch['label'], mask))
+        examples += int(mask.sum())
         if pending is not None:
-            logits.append(_fetch(*pending))
+            outputs.append(_fetch(*pending))
         pending = (result, mask)
-    if pending is None or not sum(map(len, labels)):
+    if pending is None or not examples:
         raise UserError('there are no examples to evaluate')
-    logits.append(_fetch(*pending))
-    return np.concatenate(logits), np.concatenate(labels)
+    outputs.append(_fetch(*pending))
+    return _join(outputs), _join(labels)
 
 
 def most_wrong(
@@ -55,12 +59,31 @@ def most_wrong(
 ) -> Int[np.ndarray, ' wrong']:
     """Numbers of the `count` most confidently wrong examples (fewer if fewer are wrong), the worst first.
 
-    Confidence is the probability of the predicted, wrong class; of equal ones the earlier example comes first.
+    Confidence is the probability of the predicted, wrong class; of equal ones the earlier example comes first. Examples
+    without a label (-1) are not wrong.
     """
     predicted, probability = top_prediction(logits)
-    wrong = np.flatnonzero(predicted != np.asarray(labels))
+    labels = np.asarray(labels)
+    wrong = np.flatnonzero((predicted != labels) & (labels >= 0))
     return wrong[np.argsort(-probability[wrong], kind='stable')][:count]
 
 
-def _fetch(result: Any, mask: np.ndarray) -> np.ndarray:
-    return np.asarray(result, np.float32)[mask]
+def _select(labels: Any, mask: np.ndarray) -> Labels:
+    return _map(lambda values: np.asarray(values, np.int32 if np.ndim(values) == 1 else np.float32)[mask], labels)
+
+
+def _fetch(result: Any, mask: np.ndarray) -> Labels:
+    return _map(lambda values: np.asarray(values, np.float32)[mask], result)
+
+
+def _map(function: Callable[[Any], np.ndarray], values: Any) -> Labels:
+    if isinstance(values, Mapping):
+        return {name: function(entry) for name, entry in values.items()}
+    return function(values)
+
+
+def _join(parts: list[Any]) -> Labels:
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {name: np.concatenate([part[name] for part in parts]) for name in first}
+    return np.concatenate(parts)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Float, UInt8
+from jaxtyping import Array, Bool, UInt8
 
 from jtransfer.adapters import AnyNetwork
-from jtransfer.evaluate.views import average_views
+from jtransfer.evaluate.views import Kinds, average_views
 from jtransfer.preprocessing import Preprocessing, normalise
 
-Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], Float[Array, 'batch classes']]
+# To outputs [batch, outputs], or a dictionary of these by task.
+Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], Any]
 
 
-def make_forward(network: AnyNetwork, preprocessing: Preprocessing, flips: bool = False) -> Forward:
+def make_forward(
+    network: AnyNetwork, preprocessing: Preprocessing, flips: bool = False, kinds: Kinds = 'single_label'
+) -> Forward:
     """A compiled function from variables and framed pixels (0 … 255) to float32 logits, in evaluation mode.
+
+    Logits of several tasks are a dictionary by their names.
 
     The batch is shared out over the local devices when their number divides it, otherwise one device computes it all.
     Pixels of another size compile anew.
@@ -27,8 +32,9 @@ def make_forward(network: AnyNetwork, preprocessing: Preprocessing, flips: bool 
     Args:
         network: what is to be computed.
         preprocessing: whose mean and std apply.
-        flips: take the mean of the probabilities of every image and its mirror image (left and right exchanged); the
-            logits are its logarithm. The program is compiled once and runs twice.
+        flips: take the mean of every image and its mirror image (left and right exchanged), see `average_views`. The
+            program is compiled once and runs twice.
+        kinds: of the network's tasks, see `kinds_of`; they matter with `flips` alone.
     """
     devices = jax.local_devices()
     mesh = Mesh(np.array(devices), ('data',))
@@ -36,11 +42,10 @@ def make_forward(network: AnyNetwork, preprocessing: Preprocessing, flips: bool 
     @jax.jit
     def forward(
         variables: Mapping[str, Any], images: UInt8[Array, 'batch h w 3'], mirrored: Bool[Array, ''] | None = None
-    ) -> Float[Array, 'batch classes']:
+    ) -> Any:
         if mirrored is not None:
             images = jnp.where(mirrored, images[:, :, ::-1], images)
-        logits = network.apply(variables, normalise(images, preprocessing, network.dtype), train=False)
-        return cast(Array, logits)
+        return network.apply(variables, normalise(images, preprocessing, network.dtype), train=False)
 
     def place(variables: Mapping[str, Any], images: np.ndarray) -> tuple[Any, Any]:
         if len(images) % len(devices):
@@ -48,12 +53,10 @@ def make_forward(network: AnyNetwork, preprocessing: Preprocessing, flips: bool 
         everywhere = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
         return everywhere, jax.device_put(images, NamedSharding(mesh, PartitionSpec('data')))
 
-    def place_and_run(
-        variables: Mapping[str, Any], images: UInt8[np.ndarray, 'batch h w 3']
-    ) -> Float[Array, 'batch classes']:
+    def place_and_run(variables: Mapping[str, Any], images: UInt8[np.ndarray, 'batch h w 3']) -> Any:
         placed = place(variables, images)
         if not flips:
             return forward(*placed)
-        return average_views(*(forward(*placed, np.bool_(mirrored)) for mirrored in (False, True)))
+        return average_views(*(forward(*placed, np.bool_(mirrored)) for mirrored in (False, True)), kinds=kinds)
 
     return place_and_run

@@ -63,6 +63,7 @@ class Metrics:
         calibration: the bins of the reliability diagram, in order.
         confusion_matrix: how often label (row) was taken for class (column).
         test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
+        unlabelled: how many examples were left out because they have no label.
     """
 
     examples: int
@@ -78,15 +79,44 @@ class Metrics:
     calibration: tuple[CalibrationBin, ...]
     confusion_matrix: Int[np.ndarray, 'classes classes'] = dataclasses.field(compare=False)
     test_time_augmentation: str = 'none'
+    unlabelled: int = 0
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """The names of the classes, by class number."""
         return tuple(entry.name for entry in self.per_class)
 
+    @property
+    def score(self) -> float:
+        """What chooses a checkpoint: `top1`."""
+        return self.top1
+
+    @property
+    def score_name(self) -> str:
+        """What `score` is."""
+        return 'accuracy'
+
+    @property
+    def score_interval(self) -> tuple[float, float]:
+        """The interval of `score`."""
+        return self.top1_interval
+
+    def headline(self) -> str:
+        """The accuracy with its interval, in a line."""
+        low, high = self.top1_interval
+        return (
+            f'accuracy {self.top1:.1%} ({self.confidence:.0%} interval {low:.1%} to {high:.1%}) '
+            f'on {self.examples:,} examples'
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the confusion matrix (a file of its own, `confusion_matrix.csv`) as plain JSON values."""
+        """Everything but the confusion matrix (a file of its own, `confusion_matrix.csv`) as plain JSON values.
+
+        `unlabelled` is left out where it is 0.
+        """
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != 'confusion_matrix'}
+        if not self.unlabelled:
+            del values['unlabelled']
         values['top1_interval'] = list(self.top1_interval)
         values['per_class'] = [dataclasses.asdict(entry) for entry in self.per_class]
         values['calibration'] = [dataclasses.asdict(entry) for entry in self.calibration]

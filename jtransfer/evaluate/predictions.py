@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from jtransfer.evaluate.write import write_csv
+from jtransfer.data.targets import Labels, of_task
+from jtransfer.evaluate.multi_label import sigmoid
+from jtransfer.evaluate.write import joined, write_csv
+from jtransfer.tasks import Task
 
 
 def write_predictions_csv(
@@ -39,3 +42,83 @@ def write_predictions_csv(
         for file, row, index in zip(files, probabilities, best, strict=True)
     ]
     write_csv(path, ('class', 'probability', 'file'), rows)
+
+
+def to_results(tasks: Sequence[Task], outputs: Labels) -> Labels:
+    """Probabilities of logits: softmax with one label an image, sigmoid with several; numbers as they are.
+
+    Args:
+        tasks: of the network.
+        outputs: of one task [n, outputs], of several a dictionary of these by name; of regression in the numbers' own
+            units already.
+
+    Returns:
+        In the form of `outputs`.
+    """
+    if isinstance(outputs, Mapping):
+        return {task.name: _to_results(task, outputs[task.name]) for task in tasks}
+    (task,) = tasks
+    return _to_results(task, outputs)
+
+
+def write_task_predictions_csv(
+    path: str | os.PathLike[str],
+    files: Sequence[str | os.PathLike[str]],
+    results: Labels,
+    tasks: Sequence[Task],
+    thresholds: Mapping[str, Sequence[float]] | None = None,
+) -> None:
+    """Writes what a network says of each file, whatever its tasks; one row a file, in the order given.
+
+    The columns of a task with one label an image are class and probability; of one with several, labels (with `|`
+    between them) and the probability of every class; of regression, the numbers. Of several tasks, each column has the
+    task's name before it. The last column is file.
+
+    Args:
+        path: of the table; replaced whole, or not at all.
+        files: what was looked at.
+        results: of `to_results`.
+        tasks: of the network.
+        thresholds: of tasks with several labels an image, by name: probability of each class from which on it is
+            predicted. None: 0.5.
+
+    Raises:
+        ValueError: the lengths do not fit.
+    """
+    header: list[str] = []
+    columns: list[list[str]] = []
+    for task in tasks:
+        values = of_task(results, task)
+        if values.shape != (len(files), task.outputs):
+            raise ValueError(f'results {values.shape} do not fit {len(files)} files and {task.outputs} outputs')
+        for name, column in _columns(task, values, (thresholds or {}).get(task.name)):
+            header.append(f'{task.name} {name}' if isinstance(results, Mapping) else name)
+            columns.append(column)
+    rows = zip(*columns, [os.fspath(file) for file in files], strict=True)
+    write_csv(path, (*header, 'file'), rows)
+
+
+def _to_results(task: Task, outputs: np.ndarray) -> np.ndarray:
+    from scipy.special import softmax
+
+    values = np.asarray(outputs, np.float64)
+    if task.kind == 'regression':
+        return values
+    return sigmoid(values) if task.kind == 'multi_label' else np.asarray(softmax(values, axis=1))
+
+
+def _columns(task: Task, values: np.ndarray, thresholds: Sequence[float] | None) -> list[tuple[str, list[str]]]:
+    names = task.class_names
+    if task.kind == 'single_label':
+        best = values.argmax(axis=1)
+        return [
+            ('class', [names[index] for index in best]),
+            ('probability', [f'{row[index]:.6f}' for row, index in zip(values, best, strict=True)]),
+        ]
+    form = '.7g' if task.kind == 'regression' else '.6f'
+    numbers = [(name, [format(value, form) for value in values[:, i].tolist()]) for i, name in enumerate(names)]
+    if task.kind == 'regression':
+        return numbers
+    chosen = values >= (0.5 if thresholds is None else np.asarray(thresholds))
+    probabilities = [(f'probability {name}', column) for name, column in numbers]
+    return [('labels', [joined(names, row) for row in chosen]), *probabilities]

@@ -16,12 +16,11 @@ from PIL import Image
 
 from jtransfer.evaluate import charts, diagrams
 from jtransfer.evaluate.curves import training_charts
-from jtransfer.evaluate.metrics import Metrics
+from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
+from jtransfer.evaluate.sections import Hero, Tile, score_parts, score_text, sections, task_rows
 from jtransfer.evaluate.write import atomic_text
 
 _LARGEST_PICTURE = 192  # pixels: keeps a page of 24 pictures near a megabyte
-_PAIRS = 12
-_PAIRS_ALONE = 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,20 +48,32 @@ class PlanRow:
 
 @dataclasses.dataclass(frozen=True)
 class WrongPicture:
-    """A misclassified image: uint8 pixels, what identifies it, the two class numbers, and how sure the network was."""
+    """An image that the network got wrong.
+
+    Attributes:
+        image: uint8 pixels.
+        id: what identifies it.
+        label: what it is: a class number, or in words (as `Wrong` has it).
+        predicted: what it was taken for, likewise.
+        probability: how sure the network was, where there is one label an image.
+        note: how wrong it was, in words, elsewhere.
+        task: whose section shows it, where there are several heads.
+    """
 
     image: UInt8[np.ndarray, 'height width 3']
     id: str
-    label: int
-    predicted: int
-    probability: float
+    label: int | str
+    predicted: int | str
+    probability: float | None = None
+    note: str = ''
+    task: str = ''
 
 
 def write_report(
     path: str | os.PathLike[str],
     *,
     title: str,
-    metrics: Metrics,
+    metrics: AnyMetrics,
     curves: Sequence[Mapping[str, Any]] = (),
     plan: Sequence[PlanRow] = (),
     most_wrong: Sequence[WrongPicture] = (),
@@ -71,7 +82,8 @@ def write_report(
 ) -> None:
     """Writes the report as one HTML file that loads nothing from anywhere and runs no script.
 
-    Class names, file names and configuration are shown as text, whatever they contain. What is empty is left out.
+    Class names, file names and configuration are shown as text, whatever they contain. What is empty is left out. Of
+    several heads there is a section a task.
 
     Args:
         path: of the page; replaced whole, or not at all.
@@ -83,42 +95,45 @@ def write_report(
         config_text: the resolved configuration.
         facts: short labelled facts in the heading (strategy, checkpoint, duration, versions …).
     """
-    names = metrics.class_names
-    heat_map = diagrams.heat_map(metrics.confusion_matrix, names)
     trained = sum(row.elements for row in plan if row.trainable)
     frozen = sum(row.elements for row in plan if not row.trainable)
-    page = (
-        _environment()
-        .get_template('report.html.jinja')
-        .render(
-            title=title,
-            metrics=metrics,
-            mistakes=metrics.examples - int(np.trace(metrics.confusion_matrix)),
-            commonest=max(entry.examples for entry in metrics.per_class) / metrics.examples,
-            facts=facts or {},
-            charts=training_charts(curves),
-            layout=charts,
-            heat_map=heat_map,
-            pairs=diagrams.most_confused(metrics.confusion_matrix, names, _PAIRS if heat_map else _PAIRS_ALONE),
-            reliability=diagrams.reliability_bars(metrics.calibration),
-            per_class=sorted(metrics.per_class, key=lambda c: (c.accuracy is None, c.accuracy or 0.0)),
-            plan=plan,
-            trained=trained,
-            frozen=frozen,
-            pictures=[
-                {
-                    'source': picture_source(entry.image),
-                    'small': max(entry.image.shape[:2]) < 96,
-                    'id': entry.id,
-                    'label': names[entry.label],
-                    'predicted': names[entry.predicted],
-                    'probability': entry.probability,
-                }
-                for entry in most_wrong
-            ],
-            config_text=config_text,
-        )
+    tiles = (
+        [Tile('Trained', charts.number(trained), f'of {charts.number(trained + frozen)} parameters')] if plan else []
     )
+    write_page(
+        path,
+        'report.html.jinja',
+        title=title,
+        eyebrow='jtransfer report',
+        facts=facts or {},
+        config_text=config_text,
+        charts=training_charts(curves, metrics.score_name),
+        hero=_mean_hero(metrics),
+        tiles=tuple(tiles),
+        plan=plan,
+        trained=trained,
+        frozen=frozen,
+        **task_views(metrics, most_wrong),
+    )
+
+
+def task_views(metrics: AnyMetrics, most_wrong: Sequence[WrongPicture]) -> dict[str, Any]:
+    """What the templates need to show metrics of any kind, a section a task, and the pictures of each."""
+    shown = sections(metrics)
+    pictures: dict[str, list[dict[str, Any]]] = {section.name: [] for section in shown}
+    for entry in most_wrong:
+        pictures[entry.task].append(_picture(entry, metrics))
+    return {
+        'headline': score_text(metrics.score_name, metrics.score),
+        'sections': shown,
+        'pictures': pictures,
+        'task_rows': task_rows(metrics),
+    }
+
+
+def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> None:
+    """Fills in a template of a page; the file is replaced whole, or not at all."""
+    page = _environment().get_template(template).render(layout=charts, **values)
     with atomic_text(path) as file:
         file.write(page)
 
@@ -130,6 +145,30 @@ def picture_source(image: UInt8[np.ndarray, 'height width 3']) -> str:
     buffer = io.BytesIO()
     picture.save(buffer, 'PNG', optimize=True)
     return 'data:image/png;base64,' + base64.b64encode(buffer.getvalue()).decode('ascii')
+
+
+def _mean_hero(metrics: AnyMetrics) -> Hero | None:
+    if not isinstance(metrics, HeadsMetrics):
+        return None
+    number, unit = score_parts(metrics.score_name, metrics.score)
+    tasks = f'mean of the scores of {len(metrics.by_task)} tasks'
+    return Hero(f'Mean score on {metrics.examples:,} examples', number, unit, tasks, None)
+
+
+def _picture(entry: WrongPicture, metrics: AnyMetrics) -> dict[str, Any]:
+    own = metrics.by_task[entry.task] if isinstance(metrics, HeadsMetrics) else metrics
+    label, predicted = (
+        value if isinstance(value, str) else own.class_names[value] for value in (entry.label, entry.predicted)
+    )
+    return {
+        'source': picture_source(entry.image),
+        'small': max(entry.image.shape[:2]) < 96,
+        'id': entry.id,
+        'label': label,
+        'predicted': predicted,
+        'probability': entry.probability,
+        'note': entry.note,
+    }
 
 
 def _percent(value: float | int | None, digits: int = 1) -> str:

@@ -1,15 +1,15 @@
 """The views of a picture that test-time augmentation averages: crops and sizes on the host, the mean on the device.
 
 Ten views (`crops=5, flips=True`) are from Krizhevsky, Sutskever and Hinton (2012), several sizes from Simonyan and
-Zisserman (2014); both average softmax probabilities, as is done here.
+Zisserman (2014); both average softmax probabilities, as is done here where a picture has one label.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,11 @@ from jtransfer.adapters import AnyNetwork
 from jtransfer.config_evaluate import Evaluate
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, resized_picture, resized_shape
+from jtransfer.tasks import Task
 
 NO_VIEWS = 'none'
+# Of the only task, or of each task with its name.
+Kinds: TypeAlias = str | tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,17 +164,39 @@ def view_pixels(
     return [np.ascontiguousarray(pixels[top : top + height, left : left + width]) for top, left in corners]
 
 
-@jax.jit
-def average_views(*logits: Float[Array, 'batch classes']) -> Float32[Array, 'batch classes']:
-    """The log of the mean of the softmax probabilities of several views: logits whose softmax is that mean.
+def kinds_of(tasks: Sequence[Task]) -> Kinds:
+    """What `average_views` is to know of a network's tasks."""
+    if any(task.name for task in tasks):
+        return tuple((task.name, task.kind) for task in tasks)
+    return tasks[0].kind if tasks else 'single_label'
 
-    Computed from logarithms throughout, so that a class of vanishing probability stays finite.
+
+@functools.partial(jax.jit, static_argnames='kinds')
+def average_views(*outputs: Any, kinds: Kinds = 'single_label') -> Any:
+    """The outputs that stand for several views, [batch, outputs] float32; of several tasks a dictionary by name.
+
+    With one label a picture, the log of the mean of the softmax probabilities: logits whose softmax is that mean. With
+    several labels, logits whose sigmoid is the mean of the sigmoids. Of numbers, the mean. Logarithms are computed with
+    throughout, so that a class of vanishing probability stays finite.
 
     Args:
-        *logits: of each view.
+        *outputs: of each view, in the form of the result.
+        kinds: see `kinds_of`.
     """
-    stack = jnp.stack([jax.nn.log_softmax(view.astype(jnp.float32)) for view in logits])
-    return jax.nn.logsumexp(stack, axis=0) - jnp.log(float(len(logits)))
+    if isinstance(kinds, str):
+        return _average(kinds, outputs)
+    return {name: _average(kind, [output[name] for output in outputs]) for name, kind in kinds}
+
+
+def _average(kind: str, outputs: Sequence[Float[Array, 'batch outputs']]) -> Float32[Array, 'batch outputs']:
+    views = [output.astype(jnp.float32) for output in outputs]
+    if kind == 'regression':
+        return jnp.stack(views).mean(axis=0)
+    if kind == 'multi_label':
+        yes, no = (jax.nn.log_sigmoid(sign * jnp.stack(views)) for sign in (1, -1))
+        return jax.nn.logsumexp(yes, axis=0) - jax.nn.logsumexp(no, axis=0)
+    stack = jnp.stack([jax.nn.log_softmax(view) for view in views])
+    return jax.nn.logsumexp(stack, axis=0) - jnp.log(float(len(outputs)))
 
 
 def _check_size(network: AnyNetwork, variables: Mapping[str, Any], size: Preprocessing, scale: float) -> None:

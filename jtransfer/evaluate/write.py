@@ -1,4 +1,4 @@
-"""Evaluation results as files; each appears whole or not at all."""
+"""Files that appear whole or not at all, and evaluation results as such."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ import csv
 import json
 import os
 import pathlib
+import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
+from jtransfer.data.targets import Labels, labelled
+from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.metrics import Metrics, top_prediction
+from jtransfer.evaluate.multi_label import MultiLabelMetrics, predict_labels, sigmoid
+from jtransfer.evaluate.regression import RegressionMetrics
+
+LABEL_SEPARATOR = '|'
 
 
 @contextlib.contextmanager
@@ -49,32 +55,67 @@ def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterabl
 
 
 def write_evaluation(
-    folder: str | os.PathLike[str],
-    metrics: Metrics,
-    logits: Float[np.ndarray, 'example classes'],
-    labels: Int[np.ndarray, ' example'],
-    ids: Sequence[Any],
+    folder: str | os.PathLike[str], metrics: AnyMetrics, outputs: Labels, labels: Labels, ids: Sequence[Any]
 ) -> None:
-    """Writes `metrics.json`, `per_class.csv`, `confusion_matrix.csv` and `predictions.csv` into `folder`.
+    """Writes `metrics.json`, `predictions.csv` and a table of the classes or numbers into `folder`.
 
-    `confusion_matrix.csv` has a row a label and a column a predicted class. `predictions.csv` has a row an example:
-    id, label, predicted (both as class names), probability of the prediction, and correct (1 or 0).
+    With one label an image, `per_class.csv`, and `confusion_matrix.csv` with a row a label and a column a predicted
+    class. `predictions.csv` has a row an example: id, label, predicted (both as class names), probability of the
+    prediction, and correct (1 or 0).
+
+    With several labels an image, `per_class.csv`; `predictions.csv` has id, labelled (1 or 0), labels and predicted
+    (class names with `|` between them), and the probability of every class.
+
+    Of regression, `per_number.csv`; `predictions.csv` has id, and the true and the predicted value of every number.
+
+    Of several heads, all of this in a folder a task, and a `metrics.json` of them all.
+
+    An example without a label for the task has empty cells where its label would be.
 
     Args:
         folder: made when missing; files of these names are replaced, one at a time.
-        metrics: what `classification_metrics` said of these logits.
-        logits: one row an example.
-        labels: class numbers.
-        ids: what identifies an example (a file name, an index), in the order of `logits`.
+        metrics: what `measure_tasks` said of these outputs.
+        outputs: one row an example: logits, or numbers in their own units; of several heads a dictionary by task.
+        labels: in the tasks' form.
+        ids: what identifies an example (a file name, an index), in the order of `outputs`.
 
     Raises:
-        ValueError: `logits`, `labels` and `ids` differ in length.
+        ValueError: `outputs`, `labels` and `ids` differ in length.
     """
     folder = pathlib.Path(folder)
+    if isinstance(metrics, HeadsMetrics):
+        for name, of_task in metrics.by_task.items():
+            write_evaluation(folder / task_folder(name), of_task, outputs[name], labels[name], ids)
+    else:
+        outputs, labels = np.asarray(outputs), np.asarray(labels)
+        if not len(ids) == len(outputs) == len(labels):
+            raise ValueError(f'{len(ids)} ids, {len(outputs)} outputs and {len(labels)} labels: they must be as many')
+        if isinstance(metrics, Metrics):
+            _write_classes(folder, metrics, outputs, labels, ids)
+        elif isinstance(metrics, MultiLabelMetrics):
+            _write_labels(folder, metrics, outputs, labels, ids)
+        else:
+            _write_numbers(folder, metrics, outputs, labels, ids)
+    with atomic_text(folder / 'metrics.json') as file:
+        json.dump(metrics.to_dict(), file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write('\n')
+
+
+def task_folder(name: str) -> str:
+    """The name of a task as that of a folder: what a path could take for its own is percent-encoded."""
+    quoted = urllib.parse.quote(name, safe=' ')
+    return quoted.replace('.', '%2E') if set(quoted) == {'.'} else quoted
+
+
+def _write_classes(
+    folder: pathlib.Path, metrics: Metrics, logits: np.ndarray, labels: np.ndarray, ids: Sequence[Any]
+) -> None:
     names = metrics.class_names
     predicted, probability = top_prediction(logits)
     rows = [
         (example, names[label], names[guess], f'{p:.6f}', int(label == guess))
+        if label >= 0
+        else (example, None, names[guess], f'{p:.6f}', None)
         for example, label, guess, p in zip(ids, labels, predicted, probability, strict=True)
     ]
     write_csv(folder / 'predictions.csv', ('id', 'label', 'predicted', 'probability', 'correct'), rows)
@@ -88,6 +129,61 @@ def write_evaluation(
         ('label', *names),
         ((name, *row) for name, row in zip(names, metrics.confusion_matrix.tolist(), strict=True)),
     )
-    with atomic_text(folder / 'metrics.json') as file:
-        json.dump(metrics.to_dict(), file, indent=2, ensure_ascii=False, allow_nan=False)
-        file.write('\n')
+
+
+def _write_labels(
+    folder: pathlib.Path, metrics: MultiLabelMetrics, logits: np.ndarray, labels: np.ndarray, ids: Sequence[Any]
+) -> None:
+    names = metrics.class_names
+    guessed, probability, known = predict_labels(logits, metrics.thresholds), sigmoid(logits), labelled(labels)
+    rows = [
+        (
+            example,
+            int(known[i]),
+            joined(names, labels[i] > 0.5) if known[i] else None,
+            joined(names, guessed[i]),
+            *(f'{p:.6f}' for p in probability[i]),
+        )
+        for i, example in enumerate(ids)
+    ]
+    header = ('id', 'labelled', 'labels', 'predicted', *(f'probability {name}' for name in names))
+    write_csv(folder / 'predictions.csv', header, rows)
+    columns = ('positives', 'average_precision', 'roc_auc', 'threshold', 'precision', 'recall', 'f1')
+    write_csv(
+        folder / 'per_class.csv',
+        ('class', *columns),
+        ((c.name, *(getattr(c, column) for column in columns)) for c in metrics.per_class),
+    )
+
+
+def _write_numbers(
+    folder: pathlib.Path, metrics: RegressionMetrics, predicted: np.ndarray, truth: np.ndarray, ids: Sequence[Any]
+) -> None:
+    names, known = metrics.class_names, labelled(truth)
+    rows = [
+        (
+            example,
+            *(
+                cell
+                for true, guess in zip(truth[i].tolist(), predicted[i].tolist(), strict=True)
+                for cell in (f'{true:.7g}' if known[i] else None, f'{guess:.7g}')
+            ),
+        )
+        for i, example in enumerate(ids)
+    ]
+    header = ('id', *(f'{what} {name}' for name in names for what in ('true', 'predicted')))
+    write_csv(folder / 'predictions.csv', header, rows)
+    measures = ('mae', 'rmse', 'r2')
+    write_csv(
+        folder / 'per_number.csv',
+        ('number', *(f'{m}{end}' for m in measures for end in ('', '_low', '_high')), 'pearson'),
+        (
+            (n.name, *(v for m in measures for v in (getattr(n, m), *getattr(n, f'{m}_interval'))), n.pearson)
+            for n in metrics.per_number
+        ),
+    )
+
+
+def joined(names: Sequence[str], chosen: np.ndarray) -> str:
+    """The chosen names, with `|` between them."""
+    return LABEL_SEPARATOR.join(name for name, taken in zip(names, chosen, strict=True) if taken)

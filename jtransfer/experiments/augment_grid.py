@@ -23,11 +23,14 @@ from jtransfer.config import Config, validate
 from jtransfer.config_check import at_least
 from jtransfer.data.order import example_order
 from jtransfer.data.parts import load_parts
+from jtransfer.data.targets import Labels, of_task, stack
 from jtransfer.errors import UserError
 from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments.planning import abstract_model
 from jtransfer.experiments.run_dir import ROOT
 from jtransfer.preprocessing import evaluation_pixels, training_pixels
+from jtransfer.pretrained import heads
+from jtransfer.tasks import Task
 
 _INK, _SOFT = '#12120f', '#55534d'
 _CELL = 1.35  # inches
@@ -100,19 +103,19 @@ def draw(config: Config, images: int, draws: int) -> Draws:
     rows, _ = example_order(0, count, len(train), config.seed)
     examples = [train[int(row)] for row in rows]
     pictures = [example['image'] for example in examples]
-    labels = np.array([example['label'] for example in examples], np.int32)
+    labels = stack([example['label'] for example in examples])
     kept = jnp.asarray(np.stack([keep(picture) for picture in pictures]))
     aspects = jnp.array([picture.shape[1] / picture.shape[0] for picture in pictures], jnp.float32)
-    function = make_augment(augment, preprocessing, parts.num_classes)
+    function = make_augment(augment, preprocessing, _outputs(parts.tasks))
     columns, words = [], []
     for visit in range(draws):
         keys = example_keys(config.seed, jnp.full(count, visit, jnp.int32), jnp.asarray(rows, jnp.int32))
-        augmented = jax.device_get(function(keys, kept, jnp.asarray(labels), aspects))
+        augmented = jax.device_get(function(keys, kept, jax.tree.map(jnp.asarray, labels), aspects))
         columns.append(np.rint(augmented.images).astype(np.uint8))
-        words.append(_words(augmented.labels, parts.class_names))
+        words.append(_words(augmented.labels, parts.tasks))
     return Draws(
         originals=np.stack([evaluation_pixels(picture, preprocessing) for picture in pictures]),
-        names=tuple(parts.class_names[label] for label in labels),
+        names=tuple(_words(labels, parts.tasks)),
         images=np.stack(columns, axis=1),
         labels=tuple(zip(*words, strict=True)),
         steps=tuple(str(operation) for _, operation in augment.steps()),
@@ -157,11 +160,35 @@ def plot(path: str | os.PathLike[str], draws: Draws, title: str = '') -> None:
         figure.savefig(temporary, format='png')
 
 
-def _words(labels: np.ndarray, names: Sequence[str]) -> list[str]:
-    """Labels in words, mixed ones with the share of each class."""
-    if labels.ndim == 1:
-        return [names[label] for label in labels]
-    return [_mixture(shares, names) for shares in labels]
+def _outputs(tasks: Sequence[Task]) -> int | dict[str, int]:
+    return {task.name: task.outputs for task in tasks} if heads.named(tasks) else tasks[0].outputs
+
+
+def _words(labels: Labels, tasks: Sequence[Task]) -> list[str]:
+    """Labels in words, mixed ones with the share of each class; of several tasks a line or more each."""
+    columns = [[_word(np.asarray(label), task) for label in of_task(labels, task)] for task in tasks]
+    if not heads.named(tasks):
+        return columns[0]
+    named = [[f'{task.name}: {word}' for word in column] for task, column in zip(tasks, columns, strict=True)]
+    return ['\n'.join(words) for words in zip(*named, strict=True)]
+
+
+def _word(label: np.ndarray, task: Task) -> str:
+    names = task.class_names
+    if label.ndim == 0:
+        return names[label] if label >= 0 else 'no label'
+    if np.isnan(label).any():
+        return 'no label'
+    if task.kind == 'single_label':
+        return _mixture(label, names)
+    if task.kind == 'regression':
+        return ', '.join(f'{name} {value:.4g}' for name, value in zip(names, label, strict=True))
+    chosen = [
+        name if share > 1 - _LEAST_SHARE else f'{share:.2f} {name}'
+        for name, share in zip(names, label, strict=True)
+        if share > _LEAST_SHARE
+    ]
+    return '\n+ '.join(chosen) or 'none'
 
 
 def _mixture(shares: Float[np.ndarray, ' classes'], names: Sequence[str]) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
+import numpy as np
+from jaxtyping import Int32
+
 from jtransfer.config import Config
-from jtransfer.data.memory import decode_part, readable_part
+from jtransfer.data.memory import Decoded
 from jtransfer.data.part import Part
 from jtransfer.data.parts import check_batch_size
-from jtransfer.data.stream import stream_batches
-from jtransfer.experiments.reading import fits_budget, reading_bar
+from jtransfer.data.stream import host_batches, stream_batches
+from jtransfer.data.targets import strata
+from jtransfer.errors import UserError
+from jtransfer.experiments.reading import placement_of, read_decoded, read_through
 from jtransfer.preprocessing import Preprocessing, training_pixels
 from jtransfer.train.feed import Feed, FeedMaker, device_feed, stream_feed
 from jtransfer.train.loop import total_steps
@@ -17,35 +24,69 @@ from jtransfer.train.placement import Placement
 def feeds(
     part: Part, preprocessing: Preprocessing, config: Config, placement: Placement
 ) -> tuple[int, FeedMaker, tuple[str, ...]]:
-    """How many examples there are, what makes the feed from a step on, and the ids of the unreadable images."""
+    """How many examples there are, what makes the feed from a step on, and the ids of the unreadable images.
+
+    Raises:
+        UserError: an unreadable image, unless `data.skip_unreadable` leaves them out, a cache that cannot be used,
+            fewer images than a batch, or `data.sampling=balanced` without classes.
+    """
     pixels = training_pixels(preprocessing, config.augment.crops, config.augment.sizes)
     data, seed, repeats = config.data, config.seed, config.augment.repeats
-    if fits_budget(part, pixels, config):
-        with reading_bar(part, config) as bar:
-            decoded = decode_part(part, pixels, data.workers, data.skip_unreadable, bar)
-        check_batch_size(data.batch_size, len(decoded))
+    check_sampling(part, config)
+    kept = placement_of(part, pixels, config)
+    examples: Decoded | Part
+    if kept == 'stream':
+        examples, skipped = read_through(part, config)
+    else:
+        examples = read_decoded(part, pixels, config)
+        skipped = examples.skipped
+    check_batch_size(data.batch_size, len(examples))
+    classes = classes_of(examples) if data.sampling == 'balanced' else None
+    total = total_steps(config, len(examples))
 
-        def from_device(start: int) -> Feed:
+    def feed(start: int) -> Feed:
+        if kept == 'device' and isinstance(examples, Decoded):
             return device_feed(
-                decoded.images,
-                decoded.labels,
-                decoded.aspects,
+                examples.images,
+                examples.labels,
+                examples.aspects,
                 batch_size=data.batch_size,
                 seed=seed,
                 start_step=start,
                 placement=placement,
                 repeats=repeats,
+                classes=classes,
+                weights=examples.weights,
             )
-
-        return len(decoded), from_device, decoded.skipped
-    with reading_bar(part, config) as bar:
-        readable, skipped = readable_part(part, data.workers, data.skip_unreadable, bar)
-    check_batch_size(data.batch_size, len(readable))
-    total = total_steps(config, len(readable))
-
-    def from_stream(start: int) -> Feed:
-        steps = total - start
-        batches = stream_batches(readable, pixels, data.batch_size, seed, start, steps, data.workers, repeats)
+        if isinstance(examples, Decoded):
+            make = functools.partial(host_batches, examples)
+        else:
+            make = functools.partial(stream_batches, examples, pixels, workers=data.workers)
+        batches = make(
+            batch_size=data.batch_size,
+            seed=seed,
+            start_step=start,
+            num_steps=total - start,
+            repeats=repeats,
+            classes=classes,
+            process=placement.process,
+            processes=placement.processes,
+        )
         return stream_feed(batches, seed=seed, start_step=start, placement=placement)
 
-    return len(readable), from_stream, skipped
+    return len(examples), feed, skipped
+
+
+def check_sampling(part: Part, config: Config) -> None:
+    """Raises `UserError` if classes are to take turns, and no task has one an image."""
+    kinds = [task.kind for task in part.tasks]
+    if config.data.sampling == 'balanced' and 'single_label' not in kinds:
+        raise UserError(
+            f'data.sampling=balanced takes turns among classes, of which an image must have one; {", ".join(kinds)} '
+            'has not: use data.sampling=uniform'
+        )
+
+
+def classes_of(examples: Decoded | Part) -> Int32[np.ndarray, ' n']:
+    """The classes of the first task that has one an image."""
+    return strata(examples.labels, [task for task in examples.tasks if task.kind == 'single_label'])

@@ -6,7 +6,7 @@ import dataclasses
 import platform
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +16,28 @@ from jtransfer import adapters
 from jtransfer.config import Config, validate
 from jtransfer.config_check import parse_options
 from jtransfer.config_transfer import ADAPTATIONS
+from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts, load_parts, split_record
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
+from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
+from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
 from jtransfer.experiments.page import write_page
-from jtransfer.experiments.reading import read_examples
+from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
 from jtransfer.experiments.scoring import score
+from jtransfer.experiments.standardise import check_labelled
 from jtransfer.experiments.tables import plan_table
 from jtransfer.experiments.training import Trained, make_step_parts, train_model
+from jtransfer.pretrained import heads
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import Model, load_model, merge_model
+from jtransfer.tasks import Task
 from jtransfer.transfer.plan import Plan, make_plan
 
 
@@ -39,6 +45,7 @@ def run(
     config: Config,
     source: Source | Mapping[str, Source] | None = None,
     *,
+    parts: Parts | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Runs an experiment: reads, plans, trains, evaluates once on the test part, and writes the run directory.
@@ -46,6 +53,7 @@ def run(
     Args:
         config: what to do.
         source: labelled images in memory, instead of `config.data.source`.
+        parts: data that are divided already, instead of either.
         say: told, line by line, what is going on.
 
     Raises:
@@ -56,28 +64,63 @@ def run(
     config = validate(config)
     directory = RunDirectory.find(config)
 
-    parts = load_parts(config.data, config.seed, source)
+    parts = parts or load_parts(config.data, config.seed, source)
+    check_labelled(parts.tasks, parts)
     say(_describe_parts(parts, config))
-    model = make_model(config, parts.class_names)
+    model = make_model(config, parts.class_names, parts.tasks)
     say(model.load_report.summary())
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     say(plan.summary())
     # Before any image is read.
-    make_step_parts(model, plan, config, len(parts.train), validated=parts.validation is not None)
+    labels, validated = parts.train.labels, parts.validation is not None
+    make_step_parts(model, plan, config, len(parts.train), labels=labels, validated=validated)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
-    part, held_out = _reported(parts)
-    examples = read_examples(held_out, model.preprocessing, config, views)
+    examples = read_examples(reported(parts)[1], model.preprocessing, config, views)
 
     def ready() -> None:
-        directory.create(config)
-        directory.write_split(split_record(parts))
-        write_text(directory.path / 'plan.txt', plan_table(plan))
+        begin(directory, config, parts, plan)
         say(f'{"resuming" if directory.resumes else "writing"} {directory.path}')
 
     trained = train_model(model, parts, plan, config, run_dir=directory.path, ready=ready)
+    return conclude(directory, config, parts, examples, trained, plan, base=model, began=began)
+
+
+def begin(directory: RunDirectory, config: Config, parts: Parts, plan: Plan) -> None:
+    """Makes the run directory, with everything that is known before the first step."""
+    directory.create(config)
+    directory.write_split(split_record(parts))
+    write_text(directory.path / 'plan.txt', plan_table(plan))
+
+
+def conclude(
+    directory: RunDirectory,
+    config: Config,
+    parts: Parts,
+    examples: Examples,
+    trained: Trained,
+    plan: Plan,
+    *,
+    base: Model,
+    began: float,
+) -> Result:
+    """Evaluates what was trained, once, and writes the rest of the run directory.
+
+    Args:
+        directory: of the run.
+        config: of the run.
+        parts: of the data.
+        examples: of the part that is reported, read.
+        trained: what the training left.
+        plan: which parameters moved.
+        base: where training started.
+        began: when the run began, by `time.perf_counter`.
+    """
+    part, held_out = reported(parts)
     scores = score(trained.model, examples, config)
-    write_evaluation(directory.path / 'evaluation', scores.metrics, scores.logits, scores.labels, scores.ids)
-    save(trained.model, directory.path, config, part, scores.metrics, trained, plan, base=model)
+    evaluation = directory.path / 'evaluation'
+    write_evaluation(evaluation, scores.metrics, scores.logits, scores.labels, scores.ids)
+    write_outputs(evaluation / OUTPUTS, Outputs(scores.ids, scores.logits, scores.labels))
+    save(trained.model, directory.path, config, part, scores.metrics, trained, plan, base=base)
     result = Result(
         config=config,
         directory=directory,
@@ -85,7 +128,7 @@ def run(
         metrics=scores.metrics,
         model=trained.model,
         plan=plan,
-        load_summary=model.load_report.summary(),
+        load_summary=base.load_report.summary(),
         fit_seconds=trained.fit.seconds,
         seconds=time.perf_counter() - began,
         skipped=len({*trained.skipped, *examples.skipped}),
@@ -95,12 +138,19 @@ def run(
     return result
 
 
-def make_model(config: Config, class_names: tuple[str, ...]) -> Model:
-    """The network of a configuration, with pretrained weights unless the strategy is `scratch`, and what it adds."""
+def make_model(config: Config, class_names: Sequence[str], tasks: Sequence[Task] = ()) -> Model:
+    """The network of a configuration, with pretrained weights unless the strategy is `scratch`, and what it adds.
+
+    Args:
+        config: of the run.
+        class_names: of one label an image.
+        tasks: instead, where there are any: what the heads are for.
+    """
     model = load_model(
         config.model.checkpoint,
         architecture=config.model.name,
-        class_names=class_names,
+        class_names=None if tasks else class_names,
+        tasks=tasks or None,
         image_size=(config.model.image_size, config.model.image_width or config.model.image_size),
         input_channels=config.model.input_channels,
         options=parse_options(config.model.options),
@@ -150,7 +200,7 @@ def save(
     folder: Path,
     config: Config,
     part: str,
-    metrics: Metrics,
+    metrics: AnyMetrics | None,
     trained: Trained,
     plan: Plan,
     *,
@@ -166,8 +216,7 @@ def save(
         'strategy': config.transfer.strategy,
         'seed': config.seed,
         'step': trained.fit.chosen_step,
-        f'{part}_accuracy': metrics.top1,
-        f'{part}_examples': metrics.examples,
+        **({} if metrics is None else {**_scored(metrics, f'{part}_'), f'{part}_examples': metrics.examples}),
         'versions': versions(),
     }
     whole = model if model.adaptation and not adapters.can_merge(model.adaptation) else merge_model(model)
@@ -180,6 +229,7 @@ def save(
         options=whole.options,
         positions=whole.positions,
         adaptation=whole.adaptation,
+        tasks=whole.tasks,
         training=training,
     )
     if config.transfer.strategy != 'scratch' and plan.trainable_elements < plan.elements / 2:
@@ -193,7 +243,12 @@ def save(
         )
 
 
-def _reported(parts: Parts) -> tuple[str, Any]:
+def reported(parts: Parts) -> tuple[str, Part]:
+    """The part that is reported at the end, and its name: the test part, or else the validation part.
+
+    Raises:
+        UserError: there is neither.
+    """
     if parts.test is not None:
         return 'test', parts.test
     if parts.validation is not None:
@@ -206,7 +261,20 @@ def _reported(parts: Parts) -> tuple[str, Any]:
 
 def _describe_parts(parts: Parts, config: Config) -> str:
     sizes = [f'{len(part):,} to {use}' for part, use in _uses(parts) if part is not None]
-    return '; '.join([f'{config.data.source}: {parts.num_classes} classes; images: {", ".join(sizes)}', *parts.notes])
+    return '; '.join([f'{config.data.source}: {_about(parts)}; images: {", ".join(sizes)}', *parts.notes])
+
+
+def _about(parts: Parts) -> str:
+    if heads.plain(parts.tasks):
+        return f'{parts.num_classes} classes'
+    return heads.in_words(parts.tasks)
+
+
+def _scored(metrics: AnyMetrics, prefix: str = '') -> dict[str, Any]:
+    """What a record says about the score: `accuracy` of one label an image, else the score with its name."""
+    if isinstance(metrics, Metrics):
+        return {f'{prefix}accuracy': metrics.top1}
+    return {f'{prefix}score': metrics.score, f'{prefix}score_name': metrics.score_name}
 
 
 def _uses(parts: Parts) -> list[tuple[Any, str]]:
@@ -214,16 +282,16 @@ def _uses(parts: Parts) -> list[tuple[Any, str]]:
 
 
 def _record(result: Result, trained: Trained) -> dict[str, Any]:
-    metrics = result.metrics
+    metrics, best = result.metrics, trained.fit.best_score
     return {
         'part': result.part,
         'examples': metrics.examples,
-        'accuracy': metrics.top1,
-        'accuracy_interval': list(metrics.top1_interval),
+        'score_name': metrics.score_name,
+        'score': metrics.score,
+        **_measured(metrics),
         'loss': metrics.loss,
-        'expected_calibration_error': metrics.expected_calibration_error,
         'test_time_augmentation': metrics.test_time_augmentation,
-        'best_validation_accuracy': trained.fit.best_score,
+        'best_validation_accuracy' if isinstance(metrics, Metrics) else 'best_validation_score': best,
         'chosen_step': trained.fit.chosen_step,
         'trainable_parameters': result.plan.trainable_elements,
         'parameters': result.plan.elements,
@@ -233,3 +301,16 @@ def _record(result: Result, trained: Trained) -> dict[str, Any]:
         'seconds': result.seconds,
         'versions': versions(),
     }
+
+
+def _measured(metrics: AnyMetrics) -> dict[str, Any]:
+    """The figures of the task's kind; of several heads those of each by its name."""
+    if isinstance(metrics, Metrics):
+        return {
+            'accuracy': metrics.top1,
+            'accuracy_interval': list(metrics.top1_interval),
+            'expected_calibration_error': metrics.expected_calibration_error,
+        }
+    if isinstance(metrics, HeadsMetrics):
+        return {'metrics': {name: own.to_dict() for name, own in metrics.by_task.items()}}
+    return {'metrics': {'': metrics.to_dict()}}

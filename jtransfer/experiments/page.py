@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from jtransfer.data.part import Part
-from jtransfer.evaluate.evaluator import most_wrong
-from jtransfer.evaluate.metrics import top_prediction
+from jtransfer.data.targets import of_task, tasks_of
 from jtransfer.evaluate.report import PlanRow, WrongPicture, write_report
+from jtransfer.evaluate.wrong import worst
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import Scores
 from jtransfer.train.log import read_log
@@ -57,19 +57,27 @@ def plan_rows(result: Result) -> list[PlanRow]:
 
 
 def wrong_pictures(scores: Scores, part: Part, count: int) -> list[WrongPicture]:
-    """The most confidently wrong examples, with their original pictures."""
-    predicted, probability = top_prediction(scores.logits)
+    """The examples that the network got most wrong, with their original pictures; of several heads, of each.
+
+    Args:
+        scores: on the part.
+        part: whose tasks the labels are of.
+        count: the most of a task.
+    """
     position = {name: index for index, name in enumerate(part.ids)}
     pictures = []
-    for index in most_wrong(scores.logits, scores.labels, count):
-        name = scores.ids[index]
-        pictures.append(
-            WrongPicture(
-                image=part[position[name]]['image'],
-                id=name,
-                label=int(scores.labels[index]),
-                predicted=int(predicted[index]),
-                probability=float(probability[index]),
+    for task in tasks_of(part):
+        for wrong in worst(task, of_task(scores.logits, task), of_task(scores.labels, task), count):
+            name = scores.ids[wrong.index]
+            pictures.append(
+                WrongPicture(
+                    image=part[position[name]]['image'],
+                    id=name,
+                    label=wrong.label,
+                    predicted=wrong.predicted,
+                    probability=wrong.probability,
+                    note=wrong.note,
+                    task=task.name,
+                )
             )
-        )
     return pictures

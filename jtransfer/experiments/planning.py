@@ -20,6 +20,7 @@ from jtransfer.pretrained.entries import entries
 from jtransfer.pretrained.foreign import identify
 from jtransfer.pretrained.locate import Located
 from jtransfer.pretrained.model import Model, load_model
+from jtransfer.tasks import Task
 from jtransfer.train.cost import abstract_state, compile_step, step_cost, tree_bytes
 from jtransfer.train.frozen_work import frozen_backward
 from jtransfer.train.step import StepParts
@@ -28,7 +29,7 @@ from jtransfer.transfer.plan import make_plan
 SOME_CLASSES = 10
 # Where the number of images is not known: costs do not depend on it, and phases find room in it.
 _MANY = 1_000_000_000
-_COUNTABLE = ('digits', 'glyphs', 'folder:')
+_COUNTABLE = ('digits', 'glyphs', 'folder:', 'csv:', 'parquet:')
 
 
 def plan_report(
@@ -89,12 +90,13 @@ def plan_report(
     )
 
 
-def abstract_model(config: Config, num_classes: int) -> Model:
+def abstract_model(config: Config, num_classes: int, tasks: Sequence[Task] = ()) -> Model:
     """The network of a configuration with shapes for variables; weights that the catalogue knows are not fetched.
 
     Args:
         config: of the run.
-        num_classes: outputs of the head.
+        num_classes: outputs of the head, for one label an image.
+        tasks: instead, where there are any: what the heads are for.
 
     Raises:
         UserError: no such checkpoint or architecture, or the two do not agree.
@@ -113,7 +115,8 @@ def abstract_model(config: Config, num_classes: int) -> Model:
         model = load_model(
             checkpoint,
             architecture=architecture,
-            class_names=[str(index) for index in range(num_classes)],
+            class_names=None if tasks else [str(index) for index in range(num_classes)],
+            tasks=tasks or None,
             image_size=(wanted.image_size, wanted.image_width or wanted.image_size),
             input_channels=wanted.input_channels,
             preprocessing=known,
@@ -141,11 +144,13 @@ class Extent:
         classes: their number, and in words where it comes from.
         examples: how many images there are to train on. None: not known.
         validated: whether there is a validation part, or may be.
+        tasks: what is to be learnt, where that is known.
     """
 
     classes: tuple[int, str]
     examples: int | None = None
     validated: bool = True
+    tasks: tuple[Task, ...] = ()
 
 
 def count_data(config: Config, num_classes: int = 0) -> Extent:
@@ -163,14 +168,15 @@ def count_data(config: Config, num_classes: int = 0) -> Extent:
         return Extent((num_classes, 'as asked for'))
     if source.startswith(_COUNTABLE):
         parts = load_parts(config.data, config.seed)
-        return Extent((parts.num_classes, source), len(parts.train), parts.validation is not None)
+        outputs = sum(task.outputs for task in parts.tasks)
+        return Extent((outputs, source), len(parts.train), parts.validation is not None, parts.tasks)
     if config.loss.class_weights:
         return Extent((len(config.loss.class_weights), 'loss.class_weights'))
     return Extent((SOME_CLASSES, 'assumed; --num_classes says otherwise'))
 
 
 def _parts(config: Config, extent: Extent) -> tuple[StepParts, Model]:
-    model = abstract_model(config, extent.classes[0])
+    model = abstract_model(config, extent.classes[0], extent.tasks)
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     examples = _MANY if extent.examples is None else extent.examples
     return make_step_parts(model, plan, config, examples, validated=extent.validated), model

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
-from scipy.special import softmax
 
 from jtransfer.config import Config, Data, replace
 from jtransfer.config_check import one_of
@@ -20,9 +19,11 @@ from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, load_parts, open_source, split_record
 from jtransfer.data.source import Example, Source
+from jtransfer.data.targets import Labels, take, tasks_of
 from jtransfer.errors import UserError
+from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.metrics import Metrics
-from jtransfer.evaluate.predictions import write_predictions_csv
+from jtransfer.evaluate.predictions import to_results, write_task_predictions_csv
 from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.views import Views, make_views
 from jtransfer.evaluate.write import write_evaluation
@@ -31,7 +32,9 @@ from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.run_dir import SPLIT, is_run, read_config
 from jtransfer.experiments.scoring import logits_of, score
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model, load_model
+from jtransfer.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,6 +77,23 @@ def relabel(source: Source, class_names: tuple[str, ...], what: str) -> Source:
     return Relabelled(source, class_names, table[np.asarray(source.labels)])
 
 
+def for_model(source: Source, model: Model, what: str) -> Source:
+    """The source with labels as a model's heads have them; with one label an image by class name, see `relabel`.
+
+    Raises:
+        UserError: the model does not know a class of the source, or has heads for something else.
+    """
+    theirs = tasks_of(source)
+    if heads.plain(theirs) and heads.plain(model.tasks):
+        return relabel(source, model.class_names, what)
+    if not heads.matches(theirs, model.tasks):
+        raise UserError(
+            f'{what} has labels for {heads.in_words(theirs)}, and the model has heads for '
+            f'{heads.in_words(model.tasks)}: names, kinds and outputs must be the same'
+        )
+    return source
+
+
 def evaluate_checkpoint(
     checkpoint: str,
     output: str | Path,
@@ -86,7 +106,7 @@ def evaluate_checkpoint(
     flips: bool | None = None,
     crops: int = 0,
     scales: Sequence[float | str] = (),
-) -> tuple[Metrics, str]:
+) -> tuple[AnyMetrics, str]:
     """Evaluates a checkpoint and writes `metrics.json`, the CSV tables and `report.html`.
 
     A run directory is evaluated as the run was: with its computation type, its batch size and its views of each
@@ -120,7 +140,7 @@ def evaluate_checkpoint(
         chosen, labelled = _from_source(source, part, data_dir, config)
     else:
         chosen, labelled = _from_run(checkpoint, part)
-    held_out = Part(relabel(labelled, model.class_names, source or 'the data of the run'), np.arange(len(labelled)))
+    held_out = Part(for_model(labelled, model, source or 'the data of the run'), np.arange(len(labelled)))
     examples = _read(held_out, model.preprocessing, config, views)
     scores = score(model, examples, config)
     write_evaluation(output, scores.metrics, scores.logits, scores.labels, scores.ids)
@@ -150,7 +170,9 @@ def predict_folder(
     crops: int = 0,
     scales: Sequence[float | str] = (),
 ) -> tuple[int, tuple[str, ...]]:
-    """Classifies every image below a folder into a CSV file of class, probability, file.
+    """Says of every image below a folder what a model makes of it, in a CSV file, see `write_task_predictions_csv`.
+
+    Of one label an image, the columns are class, probability, file.
 
     Args:
         checkpoint: catalogue name, file of weights or run directory, as for `load_model`.
@@ -163,7 +185,7 @@ def predict_folder(
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
 
     Returns:
-        How many images were classified, and the unreadable ones that were left out.
+        How many images there were, and the unreadable ones that were left out.
 
     Raises:
         UserError: no such folder, no image in it, an unreadable one (unless they are skipped), or no such checkpoint.
@@ -181,17 +203,32 @@ def predict_folder(
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     part = Part(_Files(tuple(files), model, config.data.max_pixels), np.arange(len(files)))
     examples = _read(part, model.preprocessing, config, views)
-    logits, _ = logits_of(model, examples, config)
-    write_predictions_csv(output, examples.ids, softmax(logits, axis=1), model.class_names)
+    outputs, _ = logits_of(model, examples, config)
+    write_task_predictions_csv(output, examples.ids, to_results(model.tasks, outputs), model.tasks)
     return len(examples.ids), examples.skipped
 
 
+def describe(metrics: AnyMetrics, part: str) -> str:
+    """An evaluation in a line."""
+    views = f'test-time augmentation: {metrics.test_time_augmentation}'
+    if not isinstance(metrics, Metrics):
+        return f'{metrics.headline()} ({part}); {views}'
+    low, high = metrics.top1_interval
+    return (
+        f'accuracy {metrics.top1:.1%} ({metrics.confidence:.0%} interval {low:.1%} to {high:.1%}) '
+        f'on {metrics.examples:,} images ({part}); loss {metrics.loss:.3f}; '
+        f'calibration error {metrics.expected_calibration_error:.3f}; {views}'
+    )
+
+
 class _Files:
-    """Images without labels as a source, every label the first class."""
+    """Images without labels as a source, every label 0."""
 
     def __init__(self, files: tuple[str, ...], model: Model, max_pixels: int) -> None:
         self.class_names, self.ids = model.class_names, tuple(printable(name) for name in files)
-        self.labels = np.zeros(len(files), np.int32)
+        self.tasks = model.tasks
+        labels = {task.name: _no_labels(task, len(files)) for task in model.tasks}
+        self.labels: Labels = labels if heads.named(model.tasks) else labels['']
         self._files, self._max_pixels = files, max_pixels
 
     def __len__(self) -> int:
@@ -199,7 +236,11 @@ class _Files:
 
     def __getitem__(self, index: int) -> Example:
         image = decode_image(Path(self._files[index]), self.ids[index], self._max_pixels)
-        return {'image': image, 'label': 0, 'id': self.ids[index]}
+        return {'image': image, 'label': take(self.labels, index), 'id': self.ids[index]}
+
+
+def _no_labels(task: Task, count: int) -> np.ndarray:
+    return np.zeros(count, np.int32) if task.kind == 'single_label' else np.zeros((count, task.outputs), np.float32)
 
 
 class _Given(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any
 from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.errors import UserError
+from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments import finetune
 from jtransfer.experiments.result import Result
@@ -55,11 +56,18 @@ def describe(result: Result) -> dict[str, Any]:
         'parameters': result.plan.elements,
         'source_task': result.config.data.source,
         'classes': len(result.model.class_names),
-        f'{result.part}_accuracy': round(metrics.top1, 5),
-        f'{result.part}_interval': [round(bound, 5) for bound in metrics.top1_interval],
+        **_scored(result),
         f'{result.part}_examples': metrics.examples,
         'seed': result.config.seed,
         'train_seconds': round(result.fit_seconds, 1),
         'versions': finetune.versions(),
         'config': config_lib.to_dict(saved),
     }
+
+
+def _scored(result: Result) -> dict[str, Any]:
+    metrics, part = result.metrics, result.part
+    if not isinstance(metrics, Metrics):
+        return {f'{part}_score': round(metrics.score, 5), 'score_name': metrics.score_name}
+    interval = [round(bound, 5) for bound in metrics.top1_interval]
+    return {f'{part}_accuracy': round(metrics.top1, 5), f'{part}_interval': interval}

@@ -26,6 +26,7 @@ from jtransfer.evaluate.write import atomic_text, write_csv
 from jtransfer.experiments import feeding, training
 from jtransfer.experiments.finetune import make_model, versions
 from jtransfer.experiments.run_dir import ROOT
+from jtransfer.experiments.standardise import standardise
 from jtransfer.pretrained.model import Model
 from jtransfer.train.placement import make_placement
 from jtransfer.train.progress import progress_bar
@@ -127,13 +128,13 @@ def range_test(
             loss that is not finite before anything has moved.
     """
     check_range(lowest, highest, steps)
-    if not model.class_names:
-        raise UserError('the network has no head to train: load_model(…, class_names=data.class_names) makes one')
+    training.check_tasks(model, parts)
     if not 0 <= phase < plan.phases:
         raise UserError(f'phase={phase} is none of the plan, which has {plan.phases}, counted from 0')
     config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.0))
     placement = make_placement(config.train.placement)
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
+    model, parts = standardise(model, parts)
     # A stream of images is as long as the run that it is made for, and its pictures are those for the run's sizes.
     fed = dataclasses.replace(
         config,
@@ -141,7 +142,7 @@ def range_test(
         augment=dataclasses.replace(config.augment, sizes=()),
     )
     count, make_feed, _ = feeding.feeds(parts.train, model.preprocessing, fed, placement)
-    step_parts = training.make_step_parts(model, plan, config, count)
+    step_parts = training.make_step_parts(model, plan, config, count, labels=parts.train.labels)
     step_parts = dataclasses.replace(step_parts, starts=(0,) * (phase + 1))
     schedule = scaled(ramp(lowest, highest, steps), step_parts.timetable.factor(phase))
     step_parts = dataclasses.replace(step_parts, schedule=schedule)
@@ -207,7 +208,7 @@ def find(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f'--output={folder} exists already; name a new folder')
     parts = load_parts(config.data, config.seed, source)
-    model = make_model(config, parts.class_names)
+    model = make_model(config, parts.class_names, parts.tasks)
     say(model.load_report.summary())
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     say(plan.summary())

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
 from jtransfer.config import Config
-from jtransfer.data.memory import Decoded, decode_part, readable_part
+from jtransfer.data import decode_cache
+from jtransfer.data.memory import Decoded, can_be_cached, decode_part, readable_part
 from jtransfer.data.part import Part
 from jtransfer.evaluate.views import Views
 from jtransfer.preprocessing import Pixels, Preprocessing
@@ -24,7 +27,7 @@ class Examples:
     """The readable images of a part, framed for evaluation.
 
     Attributes:
-        held: decoded in memory where they fit the budget, else a part to decode on the way.
+        held: decoded where they fit a budget, else a part to decode on the way.
         pixels: from a picture to the network's square, or to those of all its views.
         ids: names of the examples.
         skipped: ids of unreadable images that were left out.
@@ -36,14 +39,49 @@ class Examples:
     skipped: tuple[str, ...]
 
 
-def fits_budget(part: Part, pixels: Pixels, config: Config) -> bool:
-    """Whether the images of a part are to be decoded once and kept, by `data.placement` and its budget.
+def placement_of(part: Part, pixels: Pixels, config: Config) -> str:
+    """Where the images of a part are kept, `device`, `host` or `stream`, by `data.placement` and the budgets.
 
-    What `pixels` makes of each picture counts, with all its views where there are several.
+    What `pixels` makes of each picture counts, with all its views where there are several. `auto` makes a file only
+    of what is decoded from files: pictures that are in memory anyway are streamed from there.
     """
-    if config.data.placement != 'auto':
-        return config.data.placement == 'device'
-    return pixels(np.zeros((8, 8, 3), np.uint8)).nbytes * len(part) <= config.data.device_budget_mib * MIB
+    data = config.data
+    if data.placement != 'auto':
+        return data.placement
+    if _mib(part, pixels) <= data.device_budget_mib:
+        return 'device'
+    return 'stream' if cache_of(part, pixels, config) is None else 'host'
+
+
+def cache_of(part: Part, pixels: Pixels, config: Config) -> Path | None:
+    """The folder of decoded pictures that a part is to be read with, if any."""
+    data = config.data
+    if not data.cache or not can_be_cached(part, pixels):
+        return None
+    if data.placement == 'auto' and _mib(part, pixels) > data.cache_budget_mib:
+        return None
+    return Path(data.cache_dir).expanduser() if data.cache_dir else decode_cache.default_folder()
+
+
+def read_decoded(part: Part, pixels: Pixels, config: Config) -> Decoded:
+    """Decodes a part, or finds it in the cache, and shows how far it is.
+
+    Raises:
+        UserError: an unreadable image, unless `data.skip_unreadable` leaves them out, or a cache that cannot be used.
+    """
+    data = config.data
+    with _reading_bar(part, config) as bar:
+        return decode_part(part, pixels, data.workers, data.skip_unreadable, bar, cache_of(part, pixels, config))
+
+
+def read_through(part: Part, config: Config) -> tuple[Part, tuple[str, ...]]:
+    """Decodes every image of a part once and keeps none; the readable part, and the ids of the other images.
+
+    Raises:
+        UserError: an unreadable image, unless `data.skip_unreadable` leaves them out.
+    """
+    with _reading_bar(part, config) as bar:
+        return readable_part(part, config.data.workers, config.data.skip_unreadable, bar)
 
 
 def read_examples(part: Part, preprocessing: Preprocessing, config: Config, views: Views | None = None) -> Examples:
@@ -56,22 +94,24 @@ def read_examples(part: Part, preprocessing: Preprocessing, config: Config, view
         views: of each picture, of `make_views`. None: the plain one, as for validation while training.
 
     Raises:
-        UserError: an unreadable image, unless `data.skip_unreadable` leaves them out, or crops that are alike in every
-            picture.
+        UserError: an unreadable image, unless `data.skip_unreadable` leaves them out, a cache that cannot be used, or
+            crops that are alike in every picture.
     """
     pixels = views or Views(preprocessing)
-    data = config.data
     skipped: tuple[str, ...]
     held: Decoded | Part
-    with reading_bar(part, config) as bar:
-        if fits_budget(part, pixels, config):
-            held = decode_part(part, pixels, data.workers, data.skip_unreadable, bar)
-            skipped = held.skipped
-        else:
-            held, skipped = readable_part(part, data.workers, data.skip_unreadable, bar)
+    if placement_of(part, pixels, config) == 'stream':
+        held, skipped = read_through(part, config)
+    else:
+        held = read_decoded(part, pixels, config)
+        skipped = held.skipped
     if pixels.crops > 1 and not pixels.room and all(map(pixels.all_alike, _each_pixels(held, pixels))):
         raise pixels.needless_crops()
     return Examples(held, pixels, held.ids, skipped)
+
+
+def _mib(part: Part, pixels: Pixels) -> float:
+    return math.prod(decode_cache.shape_of(pixels)) * len(part) / MIB
 
 
 def _each_pixels(held: Decoded | Part, pixels: Pixels) -> Iterator[np.ndarray]:
@@ -82,7 +122,7 @@ def _each_pixels(held: Decoded | Part, pixels: Pixels) -> Iterator[np.ndarray]:
 
 
 @contextlib.contextmanager
-def reading_bar(part: Part, config: Config) -> Iterator[Callable[[int, int], None]]:
+def _reading_bar(part: Part, config: Config) -> Iterator[Callable[[int, int], None]]:
     """A progress bar for reading a part's images, where there are enough of them to wait for."""
     show = config.train.progress and len(part) >= MANY
     with progress_bar('reading images', len(part), show=show) as bar:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from jtransfer.config import Config
-from jtransfer.evaluate.metrics import Metrics
+from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.experiments.run_dir import RunDirectory
 from jtransfer.pretrained.model import Model
 from jtransfer.transfer.plan import Plan
@@ -31,10 +31,15 @@ class Result:
     config: Config
     directory: RunDirectory
     part: str
-    metrics: Metrics
+    metrics: AnyMetrics
     model: Model
     plan: Plan
     load_summary: str
     fit_seconds: float
     seconds: float
     skipped: int
+
+    @property
+    def headline(self) -> str:
+        """How well it went, in a line."""
+        return f'{self.part}: {self.metrics.headline()}'

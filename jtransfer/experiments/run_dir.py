@@ -10,6 +10,7 @@ import dataclasses
 import json
 import pprint
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ class RunDirectory:
             return cls(path, resumes=False)
         if not (path / CONFIG).exists():
             raise UserError(f'run_dir={path} is not empty and holds no run; name a new directory')
-        if difference := _difference(path, config):
-            raise UserError(f'run_dir={path} holds another configuration ({difference}); name another directory')
+        if differs := difference(path, config):
+            raise UserError(f'run_dir={path} holds another configuration ({differs}); name another directory')
         if is_finished(path):
             raise UserError(f'run_dir={path} holds a finished run of this configuration; name another directory')
         if not auto:
@@ -91,7 +92,7 @@ class RunDirectory:
     @staticmethod
     def differs(config: Config) -> str:
         """In which field `config.run_dir` holds another configuration, in words; empty when it holds this one."""
-        return _difference(Path(config.run_dir), config)
+        return difference(Path(config.run_dir), config)
 
     def create(self, config: Config) -> None:
         """Makes the directory and saves the resolved configuration in it; does nothing to a run that is resumed.
@@ -107,10 +108,7 @@ class RunDirectory:
             raise UserError(f'the run directory {self.path} cannot be made: {error.strerror}') from None
         if any(self.path.iterdir()):
             raise UserError(f'another run has just begun in {self.path}; start this one again')
-        saved = dataclasses.replace(config, run_dir='', train=dataclasses.replace(config.train, resume='never'))
-        values = config_lib.to_dict(saved)
-        write_text(self.path / 'config.py', _PROGRAM.format(values=pprint.pformat(values, sort_dicts=False, width=100)))
-        write_json(self.path / CONFIG, values)
+        write_config(self.path, config)
 
     def write_split(self, record: dict[str, Any]) -> None:
         """Writes `split.json`, which example is in which part.
@@ -146,6 +144,14 @@ def get_config() -> Config:
     """The configuration, as it was run."""
     return from_dict(VALUES)
 '''
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Writes `config.py` and `config.json` into a directory."""
+    saved = dataclasses.replace(config, run_dir='', train=dataclasses.replace(config.train, resume='never'))
+    values = config_lib.to_dict(saved)
+    write_text(path / 'config.py', _PROGRAM.format(values=pprint.pformat(values, sort_dicts=False, width=100)))
+    write_json(path / CONFIG, values)
 
 
 def is_finished(path: Path) -> bool:
@@ -187,6 +193,28 @@ def read_result(path: str | Path) -> dict[str, Any]:
         raise UserError(f'{path} holds no finished run') from None
 
 
+def difference(path: Path, config: Config, besides: Collection[str] = ()) -> str:
+    """The first field that makes the saved run another one, in words; empty when it is the same.
+
+    Args:
+        path: of the directory.
+        config: to compare with what is saved there.
+        besides: further fields, dotted, that may differ.
+    """
+    there = read_config(path)
+    differing = [
+        (field, old, new)
+        for field in field_names(config)
+        if field not in (*NOT_IDENTITY, *besides)
+        and (old := get_field(there, field)) != (new := get_field(config, field))
+    ]
+    if not differing:
+        return ''
+    field, old, new = differing[0]
+    more = f' and {len(differing) - 1} more fields' if len(differing) > 1 else ''
+    return f'{field} is {old!r} there and {new!r} here{more}'
+
+
 def write_json(path: Path, values: Any) -> None:
     """Writes JSON so that the file is there whole or not at all."""
     write_text(path, json.dumps(values, indent=2) + '\n')
@@ -210,21 +238,6 @@ def _continues(path: Path, config: Config) -> bool:
     if not (path / CONFIG).is_file() or is_finished(path):
         return False
     try:
-        return not _difference(path, config)
+        return not difference(path, config)
     except UserError:  # not readable, or of another version: in any case not this run
         return False
-
-
-def _difference(path: Path, config: Config) -> str:
-    """The first field that makes the saved run another one, in words; empty when it is the same."""
-    there = read_config(path)
-    differing = [
-        (field, old, new)
-        for field in field_names(config)
-        if field not in NOT_IDENTITY and (old := get_field(there, field)) != (new := get_field(config, field))
-    ]
-    if not differing:
-        return ''
-    field, old, new = differing[0]
-    more = f' and {len(differing) - 1} more fields' if len(differing) > 1 else ''
-    return f'{field} is {old!r} there and {new!r} here{more}'

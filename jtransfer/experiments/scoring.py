@@ -7,25 +7,30 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jtransfer.config import Config
 from jtransfer.data.batches import evaluation_batches
+from jtransfer.data.targets import Labels
 from jtransfer.evaluate.evaluator import predict_logits
 from jtransfer.evaluate.forward import Forward, make_forward
-from jtransfer.evaluate.metrics import Metrics, classification_metrics
-from jtransfer.evaluate.views import average_views
+from jtransfer.evaluate.measure import AnyMetrics, measure_tasks
+from jtransfer.evaluate.views import average_views, kinds_of
 from jtransfer.experiments.reading import Examples
+from jtransfer.experiments.standardise import own_units
 from jtransfer.pretrained.model import Model
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
-    """What a model did on a part: metrics, and logits, labels and ids in the part's order."""
+    """What a model did on a part: metrics, and logits, labels and ids in the part's order.
 
-    metrics: Metrics
-    logits: Float[np.ndarray, 'example classes']
-    labels: Int[np.ndarray, ' example']
+    Instead of logits there are numbers, in their own units, where these were to be predicted. Of several heads, logits
+    and labels are dictionaries by task.
+    """
+
+    metrics: AnyMetrics
+    logits: Labels
+    labels: Labels
     ids: tuple[str, ...]
 
 
@@ -36,23 +41,24 @@ def logits_of(
     *,
     variables: Mapping[str, Any] | None = None,
     forward: Forward | None = None,
-) -> tuple[Float[np.ndarray, 'example classes'], Int[np.ndarray, ' example']]:
-    """The logits and labels of every example; see `score`.
+) -> tuple[Labels, Labels]:
+    """The logits, or numbers in their own units, and labels of every example; see `score`.
 
-    Of several views of each picture, the logits are the logarithm of their mean probability.
+    Several views of each picture are averaged, see `average_views`.
     """
     views = examples.pixels
-    run = forward or make_forward(model.network, model.preprocessing, views.flips)
+    run = forward or make_forward(model.network, model.preprocessing, views.flips, kinds_of(model.tasks))
     current = model.variables if variables is None else variables
 
     def apply(images: np.ndarray) -> Any:
         logits = [run(current, view) for view in views.split(images)]
-        return logits[0] if len(logits) == 1 else average_views(*logits)
+        return logits[0] if len(logits) == 1 else average_views(*logits, kinds=kinds_of(model.tasks))
 
-    return predict_logits(
+    outputs, labels = predict_logits(
         apply,
         evaluation_batches(examples.held, config.evaluate.batch_size, examples.pixels),
     )
+    return own_units(model.tasks, outputs), labels
 
 
 def score(
@@ -73,10 +79,10 @@ def score(
         forward: the compiled forward pass, where there is one already; of `make_forward`, with `examples.pixels.flips`.
     """
     logits, labels = logits_of(model, examples, config, variables=variables, forward=forward)
-    metrics = classification_metrics(
+    metrics = measure_tasks(
+        model.tasks,
         logits,
         labels,
-        model.class_names,
         confidence=config.evaluate.confidence,
         bins=config.evaluate.calibration_bins,
     )

@@ -6,27 +6,25 @@ Choices are made on the validation part. The test part is scored once, at the en
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jtransfer import rules
 from jtransfer.config import Config
 from jtransfer.config_check import one_of
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
-from jtransfer.evaluate.forward import Forward, make_forward
+from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments import finetune
-from jtransfer.experiments.reading import Examples, read_examples
+from jtransfer.experiments.kitchen import Kitchen, statistics_move
+from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import write_json
-from jtransfer.experiments.scoring import score
 from jtransfer.experiments.soup_members import open_members, reopen_data, start_of
-from jtransfer.experiments.statistics import Statistics, image_batches, make_statistics, recalibrate_statistics
+from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE, locate
 from jtransfer.pretrained.model import Model, load_model
@@ -56,55 +54,8 @@ class Soup:
     record: dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Kitchen:
-    """What scores a network on the validation part, and corrects the statistics of an average.
-
-    Attributes:
-        model: the network; its variables are of no account.
-        config: of the first run.
-        trees: what can be averaged, by name.
-        validation: held-out examples, if there are any.
-        training: what statistics are taken over; None: they stay averaged.
-    """
-
-    model: Model
-    config: Config
-    trees: Mapping[str, Variables]
-    validation: Examples | None
-    training: Examples | None
-
-    @functools.cached_property
-    def forward(self) -> Forward:
-        return make_forward(self.model.network, self.model.preprocessing)
-
-    @functools.cached_property
-    def statistics(self) -> Statistics:
-        return make_statistics(self.model.network, self.model.preprocessing)
-
-    def metrics(self, examples: Examples, variables: Variables) -> Metrics:
-        return score(self.model, examples, self.config, variables=variables, forward=self.forward).metrics
-
-    def accuracy(self, variables: Variables) -> float | None:
-        """On the validation part; None without one."""
-        return None if self.validation is None else self.metrics(self.validation, variables).top1
-
-    def corrects(self, members: Sequence[str]) -> int:
-        """Over how many images the statistics of an average are to be taken; 0 where they belong to a member."""
-        trees = [self.trees[name] for name in members]
-        return len(self.training.held) if self.training is not None and _statistics_move(trees) else 0
-
-    def finish(self, members: tuple[str, ...], average: Variables) -> Variables:
-        """The average with statistics of its own."""
-        if self.training is None or not self.corrects(members):
-            return average
-        still = averaging.unmoved((self.trees[name] for name in members), _STATISTICS)
-        batches = image_batches(self.training, self.config.evaluate.batch_size, self.config.seed)
-        return recalibrate_statistics(self.model, batches, variables=average, frozen=still, statistics=self.statistics)
-
-
 class _Made(NamedTuple):
-    """Variables, what is in them, the validation accuracy of the runs, and what else is to be recorded."""
+    """Variables, what is in them, the validation score of the runs, and what else is to be recorded."""
 
     variables: Variables
     used: tuple[str, ...]
@@ -155,7 +106,10 @@ def make_soup(
             f'choose by, and {first.run} has none: make the runs with data.validation_fraction above 0'
         )
     model = load_model(first.run, dtype=config.model.dtype)
-    trees: dict[str, Variables] = {name: member.stored.variables for name, member in members.items()}
+    trees: dict[str, Variables] = {
+        name: heads.rescale(member.stored.variables, member.stored.tasks, model.tasks)
+        for name, member in members.items()
+    }
     start_record: dict[str, Any] = {}
     if recipe == 'wise':
         start = start_of(first)
@@ -163,13 +117,13 @@ def make_soup(
         file = locate(config.model.checkpoint).path
         start_record = {'start': {'checkpoint': start.load_report.source, 'sha256': _sha256(file)}}
 
-    training = parts.train if recalibrate and _statistics_move(trees.values()) else None
+    training = parts.train if recalibrate and statistics_move(trees.values()) else None
     read = [
         None if part is None else read_examples(part, model.preprocessing, config)
         for part in (parts.validation, parts.test, training)
     ]
     validation, test = read[:2]
-    kitchen = _Kitchen(model, config, trees, validation, read[2])
+    kitchen = Kitchen(model, config, trees, validation, read[2])
     made = {'uniform': _uniform, 'greedy': _greedy, 'wise': _wise}[recipe](kitchen, alphas)
     record = {
         'recipe': recipe,
@@ -178,8 +132,8 @@ def make_soup(
                 'run': name,
                 'used': name in made.used,
                 'sha256': _sha256(member.stored.path),
-                'validation_accuracy': made.own[name],
-                'test_accuracy': member.result['accuracy'] if member.result['part'] == 'test' else None,
+                f'validation_{kitchen.word}': made.own[name],
+                f'test_{kitchen.word}': member.result[kitchen.word] if member.result['part'] == 'test' else None,
             }
             for name, member in members.items()
         ],
@@ -195,20 +149,20 @@ def make_soup(
     return Soup(output, model, record)
 
 
-def _uniform(kitchen: _Kitchen, alphas: tuple[float, ...]) -> _Made:
+def _uniform(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
     del alphas
     names = tuple(kitchen.trees)
-    own = {name: kitchen.accuracy(kitchen.trees[name]) for name in names}
+    own = {name: kitchen.score(kitchen.trees[name]) for name in names}
     return _Made(kitchen.finish(names, averaging.uniform_soup(kitchen.trees.values())), names, own, {})
 
 
-def _greedy(kitchen: _Kitchen, alphas: tuple[float, ...]) -> _Made:
+def _greedy(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
     del alphas
-    greedy = averaging.greedy_soup(kitchen.trees, lambda variables: kitchen.accuracy(variables) or 0.0, kitchen.finish)
+    greedy = averaging.greedy_soup(kitchen.trees, lambda variables: kitchen.score(variables) or 0.0, kitchen.finish)
     return _Made(greedy.variables, greedy.members, greedy.own, {})
 
 
-def _wise(kitchen: _Kitchen, alphas: tuple[float, ...]) -> _Made:
+def _wise(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
     run = next(name for name in kitchen.trees if name != _SOURCE)
     best: tuple[float, float, Variables] | None = None
     tried = []
@@ -216,26 +170,19 @@ def _wise(kitchen: _Kitchen, alphas: tuple[float, ...]) -> _Made:
         variables: Variables = averaging.interpolate(kitchen.trees[_SOURCE], kitchen.trees[run], alpha, keep=_HEADS)
         # At 1 it is the run itself, with the statistics that belong to it.
         variables = kitchen.finish((_SOURCE, run), variables) if alpha < 1 else variables
-        accuracy = kitchen.accuracy(variables)
-        tried.append({'alpha': alpha, 'validation_accuracy': accuracy})
-        if best is None or (accuracy or 0.0) > best[0]:
-            best = accuracy or 0.0, alpha, variables
+        score = kitchen.score(variables)
+        tried.append({'alpha': alpha, f'validation_{kitchen.word}': score})
+        if best is None or (score or 0.0) > best[0]:
+            best = score or 0.0, alpha, variables
     assert best is not None
     _, alpha, variables = best
     used = (_SOURCE, run) if alpha < 1 else (run,)
-    return _Made(variables, used, {run: kitchen.accuracy(kitchen.trees[run])}, {'alphas': tried, 'alpha': alpha})
+    return _Made(variables, used, {run: kitchen.score(kitchen.trees[run])}, {'alphas': tried, 'alpha': alpha})
 
 
 def _sha256(path: Path) -> str:
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
-def _statistics_move(trees: Iterable[Variables]) -> bool:
-    """Whether any statistics differ between the trees."""
-    trees = list(trees)
-    modules = {path.rpartition('/')[0] for path in rules.flatten(trees[0].get(_STATISTICS, {}))}
-    return modules != set(averaging.unmoved(trees, _STATISTICS))
 
 
 def _new_folder(output: str | Path) -> Path:
@@ -258,7 +205,8 @@ def _write(output: Path, model: Model, config: Config, record: Mapping[str, Any]
     training |= {key: record[key] for key in ('start', 'alpha') if key in record}
     for part in ('validation', 'test'):
         if record[part] is not None:
-            training |= {f'{part}_accuracy': record[part]['accuracy'], f'{part}_examples': record[part]['examples']}
+            word = 'accuracy' if heads.plain(model.tasks) else 'score'
+            training |= {f'{part}_{word}': record[part][word], f'{part}_examples': record[part]['examples']}
     save_model(
         output / MODEL_FILE,
         model.variables,
@@ -267,12 +215,20 @@ def _write(output: Path, model: Model, config: Config, record: Mapping[str, Any]
         preprocessing=model.preprocessing,
         options=model.options,
         positions=model.positions,
+        tasks=model.tasks,
         training=training,
     )
     write_json(output / RECORD, record)
 
 
-def _summary(metrics: Metrics) -> dict[str, Any]:
+def _summary(metrics: AnyMetrics) -> dict[str, Any]:
+    if not isinstance(metrics, Metrics):
+        return {
+            'examples': metrics.examples,
+            'score': metrics.score,
+            'score_name': metrics.score_name,
+            'loss': metrics.loss,
+        }
     return {
         'examples': metrics.examples,
         'accuracy': metrics.top1,

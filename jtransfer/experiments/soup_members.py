@@ -14,6 +14,7 @@ from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import SPLIT, is_run, read_config, read_result
+from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import open_model
 from jtransfer.pretrained.files import read_metadata
 from jtransfer.pretrained.locate import MODEL_FILE
@@ -78,6 +79,7 @@ def _check_together(first: Member, other: Member) -> None:
         ('model.options', first.stored.options, other.stored.options),
         ('preprocessing', first.stored.preprocessing, other.stored.preprocessing),
         ('class names', first.stored.class_names, other.stored.class_names),
+        ('tasks', heads.in_words(first.stored.tasks), heads.in_words(other.stored.tasks)),
     ):
         if one != two:
             raise UserError(f'{other.run} and {first.run} differ in their {what}: {_short(two)} and {_short(one)}')
@@ -106,7 +108,9 @@ def start_of(member: Member) -> Model:
     if config.transfer.strategy == 'scratch' or not config.model.checkpoint:
         raise UserError(f'{member.run} was trained from scratch: there is no source for recipe=wise')
     # What lora and ssf add is in the run's kernels, so that the source is the network without it.
-    return finetune.make_model(replace(config, 'transfer.strategy', 'fine_tune'), member.stored.class_names)
+    return finetune.make_model(
+        replace(config, 'transfer.strategy', 'fine_tune'), member.stored.class_names, member.stored.tasks
+    )
 
 
 def _short(value: Any) -> str:

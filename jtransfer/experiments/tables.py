@@ -9,6 +9,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
+from jtransfer.evaluate.metrics import Metrics
+from jtransfer.evaluate.multi_label import MultiLabelMetrics
+from jtransfer.evaluate.regression import RegressionMetrics
 from jtransfer.experiments.result import Result
 from jtransfer.transfer.plan import Plan
 
@@ -45,22 +49,15 @@ def plan_table(plan: Plan) -> str:
 
 
 def describe(result: Result) -> RenderableType:
-    """The end of a run: the accuracy with its interval, what was trained, and where everything is."""
-    metrics = result.metrics
-    low, high = metrics.top1_interval
-    headline = Text.assemble(
-        (f'{result.part} accuracy {metrics.top1:.1%}', 'bold green'),
-        f'  ({metrics.confidence:.0%} interval {low:.1%} to {high:.1%}, {metrics.examples:,} images)',
-    )
+    """The end of a run: the score with its interval, what was trained, and where everything is."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style='bold')
     facts.add_column(overflow='fold')
     facts.add_row('strategy', f'{result.config.transfer.strategy}; {result.load_summary}')
     facts.add_row('trained', result.plan.trained())
     facts.add_row('frozen', result.plan.frozen())
-    top_k = f'top-{metrics.k} accuracy {metrics.top_k:.1%}; ' if metrics.k < len(metrics.per_class) else ''
-    calibration = f'calibration error {metrics.expected_calibration_error:.3f}'
-    facts.add_row('also', f'{top_k}cross-entropy {metrics.loss:.3f}; {calibration}')
+    for name, text in _more(result.metrics):
+        facts.add_row(name, text)
     if result.skipped:
         facts.add_row('left out', f'{result.skipped} unreadable image{"s" if result.skipped > 1 else ""}')
     facts.add_row('time', f'{result.seconds:.1f} s, of which training {result.fit_seconds:.1f} s')
@@ -68,4 +65,33 @@ def describe(result: Result) -> RenderableType:
     for name, text in result.directory.listing():
         listing.add_row(f'  {name}', Text(text, style='dim'))
     where = Text.assemble('Run directory ', (str(result.directory.path), 'bold'))
-    return Panel(Group(headline, '', facts, '', where, listing), expand=False)
+    return Panel(Group(_headline(result), '', facts, '', where, listing), expand=False)
+
+
+def _headline(result: Result) -> Text:
+    metrics = result.metrics
+    if isinstance(metrics, HeadsMetrics):
+        scores = ', '.join(f'{name} {own.score:.3f}' for name, own in metrics.by_task.items())
+        return Text.assemble(
+            (f'{result.part} {metrics.score_name} {metrics.score:.3f}', 'bold green'),
+            f'  ({scores}; {metrics.examples:,} images)',
+        )
+    form = '.3f' if isinstance(metrics, RegressionMetrics) else '.1%'
+    low, high = metrics.score_interval
+    return Text.assemble(
+        (f'{result.part} {metrics.score_name} {metrics.score:{form}}', 'bold green'),
+        f'  ({metrics.confidence:.0%} interval {low:{form}} to {high:{form}}, {metrics.examples:,} images)',
+    )
+
+
+def _more(metrics: AnyMetrics) -> list[tuple[str, str]]:
+    """Further figures, with a name each."""
+    if isinstance(metrics, HeadsMetrics):
+        return [(name, own.headline()) for name, own in metrics.by_task.items()]
+    if isinstance(metrics, Metrics):
+        top_k = f'top-{metrics.k} accuracy {metrics.top_k:.1%}; ' if metrics.k < len(metrics.per_class) else ''
+        calibration = f'calibration error {metrics.expected_calibration_error:.3f}'
+        return [('also', f'{top_k}cross-entropy {metrics.loss:.3f}; {calibration}')]
+    if isinstance(metrics, MultiLabelMetrics):
+        return [('also', f'macro F1 {metrics.macro_f1:.3f}; binary cross-entropy {metrics.loss:.3f}')]
+    return [('also', f'mean absolute error {metrics.mae:.4g}; root mean squared error {metrics.rmse:.4g}')]

@@ -13,16 +13,22 @@ import jax.numpy as jnp
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Config
 from jtransfer.data.parts import Parts
+from jtransfer.data.targets import Labels, tasks_of
 from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
+from jtransfer.evaluate.measure import HeadsMetrics
+from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments.feeding import feeds
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.scoring import score
+from jtransfer.experiments.standardise import standardise, without_scaling
+from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.train.loop import FitResult, Validate, epoch_steps, fit, total_steps
 from jtransfer.train.placement import make_placement
 from jtransfer.train.sizes import at_size, check_sizes
 from jtransfer.train.step import StepParts
+from jtransfer.train.task_losses import task_losses
 from jtransfer.transfer.plan import Plan
 
 
@@ -31,7 +37,7 @@ class Trained:
     """A trained model, and how it came about.
 
     Attributes:
-        model: the network with the chosen variables.
+        model: the network with the chosen variables, and the scaling of the numbers that it predicts.
         fit: what the loop returned.
         examples: how many images were trained on.
         skipped: ids of the unreadable training and validation images that were left out.
@@ -63,12 +69,14 @@ def train_model(
         ready: called when every image has been read and nothing stands in the way of the first step.
 
     Raises:
-        UserError: an unreadable image, or a batch size that does not share out.
+        UserError: an unreadable image, a batch size that does not share out, or data of other tasks than the model's.
         TrainingDivergedError: the loss or a gradient became NaN or infinite.
     """
-    if not model.class_names:
-        raise UserError('the network has no head to train: load_model(…, class_names=data.class_names) makes one')
-    make_step_parts(model, plan, config, len(parts.train), validated=parts.validation is not None)
+    validated = parts.validation is not None
+    check_tasks(model, parts)
+    model, parts = standardise(model, parts)
+    labels = parts.train.labels
+    make_step_parts(model, plan, config, len(parts.train), labels=labels, validated=validated)
     placement = make_placement(config.train.placement)
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
     count, make_feed, skipped = feeds(parts.train, model.preprocessing, config, placement)
@@ -76,14 +84,37 @@ def train_model(
     if parts.validation is not None:
         validation = read_examples(parts.validation, model.preprocessing, config)
         skipped += validation.skipped
-        validate = _validator(validation, model, config)
-    step_parts = make_step_parts(model, plan, config, count)  # again: unreadable images may have been left out
+        validate = make_validator(validation, model, config)
+    # Again: unreadable images may have been left out.
+    step_parts = make_step_parts(model, plan, config, count, labels=labels)
     ready()
     result = fit(step_parts, model.variables, make_feed, placement, validate=validate, run_dir=run_dir)
     return Trained(dataclasses.replace(model, variables=result.variables), result, count, skipped)
 
 
-def make_step_parts(model: Model, plan: Plan, config: Config, examples: int, *, validated: bool = True) -> StepParts:
+def check_tasks(model: Model, parts: Parts) -> None:
+    """Raises `UserError` for a model without a head, or with heads for something else than the data are about."""
+    if not model.tasks:
+        raise UserError('the network has no head to train: load_model(…, class_names=data.class_names) makes one')
+    own, theirs = model.tasks, tasks_of(parts.train)
+    if heads.plain(own) and heads.plain(theirs):
+        return
+    if not heads.matches(own, theirs):
+        raise UserError(
+            f'the data are for {heads.in_words(theirs)}, and the network has heads for {heads.in_words(own)}: '
+            'load_model(…, tasks=data.tasks) makes the right ones'
+        )
+
+
+def make_step_parts(
+    model: Model,
+    plan: Plan,
+    config: Config,
+    examples: int,
+    *,
+    labels: Labels | None = None,
+    validated: bool = True,
+) -> StepParts:
     """What the training step is made of.
 
     Args:
@@ -91,6 +122,8 @@ def make_step_parts(model: Model, plan: Plan, config: Config, examples: int, *, 
         plan: which parameters move.
         config: everything else.
         examples: how many images there are to train on.
+        labels: of the training part, by which `loss.class_balance` weighs the classes. None: they weigh alike, which
+            changes no shape and no cost.
         validated: whether there is a validation part.
 
     Raises:
@@ -101,10 +134,18 @@ def make_step_parts(model: Model, plan: Plan, config: Config, examples: int, *, 
     check_sizes(model.network, model.variables, model.preprocessing, config.augment.sizes)
     _check_statistics(model, config, plan)
     length = total_steps(config, examples), epoch_steps(config, examples)
+    if config.train.stop_step > length[0]:
+        raise UserError(f'train.stop_step={config.train.stop_step} is beyond the {length[0]} steps of the training')
     sizes = config.augment.sizes
     if config.augment.size_schedule == 'progressive' and length[0] < len(sizes):
         raise UserError(f'augment.sizes: {len(sizes)} sizes one after another need as many steps, not {length[0]}')
-    parts = StepParts(model.network, model.preprocessing, plan, config, *length)
+    losses = task_losses(config.loss, model.tasks, labels)
+    if heads.named(model.tasks):
+        tasks = {task.name: (losses[task.name], task.weight, task.outputs) for task in model.tasks}
+        parts = StepParts(model.network, model.preprocessing, plan, config, *length, tasks=tasks)
+    else:
+        own = dataclasses.replace(config, loss=losses[''])
+        parts = StepParts(model.network, model.preprocessing, plan, own, *length)
     _ = parts.criterion
     for preprocessing in (model.preprocessing, *(at_size(model.preprocessing, size) for size in sizes)):
         make_augment(config.augment, preprocessing, parts.outputs)
@@ -137,11 +178,23 @@ def _check_statistics(model: Model, config: Config, plan: Plan) -> None:
         )
 
 
-def _validator(examples: Examples, model: Model, config: Config) -> Validate:
-    forward = make_forward(model.network, model.preprocessing)
+def make_validator(examples: Examples, model: Model, config: Config) -> Validate:
+    """What scores variables on the validation part while training.
+
+    Args:
+        examples: of the part as `standardise` gave it, read.
+        model: the network; numbers are compared as it is trained on them, so that the losses of both parts compare.
+        config: of the run.
+    """
+    forward, bare = make_forward(model.network, model.preprocessing), without_scaling(model)
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
-        metrics = score(model, examples, config, variables=variables, forward=forward).metrics
-        return {'top1': metrics.top1, 'loss': metrics.loss}
+        metrics = score(bare, examples, config, variables=variables, forward=forward).metrics
+        if isinstance(metrics, Metrics):
+            return {'top1': metrics.top1, 'loss': metrics.loss}
+        scores = {'score': metrics.score, 'loss': metrics.loss}
+        if isinstance(metrics, HeadsMetrics):
+            scores |= {f'score/{name}': of_task.score for name, of_task in metrics.by_task.items()}
+        return scores
 
     return validate

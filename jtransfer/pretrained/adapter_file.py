@@ -1,9 +1,9 @@
 """Adapter files: a trained network as what differs from its base, with the hash that the base is known by.
 
 A small safetensors file of format `jtransfer-adapter/1`. Tensors have the names that they have in a whole checkpoint:
-`params/adapters/…`, `params/head/…`, every other parameter that differs from the base's, and all of `batch_stats/…`,
-so that an adapter is never without its head or its statistics. Metadata: that of a checkpoint (`checkpoint.py`), and
-`base`, see `base.Base`.
+`params/adapters/…`, `params/head/…` or `params/heads/…`, every other parameter that differs from the base's, and all
+of `batch_stats/…`, so that an adapter is never without its head or its statistics. Metadata: that of a checkpoint
+(`checkpoint.py`), and `base`, see `base.Base`.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ def save_adapter(
         options=model.options,
         positions=model.positions,
         adaptation=model.adaptation,
+        tasks=model.tasks,
         base=Base.named(name, path, base_hash(base.variables, report), frozen_dtype),
     )
 

@@ -3,8 +3,9 @@
 Arrays are named by their '/'-joined path in the variables (`params/backbone/…`, `params/head/…`, `batch_stats/…`).
 Metadata: `format`, `architecture`, `num_classes`, `class_names`, `image_size`, `preprocessing`, and where there are any
 `options` (what differs from the architecture's variant), `positions` (how position embeddings are resized), `adapters`
-(what the tensors `params/adapters/…` add to the network) and `training` (where the weights come from); all but the
-first two and `positions` are JSON.
+(what the tensors `params/adapters/…` add to the network), `tasks` (what the heads are for, unless that is one label an
+image; the parameters of several heads are `params/heads/NAME/…`) and `training` (where the weights come from); all but
+the first two and `positions` are JSON.
 
 An adapter file (`adapter_file.py`) is written and read here too: the names and metadata are the same, of the tensors it
 has those that its base has not, and of metadata also `base`.
@@ -27,10 +28,12 @@ from jtransfer import adapters
 from jtransfer.adapters import Adaptation
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.pretrained import heads
 from jtransfer.pretrained.base import Base
 from jtransfer.pretrained.files import read_safetensors, write_safetensors
 from jtransfer.pretrained.positions import DEFAULT_METHOD
-from jtransfer.pretrained.stored import Stored, head_outputs
+from jtransfer.pretrained.stored import Stored, head_outputs, shapes_of
+from jtransfer.tasks import Task, from_dict, single_label, to_dict
 
 FORMAT = 'jtransfer/1'
 ADAPTER_FORMAT = 'jtransfer-adapter/1'
@@ -49,6 +52,7 @@ def save_model(
     positions: str = DEFAULT_METHOD,
     adaptation: Adaptation | None = None,
     base: Base | None = None,
+    tasks: Sequence[Task] = (),
 ) -> None:
     """Writes a model in one piece, in float32; equal inputs give equal bytes.
 
@@ -56,7 +60,7 @@ def save_model(
         path: of the `.safetensors` file; its folder must exist.
         variables: the nested Flax variables, whole: frozen parameters and statistics too.
         architecture: name of the variant.
-        class_names: of the head's outputs, in order; none for a network without a head.
+        class_names: of the head's outputs, in order; none for a network without a head, or with several.
         preprocessing: how images must look to these weights.
         training: where they come from, JSON values.
         options: fields of the backbone that differ from the variant, as for `models.create`.
@@ -64,16 +68,22 @@ def save_model(
         adaptation: what is added to the network, where it is adapted (`model.adaptation`); it stays apart.
             `merge_model` before this makes an ordinary file of LoRA and SSF.
         base: makes an adapter file, of variables that are not whole: see `adapter_file.save_adapter`.
+        tasks: what the heads are for (`model.tasks`). Empty: one label an image, of `class_names`.
 
     Raises:
-        UserError: the number of class names is not that of the head's outputs, adapters without `adaptation` or the
+        UserError: class names, tasks and heads do not fit each other, adapters without `adaptation` or the
             other way round, or a value that is not finite.
     """
     arrays = {
         name: np.asarray(value, np.float32)
         for name, value in traverse_util.flatten_dict(jax.device_get(dict(variables)), sep='/').items()
     }
-    _check_head(path, arrays, len(class_names))
+    tasks = tuple(tasks) or _usual(class_names)
+    if heads.class_names(tasks) != tuple(class_names):
+        raise UserError(
+            f'{path}: class_names={tuple(class_names)} are not those of the tasks, {heads.class_names(tasks)}'
+        )
+    _check_heads(path, arrays, tasks)
     _check_adapters(path, arrays, adaptation)
     metadata = {
         'format': FORMAT if base is None else ADAPTER_FORMAT,
@@ -89,6 +99,8 @@ def save_model(
         metadata['positions'] = positions
     if adaptation is not None:
         metadata['adapters'] = _to_json(adapters.to_dict(adaptation))
+    if not heads.plain(tasks):
+        metadata['tasks'] = _to_json([to_dict(task) for task in tasks])
     if base is not None:
         metadata['base'] = _to_json(dataclasses.asdict(base))
     if training is not None:
@@ -133,7 +145,8 @@ def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str
         raise UserError(f'{path}: image_size={image_size} contradicts its preprocessing, {preprocessing.image_size}')
     if num_classes != len(class_names):
         raise UserError(f'{path}: num_classes={num_classes}, but {len(class_names)} class names')
-    _check_head(path, arrays, num_classes)
+    tasks = _tasks(path, metadata, [str(name) for name in class_names])
+    _check_heads(path, arrays, tasks)
     adaptation = _adaptation(path, metadata)
     _check_adapters(path, arrays, adaptation)
     stored = Stored(
@@ -146,8 +159,25 @@ def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str
         options=_from_json(path, metadata, 'options', dict) if 'options' in metadata else {},
         positions=metadata.get('positions', DEFAULT_METHOD),
         adaptation=adaptation,
+        tasks=tasks,
     )
     return stored, metadata
+
+
+def _usual(class_names: Sequence[str]) -> tuple[Task, ...]:
+    return (single_label(class_names),) if class_names else ()
+
+
+def _tasks(path: str | os.PathLike[str], metadata: Mapping[str, str], class_names: Sequence[str]) -> tuple[Task, ...]:
+    if 'tasks' not in metadata:
+        return _usual(class_names)
+    try:
+        tasks = heads.check_tasks(from_dict(values) for values in _from_json(path, metadata, 'tasks', list))
+    except (UserError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: the metadata's 'tasks' cannot be: {error}") from None
+    if heads.class_names(tasks) != tuple(class_names):
+        raise UserError(f"{path}: the metadata's 'tasks' and 'class_names' contradict each other")
+    return tasks
 
 
 def _adaptation(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Adaptation | None:
@@ -172,12 +202,24 @@ def _check_adapters(
         raise UserError(f'{path}: the network is adapted, but there are no tensors {_ADAPTERS}…')
 
 
-def _check_head(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], num_classes: int) -> None:
-    outputs = head_outputs(arrays)
-    if outputs is None and num_classes:
-        raise UserError(f"{path}: there is no tensor 'params/head/bias': a saved model must be whole, head included")
-    if (outputs or 0) != num_classes:
-        raise UserError(f'{path}: the head has {outputs} outputs, but there are {num_classes} class names')
+def _check_heads(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], tasks: Sequence[Task]) -> None:
+    shapes = shapes_of(arrays)
+    if heads.named(tasks):
+        there = {head for name in arrays if (head := heads.head_of(name))}
+        if extra := sorted(there - {heads.path_of(task) for task in tasks}):
+            raise UserError(f'{path}: there is a head {extra[0]}, and no task is for it')
+    for task in tasks:
+        head = heads.path_of(task)
+        outputs = head_outputs(shapes, head)
+        if outputs is None:
+            raise UserError(
+                f"{path}: there is no tensor 'params/{head}/bias': a saved model must be whole, head included"
+            )
+        if outputs != task.outputs:
+            called = f'head of {task.name}' if task.name else 'head'
+            raise UserError(f'{path}: the {called} has {outputs} outputs, but there are {task.outputs} class names')
+    if not tasks and (outputs := head_outputs(shapes)):
+        raise UserError(f'{path}: the head has {outputs} outputs, but there are 0 class names')
 
 
 def _to_json(value: Any) -> str:

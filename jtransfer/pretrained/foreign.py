@@ -21,7 +21,7 @@ from jtransfer.pretrained.locate import Located
 from jtransfer.pretrained.namemap import NameMap, Shape, choose
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.names.huggingface import described as described_by_huggingface
-from jtransfer.pretrained.stored import SHAPE, Stored, head_outputs
+from jtransfer.pretrained.stored import SHAPE, Stored, head_outputs, shapes_of
 from jtransfer.pretrained.timm_names import described as described_by_timm
 from jtransfer.pretrained.weight_file import read_weights
 
@@ -79,7 +79,7 @@ def open_published(located: Located, architecture: str = '', options: Mapping[st
     # What has no place may hold anything (a mask of minus infinity).
     check_finite(located.path, {converted.names.get(path, path): value for path, value in converted.values.items()})
     values, ignored = converted.values, set(converted.ignored)
-    classes = head_outputs(values) or 0
+    classes = head_outputs(shapes_of(values)) or 0
     if located.entry is not None and classes != located.entry.num_classes:
         if located.entry.num_classes:
             raise UserError(

@@ -18,12 +18,13 @@ from flax import traverse_util
 from jaxtyping import Array
 
 from jtransfer.errors import UserError
+from jtransfer.pretrained import heads
 from jtransfer.pretrained.files import release
 from jtransfer.pretrained.positions import resize_positions
-from jtransfer.pretrained.stored import HEAD_BIASES
+from jtransfer.pretrained.stored import head_outputs
 
-# The head's parameters, and the statistics of its auxiliary heads.
-HEAD = ('params/head/', 'batch_stats/head/')
+# The parameters of the head, or of several, and the statistics of auxiliary heads.
+HEAD = ('params/head/', 'params/heads/', 'batch_stats/head/')
 POSITION_EMBEDDING = 'pos_embed'
 _LISTED = 5
 
@@ -81,25 +82,22 @@ class LoadReport:
             return f'random weights: all {len(self.re_initialised)} tensors initialised'
         parts = [f'loaded {len(self.loaded)} tensors from {self.source} ({elements:,} values)']
         parts += [f'resized {path} {self.stored_shapes[path]} → {self.shapes[path]}' for path in self.resized]
-        heads = [path for path in self.ignored if path.startswith(HEAD)]
+        dropped = [path for path in self.ignored if heads.head_of(path)]
+        kept = [path for path in self.loaded if heads.head_of(path)]
         if self.re_initialised:
-            old = self._classes(heads, self.stored_shapes)
-            stored = f'the stored head, {old}, is ignored' if heads else 'none was stored'
-            parts.append(f're-initialised the head, {self._classes(self.re_initialised, self.shapes)} ({stored})')
-        elif heads:
-            parts.append(f'ignored the stored head, {self._classes(heads, self.stored_shapes)}')
-        elif kept := [path for path in self.loaded if path.startswith(HEAD)]:
-            parts.append(f'the stored head is kept, {self._classes(kept, self.shapes)}')
-        if others := [name for name in self.ignored if name not in heads]:
+            name, verb, detail = _heads(dropped, self.stored_shapes)
+            stored = f'the stored {name}{detail}, {verb} ignored' if dropped else 'none was stored'
+            name, _, detail = _heads(self.re_initialised, self.shapes)
+            parts.append(f're-initialised the {name}{detail} ({stored})')
+        elif dropped:
+            name, _, detail = _heads(dropped, self.stored_shapes)
+            parts.append(f'ignored the stored {name}{detail}')
+        if kept:
+            name, verb, detail = _heads(kept, self.shapes)
+            parts.append(f'the stored {name} {verb} kept{detail}')
+        if others := [name for name in self.ignored if name not in dropped]:
             parts.append(f'ignored {len(others)} tensors that have no place in the network, such as {others[0]}')
         return '; '.join(parts)
-
-    @staticmethod
-    def _classes(paths: Sequence[str], shapes: Mapping[str, Shape]) -> str:
-        for bias in HEAD_BIASES:
-            if bias in paths and shapes[bias]:
-                return f'{shapes[bias][0]} classes'
-        return 'of another form'
 
     def table(self) -> str:
         """One line per tensor: what became of it, its path, its shape, and the stored shape where that differs."""
@@ -134,8 +132,8 @@ def load_into(
         stored: the checkpoint's variables, nested, in any floating-point type.
         source: the checkpoint's file, for messages and the report.
         fitting: what may be fitted to another shape. None: position embeddings without prefix, on square grids.
-        fresh_head: the variables of a new head, `{'params': {'head': …}}`. None: the stored head is kept, or dropped
-            where the network has none.
+        fresh_head: the variables of new heads, `{'params': {'head': …}}` or `{'params': {'heads': {NAME: …}}}`. Every
+            other head of the network is the stored one, and stored heads that it has not are dropped.
         ignored: shapes of what the file also holds and nothing needs, by its names, for the report.
         name_of: the file's name of one of our paths, for messages; '' where there is none.
 
@@ -150,8 +148,9 @@ def load_into(
     wanted = {path: tuple(leaf.shape) for path, leaf in _flatten(target).items()}
     have = {path: np.asarray(value) for path, value in _flatten(stored).items()}
     fresh = {} if fresh_head is None else _flatten(fresh_head)
-    headless = not any(path.startswith(HEAD) for path in wanted)
-    kept = {path: value for path, value in have.items() if not ((fresh or headless) and path.startswith(HEAD))}
+    # '' is among them: what is outside the heads is kept, too.
+    own = {'', *(heads.head_of(path) for path in wanted if path not in fresh)}
+    kept = {path: value for path, value in have.items() if heads.head_of(path) in own}
     _check_names(source, [path for path in wanted if path not in fresh], list(kept), name_of)
 
     values: dict[str, Array] = {}
@@ -264,6 +263,15 @@ def _check_names(source: str, wanted: Sequence[str], have: Sequence[str], name_o
     if unexpected:
         parts.append(f'unexpected ({len(unexpected)}): {_listing(unexpected)}')
     raise UserError(f'{source}: its tensors are not those of the network: {"; ".join(parts)}')
+
+
+def _heads(paths: Sequence[str], shapes: Mapping[str, Shape]) -> tuple[str, str, str]:
+    """The heads that paths belong to, in words: name, verb, and what is to be said of a single one."""
+    names = sorted({heads.head_of(path) for path in paths})
+    if names != [heads.ONE]:
+        return f'heads {", ".join(name.removeprefix(f"{heads.SEVERAL}/") for name in names)}', 'are', ''
+    count = head_outputs({path: shapes[path] for path in paths})
+    return 'head', 'is', f', {count} class{"es" if count > 1 else ""}' if count else ', of another form'
 
 
 def _listing(names: Sequence[str], separator: str = ', ') -> str:

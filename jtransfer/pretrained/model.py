@@ -17,6 +17,7 @@ from jtransfer.adapters import Adaptation, AdaptedNetwork, AnyNetwork, merge
 from jtransfer.config_check import one_of
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.pretrained import heads
 from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values, shortened
 from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter, open_model
 from jtransfer.pretrained.files import is_safetensors, read_metadata
@@ -25,6 +26,7 @@ from jtransfer.pretrained.load import Fitting, LoadReport, load_into, random_rep
 from jtransfer.pretrained.locate import Located, locate
 from jtransfer.pretrained.positions import DEFAULT_METHOD
 from jtransfer.pretrained.stored import Stored
+from jtransfer.tasks import Task, single_label
 
 # Part of the stream's definition: the same seed gives other streams (augmentation, order, dropout) other keys.
 _STREAM = zlib.crc32(b'init')
@@ -40,11 +42,13 @@ class Model:
             an adapted network has 'adapters' too.
         architecture: the variant's name.
         preprocessing: how images must look to it; its shape is the network's.
-        class_names: of the head's outputs, in order; none for a network without a head.
+        class_names: of the head's outputs, in order; none for a network without a head, or with several.
         load_report: what was loaded, resized, re-initialised and ignored.
         options: fields of the backbone that differ from the variant.
         naming: of the file that the weights come from: `timm`, `huggingface`, …, `jtransfer` for our own, '' for none.
         positions: how its position embeddings are resized, see `positions.resize_positions`.
+        tasks: what its heads are for; given `class_names` alone, one label an image. Logits of several tasks are a
+            dictionary by their names.
     """
 
     network: AnyNetwork
@@ -56,6 +60,12 @@ class Model:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     naming: str = ''
     positions: str = DEFAULT_METHOD
+    tasks: tuple[Task, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Says what an ordinary classifier is for."""
+        if self.class_names and not self.tasks:
+            object.__setattr__(self, 'tasks', (single_label(self.class_names),))
 
     @property
     def adaptation(self) -> Adaptation | None:
@@ -83,6 +93,7 @@ def load_model(
     architecture: str = '',
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
+    tasks: Sequence[Task] | None = None,
     image_size: int | Sequence[int] = 0,
     input_channels: int = 0,
     preprocessing: Preprocessing | None = None,
@@ -98,8 +109,9 @@ def load_model(
 ) -> Model:
     """Makes a network and fills it with pretrained or random weights.
 
-    The stored head is kept when neither `num_classes` nor `class_names` is given, or when `class_names` are those of
-    the checkpoint, in its order. Otherwise the head is new, and the report says so.
+    The stored head is kept when none of `num_classes`, `class_names` and `tasks` is given, or when `class_names` are
+    those of the checkpoint, in its order. Of `tasks`, each keeps the stored head of its name where that is of the same
+    kind and outputs; the scaling of its numbers comes with it. Otherwise a head is new, and the report says so.
 
     >>> load_model('timm/resnet50.a1_in1k', num_classes=10)  # doctest: +SKIP
     >>> load_model('~/my_model.safetensors', architecture='convnext_tiny', num_classes=0)  # doctest: +SKIP
@@ -111,6 +123,7 @@ def load_model(
         num_classes: outputs of the head. 0: no head, the network returns pooled features. None: as many as
             `class_names`, or the checkpoint's.
         class_names: of the outputs, in order. None: the numbers from 0, or the checkpoint's when its head is kept.
+        tasks: what the heads are for, instead of `class_names`: one task without a name, or several with a head each.
         image_size: side of the square input, or its height and width, pixels; position embeddings are resized as the
             weights' own code does. 0: the checkpoint's, or the architecture's own.
         input_channels: of the images; the first kernel is fitted (one: summed over the colours, more: repeated). 0: the
@@ -145,10 +158,12 @@ def load_model(
     stated = stored.preprocessing if stored is not None else models.describe(architecture).preprocessing
     known = preprocessing or stated
     preprocessing = _sized(known, image_size).for_channels(input_channels or known.channels)
-    names = _class_names(stored, num_classes, class_names)
+    wanted = _tasks(stored, num_classes, class_names, tasks)
+    wanted, kept = _keep(wanted, None if random_weights else stored, num_classes, class_names, tasks)
+    several = heads.named(wanted)
     plain = models.create(
         architecture,
-        num_classes=len(names),
+        num_classes=0 if several or not wanted else wanted[0].outputs,
         image_size=preprocessing.shape,
         options=options,
         dtype=dtype,
@@ -156,6 +171,7 @@ def load_model(
         dropout=dropout,
         head_init=head_init,
         norm_axis_name=norm_axis_name,
+        tasks=[(task.name, task.outputs) for task in wanted] if several else (),
     )
     adaptation = stored.adaptation if stored is not None and not random_weights else None
     network: AnyNetwork = plain if adaptation is None else AdaptedNetwork(plain, adaptation)
@@ -163,31 +179,31 @@ def load_model(
     key = jax.random.fold_in(jax.random.key(seed), _STREAM)
     images = jnp.zeros((1, *preprocessing.shape, preprocessing.channels))
 
-    def init_head(key: jax.Array) -> dict[str, Any]:
-        # XLA removes all but the head from the compiled program.
-        variables = network.init(key, images)
-        return {kind: {'head': tree['head']} for kind, tree in variables.items() if 'head' in tree}
+    def init_heads(key: jax.Array) -> dict[str, Any]:
+        # XLA removes all but the new heads from the compiled program.
+        flat = rules.flatten(network.init(key, images))
+        return rules.unflatten(
+            {path: leaf for path, leaf in flat.items() if (head := heads.head_of(path)) and head not in kept}
+        )
 
     if stored is None or random_weights:
         variables = _compile_quickly(network.init)(key, images)
         report = random_report(variables)
     else:
-        # Classes that are only numbered here are not those of somebody who calls theirs by number.
-        asked = class_names is None or stored.classes_stated
-        keep_head = names == stored.class_names and asked and (num_classes is None or class_names is not None)
-        fresh = names and not keep_head
+        fresh = any(heads.path_of(task) not in kept for task in wanted)
         variables, report = load_into(
             jax.eval_shape(network.init, key, images),
             stored.variables,
             source=stored.source or os.fspath(checkpoint),
             fitting=_fitting(network, stored, preprocessing),
-            fresh_head=_compile_quickly(init_head)(key) if fresh else None,
+            fresh_head=_compile_quickly(init_heads)(key) if fresh else None,
             ignored=stored.ignored,
             name_of=stored.name_of,
         )
     naming = stored.naming if stored is not None and not random_weights else ''
     positions = stored.positions if stored is not None else DEFAULT_METHOD
-    return Model(network, variables, architecture, preprocessing, names, report, options, naming, positions)
+    names = heads.class_names(wanted)
+    return Model(network, variables, architecture, preprocessing, names, report, options, naming, positions, wanted)
 
 
 def open_stored(
@@ -287,23 +303,44 @@ def _fitting(network: AnyNetwork, stored: Stored, preprocessing: Preprocessing) 
     )
 
 
-def _class_names(stored: Stored | None, num_classes: int | None, class_names: Sequence[str] | None) -> tuple[str, ...]:
+def _tasks(
+    stored: Stored | None,
+    num_classes: int | None,
+    class_names: Sequence[str] | None,
+    tasks: Sequence[Task] | None,
+) -> tuple[Task, ...]:
+    """What the heads of the network are to be for."""
+    if tasks is not None:
+        if num_classes is not None or class_names is not None:
+            raise UserError('tasks say what the heads are for: leave num_classes and class_names out')
+        return heads.check_tasks(tasks)
     if class_names is not None:
         if num_classes is not None and num_classes != len(class_names):
             raise UserError(f'num_classes={num_classes}, but {len(class_names)} class names')
         names = tuple(str(name) for name in class_names)
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise UserError(f"the class name '{twice}' stands twice among class_names")
-    elif num_classes is not None:
+        return heads.check_tasks([single_label(names)]) if names else ()
+    if num_classes is not None:
         if num_classes < 0:
             raise UserError(f'num_classes={num_classes} must be at least 0 (0: no head)')
-        names = tuple(str(index) for index in range(num_classes))
-    elif stored is not None:
-        names = stored.class_names
-    else:
-        raise UserError('a network of random weights needs num_classes or class_names')
-    return names
+        return (single_label([str(index) for index in range(num_classes)]),) if num_classes else ()
+    if stored is None:
+        raise UserError('a network of random weights needs num_classes or class_names, or tasks')
+    return stored.tasks
+
+
+def _keep(
+    wanted: tuple[Task, ...],
+    stored: Stored | None,
+    num_classes: int | None,
+    class_names: Sequence[str] | None,
+    tasks: Sequence[Task] | None,
+) -> tuple[tuple[Task, ...], frozenset[str]]:
+    """The tasks with the scaling of the stored heads that they keep, and which heads these are."""
+    named = class_names is not None or tasks is not None
+    # Classes that are only numbered are not those of somebody who calls theirs by number.
+    if stored is None or (num_classes is not None and not named) or (named and not stored.classes_stated):
+        return wanted, frozenset()
+    return heads.adopt(wanted, stored.tasks)
 
 
 def _compile_quickly(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from jtransfer.adapters import Adaptation
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.tasks import Task, single_label
 
 # Where the outputs of the head can be counted: a linear head, and one of several parts.
 HEAD_BIASES = ('params/head/bias', 'params/head/part0/bias')
@@ -27,7 +28,7 @@ class Stored:
         variables: the nested Flax variables, `{'params': {'backbone': …, 'head': …}, 'batch_stats': …}`; views of the
             file where that is possible.
         architecture: name of the variant (`models.describe`).
-        class_names: of the head's outputs, in order; none for a checkpoint without a head.
+        class_names: of the head's outputs, in order; none for a checkpoint without a head, or with several.
         preprocessing: how images must look to these weights.
         training: where they come from, JSON values; empty when nobody said.
         classes_stated: whether the class names are the checkpoint's own, and not numbers given here.
@@ -39,6 +40,7 @@ class Stored:
         ignored: shapes of what the file also holds and nothing needs, by its names.
         name_of: the file's name of one of our paths, '' where there is none.
         adaptation: what its `params/adapters` are of; None for a plain network.
+        tasks: what its heads are for. Empty: one label an image, of `class_names`.
     """
 
     path: Path
@@ -56,10 +58,16 @@ class Stored:
     ignored: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     name_of: Callable[[str], str] = lambda path: ''
     adaptation: Adaptation | None = None
+    tasks: tuple[Task, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Says what an ordinary classifier is for."""
+        if self.class_names and not self.tasks:
+            object.__setattr__(self, 'tasks', (single_label(self.class_names),))
 
     @property
     def num_classes(self) -> int:
-        """Outputs of the head; 0 without one."""
+        """Outputs of the only head; 0 without one."""
         return len(self.class_names)
 
     @property
@@ -68,9 +76,15 @@ class Stored:
         return self.preprocessing.image_size
 
 
-def head_outputs(arrays: Mapping[str, np.ndarray]) -> int | None:
-    """How many classes the head among these arrays (by path) has; None where there is no head."""
-    for path in HEAD_BIASES:
-        if path in arrays:
-            return int(arrays[path].shape[0]) if arrays[path].ndim else 0
+def head_outputs(shapes: Mapping[str, tuple[int, ...]], head: str = 'head') -> int | None:
+    """How many outputs a head has, `head` or `heads/NAME`, by the shapes of arrays by path; None where it is not."""
+    for bias in HEAD_BIASES:
+        path = bias.replace('head', head, 1)
+        if path in shapes:
+            return shapes[path][0] if shapes[path] else 0
     return None
+
+
+def shapes_of(arrays: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """The shapes of arrays by path."""
+    return {path: tuple(array.shape) for path, array in arrays.items()}

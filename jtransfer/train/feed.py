@@ -6,19 +6,20 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
-from jtransfer.data.order import example_order
-from jtransfer.data.targets import Labels, take
+from jtransfer.data.batches import about
+from jtransfer.data.mapped import MappedImages
+from jtransfer.data.order import make_order
+from jtransfer.data.targets import Labels
 from jtransfer.train.placement import Placement
 
 Feed = Iterator[dict[str, Array]]
 
 
 def device_feed(
-    images: UInt8[np.ndarray, 'examples h w 3'],
+    images: UInt8[np.ndarray, 'examples h w 3'] | MappedImages,
     labels: Labels,
     aspects: Float[np.ndarray, ' examples'],
     *,
@@ -27,6 +28,8 @@ def device_feed(
     start_step: int,
     placement: Placement,
     repeats: int = 1,
+    classes: Int[np.ndarray, ' examples'] | None = None,
+    weights: Float[np.ndarray, ' examples'] | None = None,
 ) -> Feed:
     """Endless training batches from decoded pictures, which are copied to every device once.
 
@@ -38,19 +41,20 @@ def device_feed(
         seed: of the order and the augmentation.
         start_step: the first step to give a batch for.
         placement: where batches go.
-        repeats: how often every image comes, see `example_order`.
+        repeats: how often every image comes, see `make_order`.
+        classes: of every example, to sample them in turn. None: every image once an epoch.
+        weights: how much every example counts in the loss. None: batches say nothing of it.
     """
-    resident = jax.device_put(images, placement.replicated)
+    resident = placement.put_everywhere(np.asarray(images))
+    order = make_order(len(images), batch_size, seed, repeats, classes)
     for step in itertools.count(start_step):
-        index, epoch = example_order(step, batch_size, len(images), seed, repeats)
+        index, epoch = order(step)
         yield placement.gather(
             resident,
             {
                 'index': index,
-                'label': take(labels, index),
                 'aspect': aspects[index].astype(np.float32),
-                'id': index.astype(np.int32),
-                'epoch': epoch.astype(np.int32),
+                **about(labels, weights, index, epoch),
                 **_scalars(seed, step),
             },
         )
@@ -59,7 +63,15 @@ def device_feed(
 def stream_feed(
     batches: Iterator[Mapping[str, Any]], *, seed: int, start_step: int, placement: Placement, ahead: int = 2
 ) -> Feed:
-    """Training batches from a host iterator, `ahead` of them on their way to the devices while one is in use."""
+    """Training batches from a host iterator, `ahead` of them on their way to the devices while one is in use.
+
+    Args:
+        batches: this process's rows of each, such as `stream_batches` and `host_batches` give.
+        seed: of the augmentation.
+        start_step: the step of the first batch.
+        placement: where batches go.
+        ahead: how many batches.
+    """
     queue: list[dict[str, Array]] = []
     for step, batch in zip(itertools.count(start_step), batches, strict=False):
         queue.append(placement.put_batch({**batch, **_scalars(seed, step)}))

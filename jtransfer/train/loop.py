@@ -24,6 +24,7 @@ from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.checkpoints import Progress as RunProgress
 from jtransfer.train.feed import FeedMaker
 from jtransfer.train.log import MetricLog, read_log
+from jtransfer.train.log_values import in_float32, log_values
 from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
 from jtransfer.train.sizes import step_size, steps_by_size
@@ -42,7 +43,7 @@ class FitResult:
         variables: what to evaluate and save: of the best validation score where there was validation, else the last;
             averaged parameters where there is a moving average.
         chosen_step: the step they come from.
-        best_score: the best validation top-1, or None.
+        best_score: the best validation score, see `deciding`, or None.
         history: the lines of the metrics, in order; of a resumed run all of them.
         seconds: training time of this process, validation and checkpoints included.
         starts: the steps after which the phases began.
@@ -85,7 +86,7 @@ def fit(
         variables: where training starts; left untouched.
         make_feed: gives the batches from a step on.
         placement: the devices.
-        validate: scores variables; its `top1` chooses the best checkpoint. None: the last state is taken.
+        validate: scores variables; see `deciding` for what chooses the best checkpoint. None: the last state is taken.
         run_dir: where metrics and checkpoints go; a checkpoint found there is resumed. None: nothing is written.
 
     Raises:
@@ -115,6 +116,7 @@ def fit(
 
     train_step = steps_by_size(placement, parts, state.trainable)
     state = placement.put_state(state)
+    end = config.train.stop_step or total
     evaluate_every = config.train.evaluate_every or max(1, total // 10)
     checkpoint_every = config.train.checkpoint_every or max(1, total // 10)
     feed = make_feed(start)
@@ -126,12 +128,12 @@ def fit(
         for opened in (log, checkpoints):
             if opened:
                 closing.callback(opened.close)
-        bar = closing.enter_context(progress_bar(config.name, total, start=start, show=config.train.progress))
-        for step in range(start + 1, total + 1):
+        bar = closing.enter_context(progress_bar(config.name, end, start=start, show=config.train.progress))
+        for step in range(start + 1, end + 1):
             size = step_size(config.augment, config.seed, step - 1, total)
             state, metrics = train_step(size)(state, next(feed))
             pending.append(metrics)
-            last = step == total
+            last = step == end
             evaluates = validate is not None and (last or step % evaluate_every == 0)
             saves = checkpoints is not None and (last or step % checkpoint_every == 0)
             changes = step in timetable.planned
@@ -145,14 +147,17 @@ def fit(
                 values['train/image_size'] = size
             if not values.pop('finite'):
                 raise _diverged(placement.get_state(state), checkpoints, progress, config)
-            text = f'loss {values["train/loss"]:.3f}  accuracy {values["train/accuracy"]:.1%}'
+            text = f'loss {values["train/loss"]:.3f}'
+            if 'train/accuracy' in values:
+                text += f'  accuracy {values["train/accuracy"]:.1%}'
             if evaluates and validate is not None:
                 single = placement.get_state(state)
                 scores = validate(single.variables())
                 values |= {f'validation/{name}': score for name, score in scores.items()}
-                text += f'  validation {scores["top1"]:.1%}'
-                better = progress.better(scores['top1'])
-                progress = progress.after(scores['top1'], step)
+                score = deciding(scores)
+                text += f'  validation {score:.1%}' if 'top1' in scores else f'  validation {score:.3f}'
+                better = progress.better(score)
+                progress = progress.after(score, step)
                 if better:
                     best = jax.tree.map(np.array, single)
                     if checkpoints:
@@ -175,7 +180,7 @@ def fit(
     chosen = final if validate is None or best is None else best
     return FitResult(
         state=final,
-        variables=_float32(chosen.variables()),
+        variables=in_float32(chosen.variables()),
         chosen_step=int(chosen.step),
         best_score=progress.best_score,
         history=history,
@@ -184,28 +189,19 @@ def fit(
     )
 
 
-def _float32(variables: dict[str, Any]) -> dict[str, Any]:
-    """The variables with what was kept in bfloat16 as float32, which is what is saved."""
-    return jax.tree.map(lambda leaf: leaf.astype(np.float32) if leaf.dtype == jax.numpy.bfloat16 else leaf, variables)
+def deciding(scores: Mapping[str, float]) -> float:
+    """The score that chooses the best checkpoint: top-1 of one label an image, else whatever the task is scored by."""
+    return scores['top1'] if 'top1' in scores else scores['score']
 
 
 def _collect(pending: list[dict[str, Any]], batch_size: int, since: float) -> dict[str, Any]:
-    """The metrics of the steps since the last line: means, the last learning rates, and the speed."""
+    """What is to be said about the steps since the last line, see `log_values`."""
     rows = [{name: float(np.ravel(v)[0]) for name, v in row.items()} for row in jax.device_get(pending)]
-    names = {
-        'train/loss': 'loss',
-        'train/accuracy': 'accuracy',
-        'gradient_norm': 'gradient_norm',
-        'source_distance': 'source_distance',
-    }
-    names |= {f'train/{metric}': metric for metric in rows[-1] if metric.startswith('loss/')}
-    means = {
-        name: float(np.mean([row[metric] for row in rows])) for name, metric in names.items() if metric in rows[-1]
-    }
-    rates = {name: value for name, value in rows[-1].items() if name.startswith('learning_rate/')}
     # Read after the results have arrived: dispatching a step takes no time.
-    speed = {'images_per_second': len(rows) * batch_size / (time.perf_counter() - since)}
-    return {**means, **rates, **speed, 'finite': all(row['finite'] for row in rows)}
+    values = log_values(rows, batch_size, time.perf_counter() - since)
+    if math.isnan(values['train/accuracy']) and values['finite']:
+        del values['train/accuracy']  # there are no classes
+    return values
 
 
 def _diverged(

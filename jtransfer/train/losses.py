@@ -148,12 +148,20 @@ class TaskLoss:
     tasks: Mapping[str, tuple[Loss, float, int]]
     functions: Mapping[str, LossFunction]
 
-    def weights(self, targets: Mapping[str, Num[Array, 'batch ...']]) -> dict[str, Float[Array, ' batch']]:
-        """The weights of the examples, for each task; their sums over a whole batch are `totals` of a call."""
+    def weights(
+        self, targets: Mapping[str, Num[Array, 'batch ...']], examples: Float[Array, ' batch'] | None = None
+    ) -> dict[str, Float[Array, ' batch']]:
+        """The weights of the examples, for each task; their sums over a whole batch are `totals` of a call.
+
+        Args:
+            targets: as for a call.
+            examples: how much each example counts, ≥ 0, in every task and times all else. None: all alike.
+        """
         found = {}
         for name, (loss, _, _) in self.tasks.items():
             labelled, known = _labelled(name, targets)
-            found[name] = example_weights(loss, known) * labelled
+            weights = example_weights(loss, known) * labelled
+            found[name] = weights if examples is None else weights * examples
         return found
 
     def __call__(
@@ -161,6 +169,7 @@ class TaskLoss:
         logits: Mapping[str, Float[Array, 'batch _']],
         targets: Mapping[str, Num[Array, 'batch ...']],
         totals: Mapping[str, Float[Array, '']] | None = None,
+        examples: Float[Array, ' batch'] | None = None,
     ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
         """The loss of a batch, and that of each task, before the task's weight.
 
@@ -168,11 +177,12 @@ class TaskLoss:
             logits: of each task, by its name.
             targets: of each task, in the forms that `make_loss` takes.
             totals: `total` of `weighted_mean`, for each task.
+            examples: as for `weights`.
 
         Raises:
             UserError: a task's targets are missing, or of another form.
         """
-        weights = self.weights(targets)
+        weights = self.weights(targets, examples)
         losses = {}
         for name, function in self.functions.items():
             values, _ = function(logits[name], _labelled(name, targets)[1])

@@ -1,4 +1,8 @@
-"""Where a step runs: `jit` over a mesh of all local devices, or `pmap` over replicas. The numbers are the same."""
+"""Where a step runs: `jit` over a mesh of all devices, or `pmap` over replicas. The numbers are the same.
+
+With several processes (hosts of a pod), the mesh is over the devices of all of them, and every process brings the
+rows of a batch that belong to its own devices.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, UInt8
 
+from jtransfer.data.order import process_rows
 from jtransfer.errors import UserError
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import StepParts, TrainStep, make_train_step
@@ -23,8 +28,9 @@ class Placement(abc.ABC):
     """Puts states and batches on devices and compiles steps for them."""
 
     def __init__(self, devices: list[jax.Device] | None = None) -> None:
-        """Args: devices: the devices to use; all local ones by default."""
-        self.devices = list(devices or jax.local_devices())
+        """Args: devices: the devices to use; all by default, those of other processes too."""
+        # Those of a process side by side: its rows of a batch are then one piece.
+        self.devices = list(devices or sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
         mesh = Mesh(np.array(self.devices), (DATA,))
         self.sharded = NamedSharding(mesh, PartitionSpec(DATA))
         self.replicated = NamedSharding(mesh, PartitionSpec())
@@ -33,6 +39,28 @@ class Placement(abc.ABC):
     def device_count(self) -> int:
         """How many devices share a batch."""
         return len(self.devices)
+
+    @property
+    def processes(self) -> int:
+        """How many processes the devices belong to."""
+        return len({device.process_index for device in self.devices})
+
+    @property
+    def process(self) -> int:
+        """Which of these processes this is, from 0."""
+        return sorted({device.process_index for device in self.devices}).index(jax.process_index())
+
+    def put_everywhere(self, value: Any) -> Array:
+        """An array, the same in every process, as a copy on every device."""
+        return self._put(value, self.replicated)
+
+    def _put(self, tree: Any, shardings: Any) -> Any:
+        """The tree on the devices; leaves that are sharded have the rows of this process."""
+        if self.processes == 1:
+            return jax.device_put(tree, shardings)
+        local = jax.tree.map(np.asarray, tree)
+        whole = jax.tree.map(lambda leaf: shardings, local) if isinstance(shardings, NamedSharding) else shardings
+        return jax.tree.map(jax.make_array_from_process_local_data, whole, local)
 
     def check_batch_size(self, batch_size: int, accumulate_steps: int = 1) -> None:
         """Raises `UserError` unless every device gets the same number of images in every micro-batch."""
@@ -53,11 +81,11 @@ class Placement(abc.ABC):
 
     @abc.abstractmethod
     def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
-        """A batch, its images shared out over the devices."""
+        """A batch, its images shared out over the devices; where there are several processes, of this one's rows."""
 
     @abc.abstractmethod
     def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
-        """A batch of the images that are kept on the devices, chosen by its `index`."""
+        """A batch of the images that are kept on the devices, by its `index`; the whole of it, in any process."""
 
     @abc.abstractmethod
     def compile(self, parts: StepParts, trainable: Any) -> TrainStep:
@@ -68,7 +96,7 @@ class JitPlacement(Placement):
     """`jit` over a one-axis mesh: the state is replicated, the batch sharded; the compiler adds the communication."""
 
     def __init__(self, devices: list[jax.Device] | None = None) -> None:
-        """Args: devices: the devices to use; all local ones by default."""
+        """Args: devices: the devices to use; all by default, those of other processes too."""
         super().__init__(devices)
         self._take = jax.jit(lambda images, index: images[index], out_shardings=self.sharded)
 
@@ -84,12 +112,15 @@ class JitPlacement(Placement):
         """Leaves with a leading batch dimension sharded over it, scalars on every device."""
         batch = dict(batch)
         shardings = jax.tree.map(lambda leaf: self.sharded if np.ndim(leaf) else self.replicated, batch)
-        return jax.device_put(batch, shardings)
+        placed: dict[str, Array] = self._put(batch, shardings)
+        return placed
 
     def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
         """The batch with `image` gathered on the devices."""
+        rows = process_rows(len(batch['index']), self.process, self.processes)
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
-        return {**self.put_batch(rest), 'image': self._take(images, batch['index'])}
+        own = jax.tree.map(lambda leaf: leaf[rows] if np.ndim(leaf) else leaf, rest)
+        return {**self.put_batch(own), 'image': self._take(images, batch['index'])}
 
     def compile(self, parts: StepParts, trainable: Any) -> TrainStep:
         """One program over the mesh; BatchNorm sees the global batch because the program does."""
@@ -101,8 +132,16 @@ class PmapPlacement(Placement):
     """`pmap`: a replica of the state on every device, each with its share of the batch; averages over the axis."""
 
     def __init__(self, devices: list[jax.Device] | None = None) -> None:
-        """Args: devices: the devices to use; all local ones by default."""
+        """Args: devices: the devices to use; all by default.
+
+        Raises:
+            UserError: there are devices of other processes.
+        """
         super().__init__(devices)
+        if self.processes > 1:
+            raise UserError(
+                f'train.placement=pmap is for one process, and there are {self.processes}: use train.placement=jit'
+            )
         count = self.device_count
         self._take = jax.jit(
             lambda images, index: images[index].reshape(count, -1, *images.shape[1:]), out_shardings=self.sharded
@@ -144,5 +183,5 @@ class PmapPlacement(Placement):
 
 
 def make_placement(name: str, devices: list[jax.Device] | None = None) -> Placement:
-    """`jit` or `pmap` over the given devices (all local ones by default)."""
+    """`jit` or `pmap` over the given devices (all by default)."""
     return {'jit': JitPlacement, 'pmap': PmapPlacement}[name](devices)

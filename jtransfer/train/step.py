@@ -123,7 +123,9 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
 
     A batch holds `image` uint8 [batch, side, side, 3], `label` (class numbers int32 [batch], or whatever else the loss
     takes), `aspect` float32 [batch] (width / height of the original), `id` and `epoch` int32 [batch] (which make the
-    augmentation's key), and the scalars `seed` and `step`.
+    augmentation's key), and the scalars `seed` and `step`. It may hold `weight` float32 [batch], ≥ 0: the loss is then
+    the mean with these weights, times those of the classes; accuracy and distillation take no notice of them. Where
+    images are mixed, the weight is that of the image whose place it is, whatever is mixed into it.
 
     The metrics are `loss` (with that of auxiliary heads, see `Network.training_logits`, and of distilled features;
     without L2-SP), with several heads a `loss/NAME` each, `accuracy`, `gradient_norm` (of the trainable parameters,
@@ -176,9 +178,10 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
             method='training_logits',
         )
         logits, labels = named(output.logits), named(batch['label'])
-        loss, losses = criterion(logits, labels, totals)
+        weight = batch.get('weight')
+        loss, losses = criterion(logits, labels, totals, weight)
         for share, others in output.auxiliaries:
-            loss += share * criterion(named(others), labels, totals)[0]
+            loss += share * criterion(named(others), labels, totals, weight)[0]
         if transfer.distill:
             loss += transfer.distill * distilled(output.features, images, state.frozen, state.source)
         metrics = {'accuracy': _accuracy(criterion, logits, labels)}
@@ -193,7 +196,7 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
         # Of the whole batch, over accumulation steps and replicas: the mean of their losses is then that of the batch.
         totals = {
             name: weights.sum() / optim.accumulate_steps
-            for name, weights in criterion.weights(named(batch['label'])).items()
+            for name, weights in criterion.weights(named(batch['label']), batch.get('weight')).items()
         }
         totals = totals if axis_name is None else jax.lax.pmean(totals, axis_name)
 

@@ -1,17 +1,28 @@
 """Tests of jtransfer/data/memory.py."""
 
 import functools
+import os
+import pathlib
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from jtransfer import config
+from jtransfer.data.arrays import ArraySource
+from jtransfer.data.folder import load_folder
 from jtransfer.data.images import UnreadableImageError
-from jtransfer.data.memory import decode_part, readable_part
+from jtransfer.data.mapped import MappedImages
+from jtransfer.data.memory import can_be_cached, decode_part, readable_part
+from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing, evaluation_pixels
+from jtransfer.evaluate.views import Views
+from jtransfer.preprocessing import Preprocessing, evaluation_pixels, training_pixels
+from jtransfer.tasks import Task
 
 PIXELS = functools.partial(evaluation_pixels, preprocessing=Preprocessing(8))
 
@@ -89,3 +100,210 @@ def test_nothing_readable(folder):
         truncate(path)
     with pytest.raises(UserError, match=r'none of 10 images can be read, the first of them a/0.jpg'):
         decode_part(part_of(folder), PIXELS, skip_unreadable=True)
+
+
+MODES = ('RGB', 'L', 'LA', 'RGBA', 'P', 'CMYK', 'I;16', '1', 'rotated')
+
+
+@pytest.fixture(scope='module')
+def photographs(tmp_path_factory):
+    """Two real photographs in every mode, large and small, in two classes."""
+    from sklearn.datasets import load_sample_images
+
+    folder = tmp_path_factory.mktemp('photographs')
+    for name, pixels in zip(('china', 'flower'), load_sample_images().images, strict=True):
+        (folder / name).mkdir()
+        photograph = Image.fromarray(pixels).resize((160, 107))
+        for mode in MODES:
+            if mode == 'rotated':
+                exif = Image.Exif()
+                exif[0x0112] = 6
+                photograph.save(folder / name / 'rotated.jpg', exif=exif)
+            elif mode == 'I;16':
+                deep = np.asarray(photograph.convert('L'), np.uint16) * 257
+                Image.fromarray(deep).save(folder / name / 'deep.png')
+            else:
+                suffix = {'CMYK': 'jpg', 'RGB': 'jpg', 'P': 'gif'}.get(mode, 'png')
+                photograph.convert(mode).save(folder / name / f'{mode}.{suffix}')
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp('cache') / 'new'
+
+
+class Counting:
+    """A source that counts what is decoded."""
+
+    def __init__(self, source):
+        self.source, self.decoded = source, []
+
+    def __getattr__(self, name):
+        return getattr(self.source, name)
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, index):
+        self.decoded.append(index)
+        return self.source[index]
+
+
+def counted(folder, indices=None):
+    source = Counting(load_folder(str(folder))['train'])
+    return Part(source, np.arange(len(source)) if indices is None else np.asarray(indices))
+
+
+def assert_same(decoded, direct):
+    np.testing.assert_array_equal(np.asarray(decoded.images), direct.images)
+    np.testing.assert_array_equal(decoded.aspects, direct.aspects)
+    np.testing.assert_array_equal(decoded.labels, direct.labels)
+    assert decoded.aspects.dtype == direct.aspects.dtype
+    assert (decoded.ids, decoded.skipped, decoded.tasks) == (direct.ids, direct.skipped, direct.tasks)
+
+
+@pytest.mark.parametrize('workers', [0, 3])
+@pytest.mark.parametrize(
+    'pixels',
+    [
+        training_pixels(Preprocessing(32), crops=True),
+        training_pixels(Preprocessing(32, crop_fraction=0.9, interpolation='bilinear'), crops=False),
+        Views(Preprocessing(24), crops=5, scales=(1.0, 1.5)),
+    ],
+)
+def test_cached_pictures_are_the_decoded_ones_and_decoded_once(photographs, cache, pixels, workers):
+    direct = decode_part(counted(photographs), pixels)
+    assert isinstance(direct.images, np.ndarray)
+    assert not isinstance(direct.images, np.memmap)
+    first, second = counted(photographs), counted(photographs)
+    assert_same(decode_part(first, pixels, workers, cache=cache), direct)
+    assert sorted(first.source.decoded) == list(range(len(MODES) * 2))
+    again = decode_part(second, pixels, workers, cache=cache)
+    assert_same(again, direct)
+    assert second.source.decoded == []
+    assert isinstance(again.images, np.memmap)
+
+
+def test_only_what_a_part_asks_for_is_decoded(photographs, cache):
+    direct = decode_part(counted(photographs), PIXELS)
+    few = counted(photographs, [9, 2, 11])
+    decoded = decode_part(few, PIXELS, cache=cache)
+    assert few.source.decoded == [9, 2, 11]
+    np.testing.assert_array_equal(decoded.images, direct.images[[9, 2, 11]])
+    more = counted(photographs, [2, 3, 9])
+    decoded = decode_part(more, PIXELS, cache=cache)
+    assert more.source.decoded == [3]
+    assert isinstance(decoded.images, MappedImages)
+    np.testing.assert_array_equal(decoded.images, direct.images[[2, 3, 9]])
+    assert decoded.images.nbytes == direct.images[[2, 3, 9]].nbytes
+
+
+def test_names_do_not_matter_and_contents_do(folder, cache):
+    decode_part(counted(folder), PIXELS, cache=cache)
+    (folder / 'a/0.jpg').rename(folder / 'b/moved.jpg')
+    Image.new('RGB', (20, 10), 'red').save(folder / 'a/1.jpg')
+    (folder / 'a/copy.jpg').write_bytes((folder / 'a/2.jpg').read_bytes())
+    changed = counted(folder)
+    decoded = decode_part(changed, PIXELS, cache=cache)
+    assert [changed.ids[i] for i in changed.source.decoded] == ['a/1.jpg']
+    assert_same(decoded, decode_part(counted(folder), PIXELS))
+
+
+@pytest.mark.parametrize('workers', [0, 3])
+def test_unreadable_images_are_skipped_with_a_cache_too(folder, cache, workers):
+    truncate(folder / 'b/3.jpg')
+    (folder / 'a/0.jpg').unlink()
+    (folder / 'a/0.jpg').symlink_to('nowhere.jpg')
+    direct = decode_part(counted(folder), PIXELS, skip_unreadable=True)
+    for _ in range(2):
+        with pytest.raises(UnreadableImageError, match=r'a/0.jpg: no such file'):
+            decode_part(counted(folder), PIXELS, workers, cache=cache)
+        assert_same(decode_part(counted(folder), PIXELS, workers, skip_unreadable=True, cache=cache), direct)
+
+
+def test_what_was_decoded_before_an_unreadable_image_is_kept(folder, cache):
+    truncate(folder / 'b/3.jpg')
+    for decoded in (list(range(9)), [8]):
+        part = counted(folder)
+        with pytest.raises(UnreadableImageError, match=r'b/3.jpg is truncated'):
+            decode_part(part, PIXELS, cache=cache)
+        assert part.source.decoded == decoded
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_kept(folder, cache, monkeypatch):
+    part = counted(folder)
+    contents = iter([b'before', b'after'])
+    monkeypatch.setattr(part.source, 'content', lambda index: next(contents), raising=False)
+    with pytest.raises(UserError, match=r'^a/0.jpg was changed while it was read'):
+        decode_part(part, PIXELS, cache=cache)
+    assert not (cache).exists() or not list((cache).rglob('pixels.bin'))
+
+
+@pytest.mark.parametrize('reason', ['source', 'pixels'])
+def test_what_cannot_be_known_again_is_decoded_into_memory(folder, cache, reason):
+    part, pixels = part_of(folder), PIXELS
+    if reason == 'source':
+        source = ArraySource([part[i]['image'] for i in range(len(part))], part.labels, part.class_names, part.ids)
+        part = Part(source, np.arange(len(part)))
+    else:
+        pixels = lambda image: PIXELS(image)  # noqa: E731
+    assert not can_be_cached(part, pixels)
+    assert can_be_cached(part_of(folder), PIXELS)
+    assert_same(decode_part(part, pixels, cache=cache), decode_part(part_of(folder), PIXELS))
+    assert not (cache).exists()
+
+
+class Several:
+    """Two tasks and weights over a folder of pictures."""
+
+    def __init__(self, source):
+        n = len(source)
+        self.source, self.class_names, self.ids = source, source.class_names, source.ids
+        self.tasks = (Task('kind', 'single_label', source.class_names), Task('marks', 'multi_label', ('x', 'y')))
+        marks = np.stack([np.arange(n) % 2, np.arange(n) == n - 1], axis=1).astype(np.float32)
+        self.labels = {'kind': source.labels, 'marks': marks}
+        self.weights = np.linspace(0, 1, n, dtype=np.float32)
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, index):
+        label = {name: values[index] for name, values in self.labels.items()}
+        return {**self.source[index], 'label': label}
+
+    def content(self, index):
+        return self.source.content(index)
+
+
+@pytest.mark.parametrize('cached', [False, True])
+def test_several_tasks_and_weights(folder, cache, cached):
+    truncate(folder / 'b/3.jpg')
+    source = Several(load_folder(str(folder))['train'])
+    part = Part(source, np.arange(10))
+    decoded = decode_part(part, PIXELS, skip_unreadable=True, cache=cache if cached else None)
+    kept = [0, 1, 2, 3, 4, 5, 6, 7, 9]
+    assert decoded.tasks == source.tasks
+    np.testing.assert_array_equal(decoded.weights, source.weights[kept])
+    for name, values in source.labels.items():
+        np.testing.assert_array_equal(decoded.labels[name], values[kept])
+    truncate(folder / 'b/4.jpg')
+    with pytest.raises(UserError, match="every image of class 'y' is unreadable"):
+        decode_part(part, PIXELS, skip_unreadable=True)
+
+
+@pytest.mark.parametrize('kill_after', [1, 10, 17])
+def test_a_process_that_was_killed_is_gone_on_from(photographs, cache, kill_after):
+    from tests.data import decode_killed
+
+    program = pathlib.Path(decode_killed.__file__)
+    done = subprocess.run(
+        [sys.executable, program, photographs, cache, str(kill_after)],
+        env={**os.environ, 'PYTHONPATH': str(program.parents[2])},
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    part = counted(photographs)
+    decoded = decode_part(part, decode_killed.PIXELS, cache=cache)
+    assert part.source.decoded == list(range(kill_after // 4 * 4, len(MODES) * 2))
+    assert_same(decoded, decode_part(counted(photographs), decode_killed.PIXELS))

@@ -1,10 +1,15 @@
 """Tests of jtransfer/data/order.py."""
 
+import pickle
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jtransfer.data.order import example_order
+from jtransfer.data.balanced_order import balanced_order
+from jtransfer.data.order import example_order, make_order, process_rows
+from jtransfer.errors import UserError
 
 
 @settings(max_examples=40, deadline=None)
@@ -65,3 +70,34 @@ def test_what_a_caller_does_to_a_batch_does_not_change_the_next():
     kept = first.copy()
     first[:] = 0
     np.testing.assert_array_equal(example_order(0, 10, 10, 0)[0], kept)
+
+
+def test_an_order_is_uniform_or_balanced_and_survives_pickling():
+    labels = np.array([0, 0, 0, 0, 1, 2, 2], np.int32)
+    uniform, balanced = make_order(7, 5, 3, 2), make_order(7, 5, 3, 2, labels)
+    for step in (0, 9, 4):
+        for order, expected in (
+            (uniform, example_order(step, 5, 7, 3, 2)),
+            (balanced, balanced_order(step, 5, labels, 3, 2)),
+        ):
+            for ours in (order, pickle.loads(pickle.dumps(order))):
+                for values, wanted in zip(ours(step), expected, strict=True):
+                    np.testing.assert_array_equal(values, wanted)
+    with pytest.raises(ValueError, match='7 labels for 8 examples'):
+        make_order(8, 5, 3, labels=labels)
+    with pytest.raises(UserError, match='balanced is for one label an image'):
+        make_order(7, 5, 3, labels=np.eye(7, dtype=np.float32))
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.integers(1, 6), st.integers(1, 8))
+def test_the_processes_read_every_row_once(processes, rows):
+    batch = np.arange(processes * rows)
+    pieces = [batch[process_rows(len(batch), process, processes)] for process in range(processes)]
+    assert {len(piece) for piece in pieces} == {rows}
+    np.testing.assert_array_equal(np.concatenate(pieces), batch)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused():
+    with pytest.raises(UserError, match=r'data.batch_size=30 must be a multiple of the 4 processes; 32 would do'):
+        process_rows(30, 0, 4)

@@ -130,7 +130,7 @@ def test_batch_larger_than_the_training_part():
 @pytest.mark.parametrize(
     ('fields', 'message'),
     [
-        ({'source': 'digit'}, "not one of digits, glyphs, folder:PATH, tfds:NAME.*'digits'"),
+        ({'source': 'digit'}, "not one of digits, glyphs, folder:PATH, .*tfds:NAME.*'digits'"),
         ({'source': 'folder:'}, 'names no data: write folder:PATH'),
         ({'source': 'folder:/no/such/place'}, 'there is no folder /no/such/place'),
         ({'source': 'digits', 'test_split': 'test'}, "data.test_split='test' has no meaning for digits"),

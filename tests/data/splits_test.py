@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import ShuffleSplit
 
 from jtransfer.data.splits import few_shot, hold_out
 from jtransfer.errors import UserError
@@ -60,3 +61,85 @@ def test_few_shot_depends_on_the_seed():
 def test_few_shot_needs_enough_examples():
     with pytest.raises(UserError, match=r"examples_per_class=3, but class 'b' has only 2 examples"):
         few_shot(np.array([0, 0, 0, 1, 1, 2, 2, 2], np.int32), 3, 0, NAMES)
+
+
+def test_few_shot_refuses_several_labels_an_image():
+    with pytest.raises(UserError, match=r'examples_per_class=1 draws images of one class each'):
+        few_shot(np.eye(3, dtype=np.float32), 1, 0, NAMES)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.integers(2, 60), st.floats(0.05, 0.6), st.integers(0, 3), st.booleans())
+def test_hold_out_of_one_stratum_and_of_several_labels_takes_the_share(examples, fraction, seed, several):
+    labels = np.zeros(examples, np.int32)
+    if several:
+        labels = (np.random.default_rng(seed).random((examples, 3)) < 0.3).astype(np.float32)
+    kept, held = hold_out(labels, fraction, seed, NAMES, 'test')
+    np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(examples))
+    assert len(held) == np.ceil(fraction * examples)
+    if several:
+        wanted = labels.sum(axis=0) * len(held) / examples
+        assert np.abs(labels[held].sum(axis=0) - wanted).max() < 4
+    else:
+        same = next(ShuffleSplit(1, test_size=fraction, random_state=seed).split(labels))
+        np.testing.assert_array_equal(held, np.sort(same[1]))
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.lists(st.integers(1, 6), min_size=4, max_size=30), st.floats(0.1, 0.6), st.integers(0, 9))
+def test_hold_out_keeps_groups_whole(sizes, fraction, seed):
+    generator = np.random.default_rng(seed)
+    sizes = [*sizes, 6]
+    member = generator.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    groups = [f'g{number}' for number in member]
+    for labels in (np.zeros(len(member), np.int32), (generator.random((len(member), 3)) < 0.9).astype(np.float32)):
+        kept, held = hold_out(labels, fraction, seed, NAMES, 'test', groups)
+        assert not set(member[kept]) & set(member[held])
+        assert len(kept)
+        assert len(held)
+        np.testing.assert_array_equal(np.sort(np.concatenate([kept, held])), np.arange(len(member)))
+        # Moving the smallest group would help, were the share further off than half of the largest.
+        assert labels.ndim > 1 or abs(len(held) - fraction * len(member)) <= max(sizes) / 2
+        np.testing.assert_array_equal(hold_out(labels, fraction, seed, NAMES, 'test', groups)[1], held)
+
+
+def test_hold_out_of_singletons_is_as_without_groups():
+    labels = np.repeat(np.arange(3), 10).astype(np.int32)
+    plain = hold_out(labels, 0.3, 5, NAMES, 'test')[1]
+    np.testing.assert_array_equal(hold_out(labels, 0.3, 5, NAMES, 'test', [str(i) for i in range(30)])[1], plain)
+    pairs = hold_out(labels, 0.2, 5, NAMES, 'test', [str(i // 2) for i in range(30)])[1]
+    np.testing.assert_array_equal(np.bincount(labels[pairs]), [2, 2, 2])
+
+
+def test_hold_out_of_groups_depends_on_the_seed_and_zero_is_a_seed():
+    labels = np.repeat(np.arange(3), 40).astype(np.int32)
+    groups = [str(index // 2) for index in range(120)]
+    draws = [tuple(hold_out(labels, 0.3, seed, NAMES, 'test', groups)[1]) for seed in (0, 1, 2, 0)]
+    assert len(set(draws)) == 3
+    assert draws[0] == draws[3]
+
+
+@pytest.mark.parametrize('unlabelled', [1, 2, 5])
+def test_examples_without_a_label_are_shared_out_too(unlabelled):
+    labels = np.repeat(np.arange(4), (10, 10, 10, unlabelled)).astype(np.int32)
+    kept, held = hold_out(labels, 0.4, 0, NAMES, 'test')
+    assert len(kept) + len(held) == 30 + unlabelled
+    assert np.abs(np.bincount(labels[held], minlength=4) - 0.4 * np.bincount(labels)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ('labels', 'groups', 'message'),
+    [
+        (
+            np.zeros(1, np.int32),
+            None,
+            r'holding out 0.5 of 1 examples for test leaves none to train on; change data.te',
+        ),
+        (np.zeros((1, 3), np.float32), None, r'holding out 0.5 of 1 examples for test'),
+        (np.zeros(4, np.int32), 'aaaa', r"all 4 examples are one group \('a'\): none can be held out for test; set"),
+        (np.arange(4, dtype=np.int32) // 2, 'aabb', r'all groups have a class that no other group has: none can be he'),
+    ],
+)
+def test_hold_out_says_why_it_cannot(labels, groups, message):
+    with pytest.raises(UserError, match=message):
+        hold_out(labels, 0.5, 0, NAMES, 'test', groups)

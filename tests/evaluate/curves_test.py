@@ -1,6 +1,6 @@
 """From metric lines to the charts of a run."""
 
-from jtransfer.evaluate.curves import training_charts
+from jtransfer.evaluate.curves import fold_charts, training_charts
 
 
 def lines():
@@ -44,3 +44,46 @@ def test_many_groups_become_six_from_fastest_to_slowest():
 def test_a_wide_gradient_norm_gets_a_logarithmic_axis():
     (chart,) = training_charts([{'step': i, 'gradient_norm': 10.0**i} for i in range(4)])
     assert [tick.label for tick in chart.y_ticks] == ['1', '10', '100', '1000']
+
+
+def test_another_score_has_a_chart_of_its_own():
+    log = [{'step': 1, 'train/accuracy': 0.5}, {'step': 2, 'validation/score': -0.5}]
+    charts = {chart.title: chart for chart in training_charts(log, 'R²')}
+    assert list(charts) == ['R²', 'Accuracy in training']
+    assert [line.value for line in charts['R²'].lines] == ['-0.5']
+    assert [line.name for line in charts['Accuracy in training'].lines] == ['train']
+    (chart,) = training_charts(log[1:], 'mean average precision')
+    assert (chart.title, chart.lines[0].value) == ('Mean average precision', '-50.0%')
+
+
+def test_folds_lie_over_each_other():
+    charts = {chart.title: chart for chart in fold_charts([list(lines())] * 3, ['a', 'b', 'c'])}
+    assert list(charts) == [
+        'Accuracy in validation', 'Loss in validation', 'Loss in training', 'Accuracy in training',
+    ]  # fmt: skip
+    drawn = charts['Accuracy in validation'].lines
+    assert [(line.name, line.colour, line.faint, line.value) for line in drawn] == [
+        ('a', 1, False, '80.0%'),
+        ('b', 2, False, '80.0%'),
+        ('c', 3, False, '80.0%'),
+    ]
+    assert fold_charts([[], []], ['a', 'b']) == []
+
+
+def test_many_folds_are_pale_under_their_mean():
+    folds = [[{'step': s, 'validation/score': 0.1 * i, 'train/loss': float(s)} for s in (1, 2)] for i in range(8)]
+    folds[3] = folds[3][:1]
+    charts = {chart.title: chart for chart in fold_charts(folds, [f'fold {i}' for i in range(8)], 'R²')}
+    *pale, mean = charts['R² in validation'].lines
+    assert [line.faint for line in pale] == [True] * 8
+    assert {line.colour for line in pale} == {1}
+    # At step 1 alone, which every fold has.
+    assert (mean.name, mean.faint, mean.colour, mean.value) == ('mean of 8', False, 2, '0.35')
+    assert [dot.label for dot in mean.dots] == ['mean of 8: 0.35 at step 1']
+
+
+def test_long_curves_of_folds_are_their_running_means_alone():
+    folds = [[{'step': s, 'train/loss': 1 + s % 2} for s in range(100)] for _ in range(2)]
+    (chart,) = fold_charts(folds, ['a', 'b'], 'R²')
+    assert chart.note == 'running mean'
+    assert [line.raw_path for line in chart.lines] == ['', '']

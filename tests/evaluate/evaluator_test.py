@@ -40,6 +40,38 @@ def test_batching_and_padding_change_nothing(examples, size):
     assert (logits.dtype, got.dtype) == (np.float32, np.int32)
 
 
+def test_several_heads_come_back_by_name():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (7, 4, 4, 3), np.uint8)
+    numbers = rng.normal(size=(7, 2)).astype(np.float32)
+    numbers[2] = np.nan
+    labels = {'species': np.int32([0, 1, -1, 2, 0, 1, 2]), 'size': numbers}
+
+    def batches():
+        for start in (0, 4):
+            rows = np.resize(np.arange(start, min(start + 4, 7)), 4)
+            yield {
+                'image': images[rows],
+                'label': {name: values[rows] for name, values in labels.items()},
+                'mask': np.arange(start, start + 4) < 7,
+            }
+
+    outputs, got = predict_logits(lambda x: {'species': linear(x), 'size': linear(x)[:, :2]}, batches())
+    assert list(outputs) == ['species', 'size']
+    np.testing.assert_array_equal(outputs['species'], np.asarray(linear(images)))
+    np.testing.assert_array_equal(outputs['size'], np.asarray(linear(images)[:, :2]))
+    np.testing.assert_array_equal(got['species'], labels['species'])
+    np.testing.assert_array_equal(got['size'], numbers)
+    assert (got['species'].dtype, got['size'].dtype, outputs['size'].dtype) == (np.int32, np.float32, np.float32)
+
+
+def test_several_labels_an_image_stay_rows():
+    images, labels = np.zeros((3, 4, 4, 3), np.uint8), np.float32([[1, 0], [0, 0], [1, 1]])
+    batch = {'image': images, 'label': labels, 'mask': np.array([True, True, False])}
+    _, got = predict_logits(linear, [batch])
+    np.testing.assert_array_equal(got, labels[:2])
+
+
 def test_compiles_once():
     traces = []
 
@@ -72,3 +104,4 @@ def test_most_wrong_is_by_confidence():
     assert most_wrong(logits, labels, 2).tolist() == [2, 3]
     assert most_wrong(logits, labels, 0).tolist() == []
     assert most_wrong(logits[:1], labels[:1], 5).tolist() == []
+    assert most_wrong(logits, np.array([0, 1, -1, 1, 1]), 10).tolist() == [3, 1, 4]

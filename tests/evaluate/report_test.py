@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jtransfer.evaluate.measure import measure, measure_tasks
 from jtransfer.evaluate.metrics import classification_metrics
 from jtransfer.evaluate.report import PlanRow, WrongPicture, picture_source, write_report
+from jtransfer.tasks import Task
 
 HOSTILE = '</style></title><script>alert("x")</script><img src=http://evil.example/x>'
 VOID = {'meta', 'img', 'br', 'link', 'input', 'hr'}
@@ -121,3 +123,86 @@ def test_pictures_survive_and_large_ones_shrink():
     small = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8)
     np.testing.assert_array_equal(np.asarray(decode(picture_source(small))), small)
     assert decode(picture_source(np.zeros((800, 400, 3), np.uint8))).size == (96, 192)
+
+
+SEEN = Task('seen', 'multi_label', ('sky', HOSTILE, 'dog'))
+SIZE = Task('size', 'regression', ('width', HOSTILE))
+KIND = Task(HOSTILE, 'single_label', ('cat', 'dog', 'cow'))
+PICTURE = np.zeros((4, 4, 3), np.uint8)
+
+
+def several(examples=30):
+    rng = np.random.default_rng(0)
+    labels = {
+        HOSTILE: rng.integers(0, 3, examples).astype(np.int32),
+        'seen': rng.integers(0, 2, (examples, 3)).astype(np.float32),
+        'size': rng.normal(size=(examples, 2)).astype(np.float32),
+    }
+    labels['seen'][0] = np.nan
+    outputs = {name: rng.normal(size=(examples, 2 if name == 'size' else 3)).astype(np.float32) for name in labels}
+    return outputs, labels
+
+
+def wrong(task=''):
+    return WrongPicture(PICTURE, f'{HOSTILE}.png', HOSTILE, 'three', note=f'off by {HOSTILE}', task=task)
+
+
+def check_harmless(page):
+    assert page.open == []
+    assert not {'script', 'link', 'iframe', 'object', 'embed', 'base', 'form'} & set(page.tags)
+    assert all(not key.startswith('on') for key, _ in page.attributes)
+    assert HOSTILE in ' '.join(page.text)
+
+
+def test_page_of_several_labels(tmp_path):
+    outputs, labels = several()
+    metrics = measure(SEEN, outputs['seen'], labels['seen'])
+    write_report(tmp_path / 'r.html', title='t', metrics=metrics, most_wrong=[wrong()])
+    page = Page((tmp_path / 'r.html').read_text())
+    check_harmless(page)
+    text = ' '.join(' '.join(page.text).split())
+    low, high = metrics.score_interval
+    assert (
+        f'Mean average precision on 29 examples {100 * metrics.score:.1f} % 95% interval {low:.1%} to {high:.1%}'
+        in text
+    )
+    assert 'Not labelled 1 examples left out' in text
+    assert 'Largest losses' in text
+    assert 'Confusion matrix' not in text
+
+
+@pytest.mark.parametrize('numbers', [1, 2])
+def test_page_of_numbers(tmp_path, numbers):
+    outputs, labels = several()
+    task = Task('', 'regression', SIZE.class_names[-numbers:])
+    metrics = measure(task, outputs['size'][:, :numbers], labels['size'][:, :numbers])
+    write_report(tmp_path / 'r.html', title='t', metrics=metrics, most_wrong=[wrong()])
+    page = Page((tmp_path / 'r.html').read_text())
+    check_harmless(page)
+    text = ' '.join(' '.join(page.text).split())
+    low, high = metrics.score_interval
+    assert f'R² on 30 examples {metrics.score:.3f} 95% interval {low:.3f} to {high:.3f}' in text
+    assert page.tags.count('circle') == 30 * numbers
+    assert text.count('true ') >= 30 * numbers
+    assert 'Largest errors' in text
+
+
+def test_page_of_several_heads(tmp_path):
+    outputs, labels = several()
+    metrics = measure_tasks([KIND, SEEN, SIZE], outputs, labels)
+    most_wrong = [WrongPicture(PICTURE, 'a.png', 0, 1, 0.5, task=HOSTILE), wrong('seen'), wrong('size')]
+    write_report(
+        tmp_path / 'r.html',
+        title='t',
+        metrics=metrics,
+        most_wrong=most_wrong,
+        curves=[{'step': 1, 'validation/score': 0.5}],
+        plan=[PlanRow('head/.*', 'head', 1, 10, 1.0, 0.0, True)],
+    )
+    page = Page((tmp_path / 'r.html').read_text())
+    check_harmless(page)
+    text = ' '.join(' '.join(page.text).split())
+    assert f'Mean score on 30 examples {metrics.score:.3f} mean of the scores of 3 tasks' in text
+    headings = ['The tasks', 'Confusion matrix', 'Most confidently wrong', 'Largest losses', 'Predicted against true']
+    assert sorted(headings, key=text.index) == headings
+    assert page.tags.count('img') == 3

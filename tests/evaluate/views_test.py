@@ -5,12 +5,12 @@ import pickle
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.datasets import load_sample_images
 
 from jtransfer.config_evaluate import Evaluate
 from jtransfer.errors import UserError
-from jtransfer.evaluate.views import Views, average_views, make_views, view_pixels
+from jtransfer.evaluate.views import Views, average_views, kinds_of, make_views, view_pixels
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels
 from jtransfer.pretrained.model import load_model
 
@@ -141,6 +141,29 @@ def test_probabilities_too_small_for_float32_stay_finite():
     logits = np.float32([[0, -300, -500]])
     average = np.asarray(average_views(logits, logits[:, [0, 2, 1]]))
     np.testing.assert_allclose(average, [[0, -300 - np.log(2), -300 - np.log(2)]], rtol=1e-6)
+
+
+@pytest.mark.parametrize('count', [1, 2, 7])
+def test_several_labels_average_their_sigmoids_and_numbers_themselves(count):
+    outputs = np.random.default_rng(count).normal(0, 5, (count, 4, 3)).astype(np.float32)
+    labels = average_views(*map(np.asarray, outputs), kinds='multi_label')
+    assert labels.dtype == np.float32
+    np.testing.assert_allclose(expit(labels), expit(outputs.astype(np.float64)).mean(0), rtol=1e-5)
+    numbers = average_views(*map(np.asarray, outputs), kinds='regression')
+    np.testing.assert_allclose(numbers, outputs.mean(0), rtol=1e-5, atol=1e-6)
+    far = average_views(np.float32([[-300, 300]]), np.float32([[-200, 200]]), kinds='multi_label')
+    np.testing.assert_allclose(far, [[-200 - np.log(2), 200 + np.log(2)]], rtol=1e-6)
+
+
+def test_each_of_several_tasks_is_averaged_in_its_own_way():
+    tasks = (Task('a', 'regression', ('x',)), single_label(('y', 'z'), 'b'))
+    first = {'a': np.float32([[1]]), 'b': np.float32([[0, 3]])}
+    second = {'a': np.float32([[2]]), 'b': np.float32([[2, -1]])}
+    average = average_views(first, second, kinds=kinds_of(tasks))
+    np.testing.assert_array_equal(average['a'], [[1.5]])
+    np.testing.assert_allclose(average['b'], average_views(first['b'], second['b']), rtol=1e-6)
+    assert kinds_of(tasks[1:]) == (('b', 'single_label'),)
+    assert kinds_of([single_label(('y', 'z'))]) == kinds_of([]) == 'single_label'
 
 
 def test_views_are_those_of_the_settings(model):

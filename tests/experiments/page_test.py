@@ -20,5 +20,5 @@ def test_the_most_confident_mistakes_come_first_with_their_own_picture():
     pictures = wrong_pictures(scores, part, 2)
     assert [picture.id for picture in pictures] == ['b', 'a']
     np.testing.assert_array_equal(pictures[0].image, images[1])
-    assert (pictures[0].label, pictures[0].predicted) == (1, 0)
+    assert (pictures[0].label, pictures[0].predicted) == ('y', 'x')
     assert pictures[0].probability > pictures[1].probability > 0.5

@@ -13,9 +13,9 @@ from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
 from jtransfer.evaluate.views import Views, make_views, view_pixels
 from jtransfer.experiments import reading
-from jtransfer.experiments.reading import fits_budget, read_examples
+from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.scoring import score
-from jtransfer.preprocessing import evaluation_pixels, training_pixels
+from jtransfer.preprocessing import evaluation_pixels
 from jtransfer.pretrained.model import load_model
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -27,24 +27,18 @@ def test_memory_and_stream_score_alike(tiny_config, checkpoints):
     model = load_model(checkpoints['resnet'], class_names=parts.class_names, head_init='normal')
     scores = [
         score(model, read_examples(parts.test, model.preprocessing, c), c)
-        for c in (config, tiny_config(**{'data.placement': 'stream'}), tiny_config(**{'evaluate.batch_size': 4}))
+        for c in (
+            config,
+            tiny_config(**{'data.placement': 'stream'}),
+            tiny_config(**{'data.placement': 'host'}),
+            tiny_config(**{'data.cache': False}),
+            tiny_config(**{'evaluate.batch_size': 4}),
+        )
     ]
     for other in scores[1:]:
         np.testing.assert_allclose(other.logits, scores[0].logits, atol=1e-6)
         assert other.ids == scores[0].ids == parts.test.ids
         assert other.metrics.top1 == scores[0].metrics.top1
-
-
-def test_auto_keeps_what_fits_the_budget(tiny_config, checkpoints):
-    config = tiny_config()
-    part = load_parts(config.data, 0).train
-    pixels = training_pixels(load_model(checkpoints['resnet']).preprocessing, crops=True)
-    assert fits_budget(part, pixels, config)
-    large = tiny_config(**{'data.device_budget_mib': 1})
-    many = type(part)(part.source, np.zeros(1200, np.int64))  # 1200 × 18 × 18 × 3 bytes
-    assert not fits_budget(many, pixels, large)
-    assert fits_budget(many, pixels, tiny_config(**{'data.device_budget_mib': 1, 'data.placement': 'device'}))
-    assert not fits_budget(part, pixels, tiny_config(**{'data.placement': 'stream'}))
 
 
 def test_reading_many_images_shows_how_far_it_is(tiny_config, checkpoints, monkeypatch, capfd):
@@ -92,10 +86,10 @@ def test_views_are_averaged_as_by_hand(tiny_config, checkpoints, settings, count
     assert len(parts.test) % config.evaluate.batch_size  # the last batch is padded
     plain = score(model, read_examples(parts.test, model.preprocessing, config), config)
     assert np.abs(softmax(plain.logits, axis=1) - expected).max() > 1e-4
-    for placement in ('device', 'stream'):
+    for placement in ('device', 'host', 'stream'):
         where = config_lib.replace(config, 'data.placement', placement)
         examples = read_examples(parts.test, model.preprocessing, where, views)
-        assert isinstance(examples.held, Decoded) == (placement == 'device')
+        assert isinstance(examples.held, Decoded) == (placement != 'stream')
         scores = score(model, examples, where)
         np.testing.assert_allclose(softmax(scores.logits, axis=1), expected, rtol=2e-5)
         assert scores.ids == parts.test.ids
@@ -117,18 +111,6 @@ def test_without_views_nothing_changes(tiny_config, checkpoints):
     np.testing.assert_array_equal(first, second)
     forward = make_forward(model.network, model.preprocessing)
     np.testing.assert_array_equal(first[:8], forward(model.variables, pixels[:8]))
-
-
-def test_all_views_count_towards_the_budget(tiny_config, checkpoints):
-    config = tiny_config(**{'data.device_budget_mib': 1})
-    part = load_parts(config.data, 0).train
-    preprocessing = load_model(checkpoints['resnet']).preprocessing
-    many = type(part)(part.source, np.zeros(1000, np.int64))  # 1000 × 16 × 16 × 3 bytes
-    assert fits_budget(many, Views(preprocessing), config)
-    assert fits_budget(many, Views(preprocessing, flips=True), config)
-    assert not fits_budget(many, Views(preprocessing, crops=5), config)
-    assert not fits_budget(many, Views(preprocessing, scales=(1.0, 1.5)), config)
-    assert fits_budget(many, Views(preprocessing, crops=5), tiny_config(**{'data.device_budget_mib': 5}))
 
 
 @pytest.mark.parametrize('placement', ['device', 'stream'])

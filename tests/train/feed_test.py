@@ -1,5 +1,6 @@
 """Feeds: the batches of the data room, on the devices, from any step on."""
 
+import functools
 import itertools
 
 import jax
@@ -11,10 +12,13 @@ from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Data
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.batches import training_batch
+from jtransfer.data.mapped import MappedImages
 from jtransfer.data.memory import decode_part
+from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
-from jtransfer.data.stream import stream_batches
+from jtransfer.data.stream import host_batches, stream_batches
 from jtransfer.preprocessing import Preprocessing, training_pixels
+from jtransfer.tasks import Task
 from jtransfer.train.feed import device_feed, stream_feed
 from jtransfer.train.placement import JitPlacement, PmapPlacement
 
@@ -25,11 +29,19 @@ PIXELS = training_pixels(Preprocessing(8), crops=True)
 @pytest.fixture(scope='module')
 def part():
     images = np.random.default_rng(0).integers(0, 256, (21, 6, 9, 3), np.uint8)
-    source = ArraySource(images, np.arange(21) % 3, ('a', 'b', 'c'))
+    source = ArraySource(images, np.minimum(np.arange(21) % 5, 2), ('a', 'b', 'c'))
     return load_parts(Data(test_fraction=0.0, batch_size=BATCH), 0, source).train
 
 
-def from_device(part, placement, start, repeats):
+@pytest.fixture(scope='module')
+def weighted(part):
+    images = [part[i]['image'] for i in range(len(part))]
+    source = ArraySource(images, part.labels, part.class_names)
+    source.weights = np.random.default_rng(0).random(len(part), np.float32)
+    return Part(source, np.arange(len(part)))
+
+
+def from_device(part, placement, start, repeats=1, classes=None):
     decoded = decode_part(part, PIXELS)
     return device_feed(
         decoded.images,
@@ -40,21 +52,40 @@ def from_device(part, placement, start, repeats):
         start_step=start,
         placement=placement,
         repeats=repeats,
+        classes=classes,
+        weights=decoded.weights,
     )
 
 
-def from_stream(part, placement, start, repeats):
-    batches = stream_batches(part, PIXELS, BATCH, SEED, start, 100, repeats=repeats)
+def from_host(part, placement, start, repeats=1, classes=None):
+    batches = host_batches(decode_part(part, PIXELS), BATCH, SEED, start, 100, repeats, classes)
     return stream_feed(batches, seed=SEED, start_step=start, placement=placement)
 
 
-@pytest.mark.parametrize('feed', [from_device, from_stream])
+def from_stream(part, placement, start, repeats=1, classes=None, workers=0):
+    batches = stream_batches(part, PIXELS, BATCH, SEED, start, 100, workers, repeats, classes)
+    return stream_feed(batches, seed=SEED, start_step=start, placement=placement)
+
+
+from_a_worker = functools.partial(from_stream, workers=1)
+
+
 @pytest.mark.parametrize('make', [JitPlacement, PmapPlacement])
-@pytest.mark.parametrize(('start', 'repeats'), [(0, 1), (5, 1), (5, 3)])
-def test_a_feed_gives_the_training_batches_from_a_step_on(part, feed, make, start, repeats):
-    decoded = decode_part(part, PIXELS)
-    for step, batch in zip(range(start, start + 4), feed(part, make(), start, repeats), strict=False):
-        expected = training_batch(decoded, step, BATCH, SEED, repeats)
+@pytest.mark.parametrize('balanced', [False, True])
+@pytest.mark.parametrize(
+    ('feed', 'start', 'repeats'),
+    [
+        *itertools.product([from_device, from_host, from_stream], [0, 5], [1, 2, 3]),
+        (from_a_worker, 5, 1),
+        (from_a_worker, 0, 2),
+    ],
+)
+def test_a_feed_gives_the_training_batches_from_a_step_on(weighted, feed, make, start, repeats, balanced):
+    decoded = decode_part(weighted, PIXELS)
+    classes = decoded.labels if balanced else None
+    taken = feed(weighted, make(), start, repeats, classes)
+    for step, batch in zip(range(start, start + 4), taken, strict=False):
+        expected = training_batch(decoded, step, BATCH, SEED, repeats, classes)
         assert batch.keys() == expected.keys() | {'seed', 'step'}
         for name, values in expected.items():
             assert batch[name].dtype == values.dtype, name
@@ -62,9 +93,60 @@ def test_a_feed_gives_the_training_batches_from_a_step_on(part, feed, make, star
             np.testing.assert_array_equal(np.reshape(batch[name], values.shape), values)
         assert set(np.ravel(batch['seed']).tolist()) == {SEED}
         assert set(np.ravel(batch['step']).tolist()) == {step}
+    taken.close()
 
 
-@pytest.mark.parametrize('feed', [from_device, from_stream])
+@pytest.mark.parametrize('feed', [from_device, from_host, from_stream])
+def test_balanced_sampling_is_another_order(part, feed):
+    one, other = (next(feed(part, JitPlacement(), 0, classes=classes)) for classes in (None, part.labels))
+    assert np.asarray(one['id']).tolist() != np.asarray(other['id']).tolist()
+    assert np.bincount(other['label'], minlength=3).max() <= -(-BATCH // 3)
+    assert 'weight' not in one
+
+
+@pytest.mark.parametrize('feed', [from_device, from_host, from_stream])
+def test_labels_of_several_tasks_come_by_name(part, feed):
+    part = Part(Several(part.source), part.indices)
+    expected = training_batch(decode_part(part, PIXELS), 3, BATCH, SEED)
+    for placement in (JitPlacement(), PmapPlacement()):
+        label = next(feed(part, placement, 3))['label']
+        assert label.keys() == {'kind', 'marks'}
+        for name, values in expected['label'].items():
+            np.testing.assert_array_equal(np.reshape(label[name], values.shape), values)
+            assert label[name].dtype == values.dtype
+
+
+class Several:
+    """Two tasks over the pictures of a source."""
+
+    def __init__(self, source):
+        self.source, self.class_names, self.ids = source, source.class_names, source.ids
+        self.tasks = (Task('kind', 'single_label', source.class_names), Task('marks', 'regression', ('x', 'y')))
+        self.labels = {'kind': source.labels, 'marks': np.random.default_rng(1).random((len(source), 2), np.float32)}
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, index):
+        return {**self.source[index], 'label': {name: values[index] for name, values in self.labels.items()}}
+
+
+@pytest.mark.parametrize('make', [JitPlacement, PmapPlacement])
+def test_a_mapped_file_is_as_good_as_an_array(part, tmp_path, make):
+    decoded = decode_part(part, PIXELS)
+    decoded.images.tofile(tmp_path / 'pixels')
+    file = np.memmap(tmp_path / 'pixels', np.uint8, 'r', shape=decoded.images.shape)
+    rows = np.arange(len(part))[::-1]
+    batches = []
+    for images in (MappedImages(file, rows), decoded.images[::-1]):
+        feed = device_feed(
+            images, decoded.labels, decoded.aspects, batch_size=BATCH, seed=0, start_step=2, placement=make()
+        )
+        batches.append(np.asarray(next(feed)['image']))
+    np.testing.assert_array_equal(*batches)
+
+
+@pytest.mark.parametrize('feed', [from_device, from_host, from_stream])
 def test_the_copies_of_an_image_are_augmented_differently(part, feed):
     augment = make_augment(Augment(crop_scale=(0.1, 0.9), repeats=4), Preprocessing(8))
     batch = next(feed(part, JitPlacement(jax.devices()[:1]), 3, 4))

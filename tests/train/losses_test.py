@@ -386,6 +386,41 @@ def test_an_example_without_a_label_for_a_task_counts_nothing_there():
         assert np.isfinite(grads[name]).all()
 
 
+def test_weights_of_examples_make_every_task_a_weighted_mean():
+    logits, targets = task_batch()
+    targets['kind'] = targets['kind'].at[:7].set(-1)
+    weights = np.random.default_rng(0).uniform(0, 3, 20).astype('f4')
+    task_loss = make_task_loss(TASKS, 0.1)
+    run = jax.jit(lambda *args: task_loss(*args[:3], examples=args[3]))
+    total, losses = run(logits, targets, None, weights)
+    for name, (loss, _, outputs) in TASKS.items():
+        function = make_loss(loss, 0.0 if name == 'age' else 0.1, outputs)
+        known = slice(7, 20) if name == 'kind' else slice(0, 20)
+        values, own = function(logits[name][known], targets[name][known])
+        assert float(losses[name]) == pytest.approx(np.average(values, weights=own * weights[known]), rel=1e-5)
+    _, plain = jax.jit(task_loss)(logits, targets)
+    _, alike = run(logits, targets, None, np.full(20, 2.0, 'f4'))
+    assert jax.tree.map(float, alike) == pytest.approx(jax.tree.map(float, plain), rel=1e-5)
+    totals = {name: values.sum() for name, values in task_loss.weights(targets, jnp.asarray(weights)).items()}
+    halves = [
+        jax.tree.map(lambda x, part=part: x[part], (logits, targets, weights)) for part in (slice(0, 9), slice(9, 20))
+    ]
+    parts = [run(*half[:2], totals, half[2])[0] for half in halves]
+    assert float(sum(parts)) == pytest.approx(float(total), rel=1e-5)
+
+
+def test_weights_of_examples_are_torchs_weighted_mean(torch):
+    weights = np.random.default_rng(0).uniform(0, 3, 20).astype('f4')
+    each = torch.nn.functional.cross_entropy(
+        as_tensor(torch, LOGITS), as_tensor(torch, LABELS), torch.tensor(WEIGHTS).double(), reduction='none'
+    )
+    by = as_tensor(torch, weights)
+    expected = (each * by).sum() / (torch.tensor(WEIGHTS).double()[LABELS] * by).sum()
+    task_loss = make_task_loss({'': (Loss(class_weights=WEIGHTS, name='cross_entropy'), 1.0, 5)}, 0.0)
+    ours, _ = task_loss({'': jnp.asarray(LOGITS)}, {'': jnp.asarray(LABELS)}, examples=jnp.asarray(weights))
+    assert float(ours) == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_a_task_without_any_label_in_the_batch_costs_nothing():
     logits, targets = task_batch()
     total, losses = jax.jit(make_task_loss(TASKS, 0.0))(logits, {**targets, 'kind': jnp.full(20, -1)})

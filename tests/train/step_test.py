@@ -107,6 +107,20 @@ def test_auxiliary_heads_weigh_in_the_loss(toy):
     assert not any(np.array_equal(value, before[path]) for path, value in after.items())
 
 
+def test_auxiliary_heads_take_the_weights_of_the_examples(toy):
+    parts, variables = with_auxiliaries(toy, Transfer('fine_tune'))
+    state = toy.start(parts, variables)
+    batch = toy.batch(0)
+    step = jax.jit(make_train_step(parts, state.trainable))
+    _, metrics = step(state, {**batch, 'weight': np.arange(8, dtype=np.float32)})
+    images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
+    train = functools.partial(parts.network.apply, mutable=['batch_stats'], method='training_logits')
+    (logits, [(_, first), (_, second)], _), _ = jax.jit(train)(variables, images)
+    losses = [cross_entropy(x, jnp.asarray(batch['label'])) for x in (logits, first, second)]
+    means = [np.average(values, weights=np.arange(8)) for values in losses]
+    assert float(metrics['loss']) == pytest.approx(means[0] + 0.3 * means[1] + 0.5 * means[2], rel=1e-5)
+
+
 def test_a_linear_probe_is_the_same_with_auxiliary_heads(toy):
     optim = Optim(clip_norm=0.1)
     parts, variables = with_auxiliaries(toy, Transfer('linear_probe'), optim)

@@ -1,0 +1,49 @@
+"""Settings of a hyper-parameter search: what is varied, how, and what a trial is judged by."""
+
+import dataclasses
+
+from jtransfer import config_check as check
+from jtransfer.errors import UserError
+
+SAMPLERS = ('tpe', 'random', 'quasi_random', 'cma_es', 'grid')
+PRUNERS = ('none', 'median', 'successive_halving', 'hyperband')
+
+
+@dataclasses.dataclass
+class Search:
+    """A search through Optuna, for `launch.search` and, nested in every fold, for `launch.crossval`.
+
+    A trial is judged inside the training part: by the validation part, or by inner folds. The test part is looked at
+    once, with the settings that were found.
+
+    Attributes:
+        space: what is varied, a text a field: `optim.learning_rate=log(1e-5, 1e-2)`, `optim.weight_decay=uniform(0,
+            0.1)`, `train.steps=int(50, 500)`, `transfer.strategy=choice(linear_probe, fine_tune)`. Empty: no search.
+        trials: how many in all, over all machines that work on the study, ≥ 1.
+        folds: inner folds by which a trial is judged. 0: the validation part.
+        sampler: `tpe`, `random`, `quasi_random`, `cma_es` or `grid` (Optuna's; `grid` needs choices alone).
+        pruner: ends trials that fall behind: `none`, `median`, `successive_halving` or `hyperband` (Optuna's).
+        storage: where the study is kept, `sqlite:///FILE`, another database's URL, or a file that several machines
+            append to. Empty: a file in the run directory.
+        seed: of the sampler. None: the configuration's `seed`.
+    """
+
+    space: tuple[str, ...] = ()
+    trials: int = 20
+    folds: int = 0
+    sampler: str = 'tpe'
+    pruner: str = 'none'
+    storage: str = ''
+    seed: int | None = None
+
+
+def validate_search(search: Search) -> None:
+    """Raises `UserError` for values that cannot be; the space is checked where the fields are known."""
+    check.one_of('search.sampler', search.sampler, SAMPLERS)
+    check.one_of('search.pruner', search.pruner, PRUNERS)
+    check.at_least('search.trials', search.trials, 1)
+    check.at_least('search.folds', search.folds, 0)
+    if search.folds == 1:
+        raise UserError('search.folds=1 is no division: 0 takes the validation part, 2 or more are folds')
+    if search.seed is not None:
+        check.at_least('search.seed', search.seed, 0)

@@ -1,0 +1,248 @@
+"""A file of decoded pictures, known by the content of the files they were decoded from.
+
+Every way of decoding has a folder of its own with two files that only ever grow: the pixels, one picture behind the
+other, and an index of what they were decoded from. Parts, folds, seeds and runs therefore share what they have in
+common, a renamed or moved file is known again, and one that has changed is another. Pixels are on the disk before the
+index speaks of them, so that a process may be killed at any time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from filelock import FileLock
+from jaxtyping import Float32, Int64, UInt8
+
+from jtransfer.data.describe import describe, name_of
+from jtransfer.errors import UserError
+from jtransfer.preprocessing import Pixels
+
+FORMAT = 'jtransfer-decoded/1'
+# What a killed process loses at most, and what waits in memory.
+_CHUNK_BYTES = 2**24
+_CHUNK_ROWS = 1024
+_MIB = 2**20
+
+_DIGEST_BYTES = 16
+_RECORD = np.dtype([('digest', 'u1', 16), ('height', '<u4'), ('width', '<u4'), ('row', '<u4'), ('check', '<u4')])
+# Odd numbers: no change of a single word goes unnoticed, and zeros, which a machine that loses power may leave, are no
+# record.
+_FACTORS = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1, 0xD3A2646D, 0xFD7046C5], np.uint32)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Square:
+    """A picture as it is kept.
+
+    Attributes:
+        pixels: what the pixels function made of it.
+        height: of the original picture, pixels.
+        width: of the original picture, pixels.
+    """
+
+    pixels: UInt8[np.ndarray, '... channel']
+    height: int
+    width: int
+
+
+def default_folder() -> Path:
+    """`$XDG_CACHE_HOME/jtransfer/decoded`, by default `~/.cache/jtransfer/decoded`."""
+    base = os.environ.get('XDG_CACHE_HOME')
+    return (Path(base) if base else Path.home() / '.cache') / 'jtransfer' / 'decoded'
+
+
+def digest_of(content: bytes) -> bytes:
+    """What stands for the content of a file, 16 bytes."""
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
+def shape_of(pixels: Pixels) -> tuple[int, ...]:
+    """Shape of what a pixels function makes of a picture, which must be the same for all."""
+    return pixels(np.zeros((8, 8, 3), np.uint8)).shape
+
+
+class DecodeCache:
+    """The pictures that one pixels function has made; several processes may read and add to it at once."""
+
+    def __init__(self, folder: Path, shape: Sequence[int]) -> None:
+        """Reads the index.
+
+        Args:
+            folder: of the two files; made when the first picture is added.
+            shape: of the pixels of every picture.
+
+        Raises:
+            UserError: the folder cannot be read.
+        """
+        self.folder, self.shape = folder, tuple(shape)
+        self._pixels, self._index = folder / 'pixels.bin', folder / 'index.bin'
+        self._row_bytes = math.prod(self.shape)
+        self._rows: dict[bytes, int] = {}
+        self._records: list[np.ndarray] = []
+        self._waiting: dict[bytes, Square] = {}
+        self._count = 0
+        self._read_index()
+
+    def __len__(self) -> int:
+        """How many pictures are in the file."""
+        return self._count
+
+    def __contains__(self, digest: bytes) -> bool:
+        """Whether the picture of this content is in the file, or about to be."""
+        return digest in self._rows or digest in self._waiting
+
+    def check_space(self, count: int) -> None:
+        """Raises `UserError` if so many pictures cannot all be written, as far as is known beforehand."""
+        missing = (count - len(self)) * self._row_bytes
+        if missing <= 0:
+            return
+        with self._told_plainly():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.folder).free
+        if missing > free:
+            raise UserError(
+                f'data.cache_dir: the decoded images take {missing / _MIB:,.0f} MiB, but {self.folder} has '
+                f'{free / _MIB:,.0f} MiB free: name another folder, or set data.cache=False'
+            )
+
+    def add(self, digest: bytes, square: Square) -> None:
+        """Adds a picture; `commit` or a later `add` writes it."""
+        if square.pixels.shape != self.shape or square.pixels.dtype != np.uint8:
+            raise ValueError(f'pixels are {square.pixels.dtype} {square.pixels.shape}, not uint8 {self.shape}')
+        if digest not in self:
+            self._waiting[digest] = square
+        if len(self._waiting) >= min(_CHUNK_ROWS, max(1, _CHUNK_BYTES // self._row_bytes)):
+            self.commit()
+
+    def commit(self) -> None:
+        """Writes what has been added.
+
+        Raises:
+            UserError: the folder cannot be written, or the disk is full; what was there before is as it was.
+        """
+        waiting, self._waiting = self._waiting, {}
+        if not waiting:
+            return
+        with self._told_plainly():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / 'lock'):
+                # Another process may have added the same pictures meanwhile.
+                self._read_index()
+                new = {digest: square for digest, square in waiting.items() if digest not in self._rows}
+                if new:
+                    self._write(new)
+        self._read_index()
+
+    def images(self) -> UInt8[np.ndarray, 'rows ...']:
+        """All pictures in the file, mapped into memory; there must be one."""
+        return np.memmap(self._pixels, np.uint8, 'r', shape=(self._count, *self.shape))
+
+    def rows(self, digests: Sequence[bytes]) -> Int64[np.ndarray, ' n']:
+        """Where the pictures of these contents are."""
+        return np.array([self._rows[digest] for digest in digests], np.int64)
+
+    def aspects(self, rows: Int64[np.ndarray, ' n']) -> Float32[np.ndarray, ' n']:
+        """Width / height of the original pictures."""
+        records = np.concatenate([*self._records, np.empty(0, _RECORD)])[rows]
+        return (records['width'].astype(np.float64) / records['height']).astype(np.float32)
+
+    def _write(self, new: dict[bytes, Square]) -> None:
+        records = np.zeros(len(new), _RECORD)
+        records['digest'] = np.frombuffer(b''.join(new), np.uint8).reshape(-1, _DIGEST_BYTES)
+        records['height'] = [square.height for square in new.values()]
+        records['width'] = [square.width for square in new.values()]
+        records['row'] = np.arange(self._count, self._count + len(new))
+        records['check'] = _check(records)
+        try:
+            # First: what an interrupted process may have left in the index must not speak of the pixels of this one.
+            with self._at(self._index, self._count * _RECORD.itemsize):
+                pass
+            with self._at(self._pixels, self._count * self._row_bytes) as file:
+                for square in new.values():
+                    file.write(np.ascontiguousarray(square.pixels).data)
+            with self._at(self._index, self._count * _RECORD.itemsize) as file:
+                file.write(records.tobytes())
+        except OSError:
+            for path, size in ((self._index, _RECORD.itemsize), (self._pixels, self._row_bytes)):
+                if path.exists():
+                    os.truncate(path, self._count * size)
+            raise
+
+    @contextmanager
+    def _at(self, path: Path, size: int) -> Iterator[IO[bytes]]:
+        """A file to go on writing at a size; what is behind it is from a process that was killed."""
+        path.touch()
+        with path.open('r+b') as file:
+            before = file.seek(0, os.SEEK_END)
+            if before != size:
+                file.truncate(size)
+            file.seek(size)
+            yield file
+            if before != size or file.tell() != size:
+                file.flush()
+                os.fsync(file.fileno())
+
+    def _read_index(self) -> None:
+        """Takes in what the index says beyond what is known."""
+        with self._told_plainly():
+            try:
+                with self._index.open('rb') as file:
+                    file.seek(self._count * _RECORD.itemsize)
+                    content = file.read()
+                whole = self._pixels.stat().st_size // self._row_bytes
+            except FileNotFoundError:
+                return
+        records = np.frombuffer(content, _RECORD, len(content) // _RECORD.itemsize)[: max(0, whole - self._count)]
+        rows = np.arange(self._count, self._count + len(records))
+        fine = int(np.logical_and.accumulate((records['row'] == rows) & (records['check'] == _check(records))).sum())
+        digests = records['digest'][:fine].tobytes()
+        for position in range(fine):
+            digest = digests[position * _DIGEST_BYTES : (position + 1) * _DIGEST_BYTES]
+            self._rows.setdefault(digest, self._count + position)
+        if fine:
+            self._records.append(records[:fine])
+            self._count += fine
+
+    @contextmanager
+    def _told_plainly(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, NotImplementedError) as error:
+            reason = getattr(error, 'strerror', None) or str(error)
+            raise UserError(
+                f'data.cache_dir: {self.folder} cannot be used ({reason}): name another folder, or set data.cache=False'
+            ) from None
+
+
+def open_cache(folder: Path, pixels: Pixels) -> DecodeCache | None:
+    """The cache of a pixels function; None if it is a function that cannot be known again.
+
+    Args:
+        folder: of all caches.
+        pixels: from a picture to what is kept.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    text = describe(pixels)
+    if text is None:
+        return None
+    shape = shape_of(pixels)
+    known = digest_of(json.dumps([FORMAT, text, shape]).encode()).hex()
+    return DecodeCache(folder / f'{name_of(pixels)}-{"x".join(map(str, shape[:-1]))}-{known[:16]}', shape)
+
+
+def _check(records: np.ndarray) -> np.ndarray:
+    """What the last word of every record must be."""
+    words = np.ascontiguousarray(records).view(np.uint32).reshape(-1, _RECORD.itemsize // 4)[:, :-1]
+    return (words * _FACTORS).sum(axis=1, dtype=np.uint32) + np.uint32(1)

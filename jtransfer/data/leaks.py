@@ -1,0 +1,131 @@
+"""The leak guard: pictures that are the same, or nearly, stay on one side of a split."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jtransfer import config
+from jtransfer.data.combine import concatenate
+from jtransfer.data.duplicates import Duplicates, Pair, find_duplicates, merge_groups
+from jtransfer.data.source import Source
+from jtransfer.data.targets import count
+from jtransfer.errors import UserError
+
+DISTANCE = 8
+FORMAT = 'jtransfer-duplicates/1'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Guard:
+    """What is known about duplicates in the parts of a source.
+
+    Attributes:
+        everything: the examples of all parts, one part after another, as one source.
+        parts: the part of every example of `everything`, by name.
+        found: the duplicates among them.
+    """
+
+    everything: Source
+    parts: tuple[str, ...]
+    found: Duplicates
+
+    def groups(self, part: str, groups: Sequence[str] | None) -> tuple[str, ...] | None:
+        """What a split of one part must keep together: its own groups, united where duplicates join them.
+
+        None where there are neither groups nor duplicates.
+
+        Args:
+            part: its name.
+            groups: its own, if it has any.
+        """
+        of = np.flatnonzero(np.asarray(self.parts) == part)
+        components = np.asarray(self.found.groups)[of]
+        if groups is None and len(np.unique(components)) == len(components):
+            return None
+        return merge_groups(components, groups)
+
+    def across(self) -> list[Pair]:
+        """The pairs whose pictures are in two different parts, which no grouping mends."""
+        return [pair for pair in self.found.pairs if self.parts[pair.first] != self.parts[pair.second]]
+
+    def lines(self) -> list[str]:
+        """What a person should know."""
+        pairs = self.found.pairs
+        if not pairs:
+            return ['no duplicates were found']
+        exact = sum(pair.kind == 'exact' for pair in pairs)
+        lines = [f'duplicates: {len(pairs):,} pairs of pictures, {exact:,} of them exact']
+        if across := self.across():
+            first = across[0]
+            ids = self.everything.ids
+            lines.append(
+                f'{len(across):,} pairs of duplicates are in two parts of the data, such as {ids[first.first]} '
+                f'({self.parts[first.first]}) and {ids[first.second]} ({self.parts[first.second]})'
+            )
+        return lines
+
+
+def look(data: config.Data, sources: Mapping[str, Source], *, distance: int = DISTANCE, **options: Any) -> Guard:
+    """Decodes every picture of every part once and compares them.
+
+    Args:
+        data: how pictures are read.
+        sources: by part.
+        distance: of perceptual hashes, see `find_duplicates`.
+        **options: of `find_duplicates`.
+    """
+    everything, parts = joined(sources)
+    found = find_duplicates(
+        everything, distance=distance, workers=data.workers, skip_unreadable=data.skip_unreadable, **options
+    )
+    return Guard(everything, parts, found)
+
+
+def joined(sources: Mapping[str, Source]) -> tuple[Source, tuple[str, ...]]:
+    """The examples of all parts as one source, and the part of each."""
+    parts = tuple(part for part, source in sources.items() for _ in range(count(source.labels)))
+    several = list(sources.values())
+    return (several[0] if len(several) == 1 else concatenate(several, names=list(sources))), parts
+
+
+def guard_parts(
+    data: config.Data, sources: Mapping[str, Source], groups: Sequence[str] | None
+) -> tuple[Sequence[str] | None, Sequence[str]]:
+    """What a hold-out from the training part must keep together by `data.duplicates`, and lines about it."""
+    guard = look(data, sources)
+    if data.duplicates == 'report':
+        return groups, guard.lines()
+    return guard.groups('train', groups), guard.lines()
+
+
+def to_record(guard: Guard) -> dict[str, Any]:
+    """The pairs by the ids of their examples, as JSON values."""
+    ids = guard.everything.ids
+    pairs = [[ids[p.first], ids[p.second], p.kind, p.distance] for p in guard.found.pairs]
+    return {'format': FORMAT, 'examples': len(ids), 'pairs': pairs, 'unreadable': list(guard.found.unreadable)}
+
+
+def read_record(path: Path, sources: Mapping[str, Source]) -> Guard:
+    """What `to_record` wrote of the same sources.
+
+    Raises:
+        UserError: the file is damaged, or of other examples.
+    """
+    everything, parts = joined(sources)
+    position = {example: index for index, example in enumerate(everything.ids)}
+    try:
+        record = json.loads(path.read_text())
+        if record['format'] != FORMAT or record['examples'] != len(position):
+            raise KeyError
+        pairs = tuple(
+            Pair(position[first], position[second], kind, distance) for first, second, kind, distance in record['pairs']
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f'{path} is not a list of the duplicates among these {len(position):,} images') from None
+    return Guard(everything, parts, Duplicates.of(pairs, len(position), tuple(record['unreadable'])))

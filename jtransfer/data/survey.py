@@ -1,0 +1,141 @@
+"""Facts about a data set, before anything is trained on it: counts, sizes, modes, unreadable and missing files."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import io
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from jtransfer.data.images import UnreadableImageError
+from jtransfer.data.source import Source
+from jtransfer.data.targets import count, labelled, of_task, tasks_of
+from jtransfer.tasks import Task
+
+Progress = Callable[[int, int], None]
+IN_MEMORY = 'array'
+
+
+@dataclasses.dataclass(frozen=True)
+class PartSurvey:
+    """Facts about one part.
+
+    Attributes:
+        examples: how many there are.
+        counts: of every task, by its name, the examples of every class by its name; of numbers, `numbers`.
+        unlabelled: of every task, the examples without a label.
+        numbers: of every regression task, least, mean, standard deviation and largest of every number.
+        widths: least, median and largest width of the readable pictures, pixels.
+        heights: the same of their heights.
+        aspects: the same of width / height.
+        modes: pictures of every kind, `JPEG RGB`, `PNG RGBA`, …
+        unreadable: ids of pictures that cannot be decoded, each with the reason.
+        groups: how many groups there are; 0 where the source has none.
+        weights: least and largest weight of an example; None where the source has none.
+    """
+
+    examples: int
+    counts: dict[str, dict[str, int]]
+    unlabelled: dict[str, int]
+    numbers: dict[str, dict[str, tuple[float, float, float, float]]]
+    widths: tuple[int, float, int]
+    heights: tuple[int, float, int]
+    aspects: tuple[float, float, float]
+    modes: dict[str, int]
+    unreadable: tuple[tuple[str, str], ...]
+    groups: int
+    weights: tuple[float, float] | None
+
+    @property
+    def imbalance(self) -> float | None:
+        """Examples of the largest class for each one of the smallest that has any; None without classes."""
+        present = [number for counts in self.counts.values() for number in counts.values() if number]
+        return max(present) / min(present) if present else None
+
+
+def survey_part(source: Source, *, workers: int = 0, progress: Progress | None = None) -> PartSurvey:
+    """Decodes every picture of a source once and says what it found.
+
+    Args:
+        source: a source or a part.
+        workers: decoding threads; one at least.
+        progress: called with (pictures done, pictures in all).
+
+    Returns:
+        The facts; sides of 0 where no picture can be read.
+    """
+    tasks, labels = tasks_of(source), source.labels
+    total = count(labels)
+    sides: list[tuple[int, int]] = []
+    modes: collections.Counter[str] = collections.Counter()
+    unreadable: list[tuple[str, str]] = []
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for done, found in enumerate(pool.map(lambda index: _look(source, index), range(total)), 1):
+            if isinstance(found, str):
+                unreadable.append((source.ids[done - 1], found))
+            else:
+                sides.append(found[0])
+                modes[found[1]] += 1
+            if progress:
+                progress(done, total)
+    return PartSurvey(
+        examples=total,
+        counts={task.name: _counts(task, of_task(labels, task)) for task in tasks if task.kind != 'regression'},
+        unlabelled={task.name: int((~labelled(of_task(labels, task))).sum()) for task in tasks},
+        numbers={task.name: _numbers(task, of_task(labels, task)) for task in tasks if task.kind == 'regression'},
+        widths=_spread([width for width, _ in sides]),
+        heights=_spread([height for _, height in sides]),
+        aspects=_spread([width / height for width, height in sides]),
+        modes=dict(modes.most_common()),
+        unreadable=tuple(unreadable),
+        groups=len(set(getattr(source, 'groups', None) or ())),
+        weights=_range(getattr(source, 'weights', None)),
+    )
+
+
+def to_dict(survey: Mapping[str, PartSurvey]) -> dict[str, Any]:
+    """The facts about all parts as JSON values."""
+    return {part: dataclasses.asdict(facts) for part, facts in survey.items()}
+
+
+def _look(source: Source, index: int) -> tuple[tuple[int, int], str] | str:
+    """Width and height of a picture as it is seen, and its kind; or why it cannot be read."""
+    try:
+        height, width = source[index]['image'].shape[:2]
+    except UnreadableImageError as error:
+        return str(error)
+    content = getattr(source, 'content', None)
+    if content is None:
+        return (width, height), IN_MEMORY
+    with Image.open(io.BytesIO(content(index))) as image:
+        return (width, height), f'{image.format} {image.mode}'
+
+
+def _counts(task: Task, labels: np.ndarray) -> dict[str, int]:
+    known = labels[labelled(labels)]
+    numbers = known.sum(axis=0) if known.ndim > 1 else np.bincount(known, minlength=task.outputs)
+    return {name: int(number) for name, number in zip(task.class_names, numbers, strict=True)}
+
+
+def _numbers(task: Task, labels: np.ndarray) -> dict[str, tuple[float, float, float, float]]:
+    known = labels[labelled(labels)].astype(np.float64)
+    if not len(known):
+        return {}
+    rows = zip(known.min(axis=0), known.mean(axis=0), known.std(axis=0), known.max(axis=0), strict=True)
+    return {
+        name: (float(low), float(mean), float(deviation), float(high))
+        for name, (low, mean, deviation, high) in zip(task.class_names, rows, strict=True)
+    }
+
+
+def _spread(values: Sequence[Any]) -> Any:
+    return (min(values), float(np.median(values)), max(values)) if values else (0, 0.0, 0)
+
+
+def _range(weights: Any) -> tuple[float, float] | None:
+    return None if weights is None or not len(weights) else (float(np.min(weights)), float(np.max(weights)))

@@ -1,0 +1,172 @@
+"""Measures what a network said, whatever its tasks are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from jaxtyping import Float
+
+from jtransfer.data.targets import Labels, labelled
+from jtransfer.errors import UserError
+from jtransfer.evaluate.metrics import Metrics, classification_metrics
+from jtransfer.evaluate.multi_label import MultiLabelMetrics, multi_label_metrics
+from jtransfer.evaluate.regression import RegressionMetrics, regression_metrics
+from jtransfer.tasks import Task
+
+TaskMetrics: TypeAlias = Metrics | MultiLabelMetrics | RegressionMetrics
+
+
+@dataclasses.dataclass(frozen=True)
+class HeadsMetrics:
+    """The evaluation of a network with several heads.
+
+    Attributes:
+        examples: how many examples were looked at; each task's own count is of those with a label for it.
+        by_task: of each task, by its name.
+        weights: of each task's loss among them, by its name.
+        test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
+    """
+
+    examples: int
+    by_task: dict[str, TaskMetrics]
+    weights: dict[str, float]
+    test_time_augmentation: str = 'none'
+
+    @property
+    def score(self) -> float:
+        """What chooses a checkpoint: the mean of the tasks' scores."""
+        return float(np.mean([metrics.score for metrics in self.by_task.values()]))
+
+    @property
+    def score_name(self) -> str:
+        """What `score` is."""
+        return 'mean score'
+
+    @property
+    def score_interval(self) -> None:
+        """None: the mean of figures of different kinds has no interval."""
+        return None
+
+    @property
+    def loss(self) -> float:
+        """The sum of the tasks' losses, each times its weight; of regression in the numbers' own units."""
+        return sum(self.weights[name] * metrics.loss for name, metrics in self.by_task.items())
+
+    @property
+    def confidence(self) -> float:
+        """Level of the tasks' intervals."""
+        return next(iter(self.by_task.values())).confidence
+
+    def headline(self) -> str:
+        """Every task's headline, in a line."""
+        tasks = '; '.join(f'{name}: {metrics.headline()}' for name, metrics in self.by_task.items())
+        return f'mean score {self.score:.3f} over {len(self.by_task)} tasks: {tasks}'
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but what has a file of its own, as plain JSON values."""
+        return {
+            'score_name': self.score_name,
+            'score': self.score,
+            'loss': self.loss,
+            'examples': self.examples,
+            'tasks': {name: metrics.to_dict() for name, metrics in self.by_task.items()},
+            'test_time_augmentation': self.test_time_augmentation,
+        }
+
+
+AnyMetrics: TypeAlias = TaskMetrics | HeadsMetrics
+
+
+def measure(
+    task: Task,
+    outputs: Float[np.ndarray, 'example outputs'],
+    labels: np.ndarray,
+    *,
+    confidence: float = 0.95,
+    bins: int = 15,
+    thresholds: Sequence[float] | None = None,
+) -> TaskMetrics:
+    """Measures the outputs of one head.
+
+    Examples without a label for the task are left out, and counted as `unlabelled`.
+
+    Args:
+        task: what was to be learnt.
+        outputs: logits; of regression, numbers in their own units: the caller has applied `task.scale` and
+            `task.offset`.
+        labels: in the task's form, see `Task`.
+        confidence: level of the intervals, in (0, 1).
+        bins: of the calibration error, for one label an image, ≥ 1.
+        thresholds: for several labels an image: probability of each class from which on it is predicted. None: 0.5.
+
+    Raises:
+        UserError: no example has a label, or what the measures of the kind refuse.
+    """
+    outputs, labels = np.asarray(outputs), np.asarray(labels)
+    if len(outputs) != len(labels):
+        raise UserError(f'{len(outputs)} outputs for {len(labels)} labels')
+    keep = labelled(labels)
+    if len(keep) and not keep.any():
+        raise UserError(f'none of the {len(keep)} examples has a label{f" for {task.name}" if task.name else ""}')
+    left_out = int((~keep).sum())
+    if left_out:
+        outputs, labels = outputs[keep], labels[keep]
+    metrics: TaskMetrics
+    if task.kind == 'single_label':
+        metrics = classification_metrics(outputs, labels, task.class_names, confidence=confidence, bins=bins)
+    elif task.kind == 'multi_label':
+        metrics = multi_label_metrics(outputs, labels, task.class_names, confidence=confidence, thresholds=thresholds)
+    else:
+        metrics = regression_metrics(outputs, labels, task.class_names, confidence=confidence)
+    return dataclasses.replace(metrics, unlabelled=left_out) if left_out else metrics
+
+
+def measure_tasks(
+    tasks: Sequence[Task],
+    outputs: Labels,
+    labels: Labels,
+    *,
+    confidence: float = 0.95,
+    bins: int = 15,
+    thresholds: Mapping[str, Sequence[float]] | None = None,
+) -> AnyMetrics:
+    """Measures every head of a network: `HeadsMetrics` where outputs are a dictionary by task, else as `measure`.
+
+    Args:
+        tasks: of the network.
+        outputs: of one task an array, of several a dictionary by name; see `measure`.
+        labels: in the same form.
+        confidence: level of the intervals, in (0, 1).
+        bins: of the calibration error.
+        thresholds: of tasks with several labels an image, by name ('' for the only one); see `measure`.
+
+    Raises:
+        UserError: what `measure` refuses, with the task's name; outputs or labels of another form than the tasks.
+    """
+    given = thresholds or {}
+    if not isinstance(outputs, Mapping):
+        if len(tasks) != 1 or isinstance(labels, Mapping):
+            raise UserError(f'{len(tasks)} tasks need outputs and labels by the name of each')
+        (task,) = tasks
+        return measure(task, outputs, labels, confidence=confidence, bins=bins, thresholds=given.get(task.name))
+    names = {task.name for task in tasks}
+    if not isinstance(labels, Mapping) or set(outputs) != names or set(labels) != names:
+        raise UserError(f'outputs are of {", ".join(outputs)}, tasks are {", ".join(task.name for task in tasks)}')
+    by_task = {}
+    for task in tasks:
+        try:
+            by_task[task.name] = measure(
+                task,
+                outputs[task.name],
+                labels[task.name],
+                confidence=confidence,
+                bins=bins,
+                thresholds=given.get(task.name),
+            )
+        except UserError as error:
+            raise UserError(f"task '{task.name}': {error}") from None
+    examples = len(outputs[tasks[0].name])
+    return HeadsMetrics(examples, by_task, {task.name: task.weight for task in tasks})

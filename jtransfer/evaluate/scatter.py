@@ -1,0 +1,77 @@
+"""Where the points of predicted against true numbers go; the template draws them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from jtransfer.evaluate.charts import Dot, Tick, nice_ticks, number
+
+_SIDE, _LEFT, _TOP, _BOTTOM, _RIGHT = 300.0, 60.0, 10.0, 42.0, 14.0
+# Fewer points are larger and more solid.
+_FEW = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class Scatter:
+    """Points in a `width` × `height` SVG view box, with the same axis in both directions.
+
+    Attributes:
+        name: of the number.
+        width: of the view box.
+        height: of the view box.
+        left: edge of the square that the points lie in; `right`, `top` and `bottom` likewise.
+        right: see `left`.
+        top: see `left`.
+        bottom: see `left`.
+        x_ticks: of the true values.
+        y_ticks: of the predicted values.
+        dots: the examples.
+        radius: of a dot.
+        opacity: of a dot, in (0, 1].
+    """
+
+    name: str
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    dots: tuple[Dot, ...]
+    radius: float
+    opacity: float
+
+
+def scatter(name: str, truth: Float[np.ndarray, ' shown'], predicted: Float[np.ndarray, ' shown']) -> Scatter:
+    """Lays out the points; the diagonal is where predicted and true are the same."""
+    both = np.concatenate([truth, predicted])
+    ticks = nice_ticks(float(both.min()), float(both.max()), 5)
+    low, high = ticks[0], ticks[-1]
+    largest = max(abs(low), abs(high))
+
+    def along(value: float) -> float:
+        return _SIDE * (value - low) / (high - low)
+
+    few = len(truth) <= _FEW
+    return Scatter(
+        name=name,
+        width=_LEFT + _SIDE + _RIGHT,
+        height=_TOP + _SIDE + _BOTTOM,
+        left=_LEFT,
+        right=_LEFT + _SIDE,
+        top=_TOP,
+        bottom=_TOP + _SIDE,
+        x_ticks=tuple(Tick(round(_LEFT + along(t), 1), number(t, largest=largest)) for t in ticks),
+        y_ticks=tuple(Tick(round(_TOP + _SIDE - along(t), 1), number(t, largest=largest)) for t in ticks),
+        dots=tuple(
+            Dot(round(_LEFT + along(x), 1), round(_TOP + _SIDE - along(y), 1), f'true {x:.4g}, predicted {y:.4g}')
+            for x, y in zip(truth.tolist(), predicted.tolist(), strict=True)
+        ),
+        radius=3.2 if few else 2.2,
+        opacity=0.65 if few else 0.4,
+    )

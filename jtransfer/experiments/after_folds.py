@@ -1,0 +1,204 @@
+"""What the folds are used for once they are there: an ensemble, a soup of their weights, or a network on everything."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jtransfer.config import Config
+from jtransfer.config_crossval import CrossVal
+from jtransfer.data.part import Part
+from jtransfer.evaluate.measure import AnyMetrics
+from jtransfer.evaluate.report import write_report
+from jtransfer.evaluate.views import make_views
+from jtransfer.evaluate.write import write_evaluation
+from jtransfer.experiments import finetune
+from jtransfer.experiments.crossval_plan import Crossing
+from jtransfer.experiments.crossval_results import CrossResult
+from jtransfer.experiments.ensemble import ensemble_scores, load_ensemble, write_ensemble
+from jtransfer.experiments.kitchen import Kitchen, statistics_move
+from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
+from jtransfer.experiments.page import wrong_pictures
+from jtransfer.experiments.reading import read_examples
+from jtransfer.experiments.run_dir import RESULT, RunDirectory, is_finished, write_json
+from jtransfer.experiments.scoring import Scores, score
+from jtransfer.experiments.training import train_model
+from jtransfer.pretrained import heads
+from jtransfer.pretrained.checkpoint import save_model
+from jtransfer.pretrained.locate import MODEL_FILE
+from jtransfer.pretrained.model import Model, load_model
+from jtransfer.transfer.averaging import greedy_soup
+from jtransfer.transfer.plan import make_plan
+
+
+def after_folds(
+    config: Config, crossing: Crossing, result: CrossResult, *, say: Callable[[str], None] = lambda line: None
+) -> Path | None:
+    """Does what `crossval.afterwards` says; what is there already stays.
+
+    What comes out is tested once, on the part that no fold has seen, where there is one.
+
+    Args:
+        config: of the whole experiment.
+        crossing: its folds, and what was kept out of them.
+        result: what the folds amounted to.
+        say: told, line by line, what is going on.
+
+    Returns:
+        The folder, which is a checkpoint for `launch.predict` and `launch.evaluate`; None for `none`.
+    """
+    kind = config.crossval.afterwards
+    if kind == 'none':
+        return None
+    folder = result.folder / kind
+    if not is_finished(folder):
+        runs = [result.folder / Path(summary.report).parent for summary in result.summaries]
+        {'ensemble': _ensemble, 'soup': _soup, 'refit': _refit}[kind](config, crossing, result, runs, folder, say)
+    say(f'{folder} is the {kind} of the folds, a checkpoint for launch.predict')
+    return folder
+
+
+def _ensemble(
+    config: Config,
+    crossing: Crossing,
+    result: CrossResult,
+    runs: Sequence[Path],
+    folder: Path,
+    say: Callable[[str], None],
+) -> None:
+    write_ensemble(folder, runs)
+    scores = None
+    if crossing.test is not None:
+        models = load_ensemble(folder, config.model.dtype)
+        first = models[0]
+        views = make_views(first.network, first.variables, first.preprocessing, config.evaluate)
+        examples = read_examples(crossing.test, first.preprocessing, config, views)
+        scores = ensemble_scores(models, examples, config)
+    _finish(folder, config, crossing, scores, {'members': [run.name for run in runs]}, say)
+
+
+def _soup(
+    config: Config,
+    crossing: Crossing,
+    result: CrossResult,
+    runs: Sequence[Path],
+    folder: Path,
+    say: Callable[[str], None],
+) -> None:
+    assert crossing.chooser is not None
+    models = {run.name: load_model(run, dtype=config.model.dtype) for run in runs}
+    model = next(iter(models.values()))
+    trees = {name: heads.rescale(other.variables, other.tasks, model.tasks) for name, other in models.items()}
+    chooser = read_examples(crossing.chooser, model.preprocessing, config)
+    moving = statistics_move(trees.values())
+    training = read_examples(crossing.pool, model.preprocessing, config) if moving else None
+    kitchen = Kitchen(model, config, trees, chooser, training)
+    made = greedy_soup(trees, lambda variables: kitchen.score(variables) or 0.0, kitchen.finish)
+    model = dataclasses.replace(model, variables=dict(made.variables))
+    folder.mkdir(parents=True, exist_ok=True)
+    save_model(
+        folder / MODEL_FILE,
+        model.variables,
+        architecture=model.architecture,
+        class_names=model.class_names,
+        preprocessing=model.preprocessing,
+        options=model.options,
+        positions=model.positions,
+        tasks=model.tasks,
+        training={
+            'source': config.data.source,
+            'checkpoint': config.model.checkpoint,
+            'recipe': 'greedy',
+            'members': list(made.members),
+            'versions': finetune.versions(),
+        },
+    )
+    record = {
+        'members': list(made.members),
+        'chosen_on': len(crossing.chooser),
+        'chooser_score': made.score,
+        'chooser_scores': made.own,
+        'recalibrated_on': kitchen.corrects(made.members),
+    }
+    _finish(folder, config, crossing, _test(model, config, crossing), record, say)
+
+
+def _refit(
+    config: Config,
+    crossing: Crossing,
+    result: CrossResult,
+    runs: Sequence[Path],
+    folder: Path,
+    say: Callable[[str], None],
+) -> None:
+    step = max(1, round(float(np.mean([summary.chosen_step for summary in result.summaries]))))
+    steps = result.steps
+    own = dataclasses.replace(
+        config,
+        run_dir=str(folder),
+        train=dataclasses.replace(config.train, steps=steps, epochs=0.0, stop_step=step, resume='auto'),
+        crossval=CrossVal(),
+    )
+    directory = RunDirectory.find(own)
+    parts = crossing.whole(config)
+    model = finetune.make_model(own, parts.class_names, parts.tasks)
+    plan = make_plan(model.network, model.variables['params'], own.transfer, own.optim.weight_decay)
+    began = time.perf_counter()
+    trained = train_model(
+        model, parts, plan, own, run_dir=folder, ready=lambda: finetune.begin(directory, own, parts, plan)
+    )
+    scores = _test(trained.model, config, crossing)
+    finetune.save(
+        trained.model, folder, own, 'test', None if scores is None else scores.metrics, trained, plan, base=model
+    )
+    record = {'step': step, 'steps': steps, 'train_examples': trained.examples, 'seconds': time.perf_counter() - began}
+    _finish(folder, config, crossing, scores, record, say)
+
+
+def _test(model: Model, config: Config, crossing: Crossing) -> Scores | None:
+    """The scores on the part that no fold has seen; None where there is none."""
+    if crossing.test is None:
+        return None
+    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
+    return score(model, read_examples(crossing.test, model.preprocessing, config, views), config)
+
+
+def _finish(
+    folder: Path,
+    config: Config,
+    crossing: Crossing,
+    scores: Scores | None,
+    record: dict[str, Any],
+    say: Callable[[str], None],
+) -> None:
+    """Writes what was found on the test part, and `result.json` last."""
+    found: dict[str, Any] = {}
+    if scores is not None and crossing.test is not None:
+        found = _write(folder, config, crossing.test, scores)
+        say(f'{folder.name}, tested on {len(scores.ids):,} images that no fold has seen: {scores.metrics.headline()}')
+    write_json(folder / RESULT, {**found, **record, 'versions': finetune.versions()})
+
+
+def _write(folder: Path, config: Config, test: Part, scores: Scores) -> dict[str, Any]:
+    metrics: AnyMetrics = scores.metrics
+    write_evaluation(folder / 'evaluation', metrics, scores.logits, scores.labels, scores.ids)
+    write_outputs(folder / 'evaluation' / OUTPUTS, Outputs(scores.ids, scores.logits, scores.labels))
+    write_report(
+        folder / 'report.html',
+        title=f'{config.name}: {folder.name} of the folds',
+        metrics=metrics,
+        most_wrong=wrong_pictures(scores, test, config.evaluate.most_wrong),
+        facts={'data': config.data.source, 'evaluated on': f'{metrics.examples:,} images that no fold has seen'},
+    )
+    return {
+        'part': 'test',
+        'examples': metrics.examples,
+        'score_name': metrics.score_name,
+        'score': metrics.score,
+        'loss': metrics.loss,
+    }

@@ -1,0 +1,182 @@
+"""Two cross-validations over the same folds, or two runs over the same images: which one is better, and how surely."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from jtransfer.data.targets import labelled
+from jtransfer.errors import UserError
+from jtransfer.evaluate.fold_statistics import (
+    Difference,
+    McNemar,
+    TTest,
+    corrected_resampled_t,
+    mcnemar,
+    paired_bootstrap,
+)
+from jtransfer.experiments.crossval_plan import FOLDS
+from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs
+from jtransfer.experiments.run_dir import read_result, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """How a second run compares with a first; differences are second less first.
+
+    Attributes:
+        names: of the two.
+        score_name: what is compared; larger is better.
+        scores: of the two.
+        examples: how many images both predicted.
+        folds: pairs of folds that were compared; 0 for single runs.
+        t_test: over the folds' scores; None for single runs.
+        bootstrap: of the difference, over the images, for single runs of one label an image.
+        confidence: level of the intervals.
+        mcnemar: on which images only one of the two is right, for one label an image.
+    """
+
+    names: tuple[str, str]
+    score_name: str
+    scores: tuple[float, float]
+    examples: int
+    folds: int
+    t_test: TTest | None
+    bootstrap: Difference | None
+    confidence: float
+    mcnemar: McNemar | None
+
+    @property
+    def difference(self) -> float:
+        """Second score less the first."""
+        return self.scores[1] - self.scores[0]
+
+
+def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) -> Comparison:
+    """Compares two finished cross-validations, or two finished runs.
+
+    Args:
+        first: directory of the baseline.
+        second: directory of what is compared with it.
+        confidence: level of the intervals, in (0, 1).
+
+    Raises:
+        UserError: either is not finished, one is a cross-validation and the other a run, or they differ in folds,
+            images or labels.
+    """
+    paths = Path(first).expanduser(), Path(second).expanduser()
+    results = [read_result(path) for path in paths]
+    crossed = [(path / FOLDS).exists() for path in paths]
+    if crossed[0] != crossed[1]:
+        one, other = paths if crossed[0] else paths[::-1]
+        raise UserError(f'{one} is a cross-validation and {other} a single run: compare like with like')
+    if results[0]['score_name'] != results[1]['score_name']:
+        raise UserError(
+            f'{paths[0]} is measured by {results[0]["score_name"]} and {paths[1]} by {results[1]["score_name"]}'
+        )
+    t_test = _folds_test(paths, results, confidence) if crossed[0] else None
+    outputs = _same_examples(paths, [read_outputs(path / 'evaluation' / OUTPUTS) for path in paths])
+    right = _right(outputs)
+    bootstrap = None
+    if right is not None and t_test is None:
+        accuracies = right[1].astype(np.float64), right[0].astype(np.float64)
+        bootstrap = paired_bootstrap(*accuracies, confidence=confidence)
+    return Comparison(
+        names=(str(first), str(second)),
+        score_name=results[0]['score_name'],
+        scores=(results[0]['score'], results[1]['score']),
+        examples=len(outputs[0]),
+        folds=len(results[0]['fold_scores']) if crossed[0] else 0,
+        t_test=t_test,
+        bootstrap=bootstrap,
+        confidence=confidence,
+        mcnemar=None if right is None else mcnemar(*right),
+    )
+
+
+def write(path: str | Path, outcome: Comparison) -> None:
+    """Writes the numbers as JSON."""
+    write_json(Path(path), {**dataclasses.asdict(outcome), 'difference': outcome.difference})
+
+
+def describe(outcome: Comparison) -> RenderableType:
+    """The comparison for a terminal."""
+    table = Table('', outcome.score_name, box=None)
+    for name, score in zip(outcome.names, outcome.scores, strict=True):
+        table.add_row(name, f'{score:.4f}')
+    table.add_row('difference', f'{outcome.difference:+.4f}')
+    lines: list[RenderableType] = [table]
+    if (test := outcome.t_test) is not None:
+        lines.append(
+            Text(
+                f'corrected resampled t-test over {outcome.folds} folds: {test.mean:+.4f} '
+                f'({outcome.confidence:.0%} interval {test.low:+.4f} to {test.high:+.4f}), t = {test.t:.2f}, '
+                f'{test.degrees} degrees of freedom, p = {test.p:.3g}'
+            )
+        )
+    if (drawn := outcome.bootstrap) is not None:
+        lines.append(
+            Text(
+                f'paired bootstrap over {outcome.examples:,} images: '
+                f'{drawn.confidence:.0%} interval {drawn.low:+.4f} to {drawn.high:+.4f}'
+            )
+        )
+    if (only := outcome.mcnemar) is not None:
+        lines.append(
+            Text(
+                f'of {outcome.examples:,} images {only.only_a:,} are right in the first alone and '
+                f'{only.only_b:,} in the second alone (McNemar, exact: p = {only.p:.3g})'
+            )
+        )
+    return Group(*lines)
+
+
+def _folds_test(paths: Sequence[Path], results: Sequence[dict[str, Any]], confidence: float) -> TTest:
+    records = [json.loads((path / FOLDS).read_text()) for path in paths]
+    if records[0]['sha256'] != records[1]['sha256']:
+        raise UserError(
+            f'{paths[0]} and {paths[1]} have different folds; run the second with '
+            f'--config.crossval.file={paths[0] / FOLDS}'
+        )
+    scores = [np.array(result['fold_scores'], np.float64) for result in results]
+    return corrected_resampled_t(scores[1] - scores[0], results[0]['test_train_ratio'], confidence)
+
+
+def _same_examples(paths: Sequence[Path], outputs: Sequence[Outputs]) -> tuple[Outputs, Outputs]:
+    """The outputs of both in one order; raises `UserError` unless they are of the same images with the same labels."""
+    first, second = outputs
+    position = {example: index for index, example in enumerate(second.ids)}
+    if missing := [example for example in first.ids if example not in position]:
+        raise UserError(f'{paths[1]} has no prediction for {missing[0]} ({len(missing)} such), unlike {paths[0]}')
+    if len(second) > len(first):
+        more = next(example for example in second.ids if example not in set(first.ids))
+        raise UserError(f'{paths[0]} has no prediction for {more}, unlike {paths[1]}')
+    second = second.of(np.array([position[example] for example in first.ids]))
+    if isinstance(first.labels, dict) != isinstance(second.labels, dict) or not _equal(first.labels, second.labels):
+        raise UserError(f'{paths[0]} and {paths[1]} differ in the labels of their images')
+    return first, second
+
+
+def _equal(first: Any, second: Any) -> bool:
+    if isinstance(first, dict):
+        return set(first) == set(second) and all(_equal(first[name], second[name]) for name in first)
+    return np.array_equal(first, second, equal_nan=first.dtype.kind == 'f')
+
+
+def _right(outputs: Sequence[Outputs]) -> tuple[Bool[np.ndarray, ' n'], Bool[np.ndarray, ' n']] | None:
+    """Whether each labelled image is right in either; None unless there is one label an image."""
+    labels = outputs[0].labels
+    if isinstance(labels, dict) or labels.ndim > 1:
+        return None
+    known = labelled(labels)
+    first, second = (np.asarray(each.outputs)[known].argmax(axis=1) == labels[known] for each in outputs)
+    return first, second

@@ -1,0 +1,83 @@
+"""A contact sheet: some pictures of every class, on one page for a person to look at."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from jtransfer.data.images import UnreadableImageError
+from jtransfer.data.source import Source
+from jtransfer.data.targets import count, of_task, tasks_of
+from jtransfer.evaluate.write import atomic_path
+
+_SIDE, _GAP, _TITLE = 96, 6, 18  # pixels
+_ROWS = 60
+_GROUND, _INK, _SOFT = '#ffffff', '#12120f', '#77746c'
+
+
+def contact_sheet(
+    path: str | os.PathLike[str], source: Source, *, columns: int = 12, rows: int = _ROWS, seed: int = 0
+) -> int:
+    """Draws some pictures of every class, at random, a row a class, as a PNG; unreadable ones are passed over.
+
+    Of several tasks the first that has classes counts; pictures of several labels stand in the row of each. Where there
+    are only numbers, a row holds pictures of alike values, from small to large.
+
+    Args:
+        path: of the picture; replaced whole, or not at all.
+        source: labelled images.
+        columns: pictures a row, ≥ 1.
+        rows: at most so many classes, the first ones.
+        seed: of the choice, ≥ 0.
+
+    Returns:
+        How many classes are not on the sheet.
+    """
+    groups = _rows(source)
+    shown = groups[:rows]
+    width = _GAP + columns * (_SIDE + _GAP)
+    sheet = Image.new('RGB', (width, _GAP + len(shown) * (_TITLE + _SIDE + _GAP)), _GROUND)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
+    for row, (title, members) in enumerate(shown):
+        top = _GAP + row * (_TITLE + _SIDE + _GAP)
+        draw.text((_GAP, top), f'{title}', fill=_INK, font=font)
+        x = _GAP + draw.textlength(f'{title}  ', font=font)
+        draw.text((x, top), f'{len(members):,} images', fill=_SOFT, font=font)
+        order = np.random.default_rng((seed, row)).permutation(members)
+        column = 0
+        for index in order.tolist():
+            if column == columns:
+                break
+            try:
+                picture = Image.fromarray(source[index]['image'])
+            except UnreadableImageError:
+                continue
+            enlarged = picture.width < _SIDE and picture.height < _SIDE
+            scale = _SIDE / max(picture.size)
+            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+            method = Image.Resampling.NEAREST if enlarged else Image.Resampling.LANCZOS
+            picture = picture.resize(size, method)
+            left = _GAP + column * (_SIDE + _GAP)
+            sheet.paste(picture, (left + (_SIDE - size[0]) // 2, top + _TITLE + (_SIDE - size[1]) // 2))
+            column += 1
+    with atomic_path(path) as temporary:
+        sheet.save(temporary, 'PNG', optimize=True)
+    return len(groups) - len(shown)
+
+
+def _rows(source: Source) -> list[tuple[str, np.ndarray]]:
+    """A title and the examples of each row."""
+    for task in tasks_of(source):
+        labels = of_task(source.labels, task)
+        if task.kind == 'single_label':
+            return [(name, np.flatnonzero(labels == number)) for number, name in enumerate(task.class_names)]
+        if task.kind == 'multi_label':
+            return [(name, np.flatnonzero(labels[:, number] == 1)) for number, name in enumerate(task.class_names)]
+    task = tasks_of(source)[0]
+    values = of_task(source.labels, task)[:, 0]
+    order = np.argsort(values, kind='stable')
+    pieces = np.array_split(order[: count(source.labels)], min(8, len(order)))
+    name = task.class_names[0]
+    return [(f'{name} {values[piece[0]]:.4g} to {values[piece[-1]]:.4g}', piece) for piece in pieces]

@@ -1,0 +1,218 @@
+"""What the folds amount to together: scores with intervals, out-of-fold predictions, and the page about them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from jtransfer.config import Config
+from jtransfer.data.folds import Fold
+from jtransfer.data.targets import Labels, of_task, stack, take
+from jtransfer.evaluate.crossval_page import FoldSummary, size_ratio, write_crossval_page
+from jtransfer.evaluate.fold_statistics import FoldInterval, fold_interval
+from jtransfer.evaluate.mean_outputs import mean_outputs
+from jtransfer.evaluate.measure import AnyMetrics, measure_tasks
+from jtransfer.evaluate.write import write_csv, write_evaluation
+from jtransfer.experiments.crossval_plan import Crossing, fold_name
+from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, write_outputs
+from jtransfer.experiments.page import wrong_pictures
+from jtransfer.experiments.run_dir import RESULT, read_config, read_result, write_json
+from jtransfer.experiments.scoring import Scores
+from jtransfer.tasks import Task
+from jtransfer.train.log import read_log
+
+LOG = 'metrics.jsonl'
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CrossResult:
+    """What a cross-validation amounts to.
+
+    Attributes:
+        config: as it was run.
+        folder: where everything is.
+        summaries: a line a fold.
+        score_name: what the scores are.
+        interval: mean of the folds' scores, with an interval that allows for shared training images.
+        pooled: the metrics of the out-of-fold predictions, every example once (the mean over repeats).
+        skipped: how many unreadable images are in no fold's predictions.
+        steps: length of every fold's training.
+    """
+
+    config: Config
+    folder: Path
+    summaries: tuple[FoldSummary, ...]
+    score_name: str
+    interval: FoldInterval
+    pooled: AnyMetrics
+    skipped: int
+    steps: int
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """The score of every fold."""
+        return tuple(summary.score for summary in self.summaries)
+
+
+def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
+    """Reads what the finished folds left and writes what they amount to: tables, `result.json`, `report.html`.
+
+    Args:
+        config: of the whole experiment.
+        crossing: its folds.
+        folder: of the experiment.
+    """
+    repeats = 1 + max(fold.repeat for fold in crossing.folds)
+    directories = [folder / fold_name(fold, repeats) for fold in crossing.folds]
+    results = [read_result(directory) for directory in directories]
+    summaries = tuple(map(_summary, crossing.folds, results, directories))
+    per_fold = [read_outputs(directory / 'evaluation' / OUTPUTS) for directory in directories]
+    ratio = size_ratio(summaries)
+    interval = fold_interval(np.array([s.score for s in summaries]), ratio, config.evaluate.confidence)
+    tasks = crossing.pool.tasks
+    outputs = average_repeats(per_fold, crossing.pool.ids, tasks)
+    pooled = measure_tasks(
+        tasks,
+        outputs.outputs,
+        outputs.labels,
+        confidence=config.evaluate.confidence,
+        bins=config.evaluate.calibration_bins,
+    )
+    result = CrossResult(
+        config=config,
+        folder=folder,
+        summaries=summaries,
+        score_name=results[0]['score_name'],
+        interval=interval,
+        pooled=pooled,
+        skipped=len(crossing.pool) - len(outputs),
+        steps=read_config(directories[0]).train.steps,
+    )
+    write_evaluation(folder / 'evaluation', pooled, outputs.outputs, outputs.labels, outputs.ids)
+    write_outputs(folder / 'evaluation' / OUTPUTS, outputs)
+    _write_folds(folder, summaries)
+    _write_page(result, crossing, outputs, directories)
+    write_json(folder / RESULT, _record(result, crossing, ratio))
+    return result
+
+
+def average_repeats(per_fold: Sequence[Outputs], ids: Sequence[str], tasks: Sequence[Task]) -> Outputs:
+    """One prediction an example, in the order of `ids`: the mean over the repeats of its out-of-fold predictions.
+
+    The mean is one of probabilities where there are classes; the outputs are then their logarithm, or logit. Examples
+    without a prediction (unreadable images) are left out.
+    """
+    rows: dict[str, list[tuple[Outputs, int]]] = {}
+    for outputs in per_fold:
+        for row, example in enumerate(outputs.ids):
+            rows.setdefault(example, []).append((outputs, row))
+    kept = tuple(example for example in ids if example in rows)
+    labels = stack([take(rows[example][0][0].labels, rows[example][0][1]) for example in kept])
+
+    def mean(task: Task) -> np.ndarray:
+        found = [np.stack([of_task(o.outputs, task)[row] for o, row in rows[example]]) for example in kept]
+        return np.stack([mean_outputs(task, values) for values in found]).astype(np.float32)
+
+    several = isinstance(per_fold[0].outputs, dict)
+    averaged: Labels = {task.name: mean(task) for task in tasks} if several else mean(tasks[0])
+    return Outputs(kept, averaged, labels)
+
+
+def describe(result: CrossResult) -> RenderableType:
+    """The end of a cross-validation: a line a fold, their mean with its interval, and where everything is."""
+    table = Table('fold', 'train', 'test', 'best step', result.score_name, 'loss', box=None)
+    repeated = any(summary.repeat for summary in result.summaries)
+    for summary in result.summaries:
+        name = f'{summary.repeat}/{summary.number}' if repeated else str(summary.number)
+        table.add_row(
+            name,
+            f'{summary.train_examples:,}',
+            f'{summary.test_examples:,}',
+            f'{summary.chosen_step:,}',
+            f'{summary.score:.4f}',
+            f'{summary.loss:.4f}',
+        )
+    headline = Text.assemble((headline_of(result), 'bold green'))
+    pooled = Text(f'out of fold: {result.pooled.headline()}')
+    left = [Text(f'{result.skipped} unreadable images were left out')] if result.skipped else []
+    where = Text.assemble('Everything is in ', (str(result.folder), 'bold'), '; report.html shows it')
+    return Panel(Group(headline, '', table, '', pooled, *left, '', where), expand=False)
+
+
+def headline_of(result: CrossResult) -> str:
+    """The mean of the folds' scores in one line."""
+    interval = result.interval
+    return (
+        f'{result.score_name} {interval.mean:.4f} ± {interval.sd:.4f} (standard deviation) over '
+        f'{len(result.summaries)} folds; {interval.confidence:.0%} interval of the mean '
+        f'{interval.low:.4f} to {interval.high:.4f}'
+    )
+
+
+def _summary(fold: Fold, result: dict[str, Any], directory: Path) -> FoldSummary:
+    return FoldSummary(
+        repeat=fold.repeat,
+        number=fold.number,
+        train_examples=result['train_examples'],
+        test_examples=result['examples'],
+        chosen_step=result['chosen_step'],
+        score=result['score'],
+        loss=result['loss'],
+        seconds=result['seconds'],
+        report=f'{directory.name}/report.html',
+    )
+
+
+def _write_folds(folder: Path, summaries: Sequence[FoldSummary]) -> None:
+    names = [field.name for field in dataclasses.fields(FoldSummary)]
+    write_csv(folder / 'folds.csv', names, [[getattr(summary, name) for name in names] for summary in summaries])
+
+
+def _write_page(result: CrossResult, crossing: Crossing, outputs: Outputs, directories: Sequence[Path]) -> None:
+    scores = Scores(result.pooled, outputs.outputs, outputs.labels, outputs.ids)
+    config = result.config
+    write_crossval_page(
+        result.folder / 'report.html',
+        title=f'{config.name}: {len(result.summaries)} folds',
+        folds=result.summaries,
+        pooled=result.pooled,
+        curves=[read_log(directory / LOG) for directory in directories],
+        most_wrong=wrong_pictures(scores, crossing.pool, config.evaluate.most_wrong),
+        facts={
+            'strategy': config.transfer.strategy,
+            'checkpoint': config.model.checkpoint or f'none ({config.model.name})',
+            'data': config.data.source,
+            'folds': f'{crossing.record["splitter"]}, seed {crossing.record["seed"]}',
+        },
+        config_text=(result.folder / 'config.py').read_text(),
+        notes=crossing.notes,
+    )
+
+
+def _record(result: CrossResult, crossing: Crossing, ratio: float) -> dict[str, Any]:
+    interval = result.interval
+    return {
+        'part': 'out of fold',
+        'examples': result.pooled.examples,
+        'score_name': result.score_name,
+        'score': interval.mean,
+        'standard_deviation': interval.sd,
+        'interval': [interval.low, interval.high],
+        'confidence': interval.confidence,
+        'fold_scores': list(result.scores),
+        'chosen_steps': [summary.chosen_step for summary in result.summaries],
+        'test_train_ratio': ratio,
+        'pooled_score': result.pooled.score,
+        'loss': result.pooled.loss,
+        'folds_sha256': crossing.record['sha256'],
+        'skipped_images': result.skipped,
+        'seconds': sum(summary.seconds for summary in result.summaries),
+    }

@@ -1,0 +1,143 @@
+"""Folds side by side: what `finetune.run` does for each of them, with one training loop for all."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jtransfer.config import Config
+from jtransfer.data.memory import Decoded
+from jtransfer.data.order import make_order
+from jtransfer.data.part import Part
+from jtransfer.data.parts import Parts, check_batch_size
+from jtransfer.errors import UserError
+from jtransfer.evaluate.views import make_views
+from jtransfer.experiments import finetune
+from jtransfer.experiments.feeding import check_sampling, classes_of
+from jtransfer.experiments.reading import placement_of, read_decoded, read_examples
+from jtransfer.experiments.result import Result
+from jtransfer.experiments.run_dir import RunDirectory
+from jtransfer.experiments.standardise import standardise
+from jtransfer.experiments.training import Trained, make_step_parts, make_validator
+from jtransfer.preprocessing import Preprocessing, training_pixels
+from jtransfer.train.feed import Feed
+from jtransfer.train.fold_feed import FoldExamples, fold_feed
+from jtransfer.train.fold_loop import check_side_by_side, fit_folds
+from jtransfer.train.fold_placement import FoldPlacement
+from jtransfer.transfer.plan import make_plan
+
+
+def run_side_by_side(
+    parts: Sequence[Parts], configs: Sequence[Config], *, say: Callable[[str], None] = lambda line: None
+) -> tuple[Result, ...]:
+    """Trains all folds at once over the devices, and leaves of each the directory that a run of its own would leave.
+
+    The pictures of all training parts together are decoded once and kept on the devices.
+
+    Args:
+        parts: of each fold; all of one source.
+        configs: of each fold's run; they differ in `run_dir` alone.
+        say: told, line by line, what is going on.
+
+    Raises:
+        UserError: what cannot be done side by side, or what a run of its own would refuse; nothing is written then.
+        TrainingDivergedError: the loss or a gradient of a fold became NaN or infinite; the others are kept.
+    """
+    began = time.perf_counter()
+    config = configs[0]
+    directories = [RunDirectory.find(own) for own in configs]
+    model = finetune.make_model(config, parts[0].class_names, parts[0].tasks)
+    plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
+    validated = all(own.validation is not None for own in parts)
+    mean = round(float(np.mean([len(own.train) for own in parts])))
+    check_side_by_side(make_step_parts(model, plan, config, mean, validated=validated))
+    placement = FoldPlacement(len(parts), config.data.batch_size, config.optim.accumulate_steps)
+    prepared = [standardise(model, own) for own in parts]
+    decoded, examples = _read([own for _, own in prepared], model.preprocessing, config)
+    step_parts = make_step_parts(model, plan, config, mean, validated=validated)
+
+    validations = [
+        None if own.validation is None else read_examples(own.validation, model.preprocessing, config)
+        for _, own in prepared
+    ]
+    validators = [
+        None if held is None else make_validator(held, own, config)
+        for held, (own, _) in zip(validations, prepared, strict=True)
+    ]
+    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
+    tests = [read_examples(finetune.reported(own)[1], model.preprocessing, config, views) for own in parts]
+    for directory, own, divided in zip(directories, configs, parts, strict=True):
+        finetune.begin(directory, own, divided, plan)
+    say(
+        f'{len(parts)} folds side by side: {placement.rows} rows of {placement.device_count} devices, '
+        f'{step_parts.total_steps:,} steps of {config.data.batch_size} images each'
+    )
+
+    def validate(fold: int, variables: Mapping[str, Any]) -> dict[str, float]:
+        own = validators[fold]
+        assert own is not None
+        return own(variables)
+
+    def feed(start: int) -> Feed:
+        return fold_feed(np.asarray(decoded.images), examples, seed=config.seed, start_step=start, placement=placement)
+
+    fits = fit_folds(
+        step_parts,
+        model.variables,
+        feed,
+        placement,
+        validate=validate if validated else None,
+        run_dirs=[directory.path for directory in directories],
+    )
+    results = []
+    for index, fit in enumerate(fits):
+        scaled = dataclasses.replace(prepared[index][0], variables=fit.variables)
+        held = validations[index]
+        lost = set(parts[index].train.ids) & set(decoded.skipped)
+        skipped = (*sorted(lost), *(held.skipped if held is not None else ()))
+        trained = Trained(scaled, fit, len(examples[index].positions), skipped)
+        result = finetune.conclude(
+            directories[index], configs[index], parts[index], tests[index], trained, plan, base=model, began=began
+        )
+        say(f'{Path(configs[index].run_dir).name}: {result.headline}')
+        results.append(result)
+    return tuple(results)
+
+
+def _read(parts: Sequence[Parts], preprocessing: Preprocessing, config: Config) -> tuple[Decoded, list[FoldExamples]]:
+    """The pictures that any fold trains on, decoded, and which of them each fold has."""
+    data = config.data
+    source = parts[0].train.source
+    union = Part(source, np.unique(np.concatenate([own.train.indices for own in parts])))
+    pixels = training_pixels(preprocessing, config.augment.crops, config.augment.sizes)
+    if placement_of(union, pixels, config) != 'device':
+        raise UserError(
+            f'folds side by side keep their {len(union):,} training images on the devices, and they are more than '
+            f'data.device_budget_mib={data.device_budget_mib}: raise it, or set crossval.side_by_side=false'
+        )
+    for own in parts:
+        check_sampling(own.train, config)
+    decoded = read_decoded(union, pixels, config)
+    position = {example: index for index, example in enumerate(decoded.ids)}
+    return decoded, [_examples(own.train, position, decoded, config) for own in parts]
+
+
+def _examples(train: Part, position: Mapping[str, int], decoded: Decoded, config: Config) -> FoldExamples:
+    data = config.data
+    kept = np.array([index for index, example in enumerate(train.ids) if example in position], np.int64)
+    readable = Part(train.source, train.indices[kept])
+    check_batch_size(data.batch_size, len(readable))
+    positions = np.array([position[example] for example in readable.ids], np.int64)
+    classes = classes_of(readable) if data.sampling == 'balanced' else None
+    return FoldExamples(
+        positions=positions,
+        labels=readable.labels,
+        aspects=np.asarray(decoded.aspects)[positions],
+        order=make_order(len(positions), data.batch_size, config.seed, config.augment.repeats, classes),
+        weights=readable.weights,
+    )

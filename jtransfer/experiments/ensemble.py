@@ -1,0 +1,110 @@
+"""Several networks used as one: the mean of their probabilities."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from jtransfer.config import Config
+from jtransfer.data.targets import Labels, of_task
+from jtransfer.errors import UserError
+from jtransfer.evaluate.mean_outputs import mean_outputs
+from jtransfer.evaluate.measure import measure_tasks
+from jtransfer.experiments.reading import Examples
+from jtransfer.experiments.run_dir import write_json
+from jtransfer.experiments.scoring import Scores, logits_of
+from jtransfer.pretrained import heads
+from jtransfer.pretrained.locate import MODEL_FILE
+from jtransfer.pretrained.model import Model, load_model
+from jtransfer.tasks import Task
+
+ENSEMBLE = 'ensemble.json'
+FORMAT = 'jtransfer-ensemble/1'
+
+
+def write_ensemble(folder: Path, members: Sequence[Path]) -> None:
+    """Writes `ensemble.json`, which names the members relative to the folder; their networks stay where they are.
+
+    Args:
+        folder: made when missing.
+        members: run directories, each with a `model.safetensors`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [Path(os.path.relpath(member, folder)).as_posix() for member in members]
+    write_json(folder / ENSEMBLE, {'format': FORMAT, 'average': 'probabilities', 'members': names})
+
+
+def is_ensemble(path: str | Path) -> bool:
+    """Whether a folder holds an ensemble."""
+    return (Path(path).expanduser() / ENSEMBLE).is_file()
+
+
+def members_of(path: str | Path) -> tuple[Path, ...]:
+    """The directories of an ensemble's members.
+
+    Raises:
+        UserError: the file is damaged, or a member is gone.
+    """
+    folder = Path(path).expanduser()
+    try:
+        record = json.loads((folder / ENSEMBLE).read_text())
+        if record['format'] != FORMAT:
+            raise KeyError
+        members = tuple(folder / name for name in record['members'])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f'{folder / ENSEMBLE} is not a list of the members of an ensemble') from None
+    if gone := [member for member in members if not (member / MODEL_FILE).is_file()]:
+        raise UserError(f'{folder} names the member {gone[0]}, which has no {MODEL_FILE} ({len(gone)} such)')
+    return members
+
+
+def load_ensemble(path: str | Path, dtype: str = 'float32') -> tuple[Model, ...]:
+    """The networks of an ensemble.
+
+    Raises:
+        UserError: what `members_of` and `load_model` refuse, or members that differ in their tasks or preprocessing.
+    """
+    members = members_of(path)
+    models = tuple(load_model(member, dtype=dtype) for member in members)
+    for member, model in zip(members, models, strict=True):
+        if not heads.matches(model.tasks, models[0].tasks) or model.preprocessing != models[0].preprocessing:
+            raise UserError(f'{member} and {members[0]} differ in their classes or preprocessing: no ensemble')
+    return models
+
+
+def ensemble_scores(models: Sequence[Model], examples: Examples, config: Config) -> Scores:
+    """Scores the mean of several networks' probabilities, or numbers.
+
+    Args:
+        models: of `load_ensemble`.
+        examples: what `read_examples` read, for the preprocessing that all of them have.
+        config: batch size, confidence and calibration bins.
+    """
+    outputs, labels = ensemble_outputs(models, examples, config)
+    metrics = measure_tasks(
+        models[0].tasks,
+        outputs,
+        labels,
+        confidence=config.evaluate.confidence,
+        bins=config.evaluate.calibration_bins,
+    )
+    metrics = dataclasses.replace(metrics, test_time_augmentation=examples.pixels.name)
+    return Scores(metrics, outputs, labels, examples.ids)
+
+
+def ensemble_outputs(models: Sequence[Model], examples: Examples, config: Config) -> tuple[Labels, Labels]:
+    """The outputs of an ensemble, and the labels; see `mean_outputs` and `logits_of`."""
+    found = [logits_of(model, examples, config) for model in models]
+    tasks, labels = models[0].tasks, found[0][1]
+
+    def mean(task: Task) -> np.ndarray:
+        return mean_outputs(task, np.stack([of_task(outputs, task) for outputs, _ in found])).astype(np.float32)
+
+    if isinstance(found[0][0], dict):
+        return {task.name: mean(task) for task in tasks}, labels
+    return mean(tasks[0]), labels

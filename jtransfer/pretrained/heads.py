@@ -1,0 +1,140 @@
+"""The heads of a network by their tasks: where their parameters are, and which of a checkpoint's are to be kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jtransfer import rules
+from jtransfer.errors import UserError
+from jtransfer.tasks import Task, single_label
+
+ONE, SEVERAL = 'head', 'heads'
+_LISTED = 5
+
+
+def named(tasks: Sequence[Task]) -> bool:
+    """Whether each task has a head of its own name, `heads/NAME`, instead of the only `head`."""
+    return any(task.name for task in tasks)
+
+
+def plain(tasks: Sequence[Task]) -> bool:
+    """Whether the tasks are what an ordinary classifier has: one label an image, or no head at all."""
+    return not tasks or (len(tasks) == 1 and tasks[0] == single_label(tasks[0].class_names))
+
+
+def class_names(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """The names of the outputs where there is one head; none where there are several."""
+    return () if named(tasks) or not tasks else tasks[0].class_names
+
+
+def head_of(path: str) -> str:
+    """The head that a path of the variables belongs to, `head` or `heads/NAME`; '' for one outside the heads.
+
+    >>> head_of('params/heads/colour/kernel')
+    'heads/colour'
+    """
+    parts = path.split('/')[1:]
+    if parts[:1] == [ONE]:
+        return ONE
+    return '/'.join(parts[:2]) if parts[:1] == [SEVERAL] else ''
+
+
+def path_of(task: Task) -> str:
+    """The head of a task, as `head_of` names it."""
+    return f'{SEVERAL}/{task.name}' if task.name else ONE
+
+
+def check_tasks(tasks: Iterable[Task]) -> tuple[Task, ...]:
+    """The tasks of one network.
+
+    Raises:
+        UserError: none, two of one name, one without a name among several, or two outputs of one name.
+    """
+    tasks = tuple(tasks)
+    names = [task.name for task in tasks]
+    if not tasks:
+        raise UserError('tasks is empty; num_classes=0 is a network without a head')
+    if len(tasks) > 1 and '' in names:
+        raise UserError(f'each of {len(tasks)} tasks needs a name: its head is heads/NAME')
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"two tasks have the name '{twice}'")
+    for task in tasks:
+        called = f" of task '{task.name}'" if task.name else ''
+        if len(set(task.class_names)) < task.outputs:
+            twice = next(name for name in task.class_names if task.class_names.count(name) > 1)
+            raise UserError(f"the class name '{twice}' stands twice among class_names{called}")
+    return tasks
+
+
+def in_words(tasks: Iterable[Task]) -> str:
+    """Tasks in words, for messages: `colour (single_label: red, green), age (regression: years)`."""
+    return ', '.join(_in_words(task) for task in tasks)
+
+
+def _in_words(task: Task) -> str:
+    names = ', '.join(task.class_names[:_LISTED])
+    more = f' … {task.outputs - _LISTED} more' if task.outputs > _LISTED else ''
+    what = f'{task.kind}: {names}{more}'
+    return f'{task.name} ({what})' if task.name else what
+
+
+def matches(first: Sequence[Task], second: Sequence[Task]) -> bool:
+    """Whether tasks mean the same outputs, in the same order, see `same`."""
+    return len(first) == len(second) and all(map(same, first, second))
+
+
+def same(first: Task, second: Task) -> bool:
+    """Whether two tasks mean the same outputs, whatever their weight and the scaling that training found."""
+    return (first.name, first.kind, first.class_names) == (second.name, second.kind, second.class_names)
+
+
+def adopt(wanted: Sequence[Task], stored: Sequence[Task]) -> tuple[tuple[Task, ...], frozenset[str]]:
+    """The tasks of a network that keeps what heads it can, and which heads these are.
+
+    A head is kept where its task has the same name, kind and outputs; with it comes the scaling of its numbers, since
+    the head means nothing with another. A task that states other scaling gets a new head.
+    """
+    result, kept = [], set()
+    for task in wanted:
+        match = next((other for other in stored if same(task, other)), None)
+        if match is not None and all(getattr(task, name) in ((), getattr(match, name)) for name in ('offset', 'scale')):
+            task = dataclasses.replace(task, offset=match.offset, scale=match.scale)
+            kept.add(path_of(task))
+        result.append(task)
+    return tuple(result), frozenset(kept)
+
+
+def rescale(variables: Mapping[str, Any], tasks: Sequence[Task], wanted: Sequence[Task]) -> dict[str, Any]:
+    """The variables with heads whose numbers have another scaling, and are the same in their own units.
+
+    Networks of runs with different training parts are put on one scale before their weights are averaged. What needs no
+    change is passed on as it is.
+
+    Args:
+        variables: of the network.
+        tasks: of its heads, in any order.
+        wanted: the same tasks with the scaling to come to.
+    """
+    goal = {path_of(task): task for task in wanted}
+    changes = {}
+    for task in tasks:
+        other = goal[path_of(task)]
+        if (task.offset, task.scale) != (other.offset, other.scale):
+            changes[path_of(task)] = (*_scaling(task), *_scaling(other))
+    flat = dict(rules.flatten(variables)) if changes else {}
+    for path, value in flat.items():
+        if head_of(path) in changes and path.startswith('params/'):
+            offset, scale, new_offset, new_scale = changes[head_of(path)]
+            own = np.asarray(value, np.float64) * scale
+            own = own + offset - new_offset if path.endswith('/bias') else own
+            flat[path] = (own / new_scale).astype(np.float32)
+    return dict(rules.unflatten(flat)) if changes else dict(variables)
+
+
+def _scaling(task: Task) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(task.offset or (0.0,)), np.array(task.scale or (1.0,))

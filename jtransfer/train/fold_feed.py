@@ -1,0 +1,102 @@
+"""Training batches for folds side by side: each fold its own examples in its own order."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int64, UInt8
+
+from jtransfer.data.batches import about
+from jtransfer.data.mapped import MappedImages
+from jtransfer.data.order import Order
+from jtransfer.data.targets import Labels
+from jtransfer.train.feed import Feed
+from jtransfer.train.fold_placement import FoldPlacement
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FoldExamples:
+    """The training part of a fold, its pictures named by where they are among those of all folds.
+
+    Attributes:
+        positions: of the pictures, in the order of the training part.
+        labels: class numbers, or whatever the tasks have, in that order too.
+        aspects: width / height of the originals, likewise.
+        order: which of them make up the batch of a step, see `make_order`.
+        weights: how much every example counts in the loss. None: batches say nothing of it; the same in every fold.
+    """
+
+    positions: Int64[np.ndarray, ' n']
+    labels: Labels
+    aspects: Float[np.ndarray, ' n']
+    order: Order
+    weights: Float[np.ndarray, ' n'] | None = None
+
+
+def fold_feed(
+    images: UInt8[np.ndarray, 'examples h w 3'] | MappedImages,
+    folds: Sequence[FoldExamples],
+    *,
+    seed: int,
+    start_step: int,
+    placement: FoldPlacement,
+) -> Feed:
+    """Endless batches from decoded pictures of all folds, which are copied to every device once.
+
+    A fold's batches are those of `device_feed` on its training part alone.
+
+    Args:
+        images: all pictures that any fold trains on.
+        folds: the training part of each.
+        seed: of the augmentation, the same in every fold.
+        start_step: the first step to give a batch for.
+        placement: where batches go.
+    """
+    resident = placement.put_everywhere(np.asarray(images))
+    for step in itertools.count(start_step):
+        batches = []
+        for fold in folds:
+            index, epoch = fold.order(step)
+            batches.append(
+                {
+                    'index': fold.positions[index],
+                    'aspect': fold.aspects[index].astype(np.float32),
+                    **about(fold.labels, fold.weights, index, epoch),
+                }
+            )
+        yield placement.gather(resident, _stacked(batches, seed, step))
+
+
+def fold_stream_feed(
+    batches: Sequence[Iterator[Mapping[str, Any]]],
+    *,
+    seed: int,
+    start_step: int,
+    placement: FoldPlacement,
+    ahead: int = 2,
+) -> Feed:
+    """Batches from a host iterator a fold, `ahead` of them on their way to the devices while one is in use.
+
+    Args:
+        batches: of each fold, from `start_step` on; the feed ends with the shortest.
+        seed: of the augmentation, the same in every fold.
+        start_step: the first step to give a batch for.
+        placement: where batches go.
+        ahead: how many are in flight.
+    """
+    queue: list[dict[str, Any]] = []
+    for step, together in zip(itertools.count(start_step), zip(*batches, strict=False), strict=False):
+        queue.append(placement.put_batch(_stacked(together, seed, step)))
+        if len(queue) > ahead:
+            yield queue.pop(0)
+    yield from queue
+
+
+def _stacked(batches: Sequence[Mapping[str, Any]], seed: int, step: int) -> dict[str, Any]:
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[dict(batch) for batch in batches])
+    return {**stacked, 'seed': np.uint32(seed), 'step': np.int32(step)}

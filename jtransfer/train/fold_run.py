@@ -1,0 +1,157 @@
+"""One of several folds that are trained side by side: its files, its best state, and where it was left off."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jtransfer import rules
+from jtransfer.errors import UserError
+from jtransfer.train.checkpoints import Checkpoints
+from jtransfer.train.checkpoints import Progress as RunProgress
+from jtransfer.train.log import MetricLog, read_log
+from jtransfer.train.log_values import in_float32
+from jtransfer.train.loop import FitResult
+from jtransfer.train.state import TrainState
+from jtransfer.train.step import StepParts
+from jtransfer.transfer.plan import Plan
+
+Fresh = Callable[[tuple[int, ...]], TrainState]
+
+
+@dataclasses.dataclass
+class FoldRun:
+    """What the loop keeps of one fold on the host.
+
+    Attributes:
+        number: of the fold, from 0.
+        state: where the fold was left off; None once it is on the devices.
+        start: the step of that.
+        progress: what a checkpoint remembers beside its state.
+        best: the state of the best validation score so far.
+        checkpoints: None: nothing is written.
+        log: likewise; opened when every fold has been looked at.
+        history: the lines of the metrics.
+    """
+
+    number: int
+    state: TrainState | None
+    start: int
+    progress: RunProgress
+    best: TrainState | None = None
+    checkpoints: Checkpoints | None = None
+    log: MetricLog | None = None
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    def open_log(self, run_dir: Path, *, tensorboard: bool) -> None:
+        """Begins, or goes on with, the metrics; drops the lines after the step the fold goes on from."""
+        self.log = MetricLog(run_dir, tensorboard=tensorboard, start_step=self.start)
+        self.history = read_log(self.log.path)
+
+    def write(self, step: int, values: dict[str, Any]) -> None:
+        """Adds a line to the metrics."""
+        self.history.append({'step': step, **values})
+        if self.log:
+            self.log.write(step, values)
+
+    def scored(self, score: float, step: int, state: TrainState) -> None:
+        """Takes note of a validation, and of the state if it is the best so far."""
+        better = self.progress.better(score)
+        self.progress = self.progress.after(score, step)
+        if better:
+            self.best = state
+            if self.checkpoints:
+                self.checkpoints.save_best(state, self.progress)
+
+    def save(self, state: TrainState) -> str:
+        """Saves the state unless that is the last checkpoint already; says where, if anything is written at all."""
+        if not self.checkpoints:
+            return ''
+        step = int(state.step)
+        if self.checkpoints.last_step != step:
+            self.checkpoints.save_last(state, self.progress)
+        return str(self.checkpoints.directory / 'last' / str(step))
+
+    def result(self, final: TrainState, seconds: float, *, validated: bool) -> FitResult:
+        """What the fold leaves in memory."""
+        chosen = self.best if validated and self.best is not None else final
+        return FitResult(
+            state=final,
+            variables=in_float32(chosen.variables()),
+            chosen_step=int(chosen.step),
+            best_score=self.progress.best_score,
+            history=self.history,
+            seconds=seconds,
+            starts=self.progress.starts,
+        )
+
+    def close(self) -> None:
+        """Waits until everything is written."""
+        for opened in (self.log, self.checkpoints):
+            if opened:
+                opened.close()
+
+
+def find_fold(number: int, parts: StepParts, fresh: Fresh, run_dir: Path | None) -> FoldRun:
+    """A fold as it was left off, or at its beginning.
+
+    Args:
+        number: of the fold.
+        parts: what the first step is made of.
+        fresh: gives the state with which the last of the phases that began after these steps would begin, had nothing
+            happened before.
+        run_dir: where its checkpoints are, whether it was trained alone or with others. None: nowhere.
+
+    Raises:
+        UserError: a checkpoint of another configuration, or of other weights to start from.
+    """
+    checkpoints = Checkpoints(run_dir / 'checkpoints') if run_dir else None
+    fold = FoldRun(number, fresh(parts.starts), 0, RunProgress(), checkpoints=checkpoints)
+    if not checkpoints:
+        return fold
+    with contextlib.ExitStack() as failing:
+        failing.callback(checkpoints.close)
+        if checkpoints.last_step is not None:
+            fold.start, fold.progress = checkpoints.last_step, checkpoints.last_progress()
+            _check_starts(parts, fold.progress.starts, fold.start, checkpoints)
+            fold.state = _restored(checkpoints.restore_last, fold.progress, parts, fresh, checkpoints)
+        if checkpoints.best_step is not None:
+            # It may be newer than the last one: a run killed between the two will come by it again.
+            found = checkpoints.best_progress()
+            fold.best = _restored(checkpoints.restore_best, found, parts, fresh, checkpoints)
+            fold.progress = dataclasses.replace(fold.progress, best_score=found.best_score, best_step=found.best_step)
+        failing.pop_all()
+    return fold
+
+
+def _check_starts(parts: StepParts, starts: tuple[int, ...], step: int, checkpoints: Checkpoints) -> None:
+    planned = tuple(start for start in parts.timetable.planned if start <= step)
+    if starts != planned:
+        raise UserError(
+            f'the checkpoint {checkpoints.directory}/last/{step} has phases that began after the steps {starts}, and '
+            f'this configuration begins them after {planned}'
+        )
+
+
+def _restored(
+    restore: Callable[[TrainState, Plan], TrainState],
+    progress: RunProgress,
+    parts: StepParts,
+    fresh: Fresh,
+    checkpoints: Checkpoints,
+) -> TrainState:
+    """A checkpoint, on the host, with the frozen parameters that all folds share and that must be its own too."""
+    like = fresh(progress.starts)
+    state = restore(like, dataclasses.replace(parts, starts=progress.starts).current)
+    theirs = rules.flatten(state.frozen)
+    for path, leaf in rules.flatten(like.frozen).items():
+        if not np.array_equal(leaf, np.asarray(theirs[path])):
+            raise UserError(f'{checkpoints.directory} is of a training from other weights: the frozen {path} differs')
+    moving = jax.tree.map(np.asarray, dataclasses.replace(state, frozen=None, source=None))
+    return dataclasses.replace(moving, frozen=like.frozen, source=like.source)

@@ -1,0 +1,41 @@
+"""What a line of the metrics says about the steps since the line before, and what is saved of the variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_MEANS = {
+    'train/loss': 'loss',
+    'train/accuracy': 'accuracy',
+    'gradient_norm': 'gradient_norm',
+    'source_distance': 'source_distance',
+}
+
+
+def log_values(rows: Sequence[Mapping[str, float]], batch_size: int, seconds: float) -> dict[str, Any]:
+    """Means over the steps since the last line, the last learning rates, and the speed.
+
+    Args:
+        rows: the metrics of each step, see `make_train_step`.
+        batch_size: examples a step.
+        seconds: that these steps took.
+
+    Returns:
+        The numbers by their names in the log, and `finite`: whether every step was.
+    """
+    last = rows[-1]
+    names = _MEANS | {f'train/{metric}': metric for metric in last if metric.startswith('loss/')}
+    means = {name: float(np.mean([row[metric] for row in rows])) for name, metric in names.items() if metric in last}
+    rates = {name: value for name, value in last.items() if name.startswith('learning_rate/')}
+    speed = {'images_per_second': len(rows) * batch_size / seconds}
+    return {**means, **rates, **speed, 'finite': all(row['finite'] for row in rows)}
+
+
+def in_float32(variables: dict[str, Any]) -> dict[str, Any]:
+    """The variables with what was kept in bfloat16 as float32, which is what is saved."""
+    return jax.tree.map(lambda leaf: leaf.astype(np.float32) if leaf.dtype == jnp.bfloat16 else leaf, variables)

@@ -1,0 +1,49 @@
+"""What the page says of a task in words."""
+
+import numpy as np
+import pytest
+
+from jtransfer.evaluate.measure import measure, measure_tasks
+from jtransfer.evaluate.sections import gauge, score_parts, score_text, sections, task_rows
+from jtransfer.tasks import Task, single_label
+
+
+def test_shares_are_percent_and_other_scores_are_not():
+    assert score_text('accuracy', 0.9421) == score_text('mean average precision', 0.9421) == '94.2%'
+    assert score_text('R²', 0.9421) == score_text('mean score', 0.9421) == '0.942'
+    assert score_parts('accuracy', 0.9421) == ('94.2', '%')
+    assert score_parts('R²', -1.5) == ('-1.500', '')
+
+
+def test_a_gauge_is_cut_off_at_its_ends():
+    got = gauge('R²', -0.5, (-2.0, 0.25), 0.0, 'x')
+    assert (got.value, got.low, got.high, got.reference) == (0.0, 0.0, 0.25, 0.0)
+    assert got.label == 'R² -0.500, between -2.000 and 0.250'
+
+
+@pytest.mark.parametrize(('classes', 'top_k'), [(3, False), (7, True)])
+def test_tiles_of_classes(classes, top_k):
+    task = single_label([f'c{i}' for i in range(classes)])
+    logits = np.eye(classes, dtype=np.float32)
+    (section,) = sections(measure(task, logits, np.append(np.arange(classes - 1), 0).astype(np.int32)))
+    tiles = {tile.label: tile.value for tile in section.tiles}
+    assert tiles['Mistakes'] == '1'
+    assert ('Top-5 accuracy' in tiles) == top_k
+    assert section.hero.gauge.text == f'always the commonest class: {2 / classes:.1%}'
+    assert (section.name, section.kind) == ('', 'classes')
+
+
+def test_the_level_of_chance_of_several_labels_is_the_mean_share_of_positives():
+    task = Task('', 'multi_label', ('a', 'b', 'never'))
+    labels = np.float32([[1, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0]])
+    (section,) = sections(measure(task, labels * 2 - 1, labels))
+    assert section.hero.gauge.reference == 0.5
+    assert section.details['per_class'][-1].name == 'never'
+
+
+def test_rows_of_tasks():
+    task = Task('age', 'regression', ('years',))
+    metrics = measure_tasks([task], {'age': np.float32([[1], [3]])}, {'age': np.float32([[1], [3]])})
+    assert task_rows(metrics) == [('age', 'R²', '1.000', '1.000 to 1.000', '0', '2')]
+    assert task_rows(metrics.by_task['age']) == []
+    assert [section.kind for section in sections(metrics)] == ['numbers']

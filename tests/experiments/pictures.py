@@ -1,0 +1,33 @@
+"""A source of pictures in memory with labels of any tasks."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jtransfer.data.targets import take
+from jtransfer.tasks import Task
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pictures:
+    images: np.ndarray
+    labels: Any
+    tasks: tuple[Task, ...]
+
+    @property
+    def class_names(self):
+        return self.tasks[0].class_names
+
+    @property
+    def ids(self):
+        return tuple(f'picture {index}' for index in range(len(self.images)))
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        label = take(self.labels, index)
+        if not isinstance(label, dict) and label.ndim == 0:
+            label = int(label)
+        return {'image': self.images[index], 'label': label, 'id': self.ids[index]}
