@@ -14,9 +14,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jtransfer.api import adapt_model, configure, evaluate_model, fine_tune, fit, load_data, make_plan
+    from jtransfer.api import (
+        adapt_model,
+        configure,
+        cross_validate,
+        evaluate_model,
+        fine_tune,
+        fit,
+        load_data,
+        make_plan,
+    )
     from jtransfer.config import Config
     from jtransfer.data.arrays import ArraySource
+    from jtransfer.data.combine import concatenate, filter_classes, filter_examples, subset
     from jtransfer.errors import TrainingDivergedError, UserError
     from jtransfer.experiments.range_test import range_test
     from jtransfer.experiments.soup import make_soup
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from jtransfer.pretrained.export import export_model
     from jtransfer.pretrained.features import extract_features
     from jtransfer.pretrained.model import Model, load_model, merge_model
+    from jtransfer.tasks import Task, single_label
 
 __version__ = '0.1.0'
 
@@ -34,13 +45,18 @@ _HOMES = {
     'Config': 'jtransfer.config',
     'Model': 'jtransfer.pretrained.model',
     'Preprocessing': 'jtransfer.preprocessing',
+    'Task': 'jtransfer.tasks',
     'TrainingDivergedError': 'jtransfer.errors',
     'UserError': 'jtransfer.errors',
     'adapt_model': 'jtransfer.api',
+    'concatenate': 'jtransfer.data.combine',
     'configure': 'jtransfer.api',
+    'cross_validate': 'jtransfer.api',
     'evaluate_model': 'jtransfer.api',
     'export_model': 'jtransfer.pretrained.export',
     'extract_features': 'jtransfer.pretrained.features',
+    'filter_classes': 'jtransfer.data.combine',
+    'filter_examples': 'jtransfer.data.combine',
     'fine_tune': 'jtransfer.api',
     'fit': 'jtransfer.api',
     'load_adapter': 'jtransfer.pretrained.adapter_file',
@@ -52,6 +68,8 @@ _HOMES = {
     'range_test': 'jtransfer.experiments.range_test',
     'save_adapter': 'jtransfer.pretrained.adapter_file',
     'save_model': 'jtransfer.pretrained.checkpoint',
+    'single_label': 'jtransfer.tasks',
+    'subset': 'jtransfer.data.combine',
 }
 
 __all__ = [
@@ -59,13 +77,18 @@ __all__ = [
     'Config',
     'Model',
     'Preprocessing',
+    'Task',
     'TrainingDivergedError',
     'UserError',
     'adapt_model',
+    'concatenate',
     'configure',
+    'cross_validate',
     'evaluate_model',
     'export_model',
     'extract_features',
+    'filter_classes',
+    'filter_examples',
     'fine_tune',
     'fit',
     'load_adapter',
@@ -77,6 +100,8 @@ __all__ = [
     'range_test',
     'save_adapter',
     'save_model',
+    'single_label',
+    'subset',
 ]
 
 

@@ -21,7 +21,8 @@ from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.views import make_views
-from jtransfer.experiments import finetune
+from jtransfer.experiments import crossval, finetune
+from jtransfer.experiments.crossval_results import CrossResult
 from jtransfer.experiments.prediction import for_model
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.result import Result
@@ -35,6 +36,7 @@ from jtransfer.transfer.plan import Plan
 # Fields that several groups have: the group that is meant when the name stands alone.
 _MEANT = {
     'batch_size': 'data.batch_size',
+    'folds': 'crossval.folds',
     'name': 'name',
     'repeats': 'augment.repeats',
     'seed': 'seed',
@@ -183,6 +185,27 @@ def fine_tune(checkpoint: str, source: Images, **settings: Any) -> Result:
     """
     config, given = _with_source(configure(_base(settings), checkpoint=checkpoint, **settings), source)
     return finetune.run(config, given)
+
+
+def cross_validate(checkpoint: str, source: Images, **settings: Any) -> CrossResult:
+    """Fine-tunes a pretrained network in every fold of a cross-validation, and writes a directory with all of them.
+
+    >>> cross_validate('timm/resnet18.a1_in1k', 'folder:photos', folds=5, strategy='linear_probe')  # doctest: +SKIP
+
+    Args:
+        checkpoint: as for `fine_tune`.
+        source: as for `load_data`; a test part of its own is in no fold.
+        **settings: fields of the configuration, those of `config.CrossVal` among them (`folds=10`,
+            `afterwards='ensemble'`).
+
+    Raises:
+        UserError: anything that cannot be done, said before anything is written.
+        TrainingDivergedError: the loss or a gradient of a fold became NaN or infinite.
+    """
+    config, given = _with_source(configure(_base(settings), checkpoint=checkpoint, **settings), source)
+    result = crossval.run(config, given)
+    assert result is not None  # every fold was asked for
+    return result
 
 
 def _checked(config: Config) -> Config:

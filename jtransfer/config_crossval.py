@@ -58,10 +58,14 @@ def validate_crossval(crossval: CrossVal) -> None:
     check.at_least('crossval.repeats', crossval.repeats, 1)
     if crossval.seed is not None:
         check.at_least('crossval.seed', crossval.seed, 0)
+        if crossval.seed >= 2**32:
+            raise UserError(f'crossval.seed={crossval.seed} must be below 2**32')
     for name in ('test_fraction', 'soup_fraction', 'duplicate_embeddings'):
         check.fraction(f'crossval.{name}', getattr(crossval, name))
     if not crossval.soup_fraction:
         raise UserError('crossval.soup_fraction=0 leaves nothing to choose the members of a soup by')
+    if crossval.afterwards == 'soup' and crossval.test_fraction + crossval.soup_fraction >= 1:
+        raise UserError('crossval.test_fraction + crossval.soup_fraction must leave examples for folds (be below 1)')
     if not 0 <= crossval.duplicate_distance <= 32:
         raise UserError(f'crossval.duplicate_distance={crossval.duplicate_distance} must be between 0 and 32 bits')
     if crossval.repeats > 1 and crossval.splitter == 'leave_one_group_out':

@@ -111,6 +111,8 @@ def validate_data(data: Data) -> None:
         check.at_least(f'data.{name}', getattr(data, name), 1)
     if data.split_seed is not None:
         check.at_least('data.split_seed', data.split_seed, 0)
+        if data.split_seed >= 2**32:
+            raise UserError(f'data.split_seed={data.split_seed} must be below 2**32')
     if not data.label_separator:
         raise UserError("data.label_separator is empty; '|' separates cat|dog")
     for name in ('classes', 'label_columns'):

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from jtransfer import adapters
 from jtransfer.config import Config
 from jtransfer.config_crossval import CrossVal
 from jtransfer.data.part import Part
+from jtransfer.errors import UserError
 from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.views import make_views
@@ -27,7 +29,7 @@ from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import RESULT, RunDirectory, is_finished, write_json
 from jtransfer.experiments.scoring import Scores, score
-from jtransfer.experiments.training import train_model
+from jtransfer.experiments.training import make_step_parts, train_model
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE
@@ -63,6 +65,32 @@ def after_folds(
     return folder
 
 
+def check(config: Config, crossing: Crossing, model: Model) -> None:
+    """Raises `UserError` for what could not be done with the folds once they are there.
+
+    Args:
+        config: of the whole experiment.
+        crossing: its folds.
+        model: where the folds start.
+    """
+    kind = config.crossval.afterwards
+    if kind == 'soup':
+        _check_averaged(model)
+    if kind == 'refit':
+        parts = crossing.whole(config)
+        plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
+        make_step_parts(model, plan, config, len(parts.train), labels=parts.train.labels, validated=False)
+
+
+def _check_averaged(model: Model) -> None:
+    """Raises `UserError` for adapters that stay beside the network: only merged ones are averaged."""
+    if model.adaptation and not adapters.can_merge(model.adaptation):
+        raise UserError(
+            'crossval.afterwards=soup averages whole networks, and the adapters of these stay beside them: use '
+            'crossval.afterwards=ensemble'
+        )
+
+
 def _ensemble(
     config: Config,
     crossing: Crossing,
@@ -93,6 +121,7 @@ def _soup(
     assert crossing.chooser is not None
     models = {run.name: load_model(run, dtype=config.model.dtype) for run in runs}
     model = next(iter(models.values()))
+    _check_averaged(model)
     trees = {name: heads.rescale(other.variables, other.tasks, model.tasks) for name, other in models.items()}
     chooser = read_examples(crossing.chooser, model.preprocessing, config)
     moving = statistics_move(trees.values())

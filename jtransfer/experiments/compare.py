@@ -25,7 +25,7 @@ from jtransfer.evaluate.fold_statistics import (
     paired_bootstrap,
 )
 from jtransfer.experiments.crossval_plan import FOLDS
-from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs
+from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels
 from jtransfer.experiments.run_dir import read_result, write_json
 
 
@@ -75,6 +75,9 @@ def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) 
     """
     paths = Path(first).expanduser(), Path(second).expanduser()
     results = [read_result(path) for path in paths]
+    for path, result in zip(paths, results, strict=True):
+        if 'score_name' not in result:
+            raise UserError(f'{path} was not tested: it has no score to compare')
     crossed = [(path / FOLDS).exists() for path in paths]
     if crossed[0] != crossed[1]:
         one, other = paths if crossed[0] else paths[::-1]
@@ -104,8 +107,11 @@ def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) 
 
 
 def write(path: str | Path, outcome: Comparison) -> None:
-    """Writes the numbers as JSON."""
-    write_json(Path(path), {**dataclasses.asdict(outcome), 'difference': outcome.difference})
+    """Writes the numbers as JSON; null for an infinite t, of differences that are all the same."""
+    values = {**dataclasses.asdict(outcome), 'difference': outcome.difference}
+    if outcome.t_test is not None and not np.isfinite(outcome.t_test.t):
+        values['t_test']['t'] = None
+    write_json(Path(path), values)
 
 
 def describe(outcome: Comparison) -> RenderableType:
@@ -148,7 +154,9 @@ def _folds_test(paths: Sequence[Path], results: Sequence[dict[str, Any]], confid
             f'--config.crossval.file={paths[0] / FOLDS}'
         )
     scores = [np.array(result['fold_scores'], np.float64) for result in results]
-    return corrected_resampled_t(scores[1] - scores[0], results[0]['test_train_ratio'], confidence)
+    # Of two that trained on different shares of the folds, the one whose correction is larger.
+    ratio = max(result['test_train_ratio'] for result in results)
+    return corrected_resampled_t(scores[1] - scores[0], ratio, confidence)
 
 
 def _same_examples(paths: Sequence[Path], outputs: Sequence[Outputs]) -> tuple[Outputs, Outputs]:
@@ -161,15 +169,9 @@ def _same_examples(paths: Sequence[Path], outputs: Sequence[Outputs]) -> tuple[O
         more = next(example for example in second.ids if example not in set(first.ids))
         raise UserError(f'{paths[0]} has no prediction for {more}, unlike {paths[1]}')
     second = second.of(np.array([position[example] for example in first.ids]))
-    if isinstance(first.labels, dict) != isinstance(second.labels, dict) or not _equal(first.labels, second.labels):
+    if not same_labels(first.labels, second.labels):
         raise UserError(f'{paths[0]} and {paths[1]} differ in the labels of their images')
     return first, second
-
-
-def _equal(first: Any, second: Any) -> bool:
-    if isinstance(first, dict):
-        return set(first) == set(second) and all(_equal(first[name], second[name]) for name in first)
-    return np.array_equal(first, second, equal_nan=first.dtype.kind == 'f')
 
 
 def _right(outputs: Sequence[Outputs]) -> tuple[Bool[np.ndarray, ' n'], Bool[np.ndarray, ' n']] | None:

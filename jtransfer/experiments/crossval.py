@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jtransfer import config as config_lib
 from jtransfer.config import Config
-from jtransfer.config_crossval import CrossVal
 from jtransfer.data import leaks
-from jtransfer.data.folds import Fold
 from jtransfer.data.source import Source
+from jtransfer.data.targets import tasks_of
 from jtransfer.errors import UserError
-from jtransfer.experiments import crossval_results, crossval_side, finetune
-from jtransfer.experiments.after_folds import after_folds
-from jtransfer.experiments.crossval_plan import (
-    DUPLICATES,
-    FOLDS,
-    Crossing,
-    find_fold,
-    fold_config,
-    fold_name,
-    prepare,
-    tasks_names,
-)
+from jtransfer.experiments import after_folds, crossval_results, crossval_side, finetune
+from jtransfer.experiments.crossval_plan import DUPLICATES, FOLDS, Crossing, check_folds, prepare, tasks_names
 from jtransfer.experiments.crossval_results import CrossResult
 from jtransfer.experiments.duplicate_report import write_duplicates
 from jtransfer.experiments.embedding_duplicates import embedding_pairs
+from jtransfer.experiments.fold_plans import FoldPlan, check_directory, check_runs, find_plan, plan_folds
 from jtransfer.experiments.run_dir import (
     CONFIG,
+    RESULT,
     ROOT,
-    RunDirectory,
+    SPLIT,
     difference,
-    is_finished,
     write_config,
     write_json,
 )
@@ -74,28 +62,47 @@ def run(
     folder = Path(config.run_dir).expanduser() if config.run_dir else ROOT / f'crossval-{config.name}'
     check_folder(folder, config)
     crossing = prepare(config, folder, source, _embedder(config))
-    chosen = crossing.folds if fold is None else (find_fold(crossing, fold),)
+    check_folds(folder, crossing)
+    every = plan_folds(config, crossing, folder)
+    chosen = every if fold is None else (find_plan(every, fold),)
+    for plan in chosen:
+        check_directory(plan)
     say(_describe(crossing, config))
     for line in crossing.notes:
         say(line)
-    planned = [(each, crossing.parts(each, config), fold_config(config, crossing, each, folder)) for each in chosen]
-    for _, _, own in planned:
-        _check_run(own)
-    _begin(folder, config, crossing)
-    waiting = [entry for entry in planned if not is_finished(Path(entry[2].run_dir))]
-    if config.crossval.side_by_side and len(waiting) > 1:
-        crossval_side.run_side_by_side([parts for _, parts, _ in waiting], [own for _, _, own in waiting], say=say)
-    else:
-        for _, parts, own in waiting:
-            trained = finetune.run(own, parts=parts)
-            say(f'{Path(own.run_dir).name}: {trained.headline}')
-    missing = [each for each in crossing.folds if not is_finished(_directory(config, crossing, each, folder))]
-    if missing:
-        say(f'{len(missing)} of {len(crossing.folds)} folds are still to be run')
+    for plan in every:
+        if plan.finished:  # of these very images, before time is spent on the rest
+            crossval_results.read_fold(plan.path, plan.fold, crossing)
+    waiting = [plan for plan in chosen if not plan.finished]
+    if waiting:
+        after_folds.check(config, crossing, check_runs(waiting))
+        (folder / RESULT).unlink(missing_ok=True)
+    _run(waiting, config, lambda: _begin(folder, config, crossing), say)
+    if missing := sum(not plan.finished for plan in every):
+        say(f'{missing} of {len(every)} folds are still to be run')
         return None
     result = crossval_results.gather(config, crossing, folder)
-    after_folds(config, crossing, result, say=say)
+    after_folds.after_folds(config, crossing, result, say=say)
     return result
+
+
+def _run(waiting: Sequence[FoldPlan], config: Config, begin: Callable[[], None], say: Callable[[str], None]) -> None:
+    """Runs what has not been run yet.
+
+    Args:
+        waiting: the folds.
+        config: of the whole experiment.
+        begin: writes what they share, before the first of them.
+        say: told about each that is finished.
+    """
+    if config.crossval.side_by_side and len(waiting) > 1:
+        parts, configs = [plan.parts for plan in waiting], [plan.config for plan in waiting]
+        crossval_side.run_side_by_side(parts, configs, ready=begin, say=say)
+        return
+    begin()
+    for plan in waiting:
+        trained = finetune.run(plan.config, parts=plan.parts)
+        say(f'{plan.path.name}: {trained.headline}')
 
 
 def check_folder(folder: Path, config: Config) -> None:
@@ -104,16 +111,17 @@ def check_folder(folder: Path, config: Config) -> None:
         return
     if not folder.is_dir() or not (folder / CONFIG).exists():
         raise UserError(f'{folder} is not empty and holds no cross-validation; name a new directory with run_dir')
+    if not (folder / FOLDS).exists() and (folder / SPLIT).exists():
+        raise UserError(f'{folder} holds a single run, no cross-validation; name another directory with run_dir')
     if differs := difference(folder, config, _BESIDES):
         raise UserError(f'{folder} holds another cross-validation ({differs}); name another directory with run_dir')
 
 
 def _begin(folder: Path, config: Config, crossing: Crossing) -> None:
-    """Writes what every fold shares; folds on several hosts may all come by here."""
+    """Writes what every fold shares and is not there yet; folds on several hosts may all come by here."""
     folder.mkdir(parents=True, exist_ok=True)
     write_config(folder, config)
-    if crossing.guard is not None:
-        write_json(folder / DUPLICATES, leaks.to_record(crossing.guard))
+    if crossing.guard is not None and not (folder / DUPLICATES).exists():
         if crossing.guard.found.pairs:
             write_duplicates(
                 folder / 'duplicates.html',
@@ -122,9 +130,9 @@ def _begin(folder: Path, config: Config, crossing: Crossing) -> None:
                 assignment=assignment(crossing),
                 title=f'Duplicates in {config.data.source}',
             )
-    if (folder / FOLDS).exists() and json.loads((folder / FOLDS).read_text()) != crossing.record:
-        raise UserError(f'{folder / FOLDS} has other folds than this configuration makes; name another run_dir')
-    write_json(folder / FOLDS, crossing.record)
+        write_json(folder / DUPLICATES, leaks.to_record(crossing.guard))
+    if not (folder / FOLDS).exists():
+        write_json(folder / FOLDS, crossing.record)
 
 
 def assignment(crossing: Crossing) -> list[str]:
@@ -139,27 +147,17 @@ def assignment(crossing: Crossing) -> list[str]:
     return names
 
 
-def _directory(config: Config, crossing: Crossing, fold: Fold, folder: Path) -> Path:
-    return folder / fold_name(fold, 1 + max(each.repeat for each in crossing.folds))
-
-
-def _check_run(config: Config) -> None:
-    """Raises `UserError` where a fold's directory holds anything but its run."""
-    path = Path(config.run_dir)
-    if not is_finished(path):
-        RunDirectory.find(config)
-    elif differs := RunDirectory.differs(config):
-        raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another run_dir')
-
-
 def _embedder(config: Config) -> Callable[[Source], list[leaks.Pair]] | None:
     """What finds pairs of alike pictures by the configured network's features, if it is asked to."""
     similarity = config.crossval.duplicate_embeddings
     if not similarity:
         return None
 
+    if config.transfer.strategy == 'scratch':
+        raise UserError('crossval.duplicate_embeddings needs pretrained weights: transfer.strategy=scratch has none')
+
     def pairs(source: Source) -> list[leaks.Pair]:
-        backbone = finetune.make_model(dataclasses.replace(config, crossval=CrossVal()), source.class_names)
+        backbone = finetune.make_model(config, source.class_names, tasks_of(source))
         return embedding_pairs(source, backbone, similarity=similarity, batch_size=config.evaluate.batch_size)
 
     return pairs
@@ -170,7 +168,7 @@ def _describe(crossing: Crossing, config: Config) -> str:
     if crossing.chooser is not crossing.validation:
         apart.append((crossing.chooser, 'to choose a soup by'))
     more = [f'{len(part):,} {use}' for part, use in apart if part is not None]
-    repeats = 1 + max(fold.repeat for fold in crossing.folds)
+    repeats = crossing.repeats
     folds = f'{len(crossing.folds) // repeats} folds' + (f' × {repeats} repeats' if repeats > 1 else '')
     sizes = '; '.join([f'{len(crossing.pool):,} images in {folds} ({crossing.record["splitter"]})', *more])
     return f'{config.data.source}: {tasks_names(crossing)}; {sizes}'

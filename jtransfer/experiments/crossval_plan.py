@@ -1,9 +1,10 @@
-"""What is cross-validated: the examples, what must stay together, the folds, and the configuration of each run."""
+"""What is cross-validated: the examples, what must stay together, and the folds."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ import numpy as np
 from jaxtyping import Int64
 
 from jtransfer.config import Config
-from jtransfer.config_crossval import CrossVal
 from jtransfer.data import leaks
 from jtransfer.data.altered import altered
 from jtransfer.data.fold_file import fold_record, read_folds
 from jtransfer.data.folds import Fold, choose_splitter, make_folds
+from jtransfer.data.group_numbers import group_numbers
 from jtransfer.data.leaks import Guard
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts, check_training, hold_out_of, ignored_files, take_sources
@@ -24,7 +25,6 @@ from jtransfer.data.source import Source
 from jtransfer.data.splits import few_shot
 from jtransfer.data.targets import count, strata, take, tasks_of
 from jtransfer.errors import UserError
-from jtransfer.train.loop import total_steps
 
 FOLDS, DUPLICATES = 'folds.json', 'duplicates.json'
 
@@ -54,6 +54,15 @@ class Crossing:
     record: dict[str, Any]
     guard: Guard | None
     notes: tuple[str, ...]
+
+    @property
+    def repeats(self) -> int:
+        """How many times the examples are divided."""
+        return 1 + max(fold.repeat for fold in self.folds)
+
+    def name(self, fold: Fold) -> str:
+        """Name of a fold's run directory."""
+        return f'fold-{fold.number}' if self.repeats == 1 else f'repeat-{fold.repeat}-fold-{fold.number}'
 
     def parts(self, fold: Fold, config: Config) -> Parts:
         """The parts of one fold's run.
@@ -115,7 +124,12 @@ def prepare(
     cv, data = config.crossval, config.data
     sources = take_sources(data, source)
     pool = sources['train']
+    _check_ids(sources)
     own: Sequence[str] | None = getattr(pool, 'groups', None)
+    if cv.splitter == 'leave_one_group_out' and own is None:
+        raise UserError('crossval.splitter=leave_one_group_out needs groups, and there are none: set data.group_column')
+    if embed is not None and data.duplicates == 'ignore':
+        raise UserError('crossval.duplicate_embeddings looks for duplicates, and data.duplicates=ignore does not look')
     notes = list(ignored_files(sources))
     guard = None
     if data.duplicates != 'ignore':
@@ -135,8 +149,7 @@ def prepare(
     splitter = choose_splitter(cv.splitter, labels, inside)
     file = Path(cv.file).expanduser() if cv.file else folder / FOLDS
     if cv.file or file.exists():
-        folds = read_folds(file, part.ids)
-        record = json.loads(file.read_text())
+        folds, record = _read(file, part, inside)
     else:
         folds = make_folds(
             labels,
@@ -150,6 +163,12 @@ def prepare(
         record = fold_record(folds, part.ids, splitter=splitter, seed=seed, class_names=part.class_names)
     validation = sources_part(sources, 'validation')
     return Crossing(part, folds, inside, validation, chooser, test, record, guard, tuple(notes))
+
+
+def check_folds(folder: Path, crossing: Crossing) -> None:
+    """Raises `UserError` where a folder has other folds than these."""
+    if (folder / FOLDS).exists() and json.loads((folder / FOLDS).read_text()) != crossing.record:
+        raise UserError(f'{folder / FOLDS} has other folds than this configuration makes; name another run_dir')
 
 
 def sources_part(sources: Mapping[str, Source], name: str) -> Part | None:
@@ -166,45 +185,57 @@ def _set_apart(
     chooser, test = sources_part(sources, 'validation'), sources_part(sources, 'test')
     whole = len(kept)
     if test is None and cv.test_fraction:
-        kept, held = hold_out_of(pool, kept, cv.test_fraction, seed, groups, 'test')
+        kept, held = _hold_out(pool, kept, cv.test_fraction, seed, groups, 'test')
         test = Part(pool, held)
     if chooser is None and cv.afterwards == 'soup':
-        kept, held = hold_out_of(pool, kept, cv.soup_fraction * whole / len(kept), seed, groups, 'validation')
+        kept, held = _hold_out(pool, kept, cv.soup_fraction * whole / len(kept), seed, groups, 'soup')
         chooser = Part(pool, held)
     return kept, chooser, test
 
 
-def fold_name(fold: Fold, repeats: int) -> str:
-    """Name of a fold's run directory."""
-    return f'fold-{fold.number}' if repeats == 1 else f'repeat-{fold.repeat}-fold-{fold.number}'
+def _hold_out(
+    pool: Source, of: Int64[np.ndarray, ' n'], fraction: float, seed: int, groups: Sequence[str] | None, what: str
+) -> tuple[Int64[np.ndarray, ' kept'], Int64[np.ndarray, ' held']]:
+    """As `hold_out_of`; errors name the field that is meant here."""
+    try:
+        return hold_out_of(pool, of, fraction, seed, groups, what)
+    except UserError as error:
+        raise UserError(str(error).replace(f'data.{what}_fraction', f'crossval.{what}_fraction')) from None
 
 
-def fold_config(config: Config, crossing: Crossing, fold: Fold, folder: Path) -> Config:
-    """The configuration of one fold's run; all folds take the same number of steps.
-
-    They are those that `train.epochs` makes of the mean size of the training parts, so that folds may be run side by
-    side and their curves compared.
-    """
-    sizes = [len(crossing.parts(each, config).train) for each in crossing.folds]
-    steps = total_steps(config, round(float(np.mean(sizes))))
-    repeats = 1 + max(each.repeat for each in crossing.folds)
-    return dataclasses.replace(
-        config,
-        run_dir=str(folder / fold_name(fold, repeats)),
-        train=dataclasses.replace(config.train, steps=steps, epochs=0.0, resume='auto'),
-        crossval=CrossVal(),
-    )
+def _check_ids(sources: Mapping[str, Source]) -> None:
+    """Raises `UserError` for two examples of one name: predictions could not be told apart."""
+    for name, source in sources.items():
+        if len(set(source.ids)) < len(source.ids):
+            twice = next(example for example, times in Counter(source.ids).items() if times > 1)
+            raise UserError(f"two examples of the {name} part have the id '{twice}': each needs one of its own")
 
 
-def find_fold(crossing: Crossing, number: int) -> Fold:
-    """The fold of a number, counted through the repeats.
+def _read(file: Path, pool: Part, groups: Sequence[str] | None) -> tuple[tuple[Fold, ...], dict[str, Any]]:
+    """The folds of a file and their record.
 
     Raises:
-        UserError: there are fewer.
+        UserError: what `read_folds` refuses, other classes, or a fold that divides what is to be kept together.
     """
-    if not 0 <= number < len(crossing.folds):
-        raise UserError(f'--fold={number} is none of the {len(crossing.folds)} folds, counted from 0')
-    return crossing.folds[number]
+    folds = read_folds(file, pool.ids)
+    record: dict[str, Any] = json.loads(file.read_text())
+    if tuple(record['class_names']) != pool.class_names:
+        raise UserError(
+            f'{file} is of the classes {", ".join(record["class_names"])}, and the data have '
+            f'{", ".join(pool.class_names)}'
+        )
+    numbers = group_numbers(groups)
+    if numbers is None:
+        return folds, record
+    for fold in folds:
+        if len(both := np.intersect1d(numbers[fold.train], numbers[fold.test])):
+            ids = pool.ids
+            one, other = (ids[side[np.argmax(numbers[side] == both[0])]] for side in (fold.train, fold.test))
+            raise UserError(
+                f'{file} divides what belongs together, such as {one} and {other}: make the folds again, or set '
+                'data.duplicates=report where these are duplicates that may be divided'
+            )
+    return folds, record
 
 
 def tasks_names(crossing: Crossing) -> str:

@@ -16,13 +16,15 @@ from rich.text import Text
 from jtransfer.config import Config
 from jtransfer.data.folds import Fold
 from jtransfer.data.targets import Labels, of_task, stack, take
+from jtransfer.errors import UserError
 from jtransfer.evaluate.crossval_page import FoldSummary, size_ratio, write_crossval_page
 from jtransfer.evaluate.fold_statistics import FoldInterval, fold_interval
 from jtransfer.evaluate.mean_outputs import mean_outputs
 from jtransfer.evaluate.measure import AnyMetrics, measure_tasks
+from jtransfer.evaluate.sections import is_percent
 from jtransfer.evaluate.write import write_csv, write_evaluation
-from jtransfer.experiments.crossval_plan import Crossing, fold_name
-from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, write_outputs
+from jtransfer.experiments.crossval_plan import Crossing
+from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels, write_outputs
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.run_dir import RESULT, read_config, read_result, write_json
 from jtransfer.experiments.scoring import Scores
@@ -70,11 +72,10 @@ def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
         crossing: its folds.
         folder: of the experiment.
     """
-    repeats = 1 + max(fold.repeat for fold in crossing.folds)
-    directories = [folder / fold_name(fold, repeats) for fold in crossing.folds]
+    directories = [folder / crossing.name(fold) for fold in crossing.folds]
     results = [read_result(directory) for directory in directories]
     summaries = tuple(map(_summary, crossing.folds, results, directories))
-    per_fold = [read_outputs(directory / 'evaluation' / OUTPUTS) for directory in directories]
+    per_fold = [read_fold(path, fold, crossing) for path, fold in zip(directories, crossing.folds, strict=True)]
     ratio = size_ratio(summaries)
     interval = fold_interval(np.array([s.score for s in summaries]), ratio, config.evaluate.confidence)
     tasks = crossing.pool.tasks
@@ -102,6 +103,23 @@ def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
     _write_page(result, crossing, outputs, directories)
     write_json(folder / RESULT, _record(result, crossing, ratio))
     return result
+
+
+def read_fold(directory: Path, fold: Fold, crossing: Crossing) -> Outputs:
+    """The predictions of a finished fold.
+
+    Raises:
+        UserError: they are of other images than the fold tests, or these have other labels now.
+    """
+    outputs = read_outputs(directory / 'evaluation' / OUTPUTS)
+    ids = crossing.pool.ids
+    position = {ids[index]: int(index) for index in fold.test}
+    if not set(outputs.ids) <= set(position):
+        raise UserError(f'{directory} was tested on other images than those of its fold: delete it to run it again')
+    now = take(crossing.pool.labels, np.array([position[example] for example in outputs.ids], np.int64))
+    if not same_labels(outputs.labels, now):
+        raise UserError(f'{directory} was run when its images had other labels than now: delete it to run it again')
+    return outputs
 
 
 def average_repeats(per_fold: Sequence[Outputs], ids: Sequence[str], tasks: Sequence[Task]) -> Outputs:
@@ -150,10 +168,12 @@ def describe(result: CrossResult) -> RenderableType:
 def headline_of(result: CrossResult) -> str:
     """The mean of the folds' scores in one line."""
     interval = result.interval
+    low, high = interval.low, interval.high
+    if is_percent(result.score_name):  # A share cannot be outside, whatever the t-distribution says.
+        low, high = max(low, 0.0), min(high, 1.0)
     return (
         f'{result.score_name} {interval.mean:.4f} ± {interval.sd:.4f} (standard deviation) over '
-        f'{len(result.summaries)} folds; {interval.confidence:.0%} interval of the mean '
-        f'{interval.low:.4f} to {interval.high:.4f}'
+        f'{len(result.summaries)} folds; {interval.confidence:.0%} interval of the mean {low:.4f} to {high:.4f}'
     )
 
 

@@ -33,7 +33,11 @@ from jtransfer.transfer.plan import make_plan
 
 
 def run_side_by_side(
-    parts: Sequence[Parts], configs: Sequence[Config], *, say: Callable[[str], None] = lambda line: None
+    parts: Sequence[Parts],
+    configs: Sequence[Config],
+    *,
+    ready: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Result, ...]:
     """Trains all folds at once over the devices, and leaves of each the directory that a run of its own would leave.
 
@@ -42,6 +46,7 @@ def run_side_by_side(
     Args:
         parts: of each fold; all of one source.
         configs: of each fold's run; they differ in `run_dir` alone.
+        ready: called when every image has been read and nothing stands in the way of the first step.
         say: told, line by line, what is going on.
 
     Raises:
@@ -71,6 +76,7 @@ def run_side_by_side(
     ]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     tests = [read_examples(finetune.reported(own)[1], model.preprocessing, config, views) for own in parts]
+    ready()
     for directory, own, divided in zip(directories, configs, parts, strict=True):
         finetune.begin(directory, own, divided, plan)
     say(

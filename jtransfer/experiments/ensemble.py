@@ -13,8 +13,10 @@ import numpy as np
 from jtransfer.config import Config
 from jtransfer.data.targets import Labels, of_task
 from jtransfer.errors import UserError
+from jtransfer.evaluate.forward import make_forward
 from jtransfer.evaluate.mean_outputs import mean_outputs
 from jtransfer.evaluate.measure import measure_tasks
+from jtransfer.evaluate.views import kinds_of
 from jtransfer.experiments.reading import Examples
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.experiments.scoring import Scores, logits_of
@@ -99,7 +101,11 @@ def ensemble_scores(models: Sequence[Model], examples: Examples, config: Config)
 
 def ensemble_outputs(models: Sequence[Model], examples: Examples, config: Config) -> tuple[Labels, Labels]:
     """The outputs of an ensemble, and the labels; see `mean_outputs` and `logits_of`."""
-    found = [logits_of(model, examples, config) for model in models]
+    first, views = models[0], examples.pixels
+    forward = None
+    if all(model.network == first.network for model in models):  # Compiled once for all of them.
+        forward = make_forward(first.network, first.preprocessing, views.flips, kinds_of(first.tasks))
+    found = [logits_of(model, examples, config, forward=forward) for model in models]
     tasks, labels = models[0].tasks, found[0][1]
 
     def mean(task: Task) -> np.ndarray:

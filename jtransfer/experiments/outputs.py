@@ -65,6 +65,14 @@ def read_outputs(path: Path) -> Outputs:
         raise UserError(f'{path} is not there or damaged: it holds what the network of a run said') from None
 
 
+def same_labels(first: Labels, second: Labels) -> bool:
+    """Whether two sets of labels are the same, missing ones included."""
+    if isinstance(first, dict) or isinstance(second, dict):
+        alike = isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys()
+        return alike and all(same_labels(first[name], second[name]) for name in first)
+    return np.array_equal(first, second, equal_nan=first.dtype.kind == 'f')
+
+
 def _collect(arrays: dict[str, np.ndarray], name: str) -> Labels:
     if name in arrays:
         return arrays[name]

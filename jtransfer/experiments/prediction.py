@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from jtransfer.config_evaluate import validate_evaluate
 from jtransfer.data.folder import list_images, printable
 from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.data.part import Part
-from jtransfer.data.parts import NAMES, load_parts, open_source, split_record
+from jtransfer.data.parts import NAMES, open_source
 from jtransfer.data.source import Example, Source
 from jtransfer.data.targets import Labels, take, tasks_of
 from jtransfer.errors import UserError
@@ -27,10 +26,18 @@ from jtransfer.evaluate.predictions import to_results, write_task_predictions_cs
 from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.views import Views, make_views
 from jtransfer.evaluate.write import write_evaluation
+from jtransfer.experiments.ensemble import (
+    ensemble_outputs,
+    ensemble_scores,
+    is_ensemble,
+    load_ensemble,
+    members_of,
+)
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.reading import Examples, read_examples
-from jtransfer.experiments.run_dir import SPLIT, is_run, read_config
-from jtransfer.experiments.scoring import logits_of, score
+from jtransfer.experiments.reopen import parts_of_run
+from jtransfer.experiments.run_dir import is_run, read_config
+from jtransfer.experiments.scoring import score
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model, load_model
@@ -113,7 +120,7 @@ def evaluate_checkpoint(
     picture, and on its own data without the images that the run left out.
 
     Args:
-        checkpoint: catalogue name, file of weights or run directory, as for `load_model`.
+        checkpoint: catalogue name, file of weights or run directory, as for `load_model`; or the folder of an ensemble.
         output: folder of the results; new or empty.
         source: as `data.source`. Empty: the data of the run that `checkpoint` is, divided as it was.
         part: `train`, `validation` or `test`. Empty: the test part where there is one, else all there is.
@@ -134,7 +141,8 @@ def evaluate_checkpoint(
     if part:
         one_of('part', part, NAMES)
     given = _Given(batch_size, skip_unreadable, flips, crops, scales)
-    model, config = _open(checkpoint, given, own_data=not source)
+    models, config = _open(checkpoint, given, own_data=not source)
+    model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if source:
         chosen, labelled = _from_source(source, part, data_dir, config)
@@ -142,7 +150,7 @@ def evaluate_checkpoint(
         chosen, labelled = _from_run(checkpoint, part)
     held_out = Part(for_model(labelled, model, source or 'the data of the run'), np.arange(len(labelled)))
     examples = _read(held_out, model.preprocessing, config, views)
-    scores = score(model, examples, config)
+    scores = score(model, examples, config) if len(models) == 1 else ensemble_scores(models, examples, config)
     write_evaluation(output, scores.metrics, scores.logits, scores.labels, scores.ids)
     write_report(
         output / 'report.html',
@@ -150,7 +158,7 @@ def evaluate_checkpoint(
         metrics=scores.metrics,
         most_wrong=wrong_pictures(scores, held_out, config.evaluate.most_wrong),
         facts={
-            'architecture': model.architecture,
+            'architecture': model.architecture + (f', {len(models)} networks' if len(models) > 1 else ''),
             'part': chosen,
             'left out': f'{len(examples.skipped)} unreadable',
             'test-time augmentation': views.name,
@@ -175,7 +183,7 @@ def predict_folder(
     Of one label an image, the columns are class, probability, file.
 
     Args:
-        checkpoint: catalogue name, file of weights or run directory, as for `load_model`.
+        checkpoint: catalogue name, file of weights or run directory, as for `load_model`; or the folder of an ensemble.
         folder: of images, or one image.
         output: the CSV file; replaced when it exists.
         batch_size: images a forward pass. 0: the run's, or 256.
@@ -199,11 +207,12 @@ def predict_folder(
     if Path(output).is_dir():
         raise UserError(f'--output={output} is a folder; name a .csv file')
     given = _Given(batch_size, skip_unreadable, flips, crops, scales)
-    model, config = _open(checkpoint, given, own_data=False)
+    models, config = _open(checkpoint, given, own_data=False)
+    model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     part = Part(_Files(tuple(files), model, config.data.max_pixels), np.arange(len(files)))
     examples = _read(part, model.preprocessing, config, views)
-    outputs, _ = logits_of(model, examples, config)
+    outputs, _ = ensemble_outputs(models, examples, config)
     write_task_predictions_csv(output, examples.ids, to_results(model.tasks, outputs), model.tasks)
     return len(examples.ids), examples.skipped
 
@@ -253,13 +262,15 @@ class _Given(NamedTuple):
     scales: Sequence[float | str]
 
 
-def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[Model, Config]:
-    """The model, and the settings to read and evaluate with: those of the run where the checkpoint is one.
+def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, ...], Config]:
+    """The model, or those of an ensemble, and the settings to read and evaluate with: the run's, if it is one.
 
     What the run did with unreadable images holds for its own data, not for others.
     """
     run = Path(checkpoint).expanduser()
-    config = read_config(run) if is_run(run) else Config()
+    several = is_ensemble(run)
+    of = members_of(run)[0] if several else run
+    config = read_config(of) if is_run(of) else Config()
     changes: dict[str, Any] = {
         'data.skip_unreadable': given.skip_unreadable or (own_data and config.data.skip_unreadable),
         'evaluate.batch_size': given.batch_size or None,
@@ -270,7 +281,9 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[Model, Config
     for field, value in changes.items():
         config = config if value is None else replace(config, field, value)
     validate_evaluate(config.evaluate)
-    return load_model(checkpoint, dtype=config.model.dtype), config
+    if several:
+        return load_ensemble(run, config.model.dtype), config
+    return (load_model(checkpoint, dtype=config.model.dtype),), config
 
 
 def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views) -> Examples:
@@ -293,13 +306,9 @@ def _from_run(checkpoint: str, part: str) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of the data that a run divided."""
     run = Path(checkpoint).expanduser()
     if not is_run(run):
-        raise UserError(f'--source is missing: {checkpoint} is no run directory whose own data could be taken')
-    saved = read_config(run)
-    parts = load_parts(saved.data, saved.seed, training=False)
-    if (run / SPLIT).exists() and json.loads((run / SPLIT).read_text()) != split_record(parts):
-        raise UserError(f'{saved.data.source} does not hold the images of the run {run} any more (see {run / SPLIT})')
-    own = {'train': parts.train, 'validation': parts.validation, 'test': parts.test}
-    sources = {name: held for name, held in own.items() if held is not None}
+        what = 'an ensemble' if is_ensemble(run) else 'no run directory'
+        raise UserError(f'--source is missing: {checkpoint} is {what} and has no data of its own')
+    sources: dict[str, Source] = dict(parts_of_run(run))
     name = _pick(part, sources, checkpoint)
     return name, sources[name]
 

@@ -107,10 +107,12 @@ def run(
         planned.append((fields, variant, path))
     records = []
     for number, (fields, variant, path) in enumerate(planned, 1):
-        name = ', '.join(f'{field.rpartition(".")[2]}={value}' for field, value in fields.items())
+        title = ', '.join(f'{field.rpartition(".")[2]}={value}' for field, value in fields.items())
         record = _one(fields, variant, path)
         records.append(record)
-        outcome = record['error'] or ', '.join(f'{k} {v:.1%}' for k, v in record['metrics'].items() if 'accuracy' in k)
+        outcome = record['error'] or ', '.join(
+            f'{k} {v:.1%}' for k, v in record['metrics'].items() if not k.endswith(' loss')
+        )
         say(f'[{number}/{len(planned)}] {name}: {outcome}')
     return folder, records
 
@@ -125,7 +127,10 @@ def _one(fields: dict[str, Any], config: Config, path: Path) -> Record:
             record['error'] = (str(error).splitlines() or [type(error).__name__])[0]
             return record
     result = read_result(path)
-    record['metrics'] = {f'{result["part"]} accuracy': result['accuracy'], f'{result["part"]} loss': result['loss']}
+    # Of runs before there were other tasks, the score is the accuracy.
+    score_name = result.get('score_name', 'accuracy')
+    score = float(result['score'] if 'score' in result else result['accuracy'])
+    record['metrics'] = {f'{result["part"]} {score_name}': score, f'{result["part"]} loss': result['loss']}
     record['seconds'] = result['seconds']
     return record
 

@@ -12,7 +12,7 @@ from jtransfer import rules
 from jtransfer.data.folder import load_folder
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
-from jtransfer.experiments import finetune, soup
+from jtransfer.experiments import finetune, kitchen, soup
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import read_config, read_result
 from jtransfer.experiments.scoring import score
@@ -152,7 +152,7 @@ def test_the_test_part_is_looked_at_once_when_everything_is_chosen(runs, nowhere
         looked.append(examples.ids)
         return score(model, examples, *arguments, **named)
 
-    monkeypatch.setattr(soup, 'score', watched)
+    monkeypatch.setattr(kitchen, 'score', watched)
     soup.make_soup(runs[:1] if recipe == 'wise' else runs, 'out', recipe=recipe, alpha=(0.3, 0.6))
     split = json.loads((pathlib.Path(runs[0]) / 'split.json').read_text())
     test, validation = (tuple(split[part]['ids']) for part in ('test', 'validation'))

@@ -15,7 +15,7 @@ import jtransfer as jt
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
-from jtransfer.experiments import augment_grid, finetune, prediction, range_test
+from jtransfer.experiments import augment_grid, finetune, planning, prediction, range_test
 from jtransfer.experiments.outputs import OUTPUTS, read_outputs
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import read_result
@@ -312,6 +312,7 @@ def test_views_mixing_weights_and_huber_go_together(tiny_config, tmp_path, tasks
         'evaluate.scales': (1.0, 1.5),
         'run_dir': str(tmp_path / 'run'),
         **({'loss.class_balance': 'effective_number'} if tasks != (LIGHT,) else {'loss.name': 'huber'}),
+        'data.placement': 'stream' if tasks == HEADS else 'device',
     }
     result = finetune.run(tiny_config(**{**TRAINED, **settings}), pictures(tasks, missing=len(tasks) > 1))
     assert np.isfinite(result.metrics.loss)
@@ -353,3 +354,14 @@ def test_augmented_pictures_have_their_labels_in_words(tiny_config, monkeypatch)
     drawn = augment_grid.draw(tiny_config(**{'augment.operations': ('mixup(alpha=0.4)',)}), 4, 2)
     assert all(text.startswith('kind: ') and '\nlight: ' in text for text in drawn.names)
     assert 'no label' in ' '.join(drawn.names)
+
+
+def test_a_run_of_several_heads_can_be_planned(tiny_config, monkeypatch):
+    monkeypatch.setattr(planning, 'load_parts', lambda data, seed: load_parts(data, seed, pictures(HEADS)))
+    report = planning.plan_report(tiny_config(**{**TRAINED, 'data.source': 'csv:any', 'loss.class_balance': 'inverse'}))
+    assert report.model.tasks == HEADS
+    assert report.model.network.tasks == (('kind', 2), ('tags', 2), ('light', 1))
+    assert report.classes == (5, 'csv:any')
+    assert {path.split('/')[1] for group in report.plan.groups for path in group.paths if path[:5] == 'heads'} == {
+        'kind', 'tags', 'light',
+    }  # fmt: skip

@@ -1,0 +1,43 @@
+"""The data of a finished run, divided as they were."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from jtransfer.data.leaks import joined
+from jtransfer.data.part import Part
+from jtransfer.data.parts import NAMES, load_parts, split_record, take_sources
+from jtransfer.errors import UserError
+from jtransfer.experiments.crossval_plan import FOLDS
+from jtransfer.experiments.run_dir import SPLIT, read_config
+
+
+def parts_of_run(run: Path) -> dict[str, Part]:
+    """The parts of a run by name.
+
+    They are divided again as the configuration says, and compared with `split.json`. Those of a fold are taken from
+    `split.json`, by the names of the examples.
+
+    Raises:
+        UserError: the data are not there, or do not hold the images of the run any more.
+    """
+    saved = read_config(run)
+    changed = UserError(f'{saved.data.source} does not hold the images of the run {run} any more (see {run / SPLIT})')
+    if (run.parent / FOLDS).exists():
+        everything, _ = joined(take_sources(saved.data, None))
+        position = {example: index for index, example in enumerate(everything.ids)}
+        record = json.loads((run / SPLIT).read_text())
+        named = {name: record[name]['ids'] for name in NAMES if name in record}
+        if any(example not in position for ids in named.values() for example in ids):
+            raise changed
+        return {
+            name: Part(everything, np.array([position[example] for example in ids], np.int64))
+            for name, ids in named.items()
+        }
+    parts = load_parts(saved.data, saved.seed, training=False)
+    if (run / SPLIT).exists() and json.loads((run / SPLIT).read_text()) != split_record(parts):
+        raise changed
+    return {name: part for name in NAMES if (part := getattr(parts, name)) is not None}
