@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Int32, UInt8
+from jaxtyping import Float, UInt8
 
 from jtransfer.data.source import Example, check_source
+from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
+from jtransfer.tasks import Task, single_label
 
 
 class ArraySource:
@@ -16,55 +20,76 @@ class ArraySource:
 
     Attributes:
         class_names: in label order.
-        labels: class number of every image.
+        labels: class number of every image, or whatever the tasks have.
         ids: name of every image.
+        tasks: what the labels are of.
+        groups: of every image, if they were given.
+        weights: of every image, if they were given.
     """
 
     def __init__(
         self,
-        images: UInt8[np.ndarray, 'n h w 3'] | UInt8[np.ndarray, 'n h w'] | Sequence[np.ndarray],
-        labels: Int[np.ndarray, ' n'] | Sequence[int],
-        class_names: Sequence[str],
+        images: UInt8[np.ndarray, 'n h w 3'] | UInt8[np.ndarray, 'n h w'] | Sequence[Any],
+        labels: Any,
+        class_names: Sequence[str] = (),
         ids: Sequence[str] | None = None,
         name: str = 'array',
+        *,
+        tasks: Sequence[Task] = (),
+        groups: Sequence[Any] | None = None,
+        weights: Sequence[float] | Float[np.ndarray, ' n'] | None = None,
+        every_class: bool = True,
     ) -> None:
         """Checks everything; copies no image.
 
         Args:
-            images: uint8, RGB or grey (height x width, or one channel); pictures of several sizes as a sequence.
-            labels: class numbers, 0 to number of classes - 1.
-            class_names: in label order.
+            images: uint8, RGB or grey (height x width, or one channel); pictures of several sizes, or of Pillow, as a
+                sequence.
+            labels: class numbers [n], 0 to number of classes - 1; of other tasks see `jtransfer.tasks.Task`, of several
+                a dictionary by their names.
+            class_names: in label order; left out where there are tasks.
             ids: unique names. None: `NAME/0`, `NAME/1`, …
             name: names the source in errors and ids.
+            tasks: what the labels are of, where it is anything but one class an image.
+            groups: of every image: what has the same one is never divided by a split.
+            weights: of every image, ≥ 0: how much it counts in the training loss.
+            every_class: whether each class must have an example; a part to test on need not.
 
         Raises:
-            UserError: lengths that differ, images that are not uint8 RGB or grey, labels outside the range, a class
-                without examples, fewer than two classes.
+            UserError: lengths that differ, images that are not uint8 RGB or grey, labels outside the range or of
+                another form than the tasks', a class without examples, fewer than two classes.
         """
-        self.class_names = tuple(str(c) for c in class_names)
+        self.tasks = tuple(tasks) or ((single_label([str(c) for c in class_names]),) if class_names else ())
+        self.class_names = self.tasks[0].class_names if self.tasks else ()
+        if tasks and class_names:
+            raise UserError(f'{name}: class_names are those of the tasks: leave them out')
         self.ids: Sequence[str] = tuple(f'{name}/{i}' for i in range(len(images))) if ids is None else tuple(ids)
-        if not len(images) == len(labels) == len(self.ids):
-            raise UserError(f'{name}: {len(images)} images, {len(labels)} labels and {len(self.ids)} ids do not match')
-        numbers = np.asarray(labels)
-        if len(numbers) and not np.issubdtype(numbers.dtype, np.integer):
-            raise UserError(f'{name}: labels are {numbers.dtype}, but must be integers from 0')
-        # Before the conversion to int32, which would wrap a label of 2**32 to 0.
-        self.labels: Int32[np.ndarray, ' n'] = np.clip(numbers, -1, 2**31 - 1).astype(np.int32)
+        given = len(next(iter(labels.values()), ())) if isinstance(labels, Mapping) else len(labels)
+        if not len(images) == given == len(self.ids):
+            raise UserError(f'{name}: {len(images)} images, {given} labels and {len(self.ids)} ids do not match')
+        if len(set(self.ids)) < len(self.ids):
+            twice = next(example for example, number in Counter(self.ids).items() if number > 1)
+            raise UserError(f"{name}: two images are called '{twice}'")
+        self.labels: Labels = _labels(labels, self.tasks, name)
+        self.groups = None if groups is None else tuple(str(group) for group in groups)
+        self.weights = None if weights is None else np.asarray(weights, np.float32)
         self._images = images
         for image in images if not isinstance(images, np.ndarray) else images[:1]:
-            _check_image(image, name)
-        check_source(self, name)
+            _check_image(np.asarray(image), name)
+        check_source(self, name, every_class)
 
     def __len__(self) -> int:
         """The number of images."""
-        return len(self.labels)
+        return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
         """The example at an index, as RGB."""
         image = np.asarray(self._images[index])
         image = image[..., None] if image.ndim == 2 else image
         rgb = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-        return {'image': rgb, 'label': int(self.labels[index]), 'id': self.ids[index]}
+        label: Any = take(self.labels, index)
+        plain = isinstance(self.labels, np.ndarray) and self.labels.ndim == 1
+        return {'image': rgb, 'label': int(label) if plain else label, 'id': self.ids[index]}
 
 
 def _check_image(image: np.ndarray, name: str) -> None:
@@ -72,3 +97,21 @@ def _check_image(image: np.ndarray, name: str) -> None:
         raise UserError(f'{name}: images are {image.dtype}, but must be uint8 with values 0 to 255')
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or 0 in image.shape:
         raise UserError(f'{name}: an image has shape {image.shape}, but must be height x width (x 1 or 3)')
+
+
+def _labels(labels: Any, tasks: Sequence[Task], name: str) -> Labels:
+    if isinstance(labels, Mapping):
+        of = {task.name: task for task in tasks}
+        return {key: _of_task(values, of.get(key), name) for key, values in labels.items()}
+    return _of_task(labels, tasks[0] if tasks else None, name)
+
+
+def _of_task(labels: Any, task: Task | None, name: str) -> np.ndarray:
+    values = np.asarray(labels)
+    if task is not None and task.kind != 'single_label':
+        values = values[:, None] if values.ndim == 1 and task.outputs == 1 else values
+        return values.astype(np.float32)
+    if len(values) and not np.issubdtype(values.dtype, np.integer):
+        raise UserError(f'{name}: labels are {values.dtype}, but must be integers from 0')
+    # Before the conversion to int32, which would wrap a label of 2**32 to 0.
+    return np.clip(values, -1, 2**31 - 1).astype(np.int32)

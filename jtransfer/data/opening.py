@@ -44,7 +44,7 @@ def open_source(data: config.Data) -> dict[str, Source]:
         raise UserError(f'data.source={data.source!r} names no data: write {_FORMS[kind]}')
     if kind not in ('csv', 'parquet', 'hf'):
         _no_columns(data, kind)
-    if kind in ('digits', 'glyphs'):
+    if kind in ('digits', 'glyphs', 'npz'):
         no_names(named_parts(data), data.source)
     sources = _open(kind, argument, data)
     if data.classes:

@@ -199,8 +199,9 @@ def _several(
     present = {name for names in cells for name in names} - {''}
     if not column.names and present and present <= set(_TRUTH) and all(len(names) < 2 for names in cells):
         raise UserError(
-            f"{where}: column '{column.name}' holds {' and '.join(sorted(present))} alone; data.task=multi_label is for "
-            f"several columns of 0 and 1, or names joined by '{separator}'. For two classes say data.task=single_label"
+            f"{where}: column '{column.name}' holds {' and '.join(sorted(present))} alone; data.task=multi_label is "
+            f"for several columns of 0 and 1, or names joined by '{separator}'. For two classes say "
+            'data.task=single_label'
         )
     classes = tuple(map(_class_name, column.names)) or sorted_classes(present)
     if not classes:

@@ -25,6 +25,7 @@ from jtransfer.data.source import Source
 from jtransfer.data.splits import few_shot
 from jtransfer.data.targets import count, strata, take, tasks_of
 from jtransfer.errors import UserError
+from jtransfer.experiments.run_dir import read_config
 
 FOLDS, DUPLICATES = 'folds.json', 'duplicates.json'
 
@@ -148,6 +149,8 @@ def prepare(
     labels = strata(part.labels, part.tasks)
     splitter = choose_splitter(cv.splitter, labels, inside)
     file = Path(cv.file).expanduser() if cv.file else folder / FOLDS
+    if file == folder / FOLDS and file.exists() and 'validation' not in sources:
+        _check_soup(folder, cv.afterwards)
     if cv.file or file.exists():
         folds, record = _read(file, part, inside)
     else:
@@ -209,6 +212,16 @@ def _check_ids(sources: Mapping[str, Source]) -> None:
         if len(set(source.ids)) < len(source.ids):
             twice = next(example for example, times in Counter(source.ids).items() if times > 1)
             raise UserError(f"two examples of the {name} part have the id '{twice}': each needs one of its own")
+
+
+def _check_soup(folder: Path, afterwards: str) -> None:
+    """Raises `UserError` where a soup is asked for only now, or only was: its examples are in no fold."""
+    before = read_config(folder).crossval.afterwards
+    if before != afterwards and 'soup' in (before, afterwards):
+        raise UserError(
+            f'crossval.afterwards=soup sets examples apart before the folds are made, and {folder} was begun with '
+            f'crossval.afterwards={before}: name another run_dir'
+        )
 
 
 def _read(file: Path, pool: Part, groups: Sequence[str] | None) -> tuple[tuple[Fold, ...], dict[str, Any]]:

@@ -60,7 +60,9 @@ def run_side_by_side(
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     validated = all(own.validation is not None for own in parts)
     mean = round(float(np.mean([len(own.train) for own in parts])))
-    check_side_by_side(make_step_parts(model, plan, config, mean, validated=validated))
+    # With the loss as it was asked for: `make_step_parts` turns a balance into weights, without labels into none.
+    asked = dataclasses.replace(make_step_parts(model, plan, config, mean, validated=validated), config=config)
+    check_side_by_side(asked)
     placement = FoldPlacement(len(parts), config.data.batch_size, config.optim.accumulate_steps)
     prepared = [standardise(model, own) for own in parts]
     decoded, examples = _read([own for _, own in prepared], model.preprocessing, config)
@@ -122,9 +124,12 @@ def _read(parts: Sequence[Parts], preprocessing: Preprocessing, config: Config) 
     union = Part(source, np.unique(np.concatenate([own.train.indices for own in parts])))
     pixels = training_pixels(preprocessing, config.augment.crops, config.augment.sizes)
     if placement_of(union, pixels, config) != 'device':
+        keep = f'folds side by side keep their {len(union):,} training images on the devices, and '
+        if data.placement != 'auto':
+            raise UserError(f'{keep}data.placement={data.placement}: set it to auto, or crossval.side_by_side=false')
         raise UserError(
-            f'folds side by side keep their {len(union):,} training images on the devices, and they are more than '
-            f'data.device_budget_mib={data.device_budget_mib}: raise it, or set crossval.side_by_side=false'
+            f'{keep}they are more than data.device_budget_mib={data.device_budget_mib}: raise it, or set '
+            'crossval.side_by_side=false'
         )
     for own in parts:
         check_sampling(own.train, config)

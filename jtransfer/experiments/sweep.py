@@ -113,7 +113,7 @@ def run(
         outcome = record['error'] or ', '.join(
             f'{k} {v:.1%}' for k, v in record['metrics'].items() if not k.endswith(' loss')
         )
-        say(f'[{number}/{len(planned)}] {name}: {outcome}')
+        say(f'[{number}/{len(planned)}] {title}: {outcome}')
     return folder, records
 
 

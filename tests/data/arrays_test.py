@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jtransfer.data.arrays import ArraySource
 from jtransfer.errors import UserError
+from jtransfer.tasks import Task, single_label
 
 IMAGES = np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3)
 
@@ -44,3 +46,33 @@ def test_pictures_of_several_sizes_and_own_ids():
 def test_bad_arrays(images, labels, message):
     with pytest.raises(UserError, match=message):
         ArraySource(images, labels, ('a', 'b'))
+
+
+def test_labels_of_other_tasks_groups_and_weights():
+    pictures = [Image.new('RGB', (4, 3), 'red'), Image.new('L', (2, 5), 7), np.zeros((3, 3), np.uint8)]
+    tasks = (single_label(('a', 'b'), 'kind'), Task('age', 'regression', ('age',)))
+    labels = {'kind': [0, 1, -1], 'age': [1.5, np.nan, 3]}
+    source = ArraySource(pictures, labels, tasks=tasks, groups=[1, 1, 2], weights=[1, 0, 2])
+    assert source.tasks == tasks
+    assert source.groups == ('1', '1', '2')
+    np.testing.assert_array_equal(source.weights, np.float32([1, 0, 2]))
+    assert [source[i]['image'].shape for i in range(3)] == [(3, 4, 3), (5, 2, 3), (3, 3, 3)]
+    assert source[0]['label']['age'].tolist() == [1.5]
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'class_names': ('a', 'b')}, 'class_names are those of the tasks'),
+        ({'labels': {'kind': [0, 1]}}, 'labels are of kind, tasks are kind, age'),
+        ({'weights': [1, -1]}, 'example array/1 has weight -1.0'),
+        ({'weights': [1.0]}, '1 weights for 2 examples'),
+        ({'groups': ['g']}, '1 groups for 2 examples'),
+        ({'ids': ['same', 'same']}, "two images are called 'same'"),
+    ],
+)
+def test_what_does_not_fit_the_tasks_is_one_line(changes, message):
+    tasks = (single_label(('a', 'b'), 'kind'), Task('age', 'regression', ('age',)))
+    given = {'labels': {'kind': [0, 1], 'age': [1.0, 2.0]}, 'tasks': tasks, **changes}
+    with pytest.raises(UserError, match=message):
+        ArraySource(np.zeros((2, 3, 3), np.uint8), **given)

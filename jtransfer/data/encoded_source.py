@@ -1,0 +1,101 @@
+"""A source of pictures as they are encoded, with whatever a table says about them."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jtransfer.config_data import Data
+from jtransfer.data import images
+from jtransfer.data.folder import CONVENTIONS
+from jtransfer.data.source import Example, check_source
+from jtransfer.data.table_labels import Facts
+from jtransfer.data.targets import Labels, take
+from jtransfer.errors import UserError
+
+
+class EncodedSource(abc.ABC):
+    """Pictures that are decoded when they are asked for; see `jtransfer.data.source.Source`.
+
+    Attributes:
+        tasks: what is to be learnt.
+        class_names: of the first task, in label order.
+        labels: in the tasks' form.
+        ids: of every example.
+        groups: of every example, if there are groups.
+        weights: float32 [n], if there are weights.
+    """
+
+    def __init__(self, facts: Facts, ids: Sequence[str], max_pixels: int) -> None:
+        """Takes what is known of the examples.
+
+        Args:
+            facts: tasks, labels, groups and weights.
+            ids: of every example.
+            max_pixels: an image of more pixels is refused.
+        """
+        self.tasks, self.labels = facts.tasks, facts.labels
+        self.class_names = facts.tasks[0].class_names
+        self.groups, self.weights = facts.groups, facts.weights
+        self.ids = tuple(ids)
+        self._max_pixels = max_pixels
+
+    @abc.abstractmethod
+    def content(self, index: int) -> bytes:
+        """The encoded bytes of the picture at an index."""
+
+    @abc.abstractmethod
+    def _place(self, index: int) -> str:
+        """Names the picture at an index in errors."""
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Example:
+        """Decodes the picture at an index.
+
+        Raises:
+            UnreadableImageError: names it.
+        """
+        image = images.decode_image(self.content(index), self._place(index), self._max_pixels)
+        return {'image': image, 'label': example_label(self.labels, index), 'id': self.ids[index]}
+
+
+def example_label(labels: Labels, index: int) -> Any:
+    """The label of one example: a class number, float32 [outputs], or a dictionary of these by task."""
+    label = take(labels, index)
+    return int(label) if isinstance(label, np.integer) else label
+
+
+def check_parts(sources: dict[str, Any], data: Data, where: str) -> None:
+    """Raises `UserError` for parts that cannot be those of one experiment.
+
+    Where only some classes are wanted (`data.classes`), the others may be empty.
+
+    Args:
+        sources: by part.
+        data: the configuration.
+        where: names the data set in errors.
+    """
+    for part, source in sources.items():
+        check_source(source, f'{where}, {part}', every_class=part == 'train' and not data.classes)
+    weights = sources['train'].weights
+    if weights is not None and not weights.any():
+        raise UserError(f'{where}: every training example has weight 0')
+
+
+def part_of_name(name: str, data: Data) -> str:
+    """The part that a name stands for: `train`, `validation`, `test`, or '' for none of them.
+
+    What the configuration calls a part is matched exactly and goes before the conventional names, in any case.
+    """
+    named = {'train': data.train_split, 'validation': data.validation_split, 'test': data.test_split}
+    for part, own in named.items():
+        if own and name == own:
+            return part
+    folded = name.casefold()
+    return next((part for part, known in CONVENTIONS.items() if not named[part] and folded in known), '')

@@ -1,0 +1,199 @@
+"""Tables of image paths: columns and kinds, parts, groups, weights, and what is wrong with them in one line."""
+
+import csv
+import dataclasses
+import pickle
+import unicodedata
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from jtransfer.config_data import Data
+from jtransfer.data.images import decode_image
+from jtransfer.data.table_source import load_table
+from jtransfer.errors import UserError
+
+NAMES = ('a b.png', 'ünï.png', 'sub/c.png', 'd.png', 'e.png', 'f.png')
+
+
+@pytest.fixture(scope='module')
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('pictures')
+    (folder / 'sub').mkdir()
+    random = np.random.default_rng(0)
+    for name in NAMES:
+        Image.fromarray(random.integers(0, 255, (5, 7, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def write(path, columns, **options):
+    with open(path, 'w', newline='', encoding=options.pop('encoding', 'utf-8')) as file:
+        writer = csv.writer(file, **options)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return str(path)
+
+
+def table(folder, columns, name='table.csv', **options):
+    return write(folder / name, {'path': NAMES, **columns}, **options)
+
+
+LABELS = {'label': ['cat', 'dog'] * 3}
+
+
+def test_pictures_labels_and_names_are_those_of_the_table(pictures):
+    source = load_table(table(pictures, LABELS), Data())['train']
+    assert source.class_names == ('cat', 'dog')
+    assert source.ids == NAMES
+    np.testing.assert_array_equal(source.labels, [0, 1] * 3)
+    for index, name in enumerate(NAMES):
+        np.testing.assert_array_equal(source[index]['image'], decode_image(pictures / name))
+        assert source.content(index) == (pictures / name).read_bytes()
+    assert source.groups is None
+    assert source.weights is None
+    again = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(again[1]['image'], source[1]['image'])
+
+
+@pytest.mark.parametrize('options', [{'encoding': 'utf-8-sig'}, {'quoting': csv.QUOTE_ALL}])
+def test_byte_order_mark_and_quotes(pictures, options):
+    assert load_table(table(pictures, LABELS, **options), Data())['train'].class_names == ('cat', 'dog')
+
+
+def test_tabs_commas_in_names_and_a_folder_of_its_own(pictures, tmp_path):
+    path = write(tmp_path / 't.tsv', {'File': NAMES, 'Class': ['one, two', 'three'] * 3}, delimiter='\t')
+    source = load_table(path, Data(data_dir=str(pictures)))['train']
+    assert source.class_names == ('one, two', 'three')
+    assert source[0]['image'].shape == (5, 7, 3)
+
+
+def test_names_in_either_form_of_unicode(pictures):
+    decomposed = [unicodedata.normalize('NFD', name) for name in NAMES]
+    path = write(pictures / 'nfd.csv', {'path': decomposed, **LABELS})
+    assert load_table(path, Data())['train'][1]['image'].shape == (5, 7, 3)
+
+
+@pytest.mark.parametrize('form', ['csv', 'parquet'])
+def test_parts_groups_and_weights(pictures, form):
+    columns = {
+        **LABELS,
+        'split': ['train'] * 4 + ['val', 'test'],
+        'patient': list('ppqqrs'),
+        'weight': [1, 2, 0.5, 1, 1, 1],
+    }
+    if form == 'csv':
+        path = table(pictures, columns, 'parts.csv')
+    else:
+        path = str(pictures / 'parts.parquet')
+        parquet.write_table(pa.table({'path': NAMES, **columns}), path)
+    sources = load_table(path, Data())
+    assert {part: source.ids for part, source in sources.items()} == {
+        'train': NAMES[:4],
+        'validation': NAMES[4:5],
+        'test': NAMES[5:],
+    }
+    assert sources['train'].groups == tuple('ppqq')
+    np.testing.assert_array_equal(sources['train'].weights, np.float32([1, 2, 0.5, 1]))
+    assert sources['test'].class_names == ('cat', 'dog')
+
+
+def test_parts_under_other_names(pictures):
+    path = table(pictures, {**LABELS, 'fold': ['A'] * 4 + ['B'] * 2}, 'named.csv')
+    data = Data(split_column='fold', train_split='A', test_split='B')
+    assert {part: len(source) for part, source in load_table(path, data).items()} == {'train': 4, 'test': 2}
+
+
+def test_integers_are_classes_in_order_of_number(pictures):
+    source = load_table(table(pictures, {'label': [10, 9, 10, 9, 2, 2]}), Data())['train']
+    assert source.class_names == ('2', '9', '10')
+    assert source.tasks[0].kind == 'single_label'
+
+
+def test_numbers_are_predicted_and_empty_ones_are_not_labelled(pictures):
+    source = load_table(table(pictures, {'target': [1.5, '', 2, 3, 4, 5]}), Data())['train']
+    assert source.tasks[0].kind == 'regression'
+    assert source.class_names == ('target',)
+    np.testing.assert_array_equal(source.labels, np.float32([[1.5], [np.nan], [2], [3], [4], [5]]))
+
+
+def test_several_labels_in_one_column_or_in_several(pictures):
+    one = table(pictures, {'labels': ['red|big', '', 'big', 'red', 'big', 'red']}, 'one.csv')
+    several = table(pictures, {'big': [1, 0, 1, 0, 1, 0], 'red': [1, 0, 0, 1, 0, 1]}, 'several.csv')
+    first = load_table(one, Data(task='multi_label'))['train']
+    second = load_table(several, Data(task='multi_label', label_columns=('big', 'red')))['train']
+    assert first.tasks == second.tasks
+    np.testing.assert_array_equal(first.labels, second.labels)
+
+
+def test_a_head_a_column(pictures):
+    path = table(pictures, {'kind': ['x', 'y', '', 'x', 'y', 'x'], 'age': [1.5, 2, 3, '', 5, 6]}, 'heads.csv')
+    source = load_table(path, Data(task='heads', label_columns=('kind', 'age')))['train']
+    assert [(task.name, task.kind) for task in source.tasks] == [('kind', 'single_label'), ('age', 'regression')]
+    np.testing.assert_array_equal(source.labels['kind'], [0, 1, -1, 0, 1, 0])
+    assert np.isnan(source.labels['age'][3, 0])
+    assert source[2]['label']['kind'] == -1
+
+
+def test_missing_files_are_left_out_and_counted_when_asked(pictures):
+    names = [*NAMES[:5], 'gone.png']
+    path = write(pictures / 'gone.csv', {'path': names, **LABELS})
+    with pytest.raises(UserError, match=r'row 6: there is no file .*gone\.png;.*skip_unreadable'):
+        load_table(path, Data())
+    source = load_table(path, Data(skip_unreadable=True))['train']
+    assert source.missing == 1
+    assert source.ids == NAMES[:5]
+
+
+@pytest.mark.parametrize(
+    ('columns', 'settings', 'message'),
+    [
+        ({'lable': list('aabbab')}, {}, 'has no column called label, .*, but path, lable: name it with'),
+        (LABELS, {'label_columns': ('labl',)}, "no column 'labl'. Did you mean 'label'"),
+        (LABELS, {'group_column': 'patient'}, "data.group_column: .* has no column 'patient'"),
+        ({'a': [1] * 6, 'b': [0] * 6}, {'label_columns': ('a', 'b')}, 'need data.task=multi_label'),
+        ({'label': ['cat'] * 6}, {}, r"has 1 class \('cat'\)"),
+        ({'label': ['cat', '', 'dog', 'cat', 'dog', 'cat']}, {}, "row 2 has no label in column 'label'"),
+        ({'label': [1.5, 'x', 2, 3, 4, 5]}, {}, r"holds numbers, such as 1.5, but also 'x' \(row 2\)"),
+        ({**LABELS, 'weight': [1, -1, 1, 1, 1, 1]}, {}, "row 2: weight '-1' must be a number of at least 0"),
+        ({**LABELS, 'split': ['train', 'trian'] * 3}, {}, "row 2: 'trian' is none of train, validation and test"),
+        ({**LABELS, 'split': ['val', 'test'] * 3}, {}, 'has no row of the training part'),
+        (
+            {**LABELS, 'split': ['train'] * 3 + ['test'] * 3},
+            {'train_split': 'a'},
+            "data.train_split='a': column 'split'",
+        ),
+        (LABELS, {'test_split': 'a'}, "data.test_split='a' names a part, and .* has no column of parts"),
+        (
+            {'label': ['cat'] * 4 + ['dog'] * 2, 'split': ['train'] * 4 + ['test'] * 2},
+            {},
+            r"\(train\): class 'dog' has no examples",
+        ),
+    ],
+)
+def test_each_mistake_is_one_clear_line(pictures, columns, settings, message):
+    path = table(pictures, columns, 'wrong.csv')
+    with pytest.raises(UserError, match=message) as caught:
+        load_table(path, dataclasses.replace(Data(), **settings))
+    assert '\n' not in str(caught.value)
+
+
+def test_a_path_that_is_there_twice_names_both_rows(pictures):
+    path = write(pictures / 'twice.csv', {'path': [*NAMES[:5], NAMES[1]], **LABELS})
+    with pytest.raises(UserError, match=r'ünï.png is there twice, in row 2 and row 6'):
+        load_table(path, Data())
+
+
+@pytest.mark.parametrize(('text', 'message'), [('', 'is no table'), ('path,label\n', 'has no rows')])
+def test_an_empty_table(tmp_path, text, message):
+    (tmp_path / 'empty.csv').write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_table(str(tmp_path / 'empty.csv'), Data())
+
+
+def test_a_file_that_is_not_there_names_the_nearest(pictures):
+    table(pictures, LABELS, 'labels.csv')
+    with pytest.raises(UserError, match=r"there is no file .*label\.csv. Did you mean 'labels.csv'"):
+        load_table(str(pictures / 'label.csv'), Data())
