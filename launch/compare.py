@@ -10,6 +10,7 @@ from absl import flags
 
 from launch import app
 
+ARGUMENTS = ('RUN_A', 'RUN_B')
 _CONFIDENCE = flags.DEFINE_float('confidence', 0.95, 'Level of the intervals.', lower_bound=0.5, upper_bound=0.999)
 _OUTPUT = flags.DEFINE_string('output', '', 'A JSON file for the numbers, too.')
 
@@ -25,4 +26,4 @@ def main(first: str, second: str) -> None:
 
 
 if __name__ == '__main__':
-    app.run(main, arguments=('RUN_A', 'RUN_B'))
+    app.run(main, arguments=ARGUMENTS)

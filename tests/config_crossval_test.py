@@ -16,6 +16,8 @@ from jtransfer.errors import UserError
         ({'splitter': 'stratify'}, "Did you mean 'stratified'"),
         ({'afterwards': 'ensembles'}, "Did you mean 'ensemble'"),
         ({'seed': -1}, 'crossval.seed=-1'),
+        ({'seed': 2**32}, r'crossval.seed=4294967296 must be below 2\*\*32'),
+        ({'afterwards': 'soup', 'test_fraction': 0.6, 'soup_fraction': 0.4}, 'must leave examples for folds'),
         ({'test_fraction': 1.0}, 'crossval.test_fraction=1.0'),
         ({'soup_fraction': 0.0}, 'leaves nothing to choose the members of a soup by'),
         ({'duplicate_distance': 33}, 'must be between 0 and 32 bits'),

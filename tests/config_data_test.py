@@ -27,6 +27,7 @@ from jtransfer.errors import UserError
         ({'label_separator': ''}, 'data.label_separator is empty'),
         ({'validation_fraction': 0.6, 'test_fraction': 0.4}, 'must leave examples to train on'),
         ({'split_seed': -1}, 'data.split_seed=-1 must be at least 0'),
+        ({'split_seed': 2**32}, r'data.split_seed=4294967296 must be below 2\*\*32'),
     ],
 )
 def test_each_mistake_is_one_clear_line(changes, message):

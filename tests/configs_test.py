@@ -25,6 +25,7 @@ VARIANTS = {
     'pretrain_glyphs_vit': [None],
     'quickstart': ['resnet', 'vit'],
     'scratch': ['resnet_tiny'],
+    'crossval': [None],
 }
 LARGE = ['resnet18', 'resnet50', 'wide_resnet50_2', 'vit_s16']
 

@@ -45,7 +45,8 @@ def test_the_set_up_is_two_lines_and_ci_runs_them():
 def test_every_command_parses(command):
     _, _, module, *flags = shlex.split(command)
     assert (ROOT / f'{module.replace(".", "/")}.py').exists()
-    program = f'import {module} as m, sys; from absl import flags; from launch import app; app.parse(sys.argv); '
+    program = f'import {module} as m, sys; from absl import flags; from launch import app; '
+    program += "app.parse(sys.argv, arguments=getattr(m, 'ARGUMENTS', ())); "
     program += "print('parsed'); "
     program += "print('_CONFIG' in vars(m) and m._CONFIG().name)"
     done = subprocess.run(

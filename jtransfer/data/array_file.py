@@ -103,7 +103,10 @@ def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str) ->
     if kind == 'single_label':
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise UserError(f'{where}: labels are {labels.dtype} {list(labels.shape)}, but must be class numbers [n]')
-        return single_label(names or [str(number) for number in range(int(labels.max(initial=-1)) + 1)])
+        largest = int(labels.max()) if len(labels) else -1
+        if not names and largest >= len(labels):
+            raise UserError(f'{where}: label {largest} of {len(labels)} images: class numbers are 0, 1, 2, …')
+        return single_label(names or [str(number) for number in range(largest + 1)])
     outputs = 1 if labels.ndim == 1 else labels.shape[1]
     if names and len(names) != outputs:
         raise UserError(f'{where}: {len(names)} class names for labels of shape {labels.shape}')

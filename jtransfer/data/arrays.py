@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
+from jtransfer.data import images as decoding
 from jtransfer.data.source import Example, check_source
 from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
@@ -75,7 +77,8 @@ class ArraySource:
         self.weights = None if weights is None else np.asarray(weights, np.float32)
         self._images = images
         for image in images if not isinstance(images, np.ndarray) else images[:1]:
-            _check_image(np.asarray(image), name)
+            if not isinstance(image, Image.Image):
+                _check_image(np.asarray(image), name)
         check_source(self, name, every_class)
 
     def __len__(self) -> int:
@@ -83,13 +86,27 @@ class ArraySource:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
-        """The example at an index, as RGB."""
-        image = np.asarray(self._images[index])
-        image = image[..., None] if image.ndim == 2 else image
-        rgb = np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+        """The example at an index, as RGB.
+
+        Raises:
+            UnreadableImageError: a picture of Pillow's whose file is broken, or whose mode is no picture's.
+        """
+        rgb = _rgb(self._images[index], self.ids[index])
         label: Any = take(self.labels, index)
         plain = isinstance(self.labels, np.ndarray) and self.labels.ndim == 1
         return {'image': rgb, 'label': int(label) if plain else label, 'id': self.ids[index]}
+
+
+def _rgb(image: Any, name: str) -> UInt8[np.ndarray, 'h w 3']:
+    if isinstance(image, Image.Image):
+        try:
+            # As a file of the same picture is seen: a palette is no grey, and transparency is over white.
+            return decoding.as_seen(image)
+        except (OSError, ValueError) as error:
+            raise decoding.UnreadableImageError(f'{name} cannot be decoded: {error}') from error
+    image = np.asarray(image)
+    image = image[..., None] if image.ndim == 2 else image
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
 
 
 def _check_image(image: np.ndarray, name: str) -> None:

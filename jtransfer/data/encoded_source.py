@@ -82,7 +82,7 @@ def check_parts(sources: dict[str, Any], data: Data, where: str) -> None:
         where: names the data set in errors.
     """
     for part, source in sources.items():
-        check_source(source, f'{where}, {part}', every_class=part == 'train' and not data.classes)
+        check_source(source, f'{where} ({part})', every_class=part == 'train' and not data.classes)
     weights = sources['train'].weights
     if weights is not None and not weights.any():
         raise UserError(f'{where}: every training example has weight 0')

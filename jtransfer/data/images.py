@@ -63,7 +63,7 @@ def decode_image(source: Path | bytes, name: str = '', max_pixels: int = MAX_PIX
             if image.width * image.height > max_pixels:
                 raise _too_large(name, f'{image.width:,}x{image.height:,}', max_pixels)
             image.load()
-            return _as_seen(image)
+            return as_seen(image)
     except Image.DecompressionBombError as error:
         pixels = re.search(r'\d+', str(error))
         raise _too_large(name, f'{int(pixels[0]):,}' if pixels else 'too many', max_pixels) from None
@@ -101,7 +101,8 @@ def _too_large(name: str, pixels: str, max_pixels: int) -> UnreadableImageError:
     )
 
 
-def _as_seen(image: Image.Image) -> np.ndarray:
+def as_seen(image: Image.Image) -> np.ndarray:
+    """The RGB pixels of an opened image as a person sees it, see `decode_image`."""
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:

@@ -59,6 +59,10 @@ class Column:
     cells: Sequence[Any]
     names: tuple[str, ...] = ()
 
+    def take(self, rows: Iterable[int]) -> Column:
+        """The same of some of the rows."""
+        return dataclasses.replace(self, cells=[self.cells[row] for row in rows])
+
 
 def find_roles(known: Sequence[str], data: Data, where: str, image_names: Sequence[str] = IMAGE_NAMES) -> Roles:
     """Which column says what: those that the configuration names, exactly, or else by convention, in any case.

@@ -78,17 +78,18 @@ def load_table(path: str, data: Data) -> dict[str, TableSource]:
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        what = 'is a folder; hf:PATH reads folders of parquet files' if file.is_dir() else 'does not exist'
-        siblings = [child.name for child in file.parent.iterdir()] if file.parent.is_dir() else []
-        raise UserError(f'the table {file} {what}.{nearest(file.name, siblings) if not file.exists() else ""}')
+        if file.is_dir():
+            raise UserError(f'{file} is a folder, but must be a table; hf:{file} reads folders of parquet files')
+        beside = sorted(child.name for child in file.parent.iterdir()) if file.parent.is_dir() else []
+        raise UserError(f'there is no file {file}.{nearest(file.name, beside) if beside else ""}')
     roles, columns = (read_parquet if _is_parquet(file) else read_csv)(file, data)
     where, cells = str(file), columns[roles.image].cells
     if not len(cells):
-        raise UserError(f'{where} has a header, but no rows')
-    parts = _parts(columns.get(roles.split), len(cells), data, where)
+        raise UserError(f'{where} has no rows below its header')
+    parts = part_of_rows(columns.get(roles.split), data, where, len(cells))
     rows = np.sort(np.concatenate(list(parts.values())))
-    chosen = {name: _choose(column, rows) for name, column in columns.items()}
-    facts = read_facts(chosen, roles, data, where, lambda index: _row(rows[index]))
+    chosen = {name: column.take(rows) for name, column in columns.items()}
+    facts = read_facts(chosen, roles, data, where, lambda index: row_name(rows[index]))
     root = Path(data.data_dir).expanduser() if data.data_dir else file.parent
     ids, paths = _find_files(chosen[roles.image].cells, rows, root, data, where)
     sources = {}
@@ -116,34 +117,50 @@ def _is_parquet(file: Path) -> bool:
         return opened.read(len(_PARQUET)) == _PARQUET
 
 
-def _parts(column: Column | None, count: int, data: Data, where: str) -> dict[str, Int64[np.ndarray, ' n']]:
-    """Rows by part. Where parts are named in the configuration, rows of other names are left out."""
+def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> dict[str, Int64[np.ndarray, ' n']]:
+    """Rows by part. Where parts are named in the configuration, rows of other names are left out.
+
+    Args:
+        column: says the part of every row. None: all are of the training part.
+        data: the configuration, which may name the parts.
+        where: names the table in errors.
+        count: the number of rows.
+
+    Raises:
+        UserError: a row of no part, a name that no row has, or no rows of the training part.
+    """
     named = {'train': data.train_split, 'validation': data.validation_split, 'test': data.test_split}
     if column is None:
         for part, name in named.items():
             if name:
-                raise UserError(f'data.{part}_split={name}: {where} has no split column; name it as data.split_column')
+                raise UserError(f'data.{part}_split={name!r} names a part, and {where} has no column of parts')
         return {'train': np.arange(count)}
     names = [str(cell).strip() for cell in column.cells]
     known = {name: part_of_name(name, data) for name in dict.fromkeys(names)}
     for part, name in named.items():
         if name and name not in known:
             raise UserError(
-                f"data.{part}_split={name}: column '{column.name}' of {where} never says so.{nearest(name, known)}"
+                f"data.{part}_split={name!r}: column '{column.name}' of {where} says so nowhere.{nearest(name, known)}"
             )
     if not any(named.values()) and '' in known.values():
         row = next(index for index, name in enumerate(names) if not known[name])
         raise UserError(
-            f"{where}: column '{column.name}' says '{names[row]}' in {_row(row)}, which is no part: name the parts with "
-            'data.train_split, data.validation_split and data.test_split, and rows of other names are left out'
+            f"{where}: column '{column.name}', {row_name(row)}: '{names[row]}' is none of train, validation and test; "
+            'data.train_split, data.validation_split and data.test_split say other names'
         )
     of = np.array([known[name] for name in names])
     rows = {part: np.flatnonzero(of == part) for part in PARTS}
     if not len(rows['train']):
         raise UserError(
-            f"{where}: column '{column.name}' has no train rows, but {', '.join(known)}: name them with data.train_split"
+            f"{where} has no row of the training part: column '{column.name}' says {', '.join(known)}; "
+            'data.train_split says another name'
         )
     return {part: own for part, own in rows.items() if len(own)}
+
+
+def row_name(index: int) -> str:
+    """Names a row in errors, counted from 1 below the header."""
+    return f'row {index + 1}'
 
 
 def _find_files(
@@ -154,37 +171,30 @@ def _find_files(
     seen: dict[str, int] = {}
     for index, cell in enumerate(cells):
         if not cell.strip():
-            raise UserError(f'{where}: {_row(rows[index])} has no image path')
-        path = next((form for form in _forms(cell) if os.path.isfile(root / form)), '')
+            raise UserError(f'{where}: {row_name(rows[index])} has no image path')
+        written, path = next((pair for pair in _forms(cell) if os.path.isfile(root / pair[1])), (cell, ''))
         if not path:
             missing.append(index)
-        key = os.path.normpath(path or cell)
-        first = seen.setdefault(os.path.join(root, key), index)
+        first = seen.setdefault(os.path.normpath(root / (path or cell)), index)
         if first != index:
             raise UserError(
-                f'{where}: {printable(cell)} occurs twice, in {_row(rows[first])} and in {_row(rows[index])}; '
+                f'{where}: {printable(cell)} is there twice, in {row_name(rows[first])} and {row_name(rows[index])}; '
                 'an image has one row'
             )
-        ids.append(printable(path or cell) if '\\' in cell else printable(cell.strip()))
+        ids.append(printable(written))
         paths.append(path)
     if missing and not data.skip_unreadable:
-        others = f', and {len(missing) - 1} other files' if len(missing) > 1 else ''
+        row, gone = row_name(rows[missing[0]]), printable(str(root / cells[missing[0]].strip()))
+        others = f', nor those of {len(missing) - 1} other rows' if len(missing) > 1 else ''
         raise UserError(
-            f'{where}: {printable(str(root / cells[missing[0]].strip()))} ({_row(rows[missing[0]])}) is missing{others}; '
-            'data.data_dir says what paths are relative to, --config.data.skip_unreadable leaves such rows out'
+            f'{where}, {row}: there is no file {gone}{others}; data.data_dir says what paths are relative to, '
+            '--config.data.skip_unreadable leaves such rows out'
         )
     return ids, paths
 
 
-def _forms(path: str) -> Iterator[str]:
-    """The path as it is written, and as other systems might have written it."""
+def _forms(path: str) -> Iterator[tuple[str, str]]:
+    """The path as it is written, or as other systems might have meant it, each in the forms a disk may have it in."""
     for text in dict.fromkeys((path, path.strip(), path.strip().replace('\\', '/'))):
-        yield from dict.fromkeys((text, unicodedata.normalize('NFC', text), unicodedata.normalize('NFD', text)))
-
-
-def _choose(column: Column, rows: Int64[np.ndarray, ' n']) -> Column:
-    return Column(column.name, column.kind, [column.cells[row] for row in rows], column.names)
-
-
-def _row(index: int) -> str:
-    return f'row {index + 1}'
+        for form in dict.fromkeys((text, unicodedata.normalize('NFC', text), unicodedata.normalize('NFD', text))):
+            yield text, form

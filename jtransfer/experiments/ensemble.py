@@ -55,7 +55,7 @@ def members_of(path: str | Path) -> tuple[Path, ...]:
     folder = Path(path).expanduser()
     try:
         record = json.loads((folder / ENSEMBLE).read_text())
-        if record['format'] != FORMAT:
+        if record['format'] != FORMAT or not record['members']:
             raise KeyError
         members = tuple(folder / name for name in record['members'])
     except (OSError, ValueError, KeyError, TypeError):

@@ -29,7 +29,7 @@ from jtransfer.experiments.page import write_page
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
-from jtransfer.experiments.scoring import score
+from jtransfer.experiments.scoring import fitted_thresholds, score
 from jtransfer.experiments.standardise import check_labelled
 from jtransfer.experiments.tables import plan_table
 from jtransfer.experiments.training import Trained, make_step_parts, train_model
@@ -116,7 +116,9 @@ def conclude(
         began: when the run began, by `time.perf_counter`.
     """
     part, held_out = reported(parts)
-    scores = score(trained.model, examples, config)
+    # What is reported must not choose them.
+    thresholds = fitted_thresholds(trained.model, parts.validation, config) if part == 'test' else {}
+    scores = score(trained.model, examples, config, thresholds=thresholds)
     evaluation = directory.path / 'evaluation'
     write_evaluation(evaluation, scores.metrics, scores.logits, scores.labels, scores.ids)
     write_outputs(evaluation / OUTPUTS, Outputs(scores.ids, scores.logits, scores.labels))
@@ -134,7 +136,7 @@ def conclude(
         skipped=len({*trained.skipped, *examples.skipped}),
     )
     write_page(result, scores, held_out)
-    directory.finish(_record(result, trained))
+    directory.finish({**_record(result, trained), **({'thresholds': thresholds} if thresholds else {})})
     return result
 
 

@@ -36,7 +36,7 @@ from jtransfer.experiments.ensemble import (
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.reopen import parts_of_run
-from jtransfer.experiments.run_dir import is_run, read_config
+from jtransfer.experiments.run_dir import is_finished, is_run, read_config, read_result
 from jtransfer.experiments.scoring import score
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
@@ -150,7 +150,10 @@ def evaluate_checkpoint(
         chosen, labelled = _from_run(checkpoint, part)
     held_out = Part(for_model(labelled, model, source or 'the data of the run'), np.arange(len(labelled)))
     examples = _read(held_out, model.preprocessing, config, views)
-    scores = score(model, examples, config) if len(models) == 1 else ensemble_scores(models, examples, config)
+    if len(models) == 1:
+        scores = score(model, examples, config, thresholds=_thresholds(checkpoint))
+    else:
+        scores = ensemble_scores(models, examples, config)
     write_evaluation(output, scores.metrics, scores.logits, scores.labels, scores.ids)
     write_report(
         output / 'report.html',
@@ -213,7 +216,8 @@ def predict_folder(
     part = Part(_Files(tuple(files), model, config.data.max_pixels), np.arange(len(files)))
     examples = _read(part, model.preprocessing, config, views)
     outputs, _ = ensemble_outputs(models, examples, config)
-    write_task_predictions_csv(output, examples.ids, to_results(model.tasks, outputs), model.tasks)
+    results = to_results(model.tasks, outputs)
+    write_task_predictions_csv(output, examples.ids, results, model.tasks, thresholds=_thresholds(checkpoint))
     return len(examples.ids), examples.skipped
 
 
@@ -284,6 +288,12 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     if several:
         return load_ensemble(run, config.model.dtype), config
     return (load_model(checkpoint, dtype=config.model.dtype),), config
+
+
+def _thresholds(checkpoint: str) -> dict[str, list[float]] | None:
+    """Where an image may have several labels: from which probability on a run predicts each, if it is one."""
+    run = Path(checkpoint).expanduser()
+    return read_result(run).get('thresholds') if is_run(run) and is_finished(run) else None
 
 
 def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views) -> Examples:

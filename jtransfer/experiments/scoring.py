@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from jtransfer.config import Config
 from jtransfer.data.batches import evaluation_batches
-from jtransfer.data.targets import Labels
+from jtransfer.data.part import Part
+from jtransfer.data.targets import Labels, of_task
 from jtransfer.evaluate.evaluator import predict_logits
 from jtransfer.evaluate.forward import Forward, make_forward
 from jtransfer.evaluate.measure import AnyMetrics, measure_tasks
+from jtransfer.evaluate.multi_label import fit_thresholds
 from jtransfer.evaluate.views import average_views, kinds_of
-from jtransfer.experiments.reading import Examples
+from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.standardise import own_units
 from jtransfer.pretrained.model import Model
 
@@ -68,6 +70,7 @@ def score(
     *,
     variables: Mapping[str, Any] | None = None,
     forward: Forward | None = None,
+    thresholds: Mapping[str, Sequence[float]] | None = None,
 ) -> Scores:
     """Scores a model.
 
@@ -77,6 +80,7 @@ def score(
         config: batch size, confidence and calibration bins.
         variables: instead of the model's own.
         forward: the compiled forward pass, where there is one already; of `make_forward`, with `examples.pixels.flips`.
+        thresholds: of tasks with several labels an image, of `fitted_thresholds`. None: 0.5.
     """
     logits, labels = logits_of(model, examples, config, variables=variables, forward=forward)
     metrics = measure_tasks(
@@ -85,6 +89,20 @@ def score(
         labels,
         confidence=config.evaluate.confidence,
         bins=config.evaluate.calibration_bins,
+        thresholds=thresholds,
     )
     metrics = dataclasses.replace(metrics, test_time_augmentation=examples.pixels.name)
     return Scores(metrics, logits, labels, examples.ids)
+
+
+def fitted_thresholds(model: Model, validation: Part | None, config: Config) -> dict[str, tuple[float, ...]]:
+    """The probabilities from which on classes are predicted, where an image may have several, by the task's name.
+
+    They make each class's F1 on the validation part the largest, see `fit_thresholds`. Without such tasks, or without a
+    validation part, there are none.
+    """
+    several = [task for task in model.tasks if task.kind == 'multi_label']
+    if validation is None or not several:
+        return {}
+    logits, labels = logits_of(model, read_examples(validation, model.preprocessing, config), config)
+    return {task.name: fit_thresholds(of_task(logits, task), of_task(labels, task)) for task in several}

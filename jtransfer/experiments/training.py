@@ -24,7 +24,7 @@ from jtransfer.experiments.scoring import score
 from jtransfer.experiments.standardise import standardise, without_scaling
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
-from jtransfer.train.loop import FitResult, Validate, epoch_steps, fit, total_steps
+from jtransfer.train.loop import FitResult, Observe, Validate, epoch_steps, fit, total_steps
 from jtransfer.train.placement import make_placement
 from jtransfer.train.sizes import at_size, check_sizes
 from jtransfer.train.step import StepParts
@@ -56,6 +56,7 @@ def train_model(
     config: Config,
     *,
     run_dir: str | Path | None = None,
+    observe: Observe | None = None,
     ready: Callable[[], None] = lambda: None,
 ) -> Trained:
     """Trains a model on the training part, choosing the best checkpoint by the validation part if there is one.
@@ -66,6 +67,7 @@ def train_model(
         plan: which parameters move.
         config: everything else.
         run_dir: where metrics and checkpoints go. None: nothing is written.
+        observe: told the step and the scores of every validation; what it raises ends the training.
         ready: called when every image has been read and nothing stands in the way of the first step.
 
     Raises:
@@ -88,7 +90,7 @@ def train_model(
     # Again: unreadable images may have been left out.
     step_parts = make_step_parts(model, plan, config, count, labels=labels)
     ready()
-    result = fit(step_parts, model.variables, make_feed, placement, validate=validate, run_dir=run_dir)
+    result = fit(step_parts, model.variables, make_feed, placement, validate=validate, observe=observe, run_dir=run_dir)
     return Trained(dataclasses.replace(model, variables=result.variables), result, count, skipped)
 
 

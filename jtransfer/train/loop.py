@@ -32,6 +32,7 @@ from jtransfer.train.state import TrainState, next_phase
 from jtransfer.train.step import StepParts
 
 Validate = Callable[[Mapping[str, Any]], dict[str, float]]
+Observe = Callable[[int, Mapping[str, float]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,7 @@ def fit(
     placement: Placement,
     *,
     validate: Validate | None = None,
+    observe: Observe | None = None,
     run_dir: str | Path | None = None,
 ) -> FitResult:
     """Trains.
@@ -87,6 +89,7 @@ def fit(
         make_feed: gives the batches from a step on.
         placement: the devices.
         validate: scores variables; see `deciding` for what chooses the best checkpoint. None: the last state is taken.
+        observe: told the step and the scores of every validation; what it raises ends the training.
         run_dir: where metrics and checkpoints go; a checkpoint found there is resumed. None: nothing is written.
 
     Raises:
@@ -162,6 +165,8 @@ def fit(
                     best = jax.tree.map(np.array, single)
                     if checkpoints:
                         checkpoints.save_best(best, progress)
+                if observe:
+                    observe(step, scores)
             history.append({'step': step, **values})
             if log:
                 log.write(step, values)

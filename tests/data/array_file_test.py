@@ -18,7 +18,8 @@ def save(path, **arrays):
 
 @pytest.mark.parametrize('names', [('images', 'labels'), ('x', 'y'), ('X', 'Y'), ('image', 'label')])
 def test_undivided(tmp_path, names):
-    sources = load_npz(save(tmp_path, **dict(zip(names, (IMAGES, LABELS), strict=True))), Data())
+    labels = LABELS.astype(np.uint8)
+    sources = load_npz(save(tmp_path, **dict(zip(names, (IMAGES, labels), strict=True))), Data())
     assert list(sources) == ['train']
     assert sources['train'].class_names == ('0', '1', '2')
     np.testing.assert_array_equal(sources['train'][4]['image'], IMAGES[4])
@@ -77,6 +78,7 @@ def test_several_labels_and_numbers(tmp_path):
         ({'images': IMAGES, 'labels': LABELS}, {'task': 'heads'}, 'arrays have one task'),
         ({'x_test': IMAGES, 'y_test': LABELS}, {}, 'has images of test, but none to train on'),
         ({'images': IMAGES, 'labels': np.array([0, 1, 3, 0, 1, 3])}, {}, "class '2' has no examples"),
+        ({'images': IMAGES, 'labels': LABELS + 2**40}, {}, 'class numbers are 0, 1, 2'),
         ({'images': IMAGES, 'labels': LABELS, 'class_names': np.array(['p'])}, {}, 'has 1 class|has label 1, outside'),
     ],
 )
@@ -87,11 +89,11 @@ def test_each_mistake_is_one_clear_line(tmp_path, arrays, settings, message):
 
 
 def test_pickles_are_never_run(tmp_path):
-    with pytest.raises(UserError, match='is no .npz file of plain arrays'):
+    with pytest.raises(UserError, match=r'is no \.npz file of plain arrays'):
         load_npz(save(tmp_path, images=np.array([{'a': 1}], object), labels=LABELS), Data())
 
 
 def test_a_file_that_is_not_there(tmp_path):
     save(tmp_path, images=IMAGES)
-    with pytest.raises(UserError, match="there is no file .*b.npz. Did you mean 'a.npz'"):
+    with pytest.raises(UserError, match=r"there is no file .*b\.npz\. Did you mean 'a.npz'"):
         load_npz(str(tmp_path / 'b.npz'), Data())

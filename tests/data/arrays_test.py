@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from jtransfer.data.arrays import ArraySource
+from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, single_label
 
@@ -76,3 +77,23 @@ def test_what_does_not_fit_the_tasks_is_one_line(changes, message):
     given = {'labels': {'kind': [0, 1], 'age': [1.0, 2.0]}, 'tasks': tasks, **changes}
     with pytest.raises(UserError, match=message):
         ArraySource(np.zeros((2, 3, 3), np.uint8), **given)
+
+
+def test_pictures_of_pillow_are_seen_as_their_files_are(tmp_path):
+    random = np.random.default_rng(0)
+    picture = Image.fromarray(random.integers(0, 255, (6, 5, 4), np.uint8), 'RGBA')
+    pictures = [picture, picture.convert('RGB').quantize(8), picture.convert('LA'), picture.convert('CMYK')]
+    source = ArraySource(pictures, [0, 1, 0, 1], ('a', 'b'))
+    for index, each in enumerate(pictures):
+        file = tmp_path / ('a.tif' if each.mode == 'CMYK' else 'a.png')
+        each.save(file)
+        np.testing.assert_array_equal(source[index]['image'], decode_image(file))
+
+
+def test_a_broken_picture_of_pillow_is_unreadable(tmp_path):
+    file = tmp_path / 'a.png'
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(file)
+    file.write_bytes(file.read_bytes()[:900])
+    source = ArraySource([Image.open(file), Image.new('RGB', (4, 3))], [0, 1], ('a', 'b'))
+    with pytest.raises(UnreadableImageError, match='array/0 cannot be decoded'):
+        _ = source[0]

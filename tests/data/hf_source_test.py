@@ -12,6 +12,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from jtransfer.config_data import Data
+from jtransfer.data.hf_pictures import Pictures
 from jtransfer.data.hf_source import load_hf
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.errors import UserError
@@ -137,3 +138,83 @@ def test_other_classes_in_another_part_are_refused(tmp_path):
         UserError, match='the test part has other classes than the training part: bee, ant and ant, bee'
     ):
         load_hf(str(tmp_path), Data())
+
+
+def save_to_disk(folder, numbers, split=''):
+    """What `datasets.Dataset.save_to_disk` writes: an Arrow stream a shard, and their names."""
+    write(folder / 'x.parquet', numbers)
+    table = parquet.read_table(folder / 'x.parquet')
+    (folder / 'x.parquet').unlink()
+    names = []
+    for shard, start in enumerate(range(0, len(numbers), 3)):
+        names.append(f'data-{shard:05}-of-00002.arrow')
+        with pa.OSFile(str(folder / names[-1]), 'wb') as file, pa.ipc.new_stream(file, table.schema) as stream:
+            stream.write_table(table.slice(start, 3), max_chunksize=2)
+    (folder / 'state.json').write_text(json.dumps({'_data_files': [{'filename': n} for n in names], '_split': split}))
+
+
+def test_saved_data_sets(tmp_path):
+    save_to_disk(tmp_path / 'one', range(6))
+    check(pickle.loads(pickle.dumps(load_hf(str(tmp_path / 'one'), Data())['train'])), range(6))
+    for split, numbers in (('train', range(5)), ('test', (8, 9))):
+        save_to_disk(tmp_path / 'two' / split, numbers, split)
+    (tmp_path / 'two' / 'dataset_dict.json').write_text('{"splits": ["train", "test"]}')
+    sources = load_hf(str(tmp_path / 'two'), Data())
+    check(sources['train'], range(5))
+    check(sources['test'], (8, 9))
+    (tmp_path / 'one' / 'data-00001-of-00002.arrow').unlink()
+    with pytest.raises(UserError, match=r'its file data-00001-of-00002.arrow is missing'):
+        load_hf(str(tmp_path / 'one'), Data())
+
+
+def test_a_large_row_group_is_read_in_blocks(tmp_path):
+    write(tmp_path / 'a.parquet', range(20))
+    table = parquet.read_table(tmp_path / 'a.parquet')
+    parquet.write_table(table, tmp_path / 'a.parquet', row_group_size=20, use_dictionary=False)
+    pictures = Pictures([tmp_path / 'a.parquet'], 'image', block_bytes=3 * len(encoded(0)))
+    for row in (0, 1, 5, 19, 2, 0, 7, 6):
+        assert pictures[row] == encoded(row)
+        assert sum(len(cells) for _, cells in pictures._kept) <= 6
+
+
+def test_classes_of_all_parts_without_names(tmp_path):
+    write(tmp_path / 'train-0.parquet', range(4), ['x', 'y', 'z', 'y'], names=())
+    write(tmp_path / 'test-0.parquet', range(2), ['z', 'x'], names=())
+    sources = load_hf(str(tmp_path), Data())
+    assert sources['test'].class_names == ('x', 'y', 'z')
+    np.testing.assert_array_equal(sources['test'].labels, [2, 0])
+
+
+def test_lists_of_named_classes_are_several_labels(tmp_path):
+    write(tmp_path / 'a.parquet', range(3), [[0, 1], [], [1]], names=())
+    table = parquet.read_table(tmp_path / 'a.parquet')
+    features = {'label': {'feature': {'_type': 'ClassLabel', 'names': list(NAMES)}, '_type': 'Sequence'}}
+    table = table.replace_schema_metadata({'huggingface': json.dumps({'info': {'features': features}})})
+    parquet.write_table(table, tmp_path / 'a.parquet')
+    source = load_hf(str(tmp_path), Data())['train']
+    assert (source.tasks[0].kind, source.class_names) == ('multi_label', NAMES)
+    np.testing.assert_array_equal(source.labels, [[1, 1], [0, 0], [0, 1]])
+
+
+def test_a_folder_of_a_part_goes_before_the_names_of_its_files(tmp_path):
+    write(tmp_path / 'train/part-0.parquet', range(4))
+    write(tmp_path / 'test/part-0.parquet', (8, 9))
+    assert {part: len(source) for part, source in load_hf(str(tmp_path), Data()).items()} == {'train': 4, 'test': 2}
+
+
+@pytest.mark.parametrize(
+    ('file', 'labels', 'settings', 'message'),
+    [
+        ('fr/train/0.parquet', None, {}, r'holds several data sets \(en, fr\)'),
+        ('en/test/0.parquet', [0, 2, 1, 1], {}, 'holds class 2, but there are 2 class names'),
+        ('en/test/0.parquet', [0, -1, 1, 1], {}, "test/1 has no label in column 'label'"),
+        ('en/valid/0.parquet', ['a', 'b', 'a', 'b'], {}, 'string|other classes'),
+        ('en/val/0.parquet', None, {'split_column': 'label'}, 'data.split_column=.* has no meaning'),
+    ],
+)
+def test_splits_that_do_not_fit_are_one_clear_line(tmp_path, file, labels, settings, message):
+    write(tmp_path / 'en/train/0.parquet', range(4))
+    write(tmp_path / file, range(4), labels, names=() if labels and isinstance(labels[0], str) else NAMES)
+    with pytest.raises(UserError, match=message) as caught:
+        load_hf(str(tmp_path), Data(**settings))
+    assert '\n' not in str(caught.value)

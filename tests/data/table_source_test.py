@@ -12,7 +12,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from jtransfer.config_data import Data
-from jtransfer.data.images import decode_image
+from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.data.table_source import load_table
 from jtransfer.errors import UserError
 
@@ -197,3 +197,87 @@ def test_a_file_that_is_not_there_names_the_nearest(pictures):
     table(pictures, LABELS, 'labels.csv')
     with pytest.raises(UserError, match=r"there is no file .*label\.csv. Did you mean 'labels.csv'"):
         load_table(str(pictures / 'label.csv'), Data())
+
+
+def test_paths_as_other_systems_write_them(pictures):
+    paths = [' a b.png', 'ünï.png ', 'sub\\c.png', str(pictures / 'd.png'), './e.png', 'f.png']
+    source = load_table(write(pictures / 'odd.csv', {'path': paths, **LABELS}), Data())['train']
+    assert source.ids == ('a b.png', 'ünï.png', 'sub/c.png', str(pictures / 'd.png'), './e.png', 'f.png')
+    assert all(source[index]['image'].shape == (5, 7, 3) for index in range(6))
+    twice = write(pictures / 'odd.csv', {'path': [*paths[:5], 'sub/../d.png'], **LABELS})
+    with pytest.raises(UserError, match=r'sub/\.\./d.png is there twice, in row 4 and row 6'):
+        load_table(twice, Data())
+
+
+def test_rows_of_other_parts_than_the_named_ones_and_their_classes_are_left_out(pictures):
+    columns = {'label': [*LABELS['label'][:4], 'cow', 'dog'], 'split': ['a'] * 4 + ['extra', 'test']}
+    path = table(pictures, columns, 'extra.csv')
+    sources = load_table(path, Data(train_split='a'))
+    assert {part: source.ids for part, source in sources.items()} == {'train': NAMES[:4], 'test': NAMES[5:]}
+    assert sources['train'].class_names == ('cat', 'dog')
+
+
+def test_classes_that_are_not_wanted_need_no_training_image(pictures):
+    columns = {'label': ['cat', 'dog', 'cat', 'dog', 'cow', 'dog'], 'split': ['train'] * 4 + ['test'] * 2}
+    path = table(pictures, columns, 'cow.csv')
+    assert load_table(path, Data(classes=('cat', 'dog')))['train'].class_names == ('cat', 'cow', 'dog')
+    with pytest.raises(UserError, match="class 'cow' has no examples"):
+        load_table(path, Data())
+
+
+def test_typed_columns_of_parquet(pictures):
+    columns = {
+        'flag': [True, False, True, False, None, True],
+        'size': pa.array([1, 2, None, 1, 2, 1], pa.int8()),
+        'age': [1.25, None, 3.0, 4.0, 5.0, 6.0],
+        'kind': pa.array(list('xyxyxy')).dictionary_encode(),
+    }
+    path = str(pictures / 'typed.parquet')
+    parquet.write_table(pa.table({'path': NAMES, **columns}), path)
+    source = load_table(path, Data(task='heads', label_columns=tuple(columns)))['train']
+    assert [task.class_names for task in source.tasks] == [('false', 'true'), ('1', '2'), ('age',), ('x', 'y')]
+    np.testing.assert_array_equal(source.labels['flag'], [1, 0, 1, 0, -1, 1])
+    np.testing.assert_array_equal(source.labels['size'], [0, 1, -1, 0, 1, 0])
+    np.testing.assert_array_equal(source.labels['age'][:, 0], np.float32([1.25, np.nan, 3, 4, 5, 6]))
+
+
+def test_an_unreadable_picture_is_named(pictures):
+    (pictures / 'broken.png').write_bytes(b'no picture')
+    source = load_table(write(pictures / 'broken.csv', {'path': [*NAMES[:5], 'broken.png'], **LABELS}), Data())['train']
+    with pytest.raises(UnreadableImageError, match=r'broken\.png is truncated or not an image'):
+        _ = source[5]
+
+
+@pytest.mark.parametrize(
+    ('columns', 'settings', 'message'),
+    [
+        ({'a': [1, 0] * 3, 'b': [1, 0, 2, 0, 1, 0]}, {'task': 'multi_label'}, "'b', row 3: '2' is neither 0 nor 1"),
+        ({'a': [1, 0] * 3, 'b c': [1, 0] * 3}, {'task': 'heads'}, "column 'b c' cannot name a head"),
+        ({'a': [1, 0] * 3, 'b': ['x'] * 6}, {'task': 'heads'}, "column 'b' has 1 class: a head needs at least 2"),
+        ({'a': [1, 0] * 3, 'b': ['x', 1] * 3}, {'task': 'regression'}, "'b', row 1: 'x' is not a finite number"),
+        ({'a': [1, 0] * 3, 'b': ['inf', 1] * 3}, {'task': 'regression'}, "'b', row 1: 'inf' is not a finite number"),
+    ],
+)
+def test_cells_that_do_not_fit_the_task(pictures, columns, settings, message):
+    data = Data(label_columns=tuple(columns), **settings)
+    with pytest.raises(UserError, match=message) as caught:
+        load_table(table(pictures, columns, 'cells.csv'), data)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('a.parquet', b'no parquet', 'is no parquet file'),
+        ('a.csv', b'path;label\na.png;cat\n', 'columns are separated by commas'),
+        ('a.csv', b'path,label\na.png,cat,dog\n', 'is no table of comma-separated values in UTF-8: .*Expected 2'),
+        ('a.csv', b'path,label\n\xe9.png,cat\n', 'is no table of comma-separated values in UTF-8'),
+        ('a.csv', b'path,label,label\na.png,cat,dog\n', "has 2 columns called 'label'"),
+        ('a.csv', b'path,label\n,cat\n', 'row 1 has no image path'),
+    ],
+)
+def test_files_that_are_no_table(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        load_table(str(tmp_path / name), Data())
+    assert '\n' not in str(caught.value)

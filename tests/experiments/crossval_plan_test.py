@@ -96,7 +96,7 @@ def test_copies_are_divided_where_they_are_only_listed_or_not_looked_for(tmp_pat
 @pytest.mark.parametrize('splitter', ['stratified', 'k_fold'])
 def test_a_splitter_that_would_divide_copies_says_what_to_do(tmp_path, splitter):
     config = config_of(**{'data.duplicates': 'auto', 'crossval.splitter': splitter})
-    with pytest.raises(UserError, match='would divide groups.*grouped.*data.duplicates=report') as caught:
+    with pytest.raises(UserError, match=r'would divide groups.*grouped.*data.duplicates=report') as caught:
         prepare(config, tmp_path, planted())
     assert '\n' not in str(caught.value)
     assert prepare(config_lib.replace(config, 'data.duplicates', 'report'), tmp_path, planted()).groups is None
@@ -140,7 +140,9 @@ def test_the_sources_own_parts_are_in_no_fold(tmp_path, afterwards):
 
 def test_what_is_set_apart_for_later_is_in_no_fold(tmp_path):
     groups = [f'g{i // 2}' for i in range(48)]
-    config = config_of(**{'crossval.test_fraction': 0.25, 'crossval.soup_fraction': 0.25, 'crossval.afterwards': 'soup'})
+    config = config_of(
+        **{'crossval.test_fraction': 0.25, 'crossval.soup_fraction': 0.25, 'crossval.afterwards': 'soup'}
+    )
     crossing = prepare(config, tmp_path, noise(48, groups))
     assert (len(crossing.pool), len(crossing.chooser), len(crossing.test)) == (24, 12, 12)
     apart = [crossing.pool, crossing.chooser, crossing.test]
@@ -170,7 +172,9 @@ def test_the_division_is_a_function_of_its_seed(tmp_path):
         return [fold.test.tolist() for fold in prepare(config_of(**settings), tmp_path, noise()).folds]
 
     assert divided() == divided(**{'crossval.seed': 0}) == divided(**{'data.split_seed': 0})
-    assert divided(seed=5) == divided(**{'crossval.seed': 5}) == divided(**{'data.split_seed': 5, 'crossval.seed': None})
+    assert (
+        divided(seed=5) == divided(**{'crossval.seed': 5}) == divided(**{'data.split_seed': 5, 'crossval.seed': None})
+    )
     assert divided() != divided(seed=5)
     assert divided(seed=5, **{'crossval.seed': 0}) == divided()
 
@@ -188,7 +192,9 @@ def test_folds_of_a_file_that_divide_copies_are_refused(tmp_path):
     careless = prepare(config_of(), tmp_path, planted())
     write_json(tmp_path / 'theirs.json', careless.record)
     config = config_of(**{'crossval.file': str(tmp_path / 'theirs.json'), 'data.duplicates': 'auto'})
-    with pytest.raises(UserError, match='theirs.json divides what belongs together, such as array/.* and array/') as caught:
+    with pytest.raises(
+        UserError, match=r'theirs.json divides what belongs together, such as array/.* and array/'
+    ) as caught:
         prepare(config, tmp_path / 'other', planted())
     assert '\n' not in str(caught.value)
 
@@ -197,7 +203,7 @@ def test_data_that_have_changed_are_one_line(tmp_path):
     write_json(tmp_path / FOLDS, prepare(config_of(), tmp_path, noise()).record)
     write_config(tmp_path, config_of())
     assert prepare(config_of(), tmp_path, noise()).record == json.loads((tmp_path / FOLDS).read_text())
-    with pytest.raises(UserError, match='folds.json is of other examples: .*such as p24') as caught:
+    with pytest.raises(UserError, match=r'folds.json is of other examples: .*such as p24') as caught:
         prepare(config_of(), tmp_path, noise(26))
     assert '\n' not in str(caught.value)
     renamed = noise()
@@ -223,7 +229,7 @@ def test_pairs_by_a_network_are_kept_together_too(tmp_path):
     crossing = prepare(config_of(**{'data.duplicates': 'auto'}), tmp_path, noise(), lambda source: found)
     for fold in crossing.folds:
         assert (0 in fold.test) == (5 in fold.test)
-    with pytest.raises(UserError, match='data.duplicates=ignore does not look'):
+    with pytest.raises(UserError, match=r'data.duplicates=ignore does not look'):
         prepare(config_of(), tmp_path, noise(), lambda source: found)
 
 
@@ -231,7 +237,7 @@ def test_a_soup_cannot_be_thought_of_later(tmp_path):
     write_json(tmp_path / FOLDS, prepare(config_of(), tmp_path, noise()).record)
     write_config(tmp_path, config_of())
     soup = config_of(**{'crossval.afterwards': 'soup'})
-    with pytest.raises(UserError, match='begun with crossval.afterwards=none: name another run_dir'):
+    with pytest.raises(UserError, match=r'begun with crossval.afterwards=none: name another run_dir'):
         prepare(soup, tmp_path, noise())
     # A validation part of the source's own is in no fold anyway.
     prepare(soup, tmp_path, {'train': noise(), 'validation': noise(4, start=90)})

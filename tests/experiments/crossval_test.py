@@ -1,4 +1,4 @@
-"""Cross-validation from end to end: the same start for every fold, folds that are run again alone, one line of error."""
+"""Cross-validation from end to end: the same start for every fold, folds run again alone, one line of error."""
 
 import json
 import shutil
@@ -93,7 +93,7 @@ def assert_all_start_alike(starts, checkpoint):
 
 
 def test_each_fold_starts_from_the_same_pretrained_weights(make, checkpoints, tmp_path, monkeypatch):
-    starts = starts_of(make(run_dir=str(tmp_path / 'run')), monkeypatch)
+    starts = starts_of(make(run_dir=str(tmp_path / 'run'), **{'train.steps': 1}), monkeypatch)
     assert len(starts) == 3
     assert_all_start_alike(starts, checkpoints['resnet'])
     assert np.abs(starts[0]['params/head/kernel']).max() > 0  # drawn, not zeros, which would be alike anyway
@@ -110,7 +110,8 @@ def test_weights_that_leak_from_fold_to_fold_are_noticed(make, checkpoints, tmp_
 
     monkeypatch.setattr(finetune, 'conclude', keep)
     monkeypatch.setattr(finetune, 'make_model', lambda *arguments: last[-1] if last else fresh(*arguments))
-    starts = starts_of(make(run_dir=str(tmp_path / 'run')), monkeypatch)
+    few = {'train.steps': 1, 'crossval.folds': 2}
+    starts = starts_of(make(run_dir=str(tmp_path / 'run'), **few), monkeypatch)
     with pytest.raises(AssertionError):
         assert_all_start_alike(starts, checkpoints['resnet'])
 
@@ -238,7 +239,7 @@ def test_pictures_with_other_labels_than_when_a_fold_was_run_are_one_line(make, 
     with pytest.raises(UserError, match='fold-0 was run when its images had other labels than now') as caught:
         crossval.run(config, ArraySource(images, 1 - labels, ('a', 'b')))
     assert '\n' not in str(caught.value)
-    with pytest.raises(UserError, match='duplicates.json is not a list of the duplicates among these 20 images'):
+    with pytest.raises(UserError, match=r'duplicates.json is not a list of the duplicates among these 20 images'):
         crossval.run(config, ArraySource(images[:20], labels[:20], ('a', 'b')))
     assert not (tmp_path / 'run' / 'fold-1').exists()
 

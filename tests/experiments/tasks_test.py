@@ -15,7 +15,7 @@ import jtransfer as jt
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
-from jtransfer.experiments import augment_grid, finetune, planning, prediction, range_test
+from jtransfer.experiments import augment_grid, finetune, planning, prediction, range_test, scoring
 from jtransfer.experiments.outputs import OUTPUTS, read_outputs
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import read_result
@@ -150,7 +150,17 @@ def test_several_labels_are_learnt(run):
     record = read_result(result.directory.path)
     assert record['score_name'] == 'mean average precision'
     assert record['metrics']['']['macro_f1'] == result.metrics.macro_f1
-    assert set(result.metrics.thresholds) == {0.5}
+    assert tuple(record['thresholds']['']) == result.metrics.thresholds
+
+
+def test_thresholds_are_fitted_on_the_validation_part_alone(run):
+    result, source, _ = run((TAGS,), **{'train.steps': 40})
+    config = result.config
+    parts = load_parts(config.data, config.seed, source)
+    fitted = scoring.fitted_thresholds(result.model, parts.validation, config)
+    assert result.metrics.thresholds == fitted['']
+    assert scoring.fitted_thresholds(result.model, parts.test, config) != fitted
+    assert scoring.fitted_thresholds(result.model, None, config) == {}
 
 
 def test_several_heads_are_learnt_from_what_labels_there_are(run):

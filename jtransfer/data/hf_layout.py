@@ -1,0 +1,120 @@
+"""The files of a Hugging Face data set on disk: which belong to which split, and which split is which part."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jtransfer.config_check import nearest
+from jtransfer.config_data import Data
+from jtransfer.data.folder import CONVENTIONS
+from jtransfer.errors import UserError
+
+# data/train-00000-of-00002.parquet, train-0.parquet, train/0000.parquet, default/validation/0000.parquet, 0000.parquet
+_SHARD = re.compile(r'((?P<split>.*?)[-_.])?\d+(-of-\d+)?(-[0-9a-f]+)?')
+
+
+def find_parts(root: Path, data: Data) -> dict[str, tuple[str, list[Path]]]:
+    """The split and files of every part; the split is '' where the data are undivided.
+
+    Args:
+        root: a folder of parquet files, one such file, or what `save_to_disk` wrote.
+        data: the configuration, which may name the splits.
+
+    Raises:
+        UserError: no such files, no training split, two of a kind, or files of several data sets.
+    """
+    splits = _splits(root, data)
+    named = {'train': data.train_split, 'validation': data.validation_split, 'test': data.test_split}
+    parts = {}
+    for part, name in named.items():
+        if name and name not in splits:
+            if list(splits) == ['']:
+                continue
+            raise UserError(f'data.{part}_split={name!r}: {root} has no such split.{nearest(name, splits)}')
+        found = [name] if name else [split for split in splits if split.casefold() in CONVENTIONS[part]]
+        if len(found) > 1:
+            raise UserError(f'{root} has both {" and ".join(found)}: say which one with data.{part}_split')
+        if found:
+            parts[part] = found[0], splits[found[0]]
+    if 'train' not in parts:
+        if len(splits) > 1 or parts:
+            raise UserError(f'{root} has no split called train, but {", ".join(splits)}: choose with data.train_split')
+        name, files = next(iter(splits.items()))
+        # A single file is no split, whatever it is called.
+        parts = {'train': ('' if len(files) == 1 else name, files)}
+    _check_one_data_set(root, parts)
+    return parts
+
+
+def _splits(root: Path, data: Data) -> dict[str, list[Path]]:
+    """Files by the name of their split, '' where they have none."""
+    if root.is_file():
+        return {'': [root]}
+    if not root.is_dir():
+        beside = sorted(other.name for other in root.parent.iterdir()) if root.parent.is_dir() else []
+        raise UserError(f'there is no folder {root}.{nearest(root.name, beside) if beside else ""}')
+    if (root / 'state.json').is_file():
+        return {'': _saved(root)}
+    if (root / 'dataset_dict.json').is_file():
+        return {name: _saved(root / name) for name in _json(root / 'dataset_dict.json').get('splits', ())}
+    files = sorted(file for file in root.rglob('*.parquet') if not _hidden(file.relative_to(root)))
+    if not files:
+        raise UserError(f'{root} holds no .parquet files, nor what save_to_disk writes')
+    splits: dict[str, list[Path]] = {}
+    for file in files:
+        splits.setdefault(_split_name(file.relative_to(root), data), []).append(file)
+    return splits
+
+
+def _split_name(file: Path, data: Data) -> str:
+    """From `data/train-00000-of-00002.parquet` to `train`; a part's name in a folder goes before another file name."""
+    known = {word for words in CONVENTIONS.values() for word in words}
+    named = {data.train_split, data.validation_split, data.test_split} - {''}
+    shard = _SHARD.fullmatch(file.stem)
+    own = (shard['split'] or '') if shard else file.stem
+    folders = list(reversed(file.parent.parts))
+    for name in (file.stem, own, *folders):
+        if name in named or name.casefold() in known:
+            return name
+    return own or (folders[0] if folders else '')
+
+
+def _check_one_data_set(root: Path, parts: Mapping[str, tuple[str, Sequence[Path]]]) -> None:
+    """Raises `UserError` for files of several configurations (`en/train/0.parquet`, `fr/train/0.parquet`)."""
+    above = set()
+    for split, files in parts.values():
+        for file in files:
+            folders = file.relative_to(root).parent.parts if file != root else ()
+            above.add(folders[: folders.index(split)] if split in folders else folders)
+    if len(above) > 1:
+        names = ', '.join(sorted('/'.join(folders) or '.' for folders in above))
+        raise UserError(f'{root} holds several data sets ({names}): name the folder of one of them, hf:PATH')
+
+
+def _saved(folder: Path) -> list[Path]:
+    state = _json(folder / 'state.json')
+    if state.get('_indices_data_files'):
+        raise UserError(f'{folder} is in the old form of a data set with a list of rows: save it again')
+    files = [folder / each['filename'] for each in state.get('_data_files', ())]
+    if missing := [file for file in files if not file.is_file()]:
+        raise UserError(f'{folder}: its file {missing[0].name} is missing')
+    if not files:
+        raise UserError(f'{folder} has no data files')
+    return files
+
+
+def _json(path: Path) -> dict[str, list]:
+    try:
+        values = json.loads(path.read_text('utf-8'))
+    except (OSError, ValueError):
+        values = None
+    if not isinstance(values, dict):
+        raise UserError(f'{path} cannot be read as the description of a data set')
+    return values
+
+
+def _hidden(file: Path) -> bool:
+    return any(name.startswith('.') for name in file.parts)

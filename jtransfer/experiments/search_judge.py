@@ -1,0 +1,196 @@
+"""What a trial of a search is worth: by the validation part, or by inner folds of the training part."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jtransfer.config import Config
+from jtransfer.data import leaks
+from jtransfer.data.fold_file import fold_record
+from jtransfer.data.folds import choose_splitter, make_folds
+from jtransfer.data.part import Part
+from jtransfer.data.parts import Parts, check_training, split_record
+from jtransfer.data.targets import strata
+from jtransfer.errors import UserError
+from jtransfer.experiments import finetune
+from jtransfer.experiments.crossval_plan import seed_of
+from jtransfer.experiments.reading import read_examples
+from jtransfer.experiments.scoring import score
+from jtransfer.experiments.training import make_step_parts, train_model
+from jtransfer.pretrained import heads
+from jtransfer.train.loop import deciding
+from jtransfer.transfer.plan import make_plan
+
+Report = Callable[[int, float], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class InnerFold:
+    """One inner fold.
+
+    Attributes:
+        parts: to train on, and the validation part, which chooses the checkpoint as it will with the best settings.
+        held: what the trained network is scored on.
+    """
+
+    parts: Parts
+    held: Part
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judge:
+    """Judges settings, by examples that are not tested on.
+
+    Attributes:
+        parts: training and validation part; there is no test part.
+        folds: of the training part. Empty: the validation part judges.
+        record: of the inner folds, as JSON values; None where there are none.
+        notes: lines a person should know.
+    """
+
+    parts: Parts
+    folds: tuple[InnerFold, ...]
+    record: dict[str, Any] | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def by(self) -> str:
+        """By what it judges, in words."""
+        return f'{len(self.folds)} inner folds' if self.folds else 'validation part'
+
+    @property
+    def score_name(self) -> str:
+        """What the score is: `accuracy` of one label an image, else `score`."""
+        return 'accuracy' if heads.plain(self.parts.tasks) else 'score'
+
+    def digest(self, parts: Parts) -> str:
+        """A SHA-256 hash of which example is where, in the parts and in the inner folds."""
+        split = split_record(parts)
+        what = {name: values['sha256'] for name, values in split.items() if isinstance(values, dict)}
+        what |= {'classes': split['class_names'], 'folds': self.record and self.record['sha256']}
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    def check(self, config: Config) -> None:
+        """Raises `UserError` for whatever would stop every trial before its first step."""
+        model = finetune.make_model(config, self.parts.class_names, self.parts.tasks)
+        plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
+        for parts in [fold.parts for fold in self.folds] or [self.parts]:
+            train, validated = parts.train, parts.validation is not None
+            make_step_parts(model, plan, config, len(train), labels=train.labels, validated=validated)
+
+    def __call__(self, config: Config, report: Report = lambda step, score: None) -> float:
+        """Trains with the settings, and scores; larger is better.
+
+        Args:
+            config: the settings.
+            report: told the number, from 1, and the score of every validation, or the mean over the inner folds so far.
+
+        Raises:
+            UserError: the settings cannot be trained with.
+            TrainingDivergedError: the loss or a gradient became NaN or infinite.
+        """
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, progress=False))
+        if not self.folds:
+            return self._validated(config, report)
+        scores: list[float] = []
+        for number, fold in enumerate(self.folds, 1):
+            scores.append(_held_out(config, fold))
+            report(number, float(np.mean(scores)))
+        return _finite(float(np.mean(scores)))
+
+    def _validated(self, config: Config, report: Report) -> float:
+        validations: list[float] = []
+
+        def observe(step: int, scores: Any) -> None:
+            # By its number and not its step: where lengths are varied, equal shares of the training are compared.
+            validations.append(deciding(scores))
+            report(len(validations), _finite(deciding(scores)))
+
+        model, plan = _start(config, self.parts)
+        best = train_model(model, self.parts, plan, config, observe=observe).fit.best_score
+        return _finite(float('nan') if best is None else best)
+
+
+def make_judge(config: Config, parts: Parts, groups: Sequence[str] | None = None) -> Judge:
+    """By what the trials of a search are judged. The test part is not looked at.
+
+    Args:
+        config: of the search.
+        parts: of the data.
+        groups: of the examples of the training part, what no inner fold divides. None: the source's own, joined by
+            duplicates unless `data.duplicates` says otherwise.
+
+    Raises:
+        UserError: neither a validation part nor inner folds, or folds that cannot be made.
+    """
+    inside = dataclasses.replace(parts, test=None)
+    if not config.search.folds:
+        if parts.validation is None:
+            raise UserError(
+                'a search needs something to judge trials by: set data.validation_fraction above 0, or search.folds '
+                'to 2 or more'
+            )
+        return Judge(inside, (), None)
+    train, notes = parts.train, ()
+    if groups is None:
+        groups, notes = _groups(config, train)
+    labels, seed = strata(train.labels, train.tasks), seed_of(config)
+    wanted = config.crossval.splitter
+    splitter = choose_splitter('auto' if wanted == 'leave_one_group_out' else wanted, labels, groups)
+    try:
+        folds = make_folds(
+            labels,
+            splitter=splitter,
+            folds=config.search.folds,
+            repeats=1,
+            seed=seed,
+            groups=groups,
+            class_names=train.class_names,
+        )
+        made = tuple(InnerFold(_part(inside, fold.train), _of(train, fold.test)) for fold in folds)
+        for fold in made:
+            check_training(fold.parts.train, config.data.batch_size)
+    except UserError as error:
+        raise UserError(f'inner folds: {str(error).replace("crossval.folds", "search.folds")}') from None
+    record = fold_record(folds, train.ids, splitter=splitter, seed=seed, class_names=train.class_names)
+    return Judge(inside, made, record, tuple(notes))
+
+
+def _groups(config: Config, train: Part) -> tuple[Sequence[str] | None, tuple[str, ...]]:
+    """What inner folds keep together, and what is to be said about it."""
+    if config.data.duplicates not in ('auto', 'group'):
+        return train.groups, ()
+    guard = leaks.look(config.data, {'train': train}, distance=config.crossval.duplicate_distance)
+    return guard.groups('train', train.groups), tuple(guard.lines())
+
+
+def _part(parts: Parts, positions: np.ndarray) -> Parts:
+    return dataclasses.replace(parts, train=_of(parts.train, positions))
+
+
+def _of(part: Part, positions: np.ndarray) -> Part:
+    return Part(part.source, part.indices[positions])
+
+
+def _start(config: Config, parts: Parts) -> tuple[Any, Any]:
+    """The network that training starts from, and the plan."""
+    model = finetune.make_model(config, parts.class_names, parts.tasks)
+    return model, make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
+
+
+def _held_out(config: Config, fold: InnerFold) -> float:
+    model, plan = _start(config, fold.parts)
+    trained = train_model(model, fold.parts, plan, config).model
+    return _finite(float(score(trained, read_examples(fold.held, trained.preprocessing, config), config).metrics.score))
+
+
+def _finite(value: float) -> float:
+    if not np.isfinite(value):
+        raise UserError(f'the score is {value}, which compares with nothing')
+    return value
