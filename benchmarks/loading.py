@@ -1,6 +1,6 @@
 """Loading: decoding against Pillow and tf.data on the same JPEG files, an epoch from the cache, and waiting for data.
 
-    python -m benchmarks.loading --runs=5 --tensorflow=PYTHON
+    python -m benchmarks.loading --tensorflow=PYTHON
 
 PYTHON is an interpreter with TensorFlow, which need not be this one (it does not install beside every JAX); without it,
 tf.data is left out. The photographs are those of clothing in `../shared/data` where it is present, else cuts of
@@ -11,7 +11,8 @@ scikit-learn's two. All files are in the page cache: disks are not measured.
 - epoch: seconds before the first batch, and of an epoch (the second) of a run's own feed with nothing else to do, for a
   network of 224 pixels that takes random crops, on all cores. The first use of the cache begins with an empty one.
 - waiting: share of the time of training steps spent in `next(feed)`, each step being waited for, so that everything
-  else is computation. Here the computation has the same cores as the decoding; with an accelerator it has not.
+  else is computation. On a CPU, decoding takes cores from the computation instead of keeping it waiting: therefore also
+  the time of a step over that of a step whose pictures are on the device.
 
 Writes `benchmarks/results/loading.json` and prints it.
 """
@@ -53,16 +54,16 @@ from jtransfer.transfer.plan import make_plan
 
 _RUNS = flags.DEFINE_integer('runs', 5, 'Runs of each.', lower_bound=1)
 _TENSORFLOW = flags.DEFINE_string('tensorflow', '', 'Python interpreter with TensorFlow. Empty: leave tf.data out.')
-_IMAGES = flags.DEFINE_integer('images', 480, 'Photographs.', lower_bound=64)
-_NETWORK = flags.DEFINE_string('network', 'resnet18', 'The network that is trained.')
-_SIDE = flags.DEFINE_integer('side', 64, 'Side of the input of the network that is trained, pixels.')
+_IMAGES = flags.DEFINE_integer('images', 640, 'Photographs.', lower_bound=64)
+_NETWORK = flags.DEFINE_string('network', 'resnet_small', 'The network that is trained.')
+_SIDE = flags.DEFINE_integer('side', 32, 'Side of the input of the network that is trained, pixels.')
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CLOTHING = ROOT.parent / 'shared' / 'data' / 'clothing' / 'train'
 BATCH = 32
 SIDE = 256
-# The steps that are not counted: what streams have made ready beforehand must be used up.
-WARM, STEPS = 16, 16
+# Steps that are counted, and those before them: what a stream has made ready beforehand must be used up.
+STEPS, WARM = 12, {'stream': 16, 'host': 8, 'device': 2}
 FEEDS = {
     'stream, 0 workers': ('stream', 0),
     'stream, 2 workers': ('stream', 2),
@@ -238,7 +239,7 @@ def epochs(part: Part, config: Config, cache: pathlib.Path) -> dict[str, Any]:
 
 
 def waiting(part: Part, config: Config, cache: pathlib.Path) -> dict[str, Any]:
-    """Milliseconds of a step and the share of them spent waiting for its batch, by strategy and feed."""
+    """Length of a step, the share of it spent waiting for the batch, and what that costs, by strategy and feed."""
     placement = make_placement('jit')
     model = load_model(
         architecture=_NETWORK.value, class_names=part.class_names, image_size=_SIDE.value, random_weights=True
@@ -258,8 +259,8 @@ def waiting(part: Part, config: Config, cache: pathlib.Path) -> dict[str, Any]:
                 state = placement.put_state(parts.start(model.variables))
                 waited = 0.0
                 began = time.perf_counter()
-                for number in range(WARM + STEPS):
-                    if number == WARM:
+                for number in range(WARM[kept] + STEPS):
+                    if number == WARM[kept]:
                         waited, began = 0.0, time.perf_counter()
                     asked = time.perf_counter()
                     batch = next(feed)
@@ -276,6 +277,9 @@ def waiting(part: Part, config: Config, cache: pathlib.Path) -> dict[str, Any]:
                 'step_ms': round(statistics.median(lengths[name]), 1),
                 'share_waiting': round(statistics.median(shares[name]), 3),
                 'share_waiting_range': [round(min(shares[name]), 3), round(max(shares[name]), 3)],
+                'step_over_device': round(
+                    statistics.median(a / b for a, b in zip(lengths[name], lengths['device'], strict=True)), 2
+                ),
             }
             for name in FEEDS
         }

@@ -1,6 +1,8 @@
 """Looks at the data of a configuration: counts, sizes, modes, unreadable and duplicate files, and a contact sheet.
 
-python -m launch.data --config=configs/finetune.py --config.data.source=folder:photos
+    python -m launch.data --config=configs/finetune.py --config.data.source=folder:photos
+
+Every picture is read once, and once more for its duplicates, which `--config.data.duplicates=ignore` does not look for.
 """
 
 from absl import flags
@@ -8,11 +10,13 @@ from absl import flags
 from launch import app
 
 _CONFIG = app.define_config()
-_OUTPUT = flags.DEFINE_string('output', 'data', 'Folder for contact_sheet.png, survey.json and duplicates.html.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'Folder for contact_sheet.png, survey.json and duplicates.html; runs/NAME-data by default.'
+)
 
 
 def main() -> None:
-    """Reads every image once, and says what is there."""
+    """Says what is there, and writes it."""
     config = _CONFIG()
     from jtransfer.experiments import survey
 

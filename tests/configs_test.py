@@ -26,6 +26,7 @@ VARIANTS = {
     'quickstart': ['resnet', 'vit'],
     'scratch': ['resnet_tiny'],
     'crossval': [None],
+    'search': [None],
 }
 LARGE = ['resnet18', 'resnet50', 'wide_resnet50_2', 'vit_s16']
 

@@ -8,8 +8,10 @@ from jtransfer import config
 from jtransfer.data import studies
 from jtransfer.data.combine import WithLabels
 from jtransfer.data.part import Part
-from jtransfer.data.targets import Labels, strata, tasks_of
+from jtransfer.data.targets import strata, tasks_of
 from jtransfer.errors import UserError
+
+_HELD = {'multi_label': 'several labels', 'regression': 'numbers'}
 
 
 def altered(train: Part, data: config.Data, seed: int) -> tuple[Part, Part | None, tuple[str, ...]]:
@@ -54,10 +56,7 @@ def altered(train: Part, data: config.Data, seed: int) -> tuple[Part, Part | Non
 
 def _classes(train: Part, field: str) -> np.ndarray:
     tasks, labels = tasks_of(train), train.labels
-    if len(tasks) > 1 or tasks[0].kind != 'single_label' or not _plain(labels):
-        raise UserError(f'data.{field} is for one label an image, not for {", ".join(task.kind for task in tasks)}')
-    return np.asarray(labels)
-
-
-def _plain(labels: Labels) -> bool:
-    return isinstance(labels, np.ndarray)
+    if isinstance(labels, dict) or tasks[0].kind != 'single_label':
+        held = 'several heads' if isinstance(labels, dict) else _HELD[tasks[0].kind]
+        raise UserError(f'data.{field} is for one label an image, and these have {held}: leave it out')
+    return labels

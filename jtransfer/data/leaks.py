@@ -59,15 +59,16 @@ class Guard:
         pairs = self.found.pairs
         if not pairs:
             return ['no duplicates were found']
-        exact = sum(pair.kind == 'exact' for pair in pairs)
-        lines = [f'duplicates: {len(pairs):,} pairs of pictures, {exact:,} of them exact']
+        ids, exact = self.everything.ids, sum(pair.kind == 'exact' for pair in pairs)
+        lines = [
+            f'duplicates: {_number(pairs)} of pictures, {exact:,} of them exact, such as {ids[pairs[0].first]} and '
+            f'{ids[pairs[0].second]}'
+        ]
         if across := self.across():
-            first = across[0]
-            ids = self.everything.ids
-            lines.append(
-                f'{len(across):,} pairs of duplicates are in two parts of the data, such as {ids[first.first]} '
-                f'({self.parts[first.first]}) and {ids[first.second]} ({self.parts[first.second]})'
-            )
+            ends = across[0].first, across[0].second
+            one, other = (f'{ids[end]} ({self.parts[end]})' for end in ends)
+            verb = 'is' if len(across) == 1 else 'are'
+            lines.append(f'{_number(across)} of duplicates {verb} in two parts of the data, such as {one} and {other}')
         return lines
 
 
@@ -102,6 +103,10 @@ def guard_parts(
     if data.duplicates == 'report':
         return groups, guard.lines()
     return guard.groups('train', groups), guard.lines()
+
+
+def _number(pairs: Sequence[Pair]) -> str:
+    return '1 pair' if len(pairs) == 1 else f'{len(pairs):,} pairs'
 
 
 def to_record(guard: Guard) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from jtransfer import config, config_check
+from jtransfer import config
 from jtransfer.data.combine import filter_classes
 from jtransfer.data.digits import load_digits
 from jtransfer.data.folder import load_folder
@@ -25,8 +27,14 @@ _FORMS = {
     'npz': 'npz:FILE',
     'tfds': 'tfds:NAME',
 }
-# Fields that only a source with columns reads.
-_COLUMNS = ('image_column', 'label_columns', 'group_column', 'split_column', 'weight_column')
+# Fields that only some kinds of source read, and which kinds these are.
+_TABLES = ('csv', 'parquet', 'hf')
+_READERS = {
+    **dict.fromkeys(('image_column', 'label_columns', 'group_column', 'split_column', 'weight_column'), _TABLES),
+    'task': (*_TABLES, 'npz'),
+    'data_dir': ('csv', 'parquet', 'tfds'),
+}
+_SUFFIXES = {'.csv': 'csv', '.tsv': 'csv', '.parquet': 'parquet', '.npz': 'npz'}
 
 
 def open_source(data: config.Data) -> dict[str, Source]:
@@ -39,17 +47,26 @@ def open_source(data: config.Data) -> dict[str, Source]:
     if data.source == 'memory':
         raise UserError('data.source=memory: the images were handed over in Python; do so again, or name a source')
     if kind not in _FORMS or (argument and _FORMS[kind] == kind):
-        config_check.one_of('data.source', data.source, tuple(_FORMS.values()))
+        raise _unknown(data.source)
     if not argument and _FORMS[kind] != kind:
         raise UserError(f'data.source={data.source!r} names no data: write {_FORMS[kind]}')
-    if kind not in ('csv', 'parquet', 'hf'):
-        _no_columns(data, kind)
+    _check_read(data, kind)
     if kind in ('digits', 'glyphs', 'npz'):
         no_names(named_parts(data), data.source)
-    sources = _open(kind, argument, data)
-    if data.classes:
-        return {part: filter_classes(source, data.classes) for part, source in sources.items()}
-    return sources
+    return _chosen(_open(kind, argument, data), data.classes)
+
+
+def given_sources(data: config.Data, source: Source | Mapping[str, Source]) -> dict[str, Source]:
+    """The parts that were handed over in Python, with the classes that the configuration asks for.
+
+    Raises:
+        UserError: parts that cannot be those of one experiment, or a field that such a source does not read.
+    """
+    sources = dict(source) if isinstance(source, Mapping) else {'train': source}
+    _check_read(data, 'memory')
+    no_names(named_parts(data), 'source')
+    check_given(sources, every_class=not data.classes)
+    return _chosen(sources, data.classes)
 
 
 def named_parts(data: config.Data) -> dict[str, str]:
@@ -64,14 +81,22 @@ def no_names(named: Mapping[str, str], source: str) -> None:
             raise UserError(f'data.{part}_split={name!r} has no meaning for {source}, whose parts have no names')
 
 
-def check_given(sources: Mapping[str, Source]) -> None:
-    """Raises `UserError` for sources that were handed over and cannot be the parts of one experiment."""
+def check_given(sources: Mapping[str, Source], every_class: bool = True) -> None:
+    """Checks sources that were handed over.
+
+    Args:
+        sources: by part.
+        every_class: whether each class must have a training example.
+
+    Raises:
+        UserError: they cannot be the parts of one experiment.
+    """
     if unknown := sorted(set(sources) - set(PARTS)):
         raise UserError(f"a part is called '{unknown[0]}', but must be one of {', '.join(PARTS)}")
     if 'train' not in sources:
         raise UserError("the sources have no part called 'train'")
     for part, given in sources.items():
-        check_source(given, part, every_class=part == 'train')
+        check_source(given, part, every_class=every_class and part == 'train')
         if given.class_names != sources['train'].class_names:
             raise UserError(f"the classes of part '{part}' are not those of the training part")
         if tasks_of(given) != tasks_of(sources['train']):
@@ -100,7 +125,38 @@ def _open(kind: str, argument: str, data: config.Data) -> dict[str, Source]:
     return {part: GlyphSource(part) for part in SIZES}
 
 
-def _no_columns(data: config.Data, kind: str) -> None:
-    for field in (*_COLUMNS, *(('task',) if kind != 'npz' else ())):
-        if value := getattr(data, field):
-            raise UserError(f'data.{field}={value!r} has no meaning for data.source={data.source}: it is of tables')
+def _chosen(sources: Mapping[str, Source], classes: Sequence[str]) -> dict[str, Source]:
+    """The sources with these classes alone; all of theirs where none is named."""
+    chosen: dict[str, Source] = {}
+    for part, source in sources.items():
+        try:
+            chosen[part] = filter_classes(source, classes) if classes else source
+        except UserError as error:
+            raise UserError(f'{error} ({part} part)' if part != 'train' else str(error)) from None
+    return chosen
+
+
+def _check_read(data: config.Data, kind: str) -> None:
+    """Raises `UserError` for a field that is set and that sources of this kind do not read."""
+    for field, readers in _READERS.items():
+        if kind in readers or not (value := getattr(data, field)):
+            continue
+        what = 'images handed over in Python' if kind == 'memory' else f'data.source={data.source}'
+        raise UserError(f'data.{field}={value!r} has no meaning for {what}: {", ".join(readers)} sources read it')
+
+
+def _unknown(source: str) -> UserError:
+    """The error for a source of no known kind, with what was probably meant."""
+    kind, colon, argument = source.partition(':')
+    path = Path(source).expanduser()
+    known = f'data.source={source!r} is not one of {", ".join(_FORMS.values())}.'
+    meant = difflib.get_close_matches(kind.casefold(), _FORMS, n=1, cutoff=0.5)
+    if not colon and path.is_dir():
+        return UserError(f"{known} Did you mean 'folder:{source}'?")
+    if not colon and path.suffix.casefold() in _SUFFIXES:
+        return UserError(f"{known} Did you mean '{_SUFFIXES[path.suffix.casefold()]}:{source}'?")
+    if not meant:
+        return UserError(known)
+    form = _FORMS[meant[0]]
+    takes = form.partition(':')[2]
+    return UserError(f"{known} Did you mean '{form.replace(takes, argument) if takes and argument else form}'?")

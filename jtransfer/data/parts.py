@@ -13,7 +13,7 @@ from jaxtyping import Int64
 from jtransfer import config
 from jtransfer.data import splits
 from jtransfer.data.altered import altered
-from jtransfer.data.opening import check_given, named_parts, no_names, open_source
+from jtransfer.data.opening import given_sources, open_source
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source, check_every_class
 from jtransfer.data.targets import Labels, count, strata, take, tasks_of
@@ -98,17 +98,12 @@ def load_parts(
 
 
 def take_sources(data: config.Data, source: Source | Mapping[str, Source] | None) -> dict[str, Source]:
-    """The sources by part: those handed over, checked, or those that `data.source` names.
+    """The sources by part: those handed over, or those that `data.source` names.
 
     Raises:
-        UserError: what `open_source` refuses, parts of unknown names, or parts that differ in their classes.
+        UserError: what `open_source` or `given_sources` refuses.
     """
-    if source is None:
-        return open_source(data)
-    sources = dict(source) if isinstance(source, Mapping) else {'train': source}
-    check_given(sources)
-    no_names(named_parts(data), 'source')
-    return sources
+    return open_source(data) if source is None else given_sources(data, source)
 
 
 def check_training(train: Part, batch_size: int) -> None:
@@ -162,13 +157,25 @@ def _divide(
         return hold_out_of(pool, of, fraction, seed, groups, what)
 
     if data.examples_per_class:
+        names = stratum_names(tasks_of(pool))
+        if not names:
+            raise UserError(
+                f'data.examples_per_class={data.examples_per_class} draws images of each class, and there are only '
+                'numbers to predict: set it to 0'
+            )
         labels = strata(pool.labels, tasks_of(pool))
-        train = splits.few_shot(labels, data.examples_per_class, seed, pool.class_names)
+        train = splits.few_shot(labels, data.examples_per_class, seed, names)
         rest = np.setdiff1d(everything, train)
         if groups is not None:
-            names = np.asarray(groups)
-            rest = rest[~np.isin(names[rest], names[train])]
+            of = np.asarray(groups)
+            rest = rest[~np.isin(of[rest], of[train])]
         if wants_validation:
+            if not len(rest):
+                raise UserError(
+                    f'data.examples_per_class={data.examples_per_class} leaves no image to validate on'
+                    f'{"" if groups is None else " (what is in a group with one that was drawn is left out)"}; set '
+                    'data.validation_fraction=0'
+                )
             rest, validation = held_out(rest, data.validation_fraction, 'validation')
         return {'train': train, 'validation': validation, 'test': rest if not has_test else test}
     train = everything
@@ -187,8 +194,14 @@ def hold_out_of(
     """Holds a share of some positions of a source out, see `splits.hold_out`; all are positions in the source."""
     labels: Labels = take(pool.labels, of)
     own = {} if groups is None else {'groups': [groups[index] for index in of]}
-    kept, held = splits.hold_out(strata(labels, tasks_of(pool)), fraction, seed, pool.class_names, what, **own)
+    tasks = tasks_of(pool)
+    kept, held = splits.hold_out(strata(labels, tasks), fraction, seed, stratum_names(tasks), what, **own)
     return of[kept], of[held]
+
+
+def stratum_names(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """Names of the classes that `strata` numbers: those of the first task that has classes; none of numbers alone."""
+    return next((task.class_names for task in tasks if task.kind != 'regression'), ())
 
 
 def _groups(data: config.Data, sources: Mapping[str, Source]) -> tuple[Sequence[str] | None, Sequence[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -52,10 +52,10 @@ class PartSurvey:
     weights: tuple[float, float] | None
 
     @property
-    def imbalance(self) -> float | None:
-        """Examples of the largest class for each one of the smallest that has any; None without classes."""
-        present = [number for counts in self.counts.values() for number in counts.values() if number]
-        return max(present) / min(present) if present else None
+    def imbalance(self) -> dict[str, float]:
+        """Of every task with classes, examples of the largest one for each of the smallest that has any."""
+        present = {task: [number for number in of.values() if number] for task, of in self.counts.items()}
+        return {task: max(numbers) / min(numbers) for task, numbers in present.items() if numbers}
 
 
 def survey_part(source: Source, *, workers: int = 0, progress: Progress | None = None) -> PartSurvey:
@@ -63,26 +63,26 @@ def survey_part(source: Source, *, workers: int = 0, progress: Progress | None =
 
     Args:
         source: a source or a part.
-        workers: decoding threads; one at least.
+        workers: decoding threads. 0: the calling thread alone.
         progress: called with (pictures done, pictures in all).
 
     Returns:
         The facts; sides of 0 where no picture can be read.
     """
-    tasks, labels = tasks_of(source), source.labels
+    tasks, labels, ids = tasks_of(source), source.labels, source.ids
     total = count(labels)
     sides: list[tuple[int, int]] = []
     modes: collections.Counter[str] = collections.Counter()
     unreadable: list[tuple[str, str]] = []
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for done, found in enumerate(pool.map(lambda index: _look(source, index), range(total)), 1):
-            if isinstance(found, str):
-                unreadable.append((source.ids[done - 1], found))
-            else:
-                sides.append(found[0])
-                modes[found[1]] += 1
-            if progress:
-                progress(done, total)
+    for index, found in enumerate(_looks(source, total, workers)):
+        if isinstance(found, str):
+            unreadable.append((ids[index], found))
+        else:
+            sides.append(found[0])
+            modes[found[1]] += 1
+        if progress:
+            progress(index + 1, total)
+    groups = getattr(source, 'groups', None)
     return PartSurvey(
         examples=total,
         counts={task.name: _counts(task, of_task(labels, task)) for task in tasks if task.kind != 'regression'},
@@ -93,14 +93,29 @@ def survey_part(source: Source, *, workers: int = 0, progress: Progress | None =
         aspects=_spread([width / height for width, height in sides]),
         modes=dict(modes.most_common()),
         unreadable=tuple(unreadable),
-        groups=len(set(getattr(source, 'groups', None) or ())),
+        groups=0 if groups is None else len(set(groups)),
         weights=_range(getattr(source, 'weights', None)),
     )
 
 
 def to_dict(survey: Mapping[str, PartSurvey]) -> dict[str, Any]:
     """The facts about all parts as JSON values."""
-    return {part: dataclasses.asdict(facts) for part, facts in survey.items()}
+    return {part: {**dataclasses.asdict(facts), 'imbalance': facts.imbalance} for part, facts in survey.items()}
+
+
+def _looks(source: Source, total: int, workers: int) -> Iterator[tuple[tuple[int, int], str] | str]:
+    """What `_look` says of every picture, in order."""
+
+    def look(index: int) -> tuple[tuple[int, int], str] | str:
+        return _look(source, index)
+
+    if workers < 2:
+        yield from map(look, range(total))
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        # A limited number at a time: who interrupts this waits for those alone.
+        for start in range(0, total, 32 * workers):
+            yield from pool.map(look, range(start, min(start + 32 * workers, total)))
 
 
 def _look(source: Source, index: int) -> tuple[tuple[int, int], str] | str:

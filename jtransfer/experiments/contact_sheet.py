@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.source import Source
-from jtransfer.data.targets import count, of_task, tasks_of
+from jtransfer.data.targets import of_task, tasks_of
 from jtransfer.evaluate.write import atomic_path
 
 _SIDE, _GAP, _TITLE = 96, 6, 18  # pixels
@@ -42,9 +43,10 @@ def contact_sheet(
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
     for row, (title, members) in enumerate(shown):
         top = _GAP + row * (_TITLE + _SIDE + _GAP)
-        draw.text((_GAP, top), f'{title}', fill=_INK, font=font)
-        x = _GAP + draw.textlength(f'{title}  ', font=font)
-        draw.text((x, top), f'{len(members):,} images', fill=_SOFT, font=font)
+        number = '1 image' if len(members) == 1 else f'{len(members):,} images'
+        title = _shortened(title, lambda text: draw.textlength(text, font=font), max(60.0, width - 120.0))
+        draw.text((_GAP, top), title, fill=_INK, font=font)
+        draw.text((_GAP + draw.textlength(f'{title}  ', font=font), top), number, fill=_SOFT, font=font)
         order = np.random.default_rng((seed, row)).permutation(members)
         column = 0
         for index in order.tolist():
@@ -67,6 +69,15 @@ def contact_sheet(
     return len(groups) - len(shown)
 
 
+def _shortened(title: str, measure: Callable[[str], float], most: float) -> str:
+    """The title in one line of at most so many pixels."""
+    title = ' '.join(title.split())
+    if measure(title) <= most:
+        return title
+    kept = next(length for length in range(len(title) - 1, -1, -1) if measure(f'{title[:length]}…') <= most)
+    return f'{title[:kept]}…'
+
+
 def _rows(source: Source) -> list[tuple[str, np.ndarray]]:
     """A title and the examples of each row."""
     for task in tasks_of(source):
@@ -77,7 +88,7 @@ def _rows(source: Source) -> list[tuple[str, np.ndarray]]:
             return [(name, np.flatnonzero(labels[:, number] == 1)) for number, name in enumerate(task.class_names)]
     task = tasks_of(source)[0]
     values = of_task(source.labels, task)[:, 0]
-    order = np.argsort(values, kind='stable')
-    pieces = np.array_split(order[: count(source.labels)], min(8, len(order)))
+    order = np.argsort(values, kind='stable')[: np.count_nonzero(~np.isnan(values))]  # what has no number comes last
+    pieces = np.array_split(order, min(8, len(order))) if len(order) else []
     name = task.class_names[0]
     return [(f'{name} {values[piece[0]]:.4g} to {values[piece[-1]]:.4g}', piece) for piece in pieces]

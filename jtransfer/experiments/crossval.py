@@ -7,11 +7,12 @@ from pathlib import Path
 
 from jtransfer import config as config_lib
 from jtransfer.config import Config
+from jtransfer.config_check import field_names
 from jtransfer.data import leaks
 from jtransfer.data.source import Source
 from jtransfer.data.targets import tasks_of
 from jtransfer.errors import UserError
-from jtransfer.experiments import after_folds, crossval_results, crossval_side, finetune
+from jtransfer.experiments import after_folds, crossval_results, crossval_side, finetune, search
 from jtransfer.experiments.crossval_plan import DUPLICATES, FOLDS, Crossing, check_folds, prepare, tasks_names
 from jtransfer.experiments.crossval_results import CrossResult
 from jtransfer.experiments.duplicate_report import write_duplicates
@@ -26,6 +27,7 @@ from jtransfer.experiments.run_dir import (
     write_config,
     write_json,
 )
+from jtransfer.experiments.search_space import parse_space
 
 # What may differ between two sittings of one experiment: it changes no fold.
 _BESIDES = ('crossval.side_by_side', 'crossval.afterwards')
@@ -39,6 +41,8 @@ def run(
     say: Callable[[str], None] = lambda line: None,
 ) -> CrossResult | None:
     """Cross-validates: each fold is a fine-tuning run of its own, from the same weights.
+
+    With `config.search.space`, each fold first searches for its settings inside its own training part (nested).
 
     What is finished is kept, what was cut short goes on, and a fold whose directory is gone is run again alone. When
     every fold is finished, their predictions are put together.
@@ -59,6 +63,7 @@ def run(
     config = config_lib.validate(config)
     if fold is not None and config.crossval.side_by_side:
         raise UserError('--fold runs one fold alone, and crossval.side_by_side all of them at once: choose one')
+    searched = _searched(config)
     folder = Path(config.run_dir).expanduser() if config.run_dir else ROOT / f'crossval-{config.name}'
     check_folder(folder, config)
     crossing = prepare(config, folder, source, _embedder(config))
@@ -66,7 +71,7 @@ def run(
     every = plan_folds(config, crossing, folder)
     chosen = every if fold is None else (find_plan(every, fold),)
     for plan in chosen:
-        check_directory(plan)
+        check_directory(plan, searched)
     say(_describe(crossing, config))
     for line in crossing.notes:
         say(line)
@@ -101,8 +106,30 @@ def _run(waiting: Sequence[FoldPlan], config: Config, begin: Callable[[], None],
         return
     begin()
     for plan in waiting:
-        trained = finetune.run(plan.config, parts=plan.parts)
+        own = plan.config
+        if own.search.space:
+            where = plan.path.with_name(f'search-{plan.path.name}')
+            own = search.search_in(own, plan.parts, where, say, groups=plan.groups)
+        trained = finetune.run(own, parts=plan.parts)
         say(f'{plan.path.name}: {trained.headline}')
+
+
+def _searched(config: Config) -> tuple[str, ...]:
+    """The fields that a search inside each fold sets, if there is one.
+
+    Raises:
+        UserError: a space that cannot be, or what does not go with a search in every fold.
+    """
+    if not config.search.space:
+        return ()
+    for asked, what in (
+        (config.crossval.side_by_side, 'crossval.side_by_side=true, for folds would have settings of their own'),
+        (config.crossval.afterwards == 'refit', 'crossval.afterwards=refit, which needs one setting for all'),
+    ):
+        if asked:
+            raise UserError(f'a search in every fold (search.space) does not go with {what}')
+    fields = {dimension.field for dimension in parse_space(config)} | {'train.steps', 'train.epochs'}
+    return (*sorted(fields), *(f'search.{name}' for name in field_names(config.search)))
 
 
 def check_folder(folder: Path, config: Config) -> None:

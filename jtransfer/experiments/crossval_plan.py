@@ -26,6 +26,7 @@ from jtransfer.data.splits import few_shot
 from jtransfer.data.targets import count, strata, take, tasks_of
 from jtransfer.errors import UserError
 from jtransfer.experiments.run_dir import read_config
+from jtransfer.tasks import Task
 
 FOLDS, DUPLICATES = 'folds.json', 'duplicates.json'
 
@@ -79,7 +80,7 @@ class Crossing:
         train, validation = np.asarray(fold.train), None
         if data.examples_per_class:
             labels = strata(take(self.pool.labels, train), self.pool.tasks)
-            drawn = few_shot(labels, data.examples_per_class, seed, self.pool.class_names)
+            drawn = few_shot(labels, data.examples_per_class, seed, stratum_names(self.pool.tasks))
             rest, train = np.setdiff1d(train, train[drawn]), train[drawn]
             if self.validation is None and data.validation_fraction:
                 if self.groups is not None:
@@ -92,6 +93,13 @@ class Crossing:
         check_training(trained, data.batch_size)
         held = self.validation if validation is None else self._of(validation)
         return Parts(trained, held, self._of(np.asarray(fold.test)), self.pool.class_names, notes, unlabelled)
+
+    def groups_of(self, part: Part) -> tuple[str, ...]:
+        """What no division divides, of the examples of a part of the pool: each its own group where there is none."""
+        if self.groups is None:
+            return part.ids
+        positions = {int(index): position for position, index in enumerate(self.pool.indices)}
+        return tuple(self.groups[positions[int(index)]] for index in part.indices)
 
     def whole(self, config: Config) -> Parts:
         """The parts of a run on every example of the pool, without anything to choose a checkpoint by."""
@@ -161,7 +169,7 @@ def prepare(
             repeats=cv.repeats,
             seed=seed,
             groups=inside,
-            class_names=part.class_names,
+            class_names=stratum_names(part.tasks),
         )
         record = fold_record(folds, part.ids, splitter=splitter, seed=seed, class_names=part.class_names)
     validation = sources_part(sources, 'validation')
@@ -172,6 +180,11 @@ def check_folds(folder: Path, crossing: Crossing) -> None:
     """Raises `UserError` where a folder has other folds than these."""
     if (folder / FOLDS).exists() and json.loads((folder / FOLDS).read_text()) != crossing.record:
         raise UserError(f'{folder / FOLDS} has other folds than this configuration makes; name another run_dir')
+
+
+def stratum_names(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """The names of what `strata` numbers: the classes of the first task that has some, or one of everything."""
+    return next((task.class_names for task in tasks if task.kind != 'regression'), ('all',))
 
 
 def sources_part(sources: Mapping[str, Source], name: str) -> Part | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from jtransfer.errors import UserError
 from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import finetune
 from jtransfer.experiments.crossval_plan import Crossing
-from jtransfer.experiments.run_dir import RunDirectory, is_finished
+from jtransfer.experiments.run_dir import RunDirectory, difference, is_finished
 from jtransfer.experiments.standardise import check_labelled
 from jtransfer.experiments.training import make_step_parts
 from jtransfer.pretrained.model import Model
@@ -34,11 +34,13 @@ class FoldPlan:
         fold: the division.
         parts: of its data.
         config: of its run; `run_dir` is set.
+        groups: of its training examples, what no further division divides.
     """
 
     fold: Fold
     parts: Parts
     config: Config
+    groups: tuple[str, ...]
 
     @property
     def path(self) -> Path:
@@ -84,7 +86,12 @@ def plan_folds(config: Config, crossing: Crossing, folder: Path) -> tuple[FoldPl
         crossval=CrossVal(),
     )
     return tuple(
-        FoldPlan(fold, parts, dataclasses.replace(shared, run_dir=str(folder / crossing.name(fold))))
+        FoldPlan(
+            fold,
+            parts,
+            dataclasses.replace(shared, run_dir=str(folder / crossing.name(fold))),
+            crossing.groups_of(parts.train),
+        )
         for fold, parts in zip(crossing.folds, every, strict=True)
     )
 
@@ -100,11 +107,17 @@ def find_plan(plans: Sequence[FoldPlan], number: int) -> FoldPlan:
     return plans[number]
 
 
-def check_directory(plan: FoldPlan) -> None:
-    """Raises `UserError` where a fold's directory holds anything but its run, finished or not."""
+def check_directory(plan: FoldPlan, searched: Collection[str] = ()) -> None:
+    """Raises `UserError` where a fold's directory holds anything but its run, finished or not.
+
+    Args:
+        plan: of the fold.
+        searched: fields that a search in the fold sets; without them, an unfinished run is not known to be another.
+    """
     if not plan.finished:
-        RunDirectory.find(plan.config)
-    elif differs := RunDirectory.differs(plan.config):
+        if not searched:
+            RunDirectory.find(plan.config)
+    elif differs := difference(plan.path, plan.config, searched):
         raise UserError(f'{plan.path} holds a finished run of another configuration ({differs}); name another run_dir')
 
 

@@ -24,8 +24,10 @@ from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.training import make_step_parts, train_model
 from jtransfer.pretrained import heads
+from jtransfer.pretrained.model import Model
 from jtransfer.train.loop import deciding
-from jtransfer.transfer.plan import make_plan
+from jtransfer.train.placement import make_placement
+from jtransfer.transfer.plan import Plan, make_plan
 
 Report = Callable[[int, float], None]
 
@@ -78,8 +80,9 @@ class Judge:
 
     def check(self, config: Config) -> None:
         """Raises `UserError` for whatever would stop every trial before its first step."""
-        model = finetune.make_model(config, self.parts.class_names, self.parts.tasks)
-        plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
+        placement = make_placement(config.train.placement)
+        placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
+        model, plan = _start(config, self.parts)
         for parts in [fold.parts for fold in self.folds] or [self.parts]:
             train, validated = parts.train, parts.validation is not None
             make_step_parts(model, plan, config, len(train), labels=train.labels, validated=validated)
@@ -137,7 +140,8 @@ def make_judge(config: Config, parts: Parts, groups: Sequence[str] | None = None
                 'to 2 or more'
             )
         return Judge(inside, (), None)
-    train, notes = parts.train, ()
+    train = parts.train
+    notes: tuple[str, ...] = ()
     if groups is None:
         groups, notes = _groups(config, train)
     labels, seed = strata(train.labels, train.tasks), seed_of(config)
@@ -159,7 +163,7 @@ def make_judge(config: Config, parts: Parts, groups: Sequence[str] | None = None
     except UserError as error:
         raise UserError(f'inner folds: {str(error).replace("crossval.folds", "search.folds")}') from None
     record = fold_record(folds, train.ids, splitter=splitter, seed=seed, class_names=train.class_names)
-    return Judge(inside, made, record, tuple(notes))
+    return Judge(inside, made, record, notes)
 
 
 def _groups(config: Config, train: Part) -> tuple[Sequence[str] | None, tuple[str, ...]]:
@@ -178,7 +182,7 @@ def _of(part: Part, positions: np.ndarray) -> Part:
     return Part(part.source, part.indices[positions])
 
 
-def _start(config: Config, parts: Parts) -> tuple[Any, Any]:
+def _start(config: Config, parts: Parts) -> tuple[Model, Plan]:
     """The network that training starts from, and the plan."""
     model = finetune.make_model(config, parts.class_names, parts.tasks)
     return model, make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)

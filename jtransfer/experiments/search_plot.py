@@ -25,6 +25,7 @@ def plot(
     """Draws the history with the best so far, and a panel a field, as a PNG.
 
     A dot is a complete trial, a circle one that was pruned (at the last score it reached), the ringed dot the best one.
+    The panel of a field is as wide as its range.
 
     Args:
         path: of the picture; replaced whole, or not at all.
@@ -36,7 +37,7 @@ def plot(
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    unit = 100 if score_name == 'accuracy' else 1
+    unit = 100.0 if score_name == 'accuracy' else 1.0
     columns = min(_COLUMNS, len(space))
     rows = math.ceil(len(space) / columns)
     figure = Figure(figsize=(4.2 * columns if columns > 1 else 6.5, 2.9 * (rows + 1)), dpi=150, facecolor='white')
@@ -46,7 +47,7 @@ def plot(
     label = score_name + (', %' if unit == 100 else '')
 
     history = figure.add_subplot(layout[0, :])
-    _scatter(history, trials, [trial.number for trial in trials], unit)
+    _scatter(history, trials, [float(trial.number) for trial in trials], unit)
     _best_so_far(history, trials, unit)
     without = [trial.number for trial in trials if trial.score is None]
     history.plot(
@@ -54,7 +55,7 @@ def plot(
     )  # fmt: skip
     history.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     history.set_xlim(-0.5, max(len(trials) - 0.5, 0.5))
-    _style(history, 'trial' + (' (×: without a score)' if without else ''), label)
+    _style(history, 'trial; line: the best so far' + ('; ×: without a score' if without else ''), label)
 
     for number, dimension in enumerate(space):
         axes = figure.add_subplot(layout[1 + number // columns, number % columns])
@@ -67,8 +68,12 @@ def plot(
                 axes.tick_params(axis='x', rotation=20)
         else:
             at = [float(trial.fields[dimension.field]) for trial in drawn]
+            margin = 0.03 * (dimension.high - dimension.low)
+            axes.set_xlim(dimension.low - margin, dimension.high + margin)
             if dimension.logarithmic:
+                ratio = (dimension.high / dimension.low) ** 0.03
                 axes.set_xscale('log')
+                axes.set_xlim(dimension.low / ratio, dimension.high * ratio)
         _scatter(axes, drawn, at, unit)
         _style(axes, dimension.field, label if not number % columns else '')
 

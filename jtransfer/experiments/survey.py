@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -19,14 +20,16 @@ from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, load_parts
 from jtransfer.data.source import Source
 from jtransfer.data.survey import PartSurvey, survey_part, to_dict
+from jtransfer.errors import UserError
 from jtransfer.experiments.contact_sheet import contact_sheet
 from jtransfer.experiments.duplicate_report import write_duplicates
-from jtransfer.experiments.run_dir import write_json
+from jtransfer.experiments.run_dir import ROOT, write_json
 from jtransfer.train.progress import progress_bar
 
 SHEET, PAGE, FACTS = 'contact_sheet.png', 'duplicates.html', 'survey.json'
 _MOST_CLASSES = 40
 _MOST_FILES = 10
+_MANY = 2000  # images: a few seconds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,7 +39,8 @@ class Survey:
     Attributes:
         folder: where the sheet, the page and the facts are.
         source: name of the data.
-        parts: facts about every part that a run of this configuration would have.
+        parts: facts about every part that a run of this configuration would have, and about what it would set apart
+            without labels.
         guard: the duplicates among all of them; None where nobody looked.
         notes: lines a person should know.
         hidden_classes: classes that the contact sheet has no room for.
@@ -52,7 +56,7 @@ class Survey:
 
 def survey(
     config: Config,
-    output: str | Path,
+    output: str | Path = '',
     source: Source | Mapping[str, Source] | None = None,
     *,
     say: Callable[[str], None] = lambda line: None,
@@ -63,31 +67,44 @@ def survey(
 
     Args:
         config: whose `data` counts.
-        output: folder for `contact_sheet.png`, `survey.json` and, where there are duplicates, `duplicates.html`; files
-            of these names are replaced.
+        output: folder for `contact_sheet.png` (of the training part), `survey.json` and, where there are duplicates,
+            `duplicates.html`; files of these names are replaced. Empty: `runs/NAME-data`.
         source: labelled images in memory, instead of `config.data.source`.
         say: told, line by line, what is going on.
 
     Raises:
-        UserError: anything about the data that would stop an experiment, unreadable images excepted.
+        UserError: anything about the data that would stop an experiment, unreadable images excepted, or a folder that
+            cannot be written.
     """
     config = config_lib.validate(config)
-    data = dataclasses.replace(config.data, skip_unreadable=True, duplicates='ignore')
+    folder = Path(output).expanduser() if output else ROOT / f'{config.name}-data'
+    # Only what is kept together changes the parts; what is reported is looked for below.
+    duplicates = 'group' if config.data.duplicates == 'group' else 'ignore'
+    data = dataclasses.replace(config.data, skip_unreadable=True, duplicates=duplicates)
     parts = load_parts(data, config.seed, source, training=False)
-    found: dict[str, Part] = {name: getattr(parts, name) for name in NAMES if getattr(parts, name) is not None}
+    every = {name: getattr(parts, name) for name in (*NAMES, 'unlabelled')}
+    found: dict[str, Part] = {name: part for name, part in every.items() if part is not None}
+    say(f'{config.data.source}: {", ".join(f"{name} {len(part):,}" for name, part in found.items())} images')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'{folder} cannot be a folder for what is found ({error.strerror}): name another') from None
     facts = {}
     for name, part in found.items():
-        say(f'{name}: {len(part):,} images')
-        with progress_bar(f'reading {name}', len(part), show=config.train.progress) as bar:
+        with progress_bar(f'reading {name}', len(part), show=_shown(config, len(part))) as bar:
             facts[name] = survey_part(part, workers=data.workers, progress=bar_progress(bar))
     sources: dict[str, Source] = dict(found)
     guard = None
     if config.data.duplicates != 'ignore':
-        guard = leaks.look(data, sources, distance=config.crossval.duplicate_distance)
-    folder = Path(output).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / FACTS, {'source': config.data.source, 'parts': to_dict(facts)})
+        total = sum(map(len, found.values()))
+        with progress_bar('looking for duplicates', total, show=_shown(config, total)) as bar:
+            guard = leaks.look(data, sources, distance=config.crossval.duplicate_distance, progress=bar_progress(bar))
+    notes = tuple(dict.fromkeys((*parts.notes, *(guard.lines() if guard else ()))))
+    record = None if guard is None else leaks.to_record(guard)
+    facts_record = {'source': config.data.source, 'parts': to_dict(facts), 'duplicates': record, 'notes': list(notes)}
+    write_json(folder / FACTS, facts_record)
     hidden = contact_sheet(folder / SHEET, parts.train, seed=config.seed)
+    (folder / PAGE).unlink(missing_ok=True)
     if guard is not None and guard.found.pairs:
         write_duplicates(
             folder / PAGE,
@@ -96,13 +113,12 @@ def survey(
             assignment=list(guard.parts),
             title=f'Duplicates in {config.data.source}',
         )
-    notes = (*parts.notes, *(guard.lines() if guard else ()))
     return Survey(folder, config.data.source, facts, guard, notes, hidden)
 
 
 def bar_progress(bar: Callable[..., None]) -> Callable[[int, int], None]:
     """What a progress bar is told, from images done and in all."""
-    return lambda done, total: bar(done, f'{done:,} of {total:,}')
+    return lambda done, total: bar(done, f'{done / total:.0%}')
 
 
 def describe(result: Survey) -> RenderableType:
@@ -115,52 +131,95 @@ def describe(result: Survey) -> RenderableType:
     for name, facts in result.parts.items():
         blocks += [Text(f'{name}: {reason}', style='red') for _, reason in facts.unreadable[:_MOST_FILES]]
         if len(facts.unreadable) > _MOST_FILES:
-            blocks.append(Text(f'{name}: {len(facts.unreadable) - _MOST_FILES} more unreadable images'))
+            blocks.append(Text(f'{name}: {len(facts.unreadable) - _MOST_FILES:,} more unreadable images, in {FACTS}'))
     if result.hidden_classes:
-        blocks.append(Text(f'the contact sheet shows all but {result.hidden_classes} classes'))
+        more = 'one class' if result.hidden_classes == 1 else f'{result.hidden_classes:,} classes'
+        blocks.append(Text(f'the contact sheet shows all but {more}'))
     written = [name for name in (SHEET, PAGE, FACTS) if (result.folder / name).exists()]
     return Group(*blocks, Text.assemble((str(result.folder), 'bold'), f': {", ".join(written)}'))
 
 
+def _shown(config: Config, images: int) -> bool:
+    return config.train.progress and images >= _MANY
+
+
+def _table(title: str, parts: Mapping[str, PartSurvey], justify: str) -> Table:
+    # A class may be called [bold]: what a person named is text, never markup.
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(Text(title), overflow='fold')
+    for part in parts:
+        table.add_column(Text(part), justify=justify, overflow='fold')  # type: ignore[arg-type]
+    return table
+
+
 def _counts_table(parts: Mapping[str, PartSurvey], task: str) -> Table:
-    table = Table(f'class of {task}' if task else 'class', *parts, box=None)
-    for column in table.columns[1:]:
-        column.justify = 'right'
+    table = _table(f'class of {task}' if task else 'class', parts, 'right')
     names = list(next(iter(parts.values())).counts[task])
-    for name in names[:_MOST_CLASSES]:
-        table.add_row(name, *(f'{facts.counts[task].get(name, 0):,}' for facts in parts.values()))
-    if len(names) > _MOST_CLASSES:
-        table.add_row(f'… {len(names) - _MOST_CLASSES} more', *[''] * len(parts))
-    table.add_row('all', *(f'{facts.examples:,}' for facts in parts.values()), style='bold')
+
+    def row(name: str) -> None:
+        table.add_row(_line(name), *(f'{facts.counts[task].get(name, 0):,}' for facts in parts.values()))
+
+    if len(names) <= _MOST_CLASSES:
+        for name in names:
+            row(name)
+    else:
+        # Of many classes, those at both ends say the most.
+        largest = sorted(names, key=lambda name: -next(iter(parts.values())).counts[task][name])
+        for name in largest[: _MOST_CLASSES // 2]:
+            row(name)
+        table.add_row(f'… {len(names) - _MOST_CLASSES:,} classes between, in {FACTS}', style='dim')
+        for name in largest[-(_MOST_CLASSES // 2) :]:
+            row(name)
+    table.add_row('images', *(f'{facts.examples:,}' for facts in parts.values()), style='bold')
     return table
 
 
 def _facts_table(parts: Mapping[str, PartSurvey]) -> Table:
-    table = Table('', *parts, box=None)
+    table = _table('', parts, 'left')
+    all_facts = list(parts.values())
 
     def row(title: str, values: Sequence[str]) -> None:
         if any(values):
-            table.add_row(title, *values)
+            table.add_row(_line(title), *(Text(value) for value in values))
 
-    all_facts = list(parts.values())
-    row('width', [_spread(facts.widths, '{:.0f}') for facts in all_facts])
-    row('height', [_spread(facts.heights, '{:.0f}') for facts in all_facts])
+    if not all_facts[0].counts:
+        row('images', [f'{facts.examples:,}' for facts in all_facts])
+    row('width', [_spread(facts.widths, '{:,.0f}') for facts in all_facts])
+    row('height', [_spread(facts.heights, '{:,.0f}') for facts in all_facts])
     row('width / height', [_spread(facts.aspects, '{:.2f}') for facts in all_facts])
     row('kinds', [', '.join(f'{kind} {number:,}' for kind, number in facts.modes.items()) for facts in all_facts])
-    row('largest / smallest class', [f'{facts.imbalance:.1f}' if facts.imbalance else '' for facts in all_facts])
+    for task in all_facts[0].counts:
+        ratios = [facts.imbalance.get(task) for facts in all_facts]
+        row(
+            f'{task}: largest / smallest' if task else 'largest / smallest class',
+            [f'{ratio:.1f}' if ratio else '' for ratio in ratios],
+        )
     row('groups', [f'{facts.groups:,}' if facts.groups else '' for facts in all_facts])
-    row('weights', [f'{facts.weights[0]:g} to {facts.weights[1]:g}' if facts.weights else '' for facts in all_facts])
+    row('weights', [_range(facts.weights) for facts in all_facts])
     row('not labelled', [_total(facts.unlabelled) for facts in all_facts])
     row('unreadable', [f'{len(facts.unreadable):,}' if facts.unreadable else '' for facts in all_facts])
-    for task in all_facts[0].numbers:
-        for name in all_facts[0].numbers[task]:
+    for task, numbers in all_facts[0].numbers.items():
+        for name in numbers:
             row(f'{task}: {name}' if task else name, [_number(facts.numbers[task].get(name)) for facts in all_facts])
     return table
 
 
-def _spread(values: tuple[float, float, float], form: str) -> str:
+def _line(text: str) -> Text:
+    return Text(' '.join(text.split()) or '(no name)' if text else '')
+
+
+def _spread(values: Sequence[Any], form: str) -> str:
     low, median, high = (form.format(value) for value in values)
+    if not values[2]:  # no picture could be read
+        return ''
     return low if low == high else f'{low} to {high}, median {median}'
+
+
+def _range(weights: tuple[float, float] | None) -> str:
+    if weights is None:
+        return ''
+    low, high = weights
+    return f'{low:g}' if low == high else f'{low:g} to {high:g}'
 
 
 def _total(unlabelled: Mapping[str, int]) -> str:

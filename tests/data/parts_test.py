@@ -5,12 +5,15 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from jtransfer import config
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import check_batch_size, load_parts, split_record
 from jtransfer.errors import UserError
+from jtransfer.tasks import Task
 
 
 def source(per_class=10, classes=3, name='array'):
@@ -160,3 +163,149 @@ def test_a_class_that_the_hold_out_takes_away_is_named():
     lopsided = ArraySource(np.zeros((32, 2, 2, 3), np.uint8), labels, ('many', 'few'))
     with pytest.raises(UserError, match=r"the training part, after the hold-out: class 'few' has no examples"):
         load_parts(data(test_fraction=0.9), 0, lopsided)
+
+
+class Sealed(ArraySource):
+    """Pictures that nobody may look at."""
+
+    def __getitem__(self, index):
+        raise AssertionError('a picture was decoded')
+
+
+def sealed(labels, **options):
+    names = () if 'tasks' in options else ('a', 'b', 'c')
+    return Sealed(np.zeros((len(labels), 4, 4, 3), np.uint8), labels, names, **options)
+
+
+EVERYTHING = {
+    'validation_fraction': 0.2,
+    'imbalance': 2.0,
+    'label_noise': 0.2,
+    'unlabelled_fraction': 0.2,
+    'classes': ('c', 'a', 'b'),
+}
+
+
+@pytest.mark.parametrize('duplicates', ['auto', 'ignore'])
+def test_nothing_is_decoded_without_need(duplicates):
+    groups = [str(index // 2) for index in range(60)]
+    for fields in (EVERYTHING, {'examples_per_class': 3, 'validation_fraction': 0.5}):
+        for of in (None, groups):
+            load_parts(data(duplicates=duplicates, **fields), 0, sealed(np.arange(60) % 3, groups=of))
+    with pytest.raises(AssertionError, match='decoded'):
+        load_parts(data(duplicates='report'), 0, sealed(np.arange(60) % 3))
+
+
+def parts_of(parts):
+    return [part for part in (parts.train, parts.validation, parts.test, parts.unlabelled) if part is not None]
+
+
+def disjoint(parts, names):
+    """Whether no two parts have an example of one name."""
+    each = [set(names(part)) for part in parts_of(parts)]
+    return sum(map(len, each)) == len(set().union(*each))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 8)), min_size=24, max_size=60),
+    st.sampled_from([0.0, 0.2, 0.4]),
+    st.sampled_from([0.2, 0.4]),
+    st.sampled_from([0, 2]),
+    st.integers(0, 2**32 - 1),
+)
+def test_no_hold_out_divides_a_group(examples, validation, test, per_class, seed):
+    labels, groups = zip(*examples, *[(label, group) for label in range(3) for group in (9, 10, 11)], strict=True)
+    fields = {'validation_fraction': validation, 'test_fraction': test, 'examples_per_class': per_class}
+    try:
+        parts = load_parts(data(**fields), seed, sealed(np.array(labels), groups=groups), training=False)
+    except UserError:
+        assert per_class  # what is left of a few-shot draw may be too little to validate on
+        return
+    assert disjoint(parts, lambda part: part.groups)
+    assert disjoint(parts, lambda part: part.ids)
+    if not per_class:
+        assert sum(len(part) for part in parts_of(parts)) == len(labels)
+        assert set(parts.train.labels) == {0, 1, 2}
+
+
+def test_few_shot_with_groups_keeps_the_groups_it_draws_from_out_of_the_rest():
+    groups = [str(index // 6) for index in range(60)]
+    parts = load_parts(data(examples_per_class=2, validation_fraction=0.5), 0, sealed(np.arange(60) % 3, groups=groups))
+    np.testing.assert_array_equal(np.bincount(parts.train.labels), [2, 2, 2])
+    assert disjoint(parts, lambda part: part.groups)
+    left = 10 - len(set(parts.train.groups))
+    assert len(parts.validation) + len(parts.test) == 6 * left
+    assert left >= 4
+
+
+def test_few_shot_that_takes_a_bit_of_every_group_leaves_nothing_to_validate_on():
+    groups = ['one', 'other'] * 15
+    for per_class, of in ((4, groups), (10, None)):
+        fields = {'examples_per_class': per_class, 'validation_fraction': 0.5}
+        with pytest.raises(UserError, match=f'data.examples_per_class={per_class} leaves no image to validate on'):
+            load_parts(data(**fields), 0, sealed(np.arange(30) % 3, groups=of))
+
+
+LABELS = {
+    'multi_label': (
+        np.array([[1, 0], [0, 1], [1, 1], [0, 0]] * 10, np.float32),
+        (Task('', 'multi_label', ('x', 'y')),),
+    ),
+    'regression': (np.arange(40, dtype=np.float32), (Task('', 'regression', ('size',)),)),
+    'heads': (
+        {'age': np.arange(40, dtype=np.float32), 'kind': np.arange(40) % 4},
+        (Task('age', 'regression', ('age',)), Task('kind', 'single_label', ('p', 'q', 'r', 's'))),
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', LABELS)
+def test_other_tasks_are_divided_too(kind):
+    labels, tasks = LABELS[kind]
+    pool = Sealed(np.zeros((40, 4, 4, 3), np.uint8), labels, tasks=tasks)
+    parts = load_parts(data(validation_fraction=0.2, unlabelled_fraction=0.25), 0, pool)
+    assert len(parts.validation) == len(parts.test) == 8
+    assert len(parts.train) + len(parts.unlabelled) == 24
+    assert len(parts.unlabelled) == (8 if kind == 'heads' else 6)  # a quarter of each class, rounded
+    assert parts.tasks == tasks
+    assert disjoint(parts, lambda part: part.ids)
+    for part in parts_of(parts):
+        taken = {name: values[part.indices] for name, values in labels.items()} if kind == 'heads' else labels
+        if kind == 'heads':
+            np.testing.assert_array_equal(part.labels['age'][:, 0], taken['age'])
+            np.testing.assert_array_equal(part.labels['kind'], taken['kind'])
+            assert np.bincount(part.labels['kind'], minlength=4).min() >= 1
+        else:
+            np.testing.assert_array_equal(np.squeeze(part.labels), np.squeeze(labels[part.indices]))
+
+
+def test_few_shot_of_other_tasks():
+    def few(kind):
+        labels, tasks = LABELS[kind]
+        pool = Sealed(np.zeros((40, 4, 4, 3), np.uint8), labels, tasks=tasks)
+        return load_parts(data(examples_per_class=3, validation_fraction=0.25), 0, pool)
+
+    # The classes are those of the first task that has some.
+    np.testing.assert_array_equal(np.bincount(few('heads').train.labels['kind']), [3] * 4)
+    with pytest.raises(UserError, match='several labels'):
+        few('multi_label')
+    with pytest.raises(UserError, match='there are only numbers to predict'):
+        few('regression')
+
+
+def test_the_class_of_one_example_is_named_by_the_task_that_has_classes():
+    tasks = (Task('age', 'regression', ('age',)), Task('kind', 'single_label', ('p', 'q')))
+    labels = {'age': np.arange(9, dtype=np.float32), 'kind': np.array([0] * 8 + [1])}
+    with pytest.raises(UserError, match="class 'q' has 1 example"):
+        load_parts(data(), 0, Sealed(np.zeros((9, 4, 4, 3), np.uint8), labels, tasks=tasks))
+
+
+def test_chosen_classes_of_a_source_in_memory():
+    parts = load_parts(data(classes=('c', 'a')), 0, source())
+    assert parts.class_names == ('c', 'a')
+    assert sizes(parts) == [16, None, 4]
+    for index in range(len(parts.test)):
+        assert parts.test[index]['label'] == parts.test.labels[index]
+        name = parts.test.ids[index]
+        assert int(name.removeprefix('array/')) % 3 == {0: 2, 1: 0}[int(parts.test.labels[index])]

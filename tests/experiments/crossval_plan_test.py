@@ -13,7 +13,7 @@ from jtransfer.data.duplicates import Pair
 from jtransfer.errors import UserError
 from jtransfer.experiments.crossval_plan import DUPLICATES, FOLDS, check_folds, prepare, tasks_names
 from jtransfer.experiments.run_dir import write_config, write_json
-from jtransfer.tasks import Task
+from jtransfer.tasks import Task, single_label
 from tests.data.planted import encoded, originals
 from tests.experiments.pictures import Pictures
 
@@ -284,3 +284,21 @@ def test_several_tasks_are_divided_by_the_first_that_has_classes(tmp_path):
     assert tasks_names(crossing) == 'size: 1 numbers, tags: 3 labels'
     numbers = dataclasses.replace(source, labels=labels['size'], tasks=(dataclasses.replace(tasks[0], name=''),))
     assert prepare(config_of(), tmp_path, numbers).record['splitter'] == 'k_fold'
+
+
+def test_classes_are_called_by_the_names_of_their_own_task(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3), dtype=np.uint8)
+    tasks = (Task('size', 'regression', ('mm', 'cm')), single_label(('x', 'y', 'z'), 'kind'))
+    labels = {'size': np.zeros((24, 2), np.float32), 'kind': (np.arange(24) % 3).astype(np.int32)}
+    config = config_of(**{'data.examples_per_class': 2})
+    crossing = prepare(config, tmp_path, ArraySource(images, labels, tasks=tasks))
+    parts = crossing.parts(crossing.folds[0], config)
+    assert np.bincount(parts.train.labels['kind']).tolist() == [2, 2, 2]
+    numbers = prepare(
+        config, tmp_path, ArraySource(images, labels['size'], tasks=[Task('', 'regression', ('mm', 'cm'))])
+    )
+    with pytest.raises(UserError, match=r'data.batch_size=4 is larger than the training part of 2'):
+        numbers.parts(numbers.folds[0], config)
+    rare = {**labels, 'kind': np.where(np.arange(24) < 2, 2, np.arange(24) % 2).astype(np.int32)}
+    with pytest.raises(UserError, match=r"class 'z' has 2 examples, too few for crossval.folds=3"):
+        prepare(config_of(), tmp_path, ArraySource(images, rare, tasks=tasks))

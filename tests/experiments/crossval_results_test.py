@@ -11,6 +11,7 @@ from rich.console import Console
 from scipy.special import softmax
 from sklearn import metrics as sk
 
+from jtransfer.data.arrays import ArraySource
 from jtransfer.evaluate.fold_statistics import FoldInterval, fold_interval
 from jtransfer.evaluate.mean_outputs import mean_outputs
 from jtransfer.experiments import crossval, crossval_results
@@ -151,7 +152,8 @@ def check_scaling(folder, source):
 
 @pytest.mark.parametrize('tasks', [(TAGS,), (LIGHT,), HEADS], ids=['multi_label', 'regression', 'heads'])
 def test_every_kind_of_task_is_crossed(tiny_config, tmp_path, tasks):
-    source = pictures(tasks, count=48, missing=len(tasks) > 1)
+    made = pictures(tasks, count=48, missing=len(tasks) > 1)
+    source = ArraySource(made.images, made.labels, tasks=tasks)
     own = {'data.validation_fraction': 0.25, 'data.duplicates': 'ignore', 'optim.learning_rate': 0.01}
     result = crossval.run(tiny_config(**SETTINGS, **own, run_dir=str(tmp_path / 'run')), source)
     pooled = read_outputs(tmp_path / 'run' / 'evaluation' / OUTPUTS)

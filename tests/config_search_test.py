@@ -1,0 +1,28 @@
+"""Settings of a search."""
+
+import pytest
+
+from jtransfer.config_search import Search, validate_search
+from jtransfer.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'sampler': 'tpee'}, r"search\.sampler='tpee' is not one of .*Did you mean 'tpe'"),
+        ({'pruner': 'mean'}, r"search\.pruner='mean' is not one of"),
+        ({'trials': 0}, r'search\.trials=0 must be at least 1'),
+        ({'folds': -1}, r'search\.folds=-1 must be at least 0'),
+        ({'folds': 1}, r'search\.folds=1 is no division'),
+        ({'seed': -1}, r'search\.seed=-1 must be at least 0'),
+        ({'pruner': 'median', 'folds': 2, 'sampler': 'gird'}, r"Did you mean 'grid'"),
+    ],
+)
+def test_what_cannot_be_is_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        validate_search(Search(**settings))
+
+
+def test_a_seed_of_0_is_a_seed():
+    validate_search(Search(seed=0))
+    assert Search().seed is None
