@@ -54,7 +54,7 @@ from jtransfer.transfer.plan import make_plan
 
 _RUNS = flags.DEFINE_integer('runs', 5, 'Runs of each.', lower_bound=1)
 _TENSORFLOW = flags.DEFINE_string('tensorflow', '', 'Python interpreter with TensorFlow. Empty: leave tf.data out.')
-_IMAGES = flags.DEFINE_integer('images', 640, 'Photographs.', lower_bound=64)
+_IMAGES = flags.DEFINE_integer('images', 480, 'Photographs.', lower_bound=64)
 _NETWORK = flags.DEFINE_string('network', 'resnet_small', 'The network that is trained.')
 _SIDE = flags.DEFINE_integer('side', 32, 'Side of the input of the network that is trained, pixels.')
 
@@ -91,6 +91,12 @@ def photographs(folder: pathlib.Path) -> None:
         place = folder / f'photograph{number % 2}'
         place.mkdir(exist_ok=True)
         Image.fromarray(picture[top : top + height, left : left + width]).save(place / f'{number}.jpg', quality=90)
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, least and largest."""
+    found = {'median': statistics.median(values), 'min': min(values), 'max': max(values)}
+    return {name: round(value, 3) for name, value in found.items()}
 
 
 @contextmanager
@@ -149,7 +155,7 @@ def decoding(part: Part, paths: list[pathlib.Path]) -> dict[str, Any]:
     return {
         'images_per_second': {name: round(len(paths) / statistics.median(values)) for name, values in times.items()},
         'ratio': {
-            name: round(statistics.median(b / a for a, b in zip(times[own], times[other], strict=True)), 2)
+            name: spread([b / a for a, b in zip(times[own], times[other], strict=True)])
             for name, (own, other) in compared.items()
             if own in times and other in times
         },
@@ -230,9 +236,7 @@ def epochs(part: Part, config: Config, cache: pathlib.Path) -> dict[str, Any]:
             'before_first_batch_s': round(statistics.median(before[name]), 3),
             'epoch_s': round(statistics.median(times[name]), 3),
             'images_per_second': round(len(part) // BATCH * BATCH / statistics.median(times[name])),
-            'times_faster_than_jpeg': round(
-                statistics.median(a / b for a, b in zip(streamed, times[name], strict=True)), 1
-            ),
+            'times_faster_than_jpeg': spread([a / b for a, b in zip(streamed, times[name], strict=True)]),
         }
         for name in kinds
     }
@@ -275,11 +279,8 @@ def waiting(part: Part, config: Config, cache: pathlib.Path) -> dict[str, Any]:
         results[strategy] = {
             name: {
                 'step_ms': round(statistics.median(lengths[name]), 1),
-                'share_waiting': round(statistics.median(shares[name]), 3),
-                'share_waiting_range': [round(min(shares[name]), 3), round(max(shares[name]), 3)],
-                'step_over_device': round(
-                    statistics.median(a / b for a, b in zip(lengths[name], lengths['device'], strict=True)), 2
-                ),
+                'share_waiting': spread(shares[name]),
+                'step_over_device': spread([a / b for a, b in zip(lengths[name], lengths['device'], strict=True)]),
             }
             for name in FEEDS
         }

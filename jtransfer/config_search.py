@@ -17,15 +17,21 @@ class Search:
     once, with the settings that were found.
 
     Attributes:
-        space: what is varied, a text a field: `optim.learning_rate=log(1e-5, 1e-2)`, `optim.weight_decay=uniform(0,
-            0.1)`, `train.steps=int(50, 500)`, `transfer.strategy=choice(linear_probe, fine_tune)`. Empty: no search.
-        trials: how many in all, over all machines that work on the study, ≥ 1.
-        folds: inner folds by which a trial is judged. 0: the validation part.
-        sampler: `tpe`, `random`, `quasi_random`, `cma_es` or `grid` (Optuna's; `grid` needs choices alone).
-        pruner: ends trials that fall behind: `none`, `median`, `successive_halving` or `hyperband` (Optuna's).
-        storage: where the study is kept, `sqlite:///FILE`, another database's URL, or a file that several machines
-            append to. Empty: a file in the run directory.
-        seed: of the sampler. None: the configuration's `seed`.
+        space: what is varied, a text a field: `optim.weight_decay=uniform(0, 0.1)`, `optim.learning_rate=log(1e-5,
+            1e-2)` (even on a logarithmic scale), `train.steps=int(50, 500)`, `adapters.lora_rank=log_int(2, 64)`,
+            `transfer.strategy=choice(linear_probe, fine_tune)`. Both ends are possible. Of `data`, the batch size and
+            the sampling may be varied; `train.steps` and `train.epochs` replace each other. Empty: no search.
+        trials: how many in all, over all machines that work on the study, failed and pruned ones included, ≥ 1. More
+            than before continue a study.
+        folds: inner folds by which a trial is judged: the mean of their scores, each of the network that training
+            leaves. 0: the best score on the validation part.
+        sampler: `tpe`, `random`, `quasi_random`, `cma_es` (ranges alone) or `grid` (choices alone), all of them
+            Optuna's.
+        pruner: ends trials that fall behind, after a validation or an inner fold: `none`, `median`,
+            `successive_halving` or `hyperband`, Optuna's with its own settings.
+        storage: where the study is kept: a file that several machines append to, or a database's URL
+            (`sqlite:///FILE`). Empty: a file in the run directory.
+        seed: of the sampler, ≥ 0. None: the configuration's `seed`.
     """
 
     space: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ class FolderSource:
         self._paths: list[str] = []
         labels: list[int] = []
         for class_name in sorted(classes):
-            found, ignored = list_images(classes[class_name])
+            found, ignored = list_images(classes[class_name], folder)
             self.ignored += ignored
             if not found:
                 raise UserError(f"class folder '{classes[class_name]}' has no images ({_extensions()})")
@@ -185,9 +185,17 @@ def _class_folders(folder: Path) -> dict[str, Path]:
     return {printable(unicodedata.normalize('NFC', child.name)): child for child in _subfolders(folder)}
 
 
-def list_images(folder: Path) -> tuple[list[str], int]:
-    """Image files below a folder, sorted, and how many other files there are."""
+def list_images(folder: Path, root: Path | None = None) -> tuple[list[str], int]:
+    """Image files below a folder, sorted, and how many other files there are.
+
+    Args:
+        folder: links below it are followed.
+        root: but not those that lead back to this one, or to what it is in: every class would be in each.
+    """
     found, ignored, seen = [], 0, set()
+    if root is not None:
+        above = Path(os.path.realpath(root))
+        seen = {str(above), *map(str, above.parents)}
     for directory, subfolders, files in os.walk(folder, followlinks=True):
         # A folder that links lead to again has been listed already; a loop of links would never end.
         real = os.path.realpath(directory)

@@ -132,5 +132,8 @@ def read_record(path: Path, sources: Mapping[str, Source]) -> Guard:
             Pair(position[first], position[second], kind, distance) for first, second, kind, distance in record['pairs']
         )
     except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f'{path} is not a list of the duplicates among these {len(position):,} images') from None
+        raise UserError(
+            f'{path} does not list the duplicates among these {len(position):,} images: they changed since it was '
+            'written, or it is damaged; name a new run_dir'
+        ) from None
     return Guard(everything, parts, Duplicates.of(pairs, len(position), tuple(record['unreadable'])))

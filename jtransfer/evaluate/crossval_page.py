@@ -93,7 +93,7 @@ def write_crossval_page(
         raise ValueError(f'{len(curves)} curves for {len(folds)} folds')
     name = pooled.score_name
     repeats = 1 + max(fold.repeat for fold in folds)
-    interval = _interval(folds, pooled.confidence)
+    interval = _interval(folds, pooled.confidence, is_percent(name))
     views = task_views(pooled, most_wrong)
     mean = float(np.mean([fold.score for fold in folds]))
     write_page(
@@ -124,10 +124,14 @@ def write_crossval_page(
     )
 
 
-def _interval(folds: Sequence[FoldSummary], confidence: float) -> FoldInterval | None:
+def _interval(folds: Sequence[FoldSummary], confidence: float, shares: bool) -> FoldInterval | None:
+    """The interval of the mean; of shares as far as it lies in [0, 1], for beyond there is nothing to be shown."""
     if len(folds) < 2:
         return None
-    return fold_interval([fold.score for fold in folds], size_ratio(folds), confidence)
+    interval = fold_interval([fold.score for fold in folds], size_ratio(folds), confidence)
+    if not shares:
+        return interval
+    return dataclasses.replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
 def _hero(folds: Sequence[FoldSummary], interval: FoldInterval | None, name: str, mean: float) -> Hero:

@@ -24,9 +24,8 @@ from jtransfer.evaluate.fold_statistics import (
     mcnemar,
     paired_bootstrap,
 )
-from jtransfer.experiments.crossval_plan import FOLDS
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels
-from jtransfer.experiments.run_dir import read_result, write_json
+from jtransfer.experiments.run_dir import FOLDS, read_result, write_json
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,13 +13,14 @@ from jtransfer.data.source import Source
 from jtransfer.data.targets import tasks_of
 from jtransfer.errors import UserError
 from jtransfer.experiments import after_folds, crossval_results, crossval_side, finetune, search
-from jtransfer.experiments.crossval_plan import DUPLICATES, FOLDS, Crossing, check_folds, prepare, tasks_names
+from jtransfer.experiments.crossval_plan import DUPLICATES, Crossing, check_folds, prepare, tasks_names
 from jtransfer.experiments.crossval_results import CrossResult
 from jtransfer.experiments.duplicate_report import write_duplicates
 from jtransfer.experiments.embedding_duplicates import embedding_pairs
 from jtransfer.experiments.fold_plans import FoldPlan, check_directory, check_runs, find_plan, plan_folds
 from jtransfer.experiments.run_dir import (
     CONFIG,
+    FOLDS,
     RESULT,
     ROOT,
     SPLIT,

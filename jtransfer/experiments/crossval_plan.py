@@ -25,10 +25,10 @@ from jtransfer.data.source import Source
 from jtransfer.data.splits import few_shot
 from jtransfer.data.targets import count, strata, take, tasks_of
 from jtransfer.errors import UserError
-from jtransfer.experiments.run_dir import read_config
+from jtransfer.experiments.run_dir import FOLDS, read_config
 from jtransfer.tasks import Task
 
-FOLDS, DUPLICATES = 'folds.json', 'duplicates.json'
+DUPLICATES = 'duplicates.json'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,8 +11,7 @@ from jtransfer.data.leaks import joined
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, load_parts, split_record, take_sources
 from jtransfer.errors import UserError
-from jtransfer.experiments.crossval_plan import FOLDS
-from jtransfer.experiments.run_dir import SPLIT, read_config
+from jtransfer.experiments.run_dir import FOLDS, SPLIT, read_config
 
 
 def parts_of_run(run: Path) -> dict[str, Part]:

@@ -20,7 +20,7 @@ from jtransfer.config_check import field_names, get_field
 from jtransfer.errors import UserError
 from jtransfer.evaluate.write import atomic_text
 
-CONFIG, RESULT, SPLIT = 'config.json', 'result.json', 'split.json'
+CONFIG, RESULT, SPLIT, FOLDS = 'config.json', 'result.json', 'split.json', 'folds.json'
 ROOT = Path('runs')
 
 CONTENTS = {
@@ -78,6 +78,8 @@ class RunDirectory:
             return cls(path, resumes=False)
         if not (path / CONFIG).exists():
             raise UserError(f'run_dir={path} is not empty and holds no run; name a new directory')
+        if (path / FOLDS).exists():
+            raise UserError(f'run_dir={path} holds a cross-validation, no single run; name a new directory')
         if differs := difference(path, config):
             raise UserError(f'run_dir={path} holds another configuration ({differs}); name another directory')
         if is_finished(path):

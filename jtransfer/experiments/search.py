@@ -111,7 +111,7 @@ def run(
     chosen = settled(config, best.fields)
     result = None
     if at_work := sum(trial.state == 'running' for trial in trials):
-        say(f'{at_work} trials are at work elsewhere: the last to end, or this command again, runs the best settings')
+        say(f'{at_work} still at work elsewhere: the last to end, or this command again, runs the best settings')
     else:
         result = _run_best(chosen, parts, folder, say)
         write_json(folder / RESULT, _record(trials, best, judge, result))

@@ -104,7 +104,7 @@ def test_a_record_of_something_else_is_one_line(tmp_path, damage):
         guard = leaks.look(data(), {'train': ArraySource(originals()[:4], [0, 1] * 2, ('a', 'b'))})
         damage = json.dumps(leaks.to_record(guard))
     path.write_text(damage)
-    with pytest.raises(UserError, match=r'is not a list of the duplicates among these 32 images'):
+    with pytest.raises(UserError, match=r'does not list the duplicates among these 32 images'):
         leaks.read_record(path, {'train': planted()})
 
 

@@ -220,7 +220,7 @@ def test_duplicates_that_were_found_are_not_looked_for_again(tmp_path, monkeypat
     again = prepare(config, tmp_path, planted())
     assert again.groups == first.groups
     assert again.record == first.record
-    with pytest.raises(UserError, match='is not a list of the duplicates among these 24 images'):
+    with pytest.raises(UserError, match='does not list the duplicates among these 24 images'):
         prepare(config, tmp_path, noise())
 
 

@@ -239,7 +239,7 @@ def test_pictures_with_other_labels_than_when_a_fold_was_run_are_one_line(make, 
     with pytest.raises(UserError, match='fold-0 was run when its images had other labels than now') as caught:
         crossval.run(config, ArraySource(images, 1 - labels, ('a', 'b')))
     assert '\n' not in str(caught.value)
-    with pytest.raises(UserError, match=r'duplicates.json is not a list of the duplicates among these 20 images'):
+    with pytest.raises(UserError, match=r'duplicates.json does not list the duplicates among these 20 images'):
         crossval.run(config, ArraySource(images[:20], labels[:20], ('a', 'b')))
     assert not (tmp_path / 'run' / 'fold-1').exists()
 

@@ -185,7 +185,7 @@ def test_what_is_at_work_elsewhere_is_left_to_it(tiny_config, tmp_path, monkeypa
     said = []
     found = search.run(config, pictures(), say=said.append)
     assert found.result is None
-    assert said[-1].startswith('1 trials are at work elsewhere')
+    assert said[-1].startswith('1 still at work elsewhere')
     assert not (tmp_path / 'x' / 'result.json').exists()
 
 

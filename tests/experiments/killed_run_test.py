@@ -1,0 +1,102 @@
+"""A run that is killed in mid-epoch goes on as if nothing had happened, wherever its pictures are kept."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+from safetensors.numpy import load_file
+
+from jtransfer.experiments import finetune
+from jtransfer.experiments.run_dir import read_result
+from jtransfer.train.log import read_log
+
+pytestmark = pytest.mark.usefixtures('compile_once')
+
+STEPS, KILLED_AT, BATCH = 7, 5, 8
+SETTINGS = {
+    'transfer.strategy': 'fine_tune',
+    'augment.crop_scale': (0.5, 1.0),
+    'augment.horizontal_flip': 0.5,
+    'model.dropout': 0.1,
+    'optim.ema_decay': 0.5,
+    'train.steps': STEPS,
+    'train.checkpoint_every': 2,
+    'data.validation_fraction': 0.1,
+    'train.evaluate_every': 3,
+}
+KILL = """
+import json, os, signal, sys
+
+from jtransfer import config as config_lib
+from jtransfer.experiments import finetune, run_dir
+from jtransfer.train.log import MetricLog
+
+file, folder, cache, at = sys.argv[1:]
+write = MetricLog.write
+
+def killing(self, step, *arguments, **options):
+    write(self, step, *arguments, **options)
+    if step == int(at):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+MetricLog.write = killing
+import jax
+jax.config.update('jax_compilation_cache_dir', cache)
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+finetune.run(config_lib.replace(run_dir.read_config(file), 'run_dir', folder))
+"""
+
+
+@pytest.fixture(scope='module')
+def whole(tiny_config, tmp_path_factory, compile_once):
+    """A run that nothing happened to."""
+    path = tmp_path_factory.mktemp('whole') / 'run'
+    finetune.run(tiny_config(**SETTINGS, **{'run_dir': str(path), 'data.placement': 'device'}))
+    return path
+
+
+def logged(path):
+    """Everything that is logged but how fast it went."""
+    return [{name: value for name, value in line.items() if 'second' not in name} for line in read_log(path)]
+
+
+@pytest.mark.parametrize('placement', ['host', 'stream', 'device'])
+def test_a_run_killed_in_mid_epoch_goes_on_bit_for_bit(tiny_config, whole, tmp_path, compile_once, placement):
+    run = tmp_path / 'run'
+    settings = {
+        **SETTINGS,
+        'run_dir': str(run),
+        'data.placement': placement,
+        'data.cache_dir': str(tmp_path / 'cache'),
+        'train.resume': 'auto',
+    }
+    config = tiny_config(**settings)
+    (tmp_path / 'config').mkdir()
+    finetune.RunDirectory(tmp_path / 'config', resumes=True).create(config)
+    killed = subprocess.run(
+        [sys.executable, '-c', KILL, tmp_path / 'config', run, compile_once, str(KILLED_AT)],
+        env={**os.environ, 'PYTHONPATH': str(pathlib.Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert read_log(run / 'metrics.jsonl')[-1]['step'] == KILLED_AT
+    assert not (run / 'model.safetensors').exists()
+
+    said = []
+    finetune.run(config, say=said.append)
+    assert said[-1] == f'resuming {run}'
+    examples = read_result(run)['train_examples']
+    assert 0 < KILLED_AT * BATCH % examples < examples
+    assert examples % BATCH  # batches straddle epochs
+    assert STEPS * BATCH > 2 * examples
+    one, other = load_file(whole / 'model.safetensors'), load_file(run / 'model.safetensors')
+    assert one.keys() == other.keys()
+    for name, leaf in one.items():
+        assert leaf.tobytes() == other[name].tobytes(), name
+    assert json.dumps(logged(whole / 'metrics.jsonl')) == json.dumps(logged(run / 'metrics.jsonl'))
