@@ -28,7 +28,9 @@ from jtransfer.experiments.run_dir import (
     write_config,
     write_json,
 )
+from jtransfer.experiments.search_sampler import check_sampler
 from jtransfer.experiments.search_space import parse_space
+from jtransfer.experiments.search_study import need_optuna
 
 # What may differ between two sittings of one experiment: it changes no fold.
 _BESIDES = ('crossval.side_by_side', 'crossval.afterwards')
@@ -129,7 +131,10 @@ def _searched(config: Config) -> tuple[str, ...]:
     ):
         if asked:
             raise UserError(f'a search in every fold (search.space) does not go with {what}')
-    fields = {dimension.field for dimension in parse_space(config)} | {'train.steps', 'train.epochs'}
+    need_optuna()
+    space = parse_space(config)
+    check_sampler(config.search.sampler, space)
+    fields = {dimension.field for dimension in space} | {'train.steps', 'train.epochs'}
     return (*sorted(fields), *(f'search.{name}' for name in field_names(config.search)))
 
 

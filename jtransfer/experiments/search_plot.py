@@ -55,7 +55,14 @@ def plot(
     )  # fmt: skip
     history.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     history.set_xlim(-0.5, max(len(trials) - 0.5, 0.5))
-    _style(history, 'trial; line: the best so far' + ('; ×: without a score' if without else ''), label)
+    pruned = any(trial.state == 'pruned' for trial in trials)
+    explained = [
+        'trial',
+        'line: the best so far',
+        *['circle: pruned'] * pruned,
+        *['×: without a score'] * bool(without),
+    ]
+    _style(history, '; '.join(explained), label)
 
     for number, dimension in enumerate(space):
         axes = figure.add_subplot(layout[1 + number // columns, number % columns])
