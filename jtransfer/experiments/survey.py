@@ -22,7 +22,7 @@ from jtransfer.data.source import Source
 from jtransfer.data.survey import PartSurvey, survey_part, to_dict
 from jtransfer.errors import UserError
 from jtransfer.experiments.contact_sheet import contact_sheet
-from jtransfer.experiments.duplicate_report import write_duplicates
+from jtransfer.experiments.duplicate_report import labels_differ, write_duplicates
 from jtransfer.experiments.run_dir import ROOT, write_json
 from jtransfer.train.progress import progress_bar
 
@@ -99,7 +99,7 @@ def survey(
         total = sum(map(len, found.values()))
         with progress_bar('looking for duplicates', total, show=_shown(config, total)) as bar:
             guard = leaks.look(data, sources, distance=config.crossval.duplicate_distance, progress=bar_progress(bar))
-    notes = tuple(dict.fromkeys((*parts.notes, *(guard.lines() if guard else ()))))
+    notes = tuple(dict.fromkeys((*parts.notes, *(_about_duplicates(guard) if guard else ()))))
     record = None if guard is None else leaks.to_record(guard)
     facts_record = {'source': config.data.source, 'parts': to_dict(facts), 'duplicates': record, 'notes': list(notes)}
     write_json(folder / FACTS, facts_record)
@@ -128,6 +128,7 @@ def describe(result: Survey) -> RenderableType:
         blocks += [_counts_table(result.parts, task), '']
     blocks += [_facts_table(result.parts), '']
     blocks += [Text(line) for line in result.notes]
+    blocks += [Text(line, style='yellow') for line in _pairs(result.guard)] if result.guard else []
     for name, facts in result.parts.items():
         blocks += [Text(f'{name}: {reason}', style='red') for _, reason in facts.unreadable[:_MOST_FILES]]
         if len(facts.unreadable) > _MOST_FILES:
@@ -137,6 +138,26 @@ def describe(result: Survey) -> RenderableType:
         blocks.append(Text(f'the contact sheet shows all but {more}'))
     written = [name for name in (SHEET, PAGE, FACTS) if (result.folder / name).exists()]
     return Group(*blocks, Text.assemble((str(result.folder), 'bold'), f': {", ".join(written)}'))
+
+
+def _about_duplicates(guard: Guard) -> list[str]:
+    lines = guard.lines()
+    if differing := sum(labels_differ(guard.everything, group) for group in guard.found.components()):
+        lines.append(f'{differing:,} {"group" if differing == 1 else "groups"} of duplicates with labels that differ')
+    return lines
+
+
+def _pairs(guard: Guard) -> list[str]:
+    """The first pairs, those in two parts before others."""
+    across = guard.across()
+    pairs = [*across, *(pair for pair in guard.found.pairs if pair not in across[:_MOST_FILES])][:_MOST_FILES]
+    lines = []
+    for pair in pairs:
+        one, other = (f'{guard.everything.ids[end]} ({guard.parts[end]})' for end in (pair.first, pair.second))
+        lines.append(f'{pair.kind}: {one}, {other}')
+    if (more := len(guard.found.pairs) - len(pairs)) > 0:
+        lines.append(f'{more:,} more {"pair" if more == 1 else "pairs"}, in {FACTS}')
+    return lines
 
 
 def _shown(config: Config, images: int) -> bool:

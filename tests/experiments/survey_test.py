@@ -109,6 +109,17 @@ def test_the_parts_are_those_of_a_run(tiny_config, tmp_path):
     assert divided.guard.across()
 
 
+def test_pairs_are_listed_those_across_the_parts_first(tiny_config, tmp_path):
+    pictures = originals()[:14]
+    train = ArraySource([*pictures, *pictures[:13]], np.arange(27) % 2, ('a', 'b'), name='one')
+    test = ArraySource([pictures[13], *noise(1)], [0, 1], ('a', 'b'), name='two')
+    text = printed(survey(tiny_config(), tmp_path, {'train': train, 'test': test})).splitlines()
+    first = text.index('exact: one/13 (train), two/0 (test)')
+    assert text[first + 1] == 'exact: one/0 (train), one/14 (train)'
+    assert text[first + 10] == '4 more pairs, in survey.json'
+    assert '8 groups of duplicates with labels that differ' in text
+
+
 def test_nobody_looks_for_duplicates_when_told_not_to(tiny_config, tmp_path):
     result = survey(tiny_config(**{'data.duplicates': 'ignore'}), tmp_path, planted())
     assert result.guard is None
