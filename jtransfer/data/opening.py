@@ -111,7 +111,7 @@ def _open(kind: str, argument: str, data: config.Data) -> dict[str, Source]:
     if kind in ('csv', 'parquet'):
         from jtransfer.data.table_source import load_table
 
-        return dict(load_table(argument, data))
+        return dict(load_table(argument, data, kind))
     if kind == 'hf':
         from jtransfer.data.hf_source import load_hf
 

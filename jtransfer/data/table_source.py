@@ -59,7 +59,7 @@ class TableSource(EncodedSource):
         return printable(str(self._root / self._paths[index]))
 
 
-def load_table(path: str, data: Data) -> dict[str, TableSource]:
+def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
     """Opens a table; looks whether every file is there, and decodes none.
 
     Rows are counted from 1 below the header. Paths that are not there as they are written are also tried without the
@@ -68,6 +68,7 @@ def load_table(path: str, data: Data) -> dict[str, TableSource]:
     Args:
         path: of the table, parquet or comma-separated (`.tsv`: tab-separated).
         data: the configuration: columns, task, names of the parts, `data_dir`, `skip_unreadable`, `max_pixels`.
+        form: `csv` or `parquet`. Empty: by the ending of the file's name.
 
     Returns:
         The parts that the split column names; a table without one has `train` alone. Classes are those of all parts.
@@ -82,7 +83,8 @@ def load_table(path: str, data: Data) -> dict[str, TableSource]:
             raise UserError(f'{file} is a folder, but must be a table; hf:{file} reads folders of parquet files')
         beside = sorted(child.name for child in file.parent.iterdir()) if file.parent.is_dir() else []
         raise UserError(f'there is no file {file}.{nearest(file.name, beside) if beside else ""}')
-    roles, columns = (read_parquet if _is_parquet(file) else read_csv)(file, data)
+    parquet = form == 'parquet' if form else _is_parquet(file)
+    roles, columns = (read_parquet if parquet else read_csv)(file, data)
     where, cells = str(file), columns[roles.image].cells
     if not len(cells):
         raise UserError(f'{where} has no rows below its header')

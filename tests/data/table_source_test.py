@@ -281,3 +281,11 @@ def test_files_that_are_no_table(tmp_path, name, content, message):
     with pytest.raises(UserError, match=message) as caught:
         load_table(str(tmp_path / name), Data())
     assert '\n' not in str(caught.value)
+
+
+def test_the_form_is_what_is_said_whatever_the_file_is_called(pictures):
+    columns = {'path': NAMES, **LABELS}
+    parquet.write_table(pa.table(columns), pictures / 'table.dat')
+    assert load_table(str(pictures / 'table.dat'), Data(), 'parquet')['train'].ids == NAMES
+    with pytest.raises(UserError, match='is no parquet file'):
+        load_table(table(pictures, LABELS), Data(), 'parquet')

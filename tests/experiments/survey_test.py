@@ -117,7 +117,7 @@ def test_pairs_are_listed_those_across_the_parts_first(tiny_config, tmp_path):
     first = text.index('exact: one/13 (train), two/0 (test)')
     assert text[first + 1] == 'exact: one/0 (train), one/14 (train)'
     assert text[first + 10] == '4 more pairs, in survey.json'
-    assert '8 groups of duplicates with labels that differ' in text
+    assert '1 group of duplicates with labels that differ' in text
 
 
 def test_nobody_looks_for_duplicates_when_told_not_to(tiny_config, tmp_path):
