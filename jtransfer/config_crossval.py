@@ -32,7 +32,6 @@ class CrossVal:
             folds' best steps) or `none`.
         soup_fraction: share of the examples held out before the folds are made, to choose the soup's members by, where
             the source has no validation part of its own; in (0, 1).
-        duplicate_distance: largest Hamming distance of two perceptual hashes, of 64 bits, that may make a duplicate.
         duplicate_embeddings: also compare pictures by the features of the configured backbone, by cosine similarity.
             0: do not, else the least similarity of a duplicate, in (0, 1).
     """
@@ -46,7 +45,6 @@ class CrossVal:
     side_by_side: bool = False
     afterwards: str = 'none'
     soup_fraction: float = 0.1
-    duplicate_distance: int = 8
     duplicate_embeddings: float = 0.0
 
 
@@ -66,7 +64,5 @@ def validate_crossval(crossval: CrossVal) -> None:
         raise UserError('crossval.soup_fraction=0 leaves nothing to choose the members of a soup by')
     if crossval.afterwards == 'soup' and crossval.test_fraction + crossval.soup_fraction >= 1:
         raise UserError('crossval.test_fraction + crossval.soup_fraction must leave examples for folds (be below 1)')
-    if not 0 <= crossval.duplicate_distance <= 32:
-        raise UserError(f'crossval.duplicate_distance={crossval.duplicate_distance} must be between 0 and 32 bits')
     if crossval.repeats > 1 and crossval.splitter == 'leave_one_group_out':
         raise UserError('crossval.splitter=leave_one_group_out has one division only: leave crossval.repeats at 1')

@@ -40,6 +40,8 @@ class Data:
         split_seed: seed of the hold-out and few-shot draws. None: the configuration's `seed`.
         duplicates: what becomes of exact and near duplicates: `group` keeps them on one side of every split, `report`
             lists them, `ignore` does not look. `auto`: `group` in cross-validation, `ignore` for a hold-out.
+        duplicate_distance: largest Hamming distance of two perceptual hashes, of 64 bits, that may make a duplicate,
+            in [0, 32].
         imbalance: for studies: training images of the largest class for each one of the smallest, thinned out
             exponentially in between (Cui et al., 2019), ≥ 1. 1: as they are.
         label_noise: for studies: share of the training labels that are made wrong, in [0, 1).
@@ -78,6 +80,7 @@ class Data:
     examples_per_class: int = 0
     split_seed: int | None = None
     duplicates: str = 'auto'
+    duplicate_distance: int = 8
     imbalance: float = 1.0
     label_noise: float = 0.0
     label_noise_kind: str = 'symmetric'
@@ -113,6 +116,8 @@ def validate_data(data: Data) -> None:
         check.at_least('data.split_seed', data.split_seed, 0)
         if data.split_seed >= 2**32:
             raise UserError(f'data.split_seed={data.split_seed} must be below 2**32')
+    if not 0 <= data.duplicate_distance <= 32:
+        raise UserError(f'data.duplicate_distance={data.duplicate_distance} must be between 0 and 32 bits')
     if not data.label_separator:
         raise UserError("data.label_separator is empty; '|' separates cat|dog")
     for name in ('classes', 'label_columns'):

@@ -42,7 +42,7 @@ def main() -> None:
         scales=_SCALES.value,
     )
     app.say(prediction.describe(metrics, part))
-    app.say(f'{output}: report.html, metrics.json, predictions.csv and tables')
+    app.say(f'{output}: report.html, metrics.json and tables')
 
 
 if __name__ == '__main__':

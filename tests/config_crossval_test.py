@@ -20,7 +20,6 @@ from jtransfer.errors import UserError
         ({'afterwards': 'soup', 'test_fraction': 0.6, 'soup_fraction': 0.4}, 'must leave examples for folds'),
         ({'test_fraction': 1.0}, 'crossval.test_fraction=1.0'),
         ({'soup_fraction': 0.0}, 'leaves nothing to choose the members of a soup by'),
-        ({'duplicate_distance': 33}, 'must be between 0 and 32 bits'),
         ({'duplicate_embeddings': 1.0}, 'crossval.duplicate_embeddings=1.0'),
         ({'splitter': 'leave_one_group_out', 'repeats': 2}, 'has one division only'),
     ],

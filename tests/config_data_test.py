@@ -24,6 +24,7 @@ from jtransfer.errors import UserError
         ({'classes': ('cat',)}, 'must be two classes or more'),
         ({'classes': ('cat', 'dog', 'cat')}, 'has one name twice'),
         ({'label_columns': ('a', 'a')}, 'data.label_columns=.* has one name twice'),
+        ({'duplicate_distance': 33}, 'must be between 0 and 32 bits'),
         ({'label_separator': ''}, 'data.label_separator is empty'),
         ({'validation_fraction': 0.6, 'test_fraction': 0.4}, 'must leave examples to train on'),
         ({'split_seed': -1}, 'data.split_seed=-1 must be at least 0'),

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from jtransfer.data.folds import Fold
+from jtransfer.data.targets import Labels
 from jtransfer.errors import UserError
 
 FORMAT = 'jtransfer-folds/1'
 
 
 def fold_record(
-    folds: Sequence[Fold], ids: Sequence[str], *, splitter: str, seed: int, class_names: Sequence[str]
+    folds: Sequence[Fold], ids: Sequence[str], *, splitter: str, seed: int, class_names: Sequence[str], labels: str = ''
 ) -> dict[str, Any]:
     """The folds as JSON values.
 
@@ -31,6 +32,7 @@ def fold_record(
         splitter: that made them.
         seed: that made them.
         class_names: in label order.
+        labels: a digest of the labels, of `labels_digest`. Empty: nothing is said of them.
 
     Raises:
         ValueError: an example is in no fold, or two have one id.
@@ -58,7 +60,19 @@ def fold_record(
         'class_names': list(class_names),
         'divisions': divisions,
     }
+    if labels:
+        record['labels'] = labels
     return {**record, 'sha256': _digest(record)}
+
+
+def labels_digest(labels: Labels, ids: Sequence[str]) -> str:
+    """SHA-256 of the labels, whatever order the examples are listed in."""
+    order = np.argsort(np.asarray(ids, object), kind='stable')
+    named = labels if isinstance(labels, Mapping) else {'': labels}
+    digest = hashlib.sha256()
+    for name in sorted(named):
+        digest.update(name.encode() + b'\0' + np.ascontiguousarray(np.asarray(named[name])[order]).tobytes())
+    return digest.hexdigest()
 
 
 def write_folds(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:

@@ -17,7 +17,6 @@ from jtransfer.data.source import Source
 from jtransfer.data.targets import count
 from jtransfer.errors import UserError
 
-DISTANCE = 8
 FORMAT = 'jtransfer-duplicates/1'
 
 
@@ -48,6 +47,9 @@ class Guard:
         components = np.asarray(self.found.groups)[of]
         if groups is None and len(np.unique(components)) == len(components):
             return None
+        if groups is None:
+            first = {int(component): index for index, component in reversed(list(enumerate(components)))}
+            return tuple(self.everything.ids[of[first[int(component)]]] for component in components)
         return merge_groups(components, groups)
 
     def across(self) -> list[Pair]:
@@ -72,18 +74,21 @@ class Guard:
         return lines
 
 
-def look(data: config.Data, sources: Mapping[str, Source], *, distance: int = DISTANCE, **options: Any) -> Guard:
+def look(data: config.Data, sources: Mapping[str, Source], **options: Any) -> Guard:
     """Decodes every picture of every part once and compares them.
 
     Args:
         data: how pictures are read.
         sources: by part.
-        distance: of perceptual hashes, see `find_duplicates`.
-        **options: of `find_duplicates`.
+        **options: of `find_duplicates`, but for what `data` says.
     """
     everything, parts = joined(sources)
     found = find_duplicates(
-        everything, distance=distance, workers=data.workers, skip_unreadable=data.skip_unreadable, **options
+        everything,
+        distance=data.duplicate_distance,
+        workers=data.workers,
+        skip_unreadable=data.skip_unreadable,
+        **options,
     )
     return Guard(everything, parts, found)
 

@@ -28,10 +28,11 @@ _FORMS = {
     'tfds': 'tfds:NAME',
 }
 # Fields that only some kinds of source read, and which kinds these are.
-_TABLES = ('csv', 'parquet', 'hf')
+TABLES = ('csv', 'parquet', 'hf')
+COLUMNS = ('image_column', 'label_columns', 'group_column', 'split_column', 'weight_column')
 _READERS = {
-    **dict.fromkeys(('image_column', 'label_columns', 'group_column', 'split_column', 'weight_column'), _TABLES),
-    'task': (*_TABLES, 'npz'),
+    **dict.fromkeys(COLUMNS, TABLES),
+    'task': (*TABLES, 'npz'),
     'data_dir': ('csv', 'parquet', 'tfds'),
 }
 _SUFFIXES = {'.csv': 'csv', '.tsv': 'csv', '.parquet': 'parquet', '.npz': 'npz'}

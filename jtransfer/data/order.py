@@ -94,7 +94,7 @@ def example_order(
     return index, (epoch * repeats + copy).astype(np.int32)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=16)
 def _permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
     permutation = np.random.default_rng((seed, epoch)).permutation(num_examples)
     permutation.flags.writeable = False

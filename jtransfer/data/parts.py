@@ -158,11 +158,7 @@ def _divide(
 
     if data.examples_per_class:
         names = stratum_names(tasks_of(pool))
-        if not names:
-            raise UserError(
-                f'data.examples_per_class={data.examples_per_class} draws images of each class, and there are only '
-                'numbers to predict: set it to 0'
-            )
+        check_classes(names, data.examples_per_class)
         labels = strata(pool.labels, tasks_of(pool))
         train = splits.few_shot(labels, data.examples_per_class, seed, names)
         rest = np.setdiff1d(everything, train)
@@ -197,6 +193,15 @@ def hold_out_of(
     tasks = tasks_of(pool)
     kept, held = splits.hold_out(strata(labels, tasks), fraction, seed, stratum_names(tasks), what, **own)
     return of[kept], of[held]
+
+
+def check_classes(names: Sequence[str], per_class: int) -> None:
+    """Raises `UserError` if images of each class are to be drawn, and there are no classes."""
+    if not names:
+        raise UserError(
+            f'data.examples_per_class={per_class} draws images of each class, and there are only numbers to predict: '
+            'set it to 0'
+        )
 
 
 def stratum_names(tasks: Sequence[Task]) -> tuple[str, ...]:

@@ -162,7 +162,7 @@ def _tiles(folds: Sequence[FoldSummary], pooled: AnyMetrics, repeats: int) -> tu
     between = f'{pooled.confidence:.0%} interval {" to ".join(score_text(name, end) for end in ends)}' if ends else ''
     division = f'{repeats} repeats of {len(folds) // repeats}' if repeats > 1 else 'each trained anew'
     tiles = [
-        Tile('All predictions together', score_text(name, pooled.score), between or 'of one repeat'),
+        Tile('All predictions together', score_text(name, pooled.score), between or 'each example once'),
         Tile('Worst fold', score_text(name, min(scores)), f'best {score_text(name, max(scores))}'),
         Tile('Loss', f'{np.mean([fold.loss for fold in folds]):.4g}', 'mean of the folds'),
         Tile('Examples', f'{pooled.examples:,}', 'each tested once' if repeats == 1 else 'each tested once a repeat'),

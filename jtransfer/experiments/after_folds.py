@@ -14,6 +14,7 @@ from jtransfer import adapters
 from jtransfer.config import Config
 from jtransfer.config_crossval import CrossVal
 from jtransfer.data.part import Part
+from jtransfer.data.parts import split_record
 from jtransfer.errors import UserError
 from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.report import write_report
@@ -27,7 +28,7 @@ from jtransfer.experiments.kitchen import Kitchen, statistics_move
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.reading import read_examples
-from jtransfer.experiments.run_dir import RESULT, RunDirectory, is_finished, write_json
+from jtransfer.experiments.run_dir import RESULT, SPLIT, RunDirectory, is_finished, write_config, write_json
 from jtransfer.experiments.scoring import Scores, score
 from jtransfer.experiments.training import make_step_parts, train_model
 from jtransfer.pretrained import heads
@@ -100,6 +101,7 @@ def _ensemble(
     say: Callable[[str], None],
 ) -> None:
     write_ensemble(folder, runs)
+    _describe_data(folder, config, crossing)
     scores = None
     if crossing.test is not None:
         models = load_ensemble(folder, config.model.dtype)
@@ -130,6 +132,7 @@ def _soup(
     made = greedy_soup(trees, lambda variables: kitchen.score(variables) or 0.0, kitchen.finish)
     model = dataclasses.replace(model, variables=dict(made.variables))
     folder.mkdir(parents=True, exist_ok=True)
+    _describe_data(folder, config, crossing)
     save_model(
         folder / MODEL_FILE,
         model.variables,
@@ -187,6 +190,12 @@ def _refit(
     )
     record = {'step': step, 'steps': steps, 'train_examples': trained.examples, 'seconds': time.perf_counter() - began}
     _finish(folder, config, crossing, scores, record, say)
+
+
+def _describe_data(folder: Path, config: Config, crossing: Crossing) -> None:
+    """Writes what a run would: how images are read, and which are in which part."""
+    write_config(folder, dataclasses.replace(config, crossval=CrossVal()))
+    write_json(folder / SPLIT, split_record(crossing.whole(config)))
 
 
 def _test(model: Model, config: Config, crossing: Crossing) -> Scores | None:

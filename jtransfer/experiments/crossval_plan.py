@@ -15,18 +15,25 @@ from jaxtyping import Int64
 from jtransfer.config import Config
 from jtransfer.data import leaks
 from jtransfer.data.altered import altered
-from jtransfer.data.fold_file import fold_record, read_folds
+from jtransfer.data.fold_file import fold_record, labels_digest, read_folds
 from jtransfer.data.folds import Fold, choose_splitter, make_folds
 from jtransfer.data.group_numbers import group_numbers
 from jtransfer.data.leaks import Guard
 from jtransfer.data.part import Part
-from jtransfer.data.parts import Parts, check_training, hold_out_of, ignored_files, take_sources
+from jtransfer.data.parts import (
+    Parts,
+    check_classes,
+    check_training,
+    hold_out_of,
+    ignored_files,
+    stratum_names,
+    take_sources,
+)
 from jtransfer.data.source import Source
 from jtransfer.data.splits import few_shot
 from jtransfer.data.targets import count, strata, take, tasks_of
 from jtransfer.errors import UserError
 from jtransfer.experiments.run_dir import FOLDS, read_config
-from jtransfer.tasks import Task
 
 DUPLICATES = 'duplicates.json'
 
@@ -79,9 +86,8 @@ class Crossing:
         data, seed = config.data, seed_of(config)
         train, validation = np.asarray(fold.train), None
         if data.examples_per_class:
-            labels = strata(take(self.pool.labels, train), self.pool.tasks)
-            drawn = few_shot(labels, data.examples_per_class, seed, stratum_names(self.pool.tasks))
-            rest, train = np.setdiff1d(train, train[drawn]), train[drawn]
+            drawn = self._few(train, config)
+            rest, train = np.setdiff1d(train, drawn), drawn
             if self.validation is None and data.validation_fraction:
                 if self.groups is not None:
                     names = np.asarray(self.groups)
@@ -102,10 +108,22 @@ class Crossing:
         return tuple(self.groups[positions[int(index)]] for index in part.indices)
 
     def whole(self, config: Config) -> Parts:
-        """The parts of a run on every example of the pool, without anything to choose a checkpoint by."""
-        trained, unlabelled, notes = altered(self.pool, config.data, seed_of(config))
+        """The parts of a run on every example of the pool, without anything to choose a checkpoint by.
+
+        Of them `data.examples_per_class` are drawn, as in every fold.
+        """
+        everything = np.arange(len(self.pool))
+        chosen = self._few(everything, config) if config.data.examples_per_class else everything
+        trained, unlabelled, notes = altered(self._of(chosen), config.data, seed_of(config))
         check_training(trained, config.data.batch_size)
         return Parts(trained, None, self.test, self.pool.class_names, notes, unlabelled)
+
+    def _few(self, positions: Int64[np.ndarray, ' n'], config: Config) -> Int64[np.ndarray, ' drawn']:
+        """Those of some positions in the pool that a few-shot draw takes."""
+        names, number = stratum_names(self.pool.tasks), config.data.examples_per_class
+        check_classes(names, number)
+        labels = strata(take(self.pool.labels, positions), self.pool.tasks)
+        return positions[few_shot(labels, number, seed_of(config), names)]
 
     def _of(self, positions: Int64[np.ndarray, ' n']) -> Part:
         return Part(self.pool.source, self.pool.indices[positions])
@@ -145,7 +163,7 @@ def prepare(
         if (folder / DUPLICATES).exists():
             guard = leaks.read_record(folder / DUPLICATES, sources)
         else:
-            guard = leaks.look(data, sources, distance=cv.duplicate_distance, further=embed)
+            guard = leaks.look(data, sources, further=embed)
         notes += guard.lines()
     keeps = guard is not None and data.duplicates != 'report'
     groups = guard.groups('train', own) if guard is not None and keeps else None if own is None else tuple(own)
@@ -161,6 +179,8 @@ def prepare(
         _check_soup(folder, cv.afterwards)
     if cv.file or file.exists():
         folds, record = _read(file, part, inside)
+        if not cv.file and record.get('labels', '') != labels_digest(part.labels, part.ids):
+            raise UserError(f'the labels of {data.source} have changed since {file} was written: name a new run_dir')
     else:
         folds = make_folds(
             labels,
@@ -169,9 +189,16 @@ def prepare(
             repeats=cv.repeats,
             seed=seed,
             groups=inside,
-            class_names=stratum_names(part.tasks),
+            class_names=stratum_names(part.tasks) or ('all',),
         )
-        record = fold_record(folds, part.ids, splitter=splitter, seed=seed, class_names=part.class_names)
+        record = fold_record(
+            folds,
+            part.ids,
+            splitter=splitter,
+            seed=seed,
+            class_names=part.class_names,
+            labels=labels_digest(part.labels, part.ids),
+        )
     validation = sources_part(sources, 'validation')
     return Crossing(part, folds, inside, validation, chooser, test, record, guard, tuple(notes))
 
@@ -180,11 +207,6 @@ def check_folds(folder: Path, crossing: Crossing) -> None:
     """Raises `UserError` where a folder has other folds than these."""
     if (folder / FOLDS).exists() and json.loads((folder / FOLDS).read_text()) != crossing.record:
         raise UserError(f'{folder / FOLDS} has other folds than this configuration makes; name another run_dir')
-
-
-def stratum_names(tasks: Sequence[Task]) -> tuple[str, ...]:
-    """The names of what `strata` numbers: the classes of the first task that has some, or one of everything."""
-    return next((task.class_names for task in tasks if task.kind != 'regression'), ('all',))
 
 
 def sources_part(sources: Mapping[str, Source], name: str) -> Part | None:

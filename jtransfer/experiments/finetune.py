@@ -136,7 +136,10 @@ def conclude(
         skipped=len({*trained.skipped, *examples.skipped}),
     )
     write_page(result, scores, held_out)
-    directory.finish({**_record(result, trained), **({'thresholds': thresholds} if thresholds else {})})
+    more: dict[str, Any] = {'thresholds': thresholds} if thresholds else {}
+    if skipped := sorted({*trained.skipped, *examples.skipped}):
+        more['skipped'] = skipped
+    directory.finish({**_record(result, trained), **more})
     return result
 
 

@@ -15,6 +15,7 @@ from jtransfer.config_check import one_of
 from jtransfer.config_evaluate import validate_evaluate
 from jtransfer.data.folder import list_images, printable
 from jtransfer.data.images import UnreadableImageError, decode_image
+from jtransfer.data.opening import COLUMNS, TABLES
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, open_source
 from jtransfer.data.source import Example, Source
@@ -305,8 +306,13 @@ def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views
 
 
 def _from_source(source: str, part: str, data_dir: str, config: Config) -> tuple[str, Source]:
-    """The name of the part to evaluate, and its examples, of a source that is named."""
-    data = Data(source=source, data_dir=data_dir, max_pixels=config.data.max_pixels)
+    """The name of the part to evaluate, and its examples, of a source that is named.
+
+    The columns of a table mean what they meant in the run.
+    """
+    told = (*COLUMNS, 'task', 'label_separator') if source.partition(':')[0] in TABLES else ()
+    columns = {name: getattr(config.data, name) for name in told}
+    data = Data(source=source, data_dir=data_dir, max_pixels=config.data.max_pixels, **columns)
     sources = open_source(data)
     name = _pick(part, sources, source)
     return name if len(sources) > 1 else 'all', sources[name]
@@ -316,9 +322,13 @@ def _from_run(checkpoint: str, part: str) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of the data that a run divided."""
     run = Path(checkpoint).expanduser()
     if not is_run(run):
-        what = 'an ensemble' if is_ensemble(run) else 'no run directory'
-        raise UserError(f'--source is missing: {checkpoint} is {what} and has no data of its own')
+        raise UserError(f'--source is missing: {checkpoint} is no run directory and has no data of its own')
     sources: dict[str, Source] = dict(parts_of_run(run))
+    if not part and list(sources) == ['train']:
+        raise UserError(
+            f'{checkpoint} has no images of its own that it was not trained on: name others with --source, or say '
+            '--part=train'
+        )
     name = _pick(part, sources, checkpoint)
     return name, sources[name]
 

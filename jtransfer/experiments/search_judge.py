@@ -170,7 +170,7 @@ def _groups(config: Config, train: Part) -> tuple[Sequence[str] | None, tuple[st
     """What inner folds keep together, and what is to be said about it."""
     if config.data.duplicates not in ('auto', 'group'):
         return train.groups, ()
-    guard = leaks.look(config.data, {'train': train}, distance=config.crossval.duplicate_distance)
+    guard = leaks.look(config.data, {'train': train})
     return guard.groups('train', train.groups), tuple(guard.lines())
 
 

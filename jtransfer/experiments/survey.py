@@ -98,7 +98,7 @@ def survey(
     if config.data.duplicates != 'ignore':
         total = sum(map(len, found.values()))
         with progress_bar('looking for duplicates', total, show=_shown(config, total)) as bar:
-            guard = leaks.look(data, sources, distance=config.crossval.duplicate_distance, progress=bar_progress(bar))
+            guard = leaks.look(data, sources, progress=bar_progress(bar))
     notes = tuple(dict.fromkeys((*parts.notes, *(_about_duplicates(guard) if guard else ()))))
     record = None if guard is None else leaks.to_record(guard)
     facts_record = {'source': config.data.source, 'parts': to_dict(facts), 'duplicates': record, 'notes': list(notes)}

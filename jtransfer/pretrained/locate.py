@@ -165,6 +165,15 @@ def _folder(folder: Path, text: str) -> Located:
     model, config = folder / MODEL_FILE, folder / CONFIG_FILE
     if (folder / RESULT_FILE).is_file() and model.is_file():
         return Located(model, text)
+    if (folder / 'folds.json').is_file():
+        raise UserError(
+            f'{folder} is a cross-validation, of several networks: name a fold in it, such as '
+            f'{folder / "fold-0"}, or its ensemble, soup or refit'
+        )
+    if (folder / 'ensemble.json').is_file():
+        raise UserError(
+            f'{folder} is an ensemble of several networks, which only launch.predict and launch.evaluate take'
+        )
     if config.is_file() and _is_run_config(config):
         raise UserError(
             f'run {folder} is not finished (it has no {RESULT_FILE}): continue it with --config.train.resume=auto'

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from jtransfer.data.fold_file import FORMAT, fold_record, read_folds, write_folds
+from jtransfer.data.fold_file import FORMAT, fold_record, labels_digest, read_folds, write_folds
 from jtransfer.data.folds import Fold, make_folds
 from jtransfer.errors import UserError
 
@@ -140,3 +140,14 @@ def test_no_file_and_a_folder(tmp_path):
     with pytest.raises(UserError, match='the folds cannot be written: Is a directory'):
         write_folds(tmp_path, _record())
     assert not list(tmp_path.parent.glob('.*partial*'))
+
+
+def test_the_digest_of_labels_knows_them_in_any_order_and_no_others():
+    ids, labels = ('b', 'a', 'c'), np.array([0, 1, 2], np.int32)
+    order = [1, 2, 0]
+    same = labels_digest(labels[order], [ids[i] for i in order])
+    assert labels_digest(labels, ids) == same
+    assert labels_digest(np.array([0, 1, 1], np.int32), ids) != same
+    heads = {'kind': labels, 'age': np.zeros((3, 1), np.float32)}
+    assert labels_digest(heads, ids) == labels_digest(dict(reversed(heads.items())), ids)
+    assert labels_digest({**heads, 'age': np.ones((3, 1), np.float32)}, ids) != labels_digest(heads, ids)
