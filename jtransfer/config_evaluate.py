@@ -20,6 +20,8 @@ class Evaluate:
         batch_size: images a forward pass.
         confidence: of the accuracy's interval (Wilson), in (0, 1).
         calibration_bins: equal-width confidence bins of the expected calibration error.
+        temperature: divide the logits by the number that makes the validation part's cross-entropy least (Guo et al.,
+            2017), in the weights of the trained network itself; for one label an image.
         most_wrong: how many of the most confidently wrong images the report shows.
         flips: the mirror image (left and right exchanged) of every view too.
         crops: cut from the resized picture: 1, the centre, or 5, the four corners and the centre.
@@ -30,6 +32,7 @@ class Evaluate:
     batch_size: int = 256
     confidence: float = 0.95
     calibration_bins: int = 15
+    temperature: bool = False
     most_wrong: int = 24
     flips: bool = False
     crops: int = 1

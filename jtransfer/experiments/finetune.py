@@ -32,6 +32,7 @@ from jtransfer.experiments.run_dir import RunDirectory, write_text
 from jtransfer.experiments.scoring import fitted_thresholds, score
 from jtransfer.experiments.standardise import check_labelled
 from jtransfer.experiments.tables import plan_table
+from jtransfer.experiments.temperature import calibrate, check_temperature
 from jtransfer.experiments.training import Trained, make_step_parts, train_model
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
@@ -72,6 +73,7 @@ def run(
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     say(plan.summary())
     # Before any image is read.
+    check_temperature(config, parts, plan)
     labels, validated = parts.train.labels, parts.validation is not None
     make_step_parts(model, plan, config, len(parts.train), labels=labels, validated=validated)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
@@ -116,6 +118,10 @@ def conclude(
         began: when the run began, by `time.perf_counter`.
     """
     part, held_out = reported(parts)
+    temperatures: dict[str, float] = {}
+    if config.evaluate.temperature and parts.validation is not None:
+        calibrated, temperatures = calibrate(trained.model, parts.validation, config)
+        trained = dataclasses.replace(trained, model=calibrated)
     # What is reported must not choose them.
     thresholds = fitted_thresholds(trained.model, parts.validation, config) if part == 'test' else {}
     scores = score(trained.model, examples, config, thresholds=thresholds)
@@ -137,6 +143,7 @@ def conclude(
     )
     write_page(result, scores, held_out)
     more: dict[str, Any] = {'thresholds': thresholds} if thresholds else {}
+    more |= {'temperatures': temperatures} if temperatures else {}
     if skipped := sorted({*trained.skipped, *examples.skipped}):
         more['skipped'] = skipped
     directory.finish({**_record(result, trained), **more})

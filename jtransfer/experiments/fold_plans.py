@@ -20,6 +20,7 @@ from jtransfer.experiments import finetune
 from jtransfer.experiments.crossval_plan import Crossing
 from jtransfer.experiments.run_dir import RunDirectory, difference, is_finished
 from jtransfer.experiments.standardise import check_labelled
+from jtransfer.experiments.temperature import check_temperature
 from jtransfer.experiments.training import make_step_parts
 from jtransfer.pretrained.model import Model
 from jtransfer.train.loop import epoch_steps, total_steps
@@ -134,6 +135,7 @@ def check_runs(plans: Sequence[FoldPlan]) -> Model:
     for plan in plans:
         train, validated = plan.parts.train, plan.parts.validation is not None
         check_labelled(plan.parts.tasks, plan.parts)
+        check_temperature(plan.config, plan.parts, treatment)
         make_step_parts(model, treatment, plan.config, len(train), labels=train.labels, validated=validated)
     return model
 
