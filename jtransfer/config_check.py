@@ -8,7 +8,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from jtransfer.errors import UserError
@@ -212,3 +212,31 @@ def parse(value: Any, hint: Any) -> Any:
         return ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return None if value.lower() == 'none' else value
+
+
+def split_values(text: str) -> Iterator[str]:
+    """Splits at commas that stand outside brackets and quotes; quotes around a whole value are taken off.
+
+    >>> list(split_values("1, (2, 3), 'a,b'"))
+    ['1', '(2, 3)', 'a,b']
+    """
+    depth, quote, start = 0, '', 0
+    for index, letter in enumerate(text):
+        if quote:
+            quote = '' if letter == quote else quote
+        elif letter in '\'"':
+            quote = letter
+        elif letter in '([{':
+            depth += 1
+        elif letter in ')]}':
+            depth -= 1
+        elif letter == ',' and not depth:
+            yield _bare(text[start:index])
+            start = index + 1
+    yield _bare(text[start:])
+
+
+def _bare(value: str) -> str:
+    value = value.strip()
+    quoted = len(value) > 1 and value[0] in '\'"' and value.find(value[0], 1) == len(value) - 1
+    return value[1:-1] if quoted else value

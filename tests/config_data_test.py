@@ -37,5 +37,7 @@ def test_each_mistake_is_one_clear_line(changes, message):
     assert '\n' not in str(caught.value)
 
 
-def test_defaults_are_valid():
-    validate_data(Data())
+def test_defaults_are_valid_and_stay_what_they_are():
+    data = Data()
+    validate_data(data)
+    assert data == Data()

@@ -6,12 +6,12 @@ import ast
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jtransfer import config as config_lib
 from jtransfer.config import Config
-from jtransfer.config_check import field_names, get_field, nearest, unknown_field
+from jtransfer.config_check import field_names, get_field, nearest, split_values, unknown_field
 from jtransfer.config_search import Search
 from jtransfer.errors import UserError
 from jtransfer.experiments.run_dir import NOT_IDENTITY
@@ -115,7 +115,7 @@ def _parse(text: str, config: Config) -> Dimension:
     kind, inside = written[1], written[2]
     if kind not in FORMS:
         raise UserError(f"search.space: {field} has '{kind}(…)', which is no range.{nearest(kind, FORMS)}")
-    values = tuple(_split(inside))
+    values = tuple(split_values(inside))
     if kind == 'choice':
         return Dimension(field, kind, choices=_choices(field, values, config))
     low, high = _ends(field, kind, values)
@@ -185,22 +185,3 @@ def _check_values(dimension: Dimension, config: Config) -> None:
             settled(config, {dimension.field: value})
         except UserError as error:
             raise UserError(f'search.space: {dimension.field}={value}: {error}') from None
-
-
-def _split(text: str) -> Iterator[str]:
-    """The values between commas that stand outside brackets and quotes; quotes around a whole value are taken off."""
-    depth, quote, values = 0, '', ['']
-    for letter in text:
-        if quote:
-            quote = '' if letter == quote else quote
-        elif letter in '\'"':
-            quote = letter
-        else:
-            depth += (letter in '([{') - (letter in ')]}')
-        if letter == ',' and not depth and not quote:
-            values.append('')
-        else:
-            values[-1] += letter
-    for value in map(str.strip, values):
-        quoted = re.fullmatch(r'(["\'])([^"\']*)\1', value)
-        yield quoted[2] if quoted else value

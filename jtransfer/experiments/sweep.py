@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import jax
 
 from jtransfer import config as config_lib
 from jtransfer.config import Config
-from jtransfer.config_check import get_field
+from jtransfer.config_check import get_field, split_values
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import NOT_IDENTITY, ROOT, RunDirectory, is_finished, read_result
@@ -42,7 +42,7 @@ def parse_over(texts: Sequence[str]) -> dict[str, list[str]]:
             raise UserError(f'--over={text} is not of the form --over=FIELD=VALUE,VALUE')
         if field in over:
             raise UserError(f'--over names {field} twice; write all its values after one equals sign')
-        over[field] = list(_split(values))
+        over[field] = list(split_values(values))
         if duplicates := [value for value in over[field] if over[field].count(value) > 1]:
             raise UserError(f'--over={text} has the value {duplicates[0]} twice')
         if '' in over[field]:
@@ -133,30 +133,6 @@ def _one(fields: dict[str, Any], config: Config, path: Path) -> Record:
     record['metrics'] = {f'{result["part"]} {score_name}': score, f'{result["part"]} loss': result['loss']}
     record['seconds'] = result['seconds']
     return record
-
-
-def _split(text: str) -> Iterator[str]:
-    """Splits at commas that stand outside brackets and quotes; quotes around a whole value are taken off."""
-    depth, quote, start = 0, '', 0
-    for index, letter in enumerate(text):
-        if quote:
-            quote = '' if letter == quote else quote
-        elif letter in '\'"':
-            quote = letter
-        elif letter in '([{':
-            depth += 1
-        elif letter in ')]}':
-            depth -= 1
-        elif letter == ',' and not depth:
-            yield _bare(text[start:index])
-            start = index + 1
-    yield _bare(text[start:])
-
-
-def _bare(value: str) -> str:
-    value = value.strip()
-    quoted = len(value) > 1 and value[0] in '\'"' and value.find(value[0], 1) == len(value) - 1
-    return value[1:-1] if quoted else value
 
 
 def _directory_name(fields: Mapping[str, Any]) -> str:
