@@ -13,6 +13,7 @@ import numpy as np
 from jtransfer.data import images
 from jtransfer.data.source import Example, check_source
 from jtransfer.errors import UserError
+from jtransfer.text import printable, printable_path
 
 CONVENTIONS = {
     'train': ('train', 'training'),
@@ -65,7 +66,7 @@ class FolderSource:
             self._paths += [os.path.relpath(path, root) for path in found]
             labels += [self.class_names.index(class_name)] * len(found)
         self.labels = np.array(labels, np.int32)
-        self.ids = tuple(printable(path) for path in self._paths)
+        self.ids = tuple(printable_path(path) for path in self._paths)
         check_source(self, str(folder), every_class=class_names is None)
 
     def __len__(self) -> int:
@@ -79,7 +80,7 @@ class FolderSource:
             UnreadableImageError: names the file.
         """
         path = self._root / self._paths[index]
-        image = images.decode_image(path, name=printable(str(path)), max_pixels=self._max_pixels)
+        image = images.decode_image(path, name=printable_path(str(path)), max_pixels=self._max_pixels)
         return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index]}
 
     def content(self, index: int) -> bytes:
@@ -89,7 +90,7 @@ class FolderSource:
             UnreadableImageError: names the file.
         """
         path = self._root / self._paths[index]
-        return images.read_content(path, printable(str(path)))
+        return images.read_content(path, printable_path(str(path)))
 
 
 def load_folder(
@@ -216,8 +217,3 @@ def _is_image(name: str) -> bool:
 
 def _extensions() -> str:
     return ', '.join(images.EXTENSIONS)
-
-
-def printable(path: str) -> str:
-    """A file name as text that can be written anywhere; bytes that are no UTF-8 are spelt out."""
-    return path.replace(os.sep, '/').encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')

@@ -90,7 +90,7 @@ def load_parts(
     train, unlabelled, said = altered(parts.get('train', Part(pool, np.arange(0))), data, seed)
     if training:
         check_training(train, data.batch_size)
-    notes = (*ignored_files(sources), *notes, *said)
+    notes = (*source_notes(sources), *notes, *said)
     result = Parts(train, parts.get('validation'), parts.get('test'), pool.class_names, notes, unlabelled)
     if source is None:
         _check_disjoint(result)
@@ -132,12 +132,14 @@ def split_record(parts: Parts) -> dict[str, Any]:
     return record
 
 
-def ignored_files(sources: Mapping[str, Source]) -> Sequence[str]:
-    """Lines about files that are no images, and files that are missing."""
+def source_notes(sources: Mapping[str, Source]) -> Sequence[str]:
+    """Lines about how the sources were read: files that are no images or missing, and what each says itself."""
     ignored = sum(getattr(source, 'ignored', 0) for source in sources.values())
     missing = sum(getattr(source, 'missing', 0) for source in sources.values())
     lines = [f'{ignored} files in the folders are no images and were left out'] if ignored else []
-    return [*lines, *([f'{missing} files of the table are missing and were left out'] if missing else [])]
+    lines += [f'{missing} files of the table are missing and were left out'] if missing else []
+    own = (note for source in sources.values() for note in getattr(source, 'notes', ()))
+    return list(dict.fromkeys([*lines, *own]))
 
 
 def _divide(

@@ -6,6 +6,7 @@ What a source *may* have besides what `Source` demands, as attributes:
   form: see `jtransfer.data.targets`.
 - `groups`: a name an example (patient, scene, video); what has the same one is never divided by a split.
 - `weights`: float32 [n], ≥ 0: how much each example counts in the training loss.
+- `notes`: lines about how it was read that a person should know (what its columns were taken for, what was left out).
 - `content(index)`: the encoded bytes of an example, by which a cache knows it again.
 """
 

@@ -14,10 +14,10 @@ from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.data import images
 from jtransfer.data.encoded_source import EncodedSource, check_parts, part_of_name
-from jtransfer.data.folder import printable
 from jtransfer.data.table_columns import Column, read_csv, read_parquet
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.errors import UserError
+from jtransfer.text import printable_path
 
 PARTS = ('train', 'validation', 'test')
 _PARQUET = b'PAR1'
@@ -56,7 +56,7 @@ class TableSource(EncodedSource):
         return images.read_content(self._root / self._paths[index], self._place(index))
 
     def _place(self, index: int) -> str:
-        return printable(str(self._root / self._paths[index]))
+        return printable_path(str(self._root / self._paths[index]))
 
 
 def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
@@ -180,13 +180,13 @@ def _find_files(
         first = seen.setdefault(os.path.normpath(root / (path or cell)), index)
         if first != index:
             raise UserError(
-                f'{where}: {printable(cell)} is there twice, in {row_name(rows[first])} and {row_name(rows[index])}; '
-                'an image has one row'
+                f'{where}: {printable_path(cell)} is there twice, in {row_name(rows[first])} and '
+                f'{row_name(rows[index])}; an image has one row'
             )
-        ids.append(printable(written))
+        ids.append(printable_path(written))
         paths.append(path)
     if missing and not data.skip_unreadable:
-        row, gone = row_name(rows[missing[0]]), printable(str(root / cells[missing[0]].strip()))
+        row, gone = row_name(rows[missing[0]]), printable_path(str(root / cells[missing[0]].strip()))
         others = f', nor those of {len(missing) - 1} other rows' if len(missing) > 1 else ''
         raise UserError(
             f'{where}, {row}: there is no file {gone}{others}; data.data_dir says what paths are relative to, '

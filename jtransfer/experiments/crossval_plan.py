@@ -25,7 +25,7 @@ from jtransfer.data.parts import (
     check_classes,
     check_training,
     hold_out_of,
-    ignored_files,
+    source_notes,
     stratum_names,
     take_sources,
 )
@@ -157,7 +157,7 @@ def prepare(
         raise UserError('crossval.splitter=leave_one_group_out needs groups, and there are none: set data.group_column')
     if embed is not None and data.duplicates == 'ignore':
         raise UserError('crossval.duplicate_embeddings looks for duplicates, and data.duplicates=ignore does not look')
-    notes = list(ignored_files(sources))
+    notes = list(source_notes(sources))
     guard = None
     if data.duplicates != 'ignore':
         if (folder / DUPLICATES).exists():

@@ -67,7 +67,8 @@ def run(
 
     parts = parts or load_parts(config.data, config.seed, source)
     check_labelled(parts.tasks, parts)
-    say(_describe_parts(parts, config))
+    for line in _describe_parts(parts, config):
+        say(line)
     model = make_model(config, parts.class_names, parts.tasks)
     say(model.load_report.summary())
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
@@ -271,9 +272,9 @@ def reported(parts: Parts) -> tuple[str, Part]:
     )
 
 
-def _describe_parts(parts: Parts, config: Config) -> str:
+def _describe_parts(parts: Parts, config: Config) -> list[str]:
     sizes = [f'{len(part):,} to {use}' for part, use in _uses(parts) if part is not None]
-    return '; '.join([f'{config.data.source}: {_about(parts)}; images: {", ".join(sizes)}', *parts.notes])
+    return [f'{config.data.source}: {_about(parts)}; images: {", ".join(sizes)}', *parts.notes]
 
 
 def _about(parts: Parts) -> str:

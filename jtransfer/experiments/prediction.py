@@ -13,7 +13,7 @@ from jaxtyping import Int32
 from jtransfer.config import Config, Data, replace
 from jtransfer.config_check import one_of
 from jtransfer.config_evaluate import validate_evaluate
-from jtransfer.data.folder import list_images, printable
+from jtransfer.data.folder import list_images
 from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.data.opening import COLUMNS, TABLES
 from jtransfer.data.part import Part
@@ -43,6 +43,7 @@ from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.tasks import Task
+from jtransfer.text import printable_path
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -239,7 +240,7 @@ class _Files:
     """Images without labels as a source, every label 0."""
 
     def __init__(self, files: tuple[str, ...], model: Model, max_pixels: int) -> None:
-        self.class_names, self.ids = model.class_names, tuple(printable(name) for name in files)
+        self.class_names, self.ids = model.class_names, tuple(printable_path(name) for name in files)
         self.tasks = model.tasks
         labels = {task.name: _no_labels(task, len(files)) for task in model.tasks}
         self.labels: Labels = labels if heads.named(model.tasks) else labels['']

@@ -1,0 +1,44 @@
+"""Text that came from outside (file names, classes, cells) in what a person reads: lines, errors, tables."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Sequence
+
+# Control characters, lone surrogates, separators of lines: a terminal acts on them, or a file cannot hold them.
+_UNPRINTABLE = ('Cc', 'Cs', 'Zl', 'Zp')
+_DIRECTIONS = '\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
+
+
+def printable(text: str) -> str:
+    """Text that can be written anywhere: what a terminal would act on, and bytes that are no UTF-8, are spelt out.
+
+    >>> printable('plain \\x1b[31mred')
+    'plain \\\\x1b[31mred'
+    """
+    decoded = text.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+    if decoded.isprintable():
+        return decoded
+    return ''.join(_spelt(letter) for letter in decoded)
+
+
+def printable_path(path: str) -> str:
+    """A file name as `printable` text, with forward slashes."""
+    return printable(path.replace(os.sep, '/'))
+
+
+def first_few(names: Sequence[str], count: int = 5) -> str:
+    """The first names of a list, and how many there are where that is not all of them.
+
+    >>> first_few(('ant', 'bee', 'cat'), 2)
+    'ant, bee, … (3)'
+    """
+    shown = ', '.join(printable(name) for name in names[:count])
+    return shown if len(names) <= count else f'{shown}, … ({len(names):,})'
+
+
+def _spelt(letter: str) -> str:
+    if unicodedata.category(letter) in _UNPRINTABLE or letter in _DIRECTIONS:
+        return letter.encode('unicode_escape').decode('ascii')
+    return letter

@@ -1,0 +1,32 @@
+"""Text from outside is shown without doing anything to the terminal, and ordinary writing stays as it is."""
+
+import pytest
+
+from jtransfer.text import first_few, printable, printable_path
+
+
+@pytest.mark.parametrize(
+    ('text', 'shown'),
+    [
+        ('Äpfel 苹果 🍎', 'Äpfel 苹果 🍎'),
+        ('family 👩\u200d👧 می\u200cخواهم', 'family 👩\u200d👧 می\u200cخواهم'),  # joiners belong to the writing
+        ('\x1b[31mred\x07', '\\x1b[31mred\\x07'),
+        ('two\nlines\ttab', 'two\\nlines\\ttab'),
+        ('exe\u202egnp.', 'exe\\u202egnp.'),
+        ('bad\udcff', 'bad\\xff'),
+        ('\x9b31m', '\\x9b31m'),
+        ('[bold]', '[bold]'),
+    ],
+)
+def test_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    printable(text).encode('utf-8')
+
+
+def test_first_few() -> None:
+    assert first_few(('ant', 'bee')) == 'ant, bee'
+    assert first_few(('ant', 'b\x1bee', 'cat'), 2) == 'ant, b\\x1bee, … (3)'
+
+
+def test_paths_have_forward_slashes() -> None:
+    assert printable_path('a/b\udcff.png') == 'a/b\\xff.png'
