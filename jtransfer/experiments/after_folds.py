@@ -29,6 +29,7 @@ from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import RESULT, SPLIT, RunDirectory, is_finished, write_config, write_json
+from jtransfer.experiments.safely import page_of_finished, scoring_saved
 from jtransfer.experiments.scoring import Scores, score
 from jtransfer.experiments.training import make_step_parts, train_model
 from jtransfer.pretrained import heads
@@ -184,10 +185,11 @@ def _refit(
     trained = train_model(
         model, parts, plan, own, run_dir=folder, ready=lambda: finetune.begin(directory, own, parts, plan)
     )
-    scores = _test(trained.model, config, crossing)
-    finetune.save(
-        trained.model, folder, own, 'test', None if scores is None else scores.metrics, trained, plan, base=model
-    )
+    finetune.save(trained.model, folder, own, trained, plan, base=model)
+    with scoring_saved(folder, own):
+        scores = _test(trained.model, config, crossing)
+    if scores is not None:
+        finetune.save(trained.model, folder, own, trained, plan, base=model, part='test', metrics=scores.metrics)
     record = {'step': step, 'steps': steps, 'train_examples': trained.examples, 'seconds': time.perf_counter() - began}
     _finish(folder, config, crossing, scores, record, say)
 
@@ -214,18 +216,28 @@ def _finish(
     record: dict[str, Any],
     say: Callable[[str], None],
 ) -> None:
-    """Writes what was found on the test part, and `result.json` last."""
+    """Writes what was found on the test part: the tables, `result.json`, then the page."""
     found: dict[str, Any] = {}
-    if scores is not None and crossing.test is not None:
-        found = _write(folder, config, crossing.test, scores)
-        say(f'{folder.name}, tested on {len(scores.ids):,} images that no fold has seen: {scores.metrics.headline()}')
+    if scores is not None:
+        metrics: AnyMetrics = scores.metrics
+        write_evaluation(folder / 'evaluation', metrics, scores.logits, scores.labels, scores.ids)
+        write_outputs(folder / 'evaluation' / OUTPUTS, Outputs(scores.ids, scores.logits, scores.labels))
+        found = {
+            'part': 'test',
+            'examples': metrics.examples,
+            'score_name': metrics.score_name,
+            'score': metrics.score,
+            'loss': metrics.loss,
+        }
     write_json(folder / RESULT, {**found, **record, 'versions': finetune.versions()})
+    if scores is not None and crossing.test is not None:
+        say(f'{folder.name}, tested on {len(scores.ids):,} images that no fold has seen: {scores.metrics.headline()}')
+        with page_of_finished(folder):
+            _write_page(folder, config, crossing.test, scores)
 
 
-def _write(folder: Path, config: Config, test: Part, scores: Scores) -> dict[str, Any]:
+def _write_page(folder: Path, config: Config, test: Part, scores: Scores) -> None:
     metrics: AnyMetrics = scores.metrics
-    write_evaluation(folder / 'evaluation', metrics, scores.logits, scores.labels, scores.ids)
-    write_outputs(folder / 'evaluation' / OUTPUTS, Outputs(scores.ids, scores.logits, scores.labels))
     write_report(
         folder / 'report.html',
         title=f'{config.name}: {folder.name} of the folds',
@@ -233,10 +245,3 @@ def _write(folder: Path, config: Config, test: Part, scores: Scores) -> dict[str
         most_wrong=wrong_pictures(scores, test, config.evaluate.most_wrong),
         facts={'data': config.data.source, 'evaluated on': f'{metrics.examples:,} images that no fold has seen'},
     )
-    return {
-        'part': 'test',
-        'examples': metrics.examples,
-        'score_name': metrics.score_name,
-        'score': metrics.score,
-        'loss': metrics.loss,
-    }

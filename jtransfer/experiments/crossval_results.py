@@ -27,6 +27,7 @@ from jtransfer.experiments.crossval_plan import Crossing
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels, write_outputs
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.run_dir import RESULT, read_config, read_result, write_json
+from jtransfer.experiments.safely import page_of_finished
 from jtransfer.experiments.scoring import Scores
 from jtransfer.tasks import Task
 from jtransfer.train.log import read_log
@@ -65,7 +66,7 @@ class CrossResult:
 
 
 def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
-    """Reads what the finished folds left and writes what they amount to: tables, `result.json`, `report.html`.
+    """Reads what the finished folds left and writes what they amount to: tables, `result.json`, then `report.html`.
 
     Args:
         config: of the whole experiment.
@@ -100,8 +101,9 @@ def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
     write_evaluation(folder / 'evaluation', pooled, outputs.outputs, outputs.labels, outputs.ids)
     write_outputs(folder / 'evaluation' / OUTPUTS, outputs)
     _write_folds(folder, summaries)
-    _write_page(result, crossing, outputs, directories)
     write_json(folder / RESULT, _record(result, crossing, ratio))
+    with page_of_finished(folder):
+        _write_page(result, crossing, outputs, directories)
     return result
 
 

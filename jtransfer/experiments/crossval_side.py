@@ -102,13 +102,18 @@ def run_side_by_side(
         validate=validate if validated else None,
         run_dirs=[directory.path for directory in directories],
     )
-    results = []
+    every = []
     for index, fit in enumerate(fits):
         scaled = dataclasses.replace(prepared[index][0], variables=fit.variables)
         held = validations[index]
         lost = set(parts[index].train.ids) & set(decoded.skipped)
         skipped = (*sorted(lost), *(held.skipped if held is not None else ()))
         trained = Trained(scaled, fit, len(examples[index].positions), skipped)
+        # Before any fold is scored: what fails in one must not lose another.
+        finetune.save(trained.model, directories[index].path, configs[index], trained, plan, base=model)
+        every.append(trained)
+    results = []
+    for index, trained in enumerate(every):
         result = finetune.conclude(
             directories[index], configs[index], parts[index], tests[index], trained, plan, base=model, began=began
         )

@@ -29,6 +29,7 @@ from jtransfer.experiments.page import write_page
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
+from jtransfer.experiments.safely import page_of_finished, scoring_saved
 from jtransfer.experiments.scoring import fitted_thresholds, score
 from jtransfer.experiments.standardise import check_labelled
 from jtransfer.experiments.tables import plan_table
@@ -106,7 +107,7 @@ def conclude(
     base: Model,
     began: float,
 ) -> Result:
-    """Evaluates what was trained, once, and writes the rest of the run directory.
+    """Saves what was trained, then evaluates it, once, and writes the rest of the run directory, the page last.
 
     Args:
         directory: of the run.
@@ -117,37 +118,43 @@ def conclude(
         plan: which parameters moved.
         base: where training started.
         began: when the run began, by `time.perf_counter`.
+
+    Raises:
+        UserError: what the evaluation or the page refuses; the network is there all the same.
     """
-    part, held_out = reported(parts)
-    temperatures: dict[str, float] = {}
-    if config.evaluate.temperature and parts.validation is not None:
-        calibrated, temperatures = calibrate(trained.model, parts.validation, config)
-        trained = dataclasses.replace(trained, model=calibrated)
-    # What is reported must not choose them.
-    thresholds = fitted_thresholds(trained.model, parts.validation, config) if part == 'test' else {}
-    scores = score(trained.model, examples, config, thresholds=thresholds)
-    evaluation = directory.path / 'evaluation'
-    write_evaluation(evaluation, scores.metrics, scores.logits, scores.labels, scores.ids)
-    write_outputs(evaluation / OUTPUTS, Outputs(scores.ids, scores.logits, scores.labels))
-    save(trained.model, directory.path, config, part, scores.metrics, trained, plan, base=base)
-    result = Result(
-        config=config,
-        directory=directory,
-        part=part,
-        metrics=scores.metrics,
-        model=trained.model,
-        plan=plan,
-        load_summary=base.load_report.summary(),
-        fit_seconds=trained.fit.seconds,
-        seconds=time.perf_counter() - began,
-        skipped=len({*trained.skipped, *examples.skipped}),
-    )
-    write_page(result, scores, held_out)
-    more: dict[str, Any] = {'thresholds': thresholds} if thresholds else {}
-    more |= {'temperatures': temperatures} if temperatures else {}
-    if skipped := sorted({*trained.skipped, *examples.skipped}):
-        more['skipped'] = skipped
-    directory.finish({**_record(result, trained), **more})
+    save(trained.model, directory.path, config, trained, plan, base=base)
+    with scoring_saved(directory.path, config):
+        part, held_out = reported(parts)
+        temperatures: dict[str, float] = {}
+        if config.evaluate.temperature and parts.validation is not None:
+            calibrated, temperatures = calibrate(trained.model, parts.validation, config)
+            trained = dataclasses.replace(trained, model=calibrated)
+        # What is reported must not choose them.
+        thresholds = fitted_thresholds(trained.model, parts.validation, config) if part == 'test' else {}
+        scores = score(trained.model, examples, config, thresholds=thresholds)
+        evaluation = directory.path / 'evaluation'
+        write_evaluation(evaluation, scores.metrics, scores.logits, scores.labels, scores.ids)
+        write_outputs(evaluation / OUTPUTS, Outputs(scores.ids, scores.logits, scores.labels))
+        save(trained.model, directory.path, config, trained, plan, base=base, part=part, metrics=scores.metrics)
+        skipped = sorted({*trained.skipped, *examples.skipped})
+        result = Result(
+            config=config,
+            directory=directory,
+            part=part,
+            metrics=scores.metrics,
+            model=trained.model,
+            plan=plan,
+            load_summary=base.load_report.summary(),
+            fit_seconds=trained.fit.seconds,
+            seconds=time.perf_counter() - began,
+            skipped=len(skipped),
+        )
+        more: dict[str, Any] = {'thresholds': thresholds} if thresholds else {}
+        more |= {'temperatures': temperatures} if temperatures else {}
+        more |= {'skipped': skipped} if skipped else {}
+        directory.finish({**_record(result, trained), **more})
+    with page_of_finished(directory.path):
+        write_page(result, scores, held_out)
     return result
 
 
@@ -212,16 +219,17 @@ def save(
     model: Model,
     folder: Path,
     config: Config,
-    part: str,
-    metrics: AnyMetrics | None,
     trained: Trained,
     plan: Plan,
     *,
     base: Model,
+    part: str = '',
+    metrics: AnyMetrics | None = None,
 ) -> None:
     """Writes the trained network, whole, with where it comes from; and where less than half of it moved, an adapter.
 
-    LoRA and SSF are merged into `model.safetensors`, and are apart in `adapter.safetensors`.
+    LoRA and SSF are merged into `model.safetensors`, and are apart in `adapter.safetensors`. A run calls this before
+    anything is scored, and again with the score, when the files are replaced.
     """
     training = {
         'source': config.data.source,

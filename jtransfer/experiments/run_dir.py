@@ -1,7 +1,8 @@
 """A run directory: found or made before a run, never overwritten in silence, and readable afterwards.
 
-`config.py` and `config.json` say what was run, `checkpoints/` and `metrics.jsonl` grow while it trains, and
-`result.json`, written last, says that it finished.
+`config.py` and `config.json` say what was run, `checkpoints/` and `metrics.jsonl` grow while it trains,
+`model.safetensors` is there as soon as training ends, and `result.json`, after which only the page is written, says
+that the run is finished.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from jtransfer.experiments import finetune
 from jtransfer.experiments.kitchen import Kitchen, statistics_move
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import write_json
+from jtransfer.experiments.safely import noted
 from jtransfer.experiments.soup_members import open_members, reopen_data, start_of
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
@@ -140,12 +141,17 @@ def make_soup(
         **start_record,
         **made.record,
         'recalibrated_on': kitchen.corrects(made.used),
-        'validation': None if validation is None else _summary(kitchen.metrics(validation, made.variables)),
-        'test': None if test is None else _summary(kitchen.metrics(test, made.variables)),
+        'validation': None,
+        'test': None,
         'versions': finetune.versions(),
     }
     model = dataclasses.replace(model, variables=dict(made.variables))
     _write(output, model, config, record)
+    with noted(f'the averaged network is saved in {output / MODEL_FILE}'):
+        for part, examples in (('validation', validation), ('test', test)):
+            if examples is not None:
+                record[part] = _summary(kitchen.metrics(examples, made.variables))
+        _write(output, model, config, record)
     return Soup(output, model, record)
 
 

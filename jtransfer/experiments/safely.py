@@ -1,0 +1,46 @@
+"""What goes wrong after training loses nothing: whoever is told so is told, too, where the trained network is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from jtransfer.config import Config
+from jtransfer.errors import UserError
+from jtransfer.pretrained.locate import MODEL_FILE
+
+
+@contextlib.contextmanager
+def scoring_saved(folder: Path, config: Config) -> Iterator[None]:
+    """Says of anything that goes wrong inside that the network is saved, and how to evaluate it without training.
+
+    Args:
+        folder: of the run, with the network in it.
+        config: of the run.
+
+    Raises:
+        UserError: instead of the one that is raised inside; other exceptions pass, with a note.
+    """
+    how = 'the same command' if config.train.resume == 'auto' else 'the same command with --config.train.resume=auto'
+    with noted(f'the trained network is saved in {folder / MODEL_FILE}; {how} evaluates it without training again'):
+        yield
+
+
+@contextlib.contextmanager
+def page_of_finished(folder: Path) -> Iterator[None]:
+    """Says of anything that goes wrong with a page that the run itself is finished; see `scoring_saved`."""
+    with noted(f'{folder} is finished but for its page (report.html): the network and all figures are there'):
+        yield
+
+
+@contextlib.contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Adds a note to whatever is raised inside: to the line of a `UserError`, below the traceback of anything else."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f'{error}; {note}') from error
+    except Exception as error:
+        error.add_note(note)
+        raise
