@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from jtransfer import adapters
-from jtransfer.config import Config
+from jtransfer.config import Config, replace
 from jtransfer.config_crossval import CrossVal
+from jtransfer.data.measurable import check_part
 from jtransfer.data.part import Part
 from jtransfer.data.parts import split_record
 from jtransfer.errors import UserError
@@ -21,6 +22,7 @@ from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments import finetune
+from jtransfer.experiments.checking import check_run
 from jtransfer.experiments.crossval_plan import Crossing
 from jtransfer.experiments.crossval_results import CrossResult
 from jtransfer.experiments.ensemble import ensemble_scores, load_ensemble, write_ensemble
@@ -31,7 +33,7 @@ from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import RESULT, SPLIT, RunDirectory, is_finished, write_config, write_json
 from jtransfer.experiments.safely import page_of_finished, scoring_saved
 from jtransfer.experiments.scoring import Scores, score
-from jtransfer.experiments.training import make_step_parts, train_model
+from jtransfer.experiments.training import train_model
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE
@@ -76,12 +78,17 @@ def check(config: Config, crossing: Crossing, model: Model) -> None:
         model: where the folds start.
     """
     kind = config.crossval.afterwards
+    if kind == 'none':
+        return
+    for part, name in ((crossing.test, 'test'), (crossing.chooser if kind == 'soup' else None, 'soup')):
+        if part is not None:
+            check_part(part, name)
     if kind == 'soup':
         _check_averaged(model)
     if kind == 'refit':
         parts = crossing.whole(config)
         plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-        make_step_parts(model, plan, config, len(parts.train), labels=parts.train.labels, validated=False)
+        check_run(replace(config, 'evaluate.temperature', False), parts, model, plan)
 
 
 def _check_averaged(model: Model) -> None:

@@ -17,7 +17,14 @@ from jtransfer.experiments.crossval_plan import DUPLICATES, Crossing, check_fold
 from jtransfer.experiments.crossval_results import CrossResult
 from jtransfer.experiments.duplicate_report import write_duplicates
 from jtransfer.experiments.embedding_duplicates import embedding_pairs
-from jtransfer.experiments.fold_plans import FoldPlan, check_directory, check_runs, find_plan, plan_folds
+from jtransfer.experiments.fold_plans import (
+    FoldPlan,
+    check_directory,
+    check_runs,
+    find_plan,
+    plan_folds,
+    without_figure_in,
+)
 from jtransfer.experiments.run_dir import (
     CONFIG,
     FOLDS,
@@ -76,14 +83,15 @@ def run(
     for plan in chosen:
         check_directory(plan, searched)
     say(_describe(crossing, config))
-    for line in crossing.notes:
+    for line in (*crossing.notes, *without_figure_in(every)):
         say(line)
     for plan in every:
         if plan.finished:  # of these very images, before time is spent on the rest
             crossval_results.read_fold(plan.path, plan.fold, crossing)
     waiting = [plan for plan in chosen if not plan.finished]
     if waiting:
-        after_folds.check(config, crossing, check_runs(waiting))
+        side_by_side = config.crossval.side_by_side and len(waiting) > 1
+        after_folds.check(config, crossing, check_runs(waiting, side_by_side=side_by_side))
         (folder / RESULT).unlink(missing_ok=True)
     _run(waiting, config, lambda: _begin(folder, config, crossing), say)
     if missing := sum(not plan.finished for plan in every):

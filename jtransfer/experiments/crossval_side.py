@@ -18,6 +18,7 @@ from jtransfer.data.parts import Parts, check_batch_size
 from jtransfer.errors import UserError
 from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import finetune
+from jtransfer.experiments.checking import reported
 from jtransfer.experiments.feeding import check_sampling, classes_of
 from jtransfer.experiments.reading import placement_of, read_decoded, read_examples
 from jtransfer.experiments.result import Result
@@ -77,7 +78,7 @@ def run_side_by_side(
         for held, (own, _) in zip(validations, prepared, strict=True)
     ]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
-    tests = [read_examples(finetune.reported(own)[1], model.preprocessing, config, views) for own in parts]
+    tests = [read_examples(reported(own)[1], model.preprocessing, config, views) for own in parts]
     ready()
     for directory, own, divided in zip(directories, configs, parts, strict=True):
         finetune.begin(directory, own, divided, plan)

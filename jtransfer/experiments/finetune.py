@@ -16,14 +16,14 @@ from jtransfer import adapters
 from jtransfer.config import Config, validate
 from jtransfer.config_check import parse_options
 from jtransfer.config_transfer import ADAPTATIONS
-from jtransfer.data.part import Part
+from jtransfer.data.measurable import without_figure
 from jtransfer.data.parts import Parts, load_parts, split_record
 from jtransfer.data.source import Source
-from jtransfer.errors import UserError
 from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
+from jtransfer.experiments.checking import check_data, check_run, reported
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
 from jtransfer.experiments.page import write_page
 from jtransfer.experiments.reading import Examples, read_examples
@@ -31,10 +31,9 @@ from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
 from jtransfer.experiments.safely import page_of_finished, scoring_saved
 from jtransfer.experiments.scoring import fitted_thresholds, score
-from jtransfer.experiments.standardise import check_labelled
 from jtransfer.experiments.tables import plan_table
-from jtransfer.experiments.temperature import calibrate, check_temperature
-from jtransfer.experiments.training import Trained, make_step_parts, train_model
+from jtransfer.experiments.temperature import calibrate
+from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
@@ -67,17 +66,14 @@ def run(
     directory = RunDirectory.find(config)
 
     parts = parts or load_parts(config.data, config.seed, source)
-    check_labelled(parts.tasks, parts)
+    check_data(parts)
     for line in _describe_parts(parts, config):
         say(line)
     model = make_model(config, parts.class_names, parts.tasks)
     say(model.load_report.summary())
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     say(plan.summary())
-    # Before any image is read.
-    check_temperature(config, parts, plan)
-    labels, validated = parts.train.labels, parts.validation is not None
-    make_step_parts(model, plan, config, len(parts.train), labels=labels, validated=validated)
+    check_run(config, parts, model, plan)  # before any image is read
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     examples = read_examples(reported(parts)[1], model.preprocessing, config, views)
 
@@ -264,25 +260,9 @@ def save(
         )
 
 
-def reported(parts: Parts) -> tuple[str, Part]:
-    """The part that is reported at the end, and its name: the test part, or else the validation part.
-
-    Raises:
-        UserError: there is neither.
-    """
-    if parts.test is not None:
-        return 'test', parts.test
-    if parts.validation is not None:
-        return 'validation', parts.validation
-    raise UserError(
-        'there is nothing to evaluate on: set data.test_fraction or data.validation_fraction above 0, '
-        'or name a data.test_split'
-    )
-
-
 def _describe_parts(parts: Parts, config: Config) -> list[str]:
     sizes = [f'{len(part):,} to {use}' for part, use in _uses(parts) if part is not None]
-    return [f'{config.data.source}: {_about(parts)}; images: {", ".join(sizes)}', *parts.notes]
+    return [f'{config.data.source}: {_about(parts)}; images: {", ".join(sizes)}', *parts.notes, *without_figure(parts)]
 
 
 def _about(parts: Parts) -> str:

@@ -11,18 +11,15 @@ import numpy as np
 from jtransfer.config import Config
 from jtransfer.config_crossval import CrossVal
 from jtransfer.data.folds import Fold
-from jtransfer.data.part import Part
+from jtransfer.data.measurable import check_parts, missing_classes
 from jtransfer.data.parts import Parts
-from jtransfer.data.targets import of_task
 from jtransfer.errors import UserError
-from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import finetune
+from jtransfer.experiments.checking import check_run
 from jtransfer.experiments.crossval_plan import Crossing
 from jtransfer.experiments.run_dir import RunDirectory, difference, is_finished
-from jtransfer.experiments.standardise import check_labelled
-from jtransfer.experiments.temperature import check_temperature
-from jtransfer.experiments.training import make_step_parts
 from jtransfer.pretrained.model import Model
+from jtransfer.text import first_few
 from jtransfer.train.loop import epoch_steps, total_steps
 from jtransfer.transfer.plan import make_plan
 
@@ -72,7 +69,7 @@ def plan_folds(config: Config, crossing: Crossing, folder: Path) -> tuple[FoldPl
     for fold in crossing.folds:
         try:
             parts = crossing.parts(fold, config)
-            _check_measurable(parts)
+            check_parts(parts)
         except UserError as error:
             raise UserError(f'{crossing.name(fold)}: {error}') from None
         every.append(parts)
@@ -95,6 +92,21 @@ def plan_folds(config: Config, crossing: Crossing, folder: Path) -> tuple[FoldPl
         )
         for fold, parts in zip(crossing.folds, every, strict=True)
     )
+
+
+def without_figure_in(plans: Sequence[FoldPlan]) -> list[str]:
+    """A line about the classes of which some folds test no example: these have no figure of their own there."""
+    lines = []
+    for task in plans[0].parts.tasks:
+        tests = [plan.parts.test for plan in plans if plan.parts.test is not None]
+        missing = [missing_classes(task, test.labels) for test in tests]
+        if classes := [name for name in task.class_names if any(name in own for own in missing)]:
+            of = f' of {task.name}' if task.name else ''
+            lines.append(
+                f'{sum(map(bool, missing))} of {len(plans)} folds test no example of {first_few(classes)}{of}: no '
+                'figures of their own there'
+            )
+    return lines
 
 
 def find_plan(plans: Sequence[FoldPlan], number: int) -> FoldPlan:
@@ -122,31 +134,19 @@ def check_directory(plan: FoldPlan, searched: Collection[str] = ()) -> None:
         raise UserError(f'{plan.path} holds a finished run of another configuration ({differs}); name another run_dir')
 
 
-def check_runs(plans: Sequence[FoldPlan]) -> Model:
-    """Raises `UserError` for whatever would stop one of the runs before its first step, unreadable images excepted.
+def check_runs(plans: Sequence[FoldPlan], *, side_by_side: bool = False) -> Model:
+    """Raises `UserError` for whatever would stop one of the runs, unreadable images excepted.
+
+    Args:
+        plans: of the folds.
+        side_by_side: whether they run at once, which shares their batches out over the devices in its own way.
 
     Returns:
         The network that all of them start from.
     """
     config, parts = plans[0].config, plans[0].parts
     model = finetune.make_model(config, parts.class_names, parts.tasks)
-    make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     treatment = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     for plan in plans:
-        train, validated = plan.parts.train, plan.parts.validation is not None
-        check_labelled(plan.parts.tasks, plan.parts)
-        check_temperature(plan.config, plan.parts, treatment)
-        make_step_parts(model, treatment, plan.config, len(train), labels=train.labels, validated=validated)
+        check_run(plan.config, plan.parts, model, treatment, placed=not side_by_side)
     return model
-
-
-def _check_measurable(parts: Parts) -> None:
-    """Raises `UserError` for several labels an image of which none is there to be found: they have no score."""
-    for name in ('validation', 'test'):
-        part: Part | None = getattr(parts, name)
-        if part is None:
-            continue
-        for task in parts.tasks:
-            if task.kind == 'multi_label' and not (of_task(part.labels, task) > 0).any():
-                called = f' of {task.name}' if task.name else ''
-                raise UserError(f'none of the {len(part)} images of the {name} part has any of the labels{called}')

@@ -12,7 +12,8 @@ import jax
 from jtransfer.config import Config, validate
 from jtransfer.config_check import at_least, parse_options
 from jtransfer.config_transfer import ADAPTATIONS, Transfer
-from jtransfer.data.parts import load_parts
+from jtransfer.data.parts import Parts, load_parts
+from jtransfer.experiments.checking import check_data, check_run
 from jtransfer.experiments.finetune import adapted
 from jtransfer.experiments.plan_page import PlanReport, all_move
 from jtransfer.experiments.training import make_step_parts
@@ -145,12 +146,14 @@ class Extent:
         examples: how many images there are to train on. None: not known.
         validated: whether there is a validation part, or may be.
         tasks: what is to be learnt, where that is known.
+        parts: of the data, where they were counted.
     """
 
     classes: tuple[int, str]
     examples: int | None = None
     validated: bool = True
     tasks: tuple[Task, ...] = ()
+    parts: Parts | None = None
 
 
 def count_data(config: Config, num_classes: int = 0) -> Extent:
@@ -168,8 +171,9 @@ def count_data(config: Config, num_classes: int = 0) -> Extent:
         return Extent((num_classes, 'as asked for'))
     if source.startswith(_COUNTABLE):
         parts = load_parts(config.data, config.seed)
+        check_data(parts)
         outputs = sum(task.outputs for task in parts.tasks)
-        return Extent((outputs, source), len(parts.train), parts.validation is not None, parts.tasks)
+        return Extent((outputs, source), len(parts.train), parts.validation is not None, parts.tasks, parts)
     if config.loss.class_weights:
         return Extent((len(config.loss.class_weights), 'loss.class_weights'))
     return Extent((SOME_CLASSES, 'assumed; --num_classes says otherwise'))
@@ -179,6 +183,8 @@ def _parts(config: Config, extent: Extent) -> tuple[StepParts, Model]:
     model = abstract_model(config, extent.classes[0], extent.tasks)
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     examples = _MANY if extent.examples is None else extent.examples
+    if extent.parts is not None:
+        check_run(config, extent.parts, model, plan, placed=False)
     return make_step_parts(model, plan, config, examples, validated=extent.validated), model
 
 

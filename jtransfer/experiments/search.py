@@ -17,6 +17,7 @@ from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune
+from jtransfer.experiments.checking import check_data
 from jtransfer.experiments.run_dir import (
     CONFIG,
     RESULT,
@@ -34,7 +35,6 @@ from jtransfer.experiments.search_report import best_trial, counted, in_words, w
 from jtransfer.experiments.search_sampler import grid_size
 from jtransfer.experiments.search_space import Dimension, parse_space, settled
 from jtransfer.experiments.search_study import BESIDES, JOURNAL, Study, TrialRecord, need_optuna, open_study
-from jtransfer.experiments.standardise import check_labelled
 from jtransfer.experiments.summary import short_names
 
 TRIALS, PLOT, BEST, FOUND, FOLDS = 'trials.csv', 'search.png', 'best', 'best.json', 'inner_folds.json'
@@ -99,8 +99,7 @@ def run(
     folder = Path(folder or config.run_dir or ROOT / f'search-{config.name}').expanduser()
     check_folder(folder, config)
     parts = parts or load_parts(config.data, config.seed, source)
-    check_labelled(parts.tasks, parts)
-    finetune.reported(parts)
+    check_data(parts)
     judge = make_judge(config, parts)
     study = _begin(config, space, parts, judge, folder)
     for line in (_describe(config, parts, judge), *judge.notes):
@@ -175,7 +174,7 @@ def _begin(
     config: Config, space: tuple[Dimension, ...], parts: Parts, judge: Judge, folder: Path, name: str = ''
 ) -> Study:
     """Checks what would stop every trial, opens the study, and writes what is known before the first one."""
-    judge.check(settled(config, {}))
+    judge.check(settled(config, {}), parts)
     study = open_study(config, space, judge.digest(parts), folder, name=name)
     folder.mkdir(parents=True, exist_ok=True)
     write_config(folder, config)

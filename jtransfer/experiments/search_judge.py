@@ -14,11 +14,13 @@ from jtransfer.config import Config
 from jtransfer.data import leaks
 from jtransfer.data.fold_file import fold_record
 from jtransfer.data.folds import choose_splitter, make_folds
+from jtransfer.data.measurable import check_part, check_parts
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts, check_training, split_record
 from jtransfer.data.targets import strata
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
+from jtransfer.experiments.checking import check_run
 from jtransfer.experiments.crossval_plan import seed_of
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.scoring import score
@@ -26,7 +28,6 @@ from jtransfer.experiments.training import make_step_parts, train_model
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.train.loop import deciding
-from jtransfer.train.placement import make_placement
 from jtransfer.transfer.plan import Plan, make_plan
 
 Report = Callable[[int, float], None]
@@ -78,13 +79,17 @@ class Judge:
         what |= {'classes': split['class_names'], 'folds': self.record and self.record['sha256']}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
-    def check(self, config: Config) -> None:
-        """Raises `UserError` for whatever would stop every trial before its first step."""
-        placement = make_placement(config.train.placement)
-        placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
+    def check(self, config: Config, parts: Parts) -> None:
+        """Raises `UserError` for whatever would stop every trial, or the run with the best settings after them.
+
+        Args:
+            config: of a trial.
+            parts: of that run; its images are not looked at.
+        """
         model, plan = _start(config, self.parts)
-        for parts in [fold.parts for fold in self.folds] or [self.parts]:
-            train, validated = parts.train, parts.validation is not None
+        check_run(config, parts, model, plan)
+        for own in [fold.parts for fold in self.folds]:
+            train, validated = own.train, own.validation is not None
             make_step_parts(model, plan, config, len(train), labels=train.labels, validated=validated)
 
     def __call__(self, config: Config, report: Report = lambda step, score: None) -> float:
@@ -160,6 +165,8 @@ def make_judge(config: Config, parts: Parts, groups: Sequence[str] | None = None
         made = tuple(InnerFold(_part(inside, fold.train), _of(train, fold.test)) for fold in folds)
         for fold in made:
             check_training(fold.parts.train, config.data.batch_size)
+            check_parts(fold.parts)
+            check_part(fold.held, 'held-out')
     except UserError as error:
         raise UserError(f'inner folds: {str(error).replace("crossval.folds", "search.folds")}') from None
     record = fold_record(folds, train.ids, splitter=splitter, seed=seed, class_names=train.class_names)

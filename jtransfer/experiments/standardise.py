@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from jtransfer.data.measurable import check_parts
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
 from jtransfer.data.targets import Labels, labelled, of_task
-from jtransfer.errors import UserError
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks import Task
 
@@ -30,25 +30,15 @@ def standardise(model: Model, parts: Parts) -> tuple[Model, Parts]:
         parts: what on.
 
     Raises:
-        UserError: no example of the training or validation part has a label for a task.
+        UserError: a part that nothing can be learnt from, chosen by or measured on, see `check_parts`.
     """
-    check_labelled(model.tasks, parts)
+    check_parts(parts)
     if not any(task.kind == 'regression' for task in model.tasks):
         return model, parts
     tasks = fit_scaling(model.tasks, parts.train.labels)
     validation = None if parts.validation is None else scaled_part(parts.validation, tasks)
     scaled = dataclasses.replace(parts, train=scaled_part(parts.train, tasks), validation=validation)
     return dataclasses.replace(model, tasks=tasks), scaled
-
-
-def check_labelled(tasks: Sequence[Task], parts: Parts) -> None:
-    """Raises `UserError` if no example of a part has a label for a task."""
-    for name in ('train', 'validation', 'test'):
-        part = getattr(parts, name)
-        for task in tasks if part is not None else ():
-            if not labelled(of_task(part.labels, task)).any():
-                called = f' for {task.name}' if task.name else ''
-                raise UserError(f'none of the {len(part)} images of the {name} part has a label{called}')
 
 
 def fit_scaling(tasks: Sequence[Task], labels: Labels) -> tuple[Task, ...]:

@@ -15,10 +15,14 @@ import jax
 from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import get_field, split_values
+from jtransfer.config_transfer import ADAPTATIONS
+from jtransfer.data.parts import Parts, load_parts
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune
+from jtransfer.experiments.checking import check_data, check_run
 from jtransfer.experiments.run_dir import NOT_IDENTITY, ROOT, RunDirectory, is_finished, read_result
 from jtransfer.experiments.summary import Record
+from jtransfer.transfer.plan import make_plan
 
 # Bytes; what file systems allow, less room for the names of temporary files.
 _LONGEST_NAME = 200
@@ -82,7 +86,8 @@ def run(
 ) -> tuple[Path, list[Record]]:
     """Runs every combination, one after another; what is finished already is kept, what was cut short continues.
 
-    A run that fails is recorded, and the others go on.
+    What would stop a run before its first step is told before any of them; one that fails later is recorded, and the
+    others go on.
 
     Args:
         config: the configuration.
@@ -92,6 +97,9 @@ def run(
 
     Returns:
         The folder, and a record a run.
+
+    Raises:
+        UserError: a configuration that cannot be run, or what is in the way of its directory.
     """
     variants = combinations(config, over)
     folder = Path(folder).expanduser() if folder else ROOT / f'sweep-{config.name}'
@@ -105,6 +113,7 @@ def run(
         elif differs := RunDirectory.differs(variant):
             raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another --out')
         planned.append((fields, variant, path))
+    check_all([(path, variant) for _, variant, path in planned if not is_finished(path)])
     records = []
     for number, (fields, variant, path) in enumerate(planned, 1):
         title = ', '.join(f'{field.rpartition(".")[2]}={value}' for field, value in fields.items())
@@ -115,6 +124,39 @@ def run(
         )
         say(f'[{number}/{len(planned)}] {title}: {outcome}')
     return folder, records
+
+
+def check_all(variants: Sequence[tuple[Path, Config]]) -> None:
+    """Checks, before the first of several runs, that none of them would be stopped, unreadable images excepted.
+
+    Every data set is divided, and every network loaded, once for all the runs that share it.
+
+    Args:
+        variants: run directories with their configurations.
+
+    Raises:
+        UserError: what a run would be stopped by, with its name.
+    """
+
+    def of_data(config: Config) -> str:
+        return repr((config.data, config.seed if config.data.split_seed is None else None))
+
+    def of_model(config: Config) -> str:
+        kind = config.transfer.strategy
+        return repr((config.model, config.adapters if kind in ADAPTATIONS else None, kind == 'scratch', config.data))
+
+    data: dict[str, Parts] = {}
+    model, loaded = None, ''
+    for path, config in sorted(variants, key=lambda variant: of_model(variant[1])):
+        try:
+            parts = data[of_data(config)] = data.get(of_data(config)) or load_parts(config.data, config.seed)
+            check_data(parts)
+            if model is None or loaded != of_model(config):
+                model, loaded = finetune.make_model(config, parts.class_names, parts.tasks), of_model(config)
+            plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
+            check_run(config, parts, model, plan)
+        except UserError as error:
+            raise UserError(f'{path.name}: {error}') from None
 
 
 def _one(fields: dict[str, Any], config: Config, path: Path) -> Record:

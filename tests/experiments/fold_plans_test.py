@@ -93,11 +93,11 @@ def test_a_fold_that_cannot_be_trained_stops_all_of_them(tmp_path):
 )
 def test_what_stops_a_run_is_found_without_one(tmp_path, settings, message):
     with pytest.raises(UserError, match=message):
-        check_runs(planned(tmp_path, **settings))
+        check_runs(planned(tmp_path, **{'data.batch_size': 8, **settings}))
 
 
 def test_the_network_is_the_one_that_the_folds_start_from(tmp_path):
-    model = check_runs(planned(tmp_path))
+    model = check_runs(planned(tmp_path, **{'data.batch_size': 8}))
     assert model.class_names == ('a', 'b')
 
 

@@ -97,6 +97,7 @@ def quick_runs(monkeypatch):
         directory.finish({'part': 'test', 'accuracy': accuracy, 'loss': 1 - accuracy, 'seconds': 1.5})
 
     monkeypatch.setattr(finetune, 'run', run)
+    monkeypatch.setattr(sweep, 'check_all', lambda variants: None)
     return started
 
 
@@ -111,6 +112,36 @@ def test_settings_that_look_alike_get_their_own_directories(tiny_config, nowhere
     for record in records:
         config = read_config(record['run_dir'])
         assert (config.data.data_dir, config.transfer.rules) == tuple(record['fields'].values())
+
+
+def test_what_would_stop_a_run_is_told_before_the_first_and_data_and_networks_are_opened_once(
+    tiny_config, nowhere, monkeypatch
+):
+    opened = {'load_parts': 0, 'make_model': 0}
+
+    def counted(module, name):
+        function = getattr(module, name)
+
+        def call(*args, **kwargs):
+            opened[name] += 1
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(sweep, 'load_parts')
+    counted(finetune, 'make_model')
+    over = {
+        'optim.learning_rate': ['0.1', '0.2'],
+        'seed': ['0', '1'],
+        'transfer.rules': ['()', '(("hed/.*","freeze"),)'],
+    }
+    with pytest.raises(UserError, match=r"^optim\.learning_rate=0\.1,seed=0,transfer.*: .*'hed/\.\*'"):
+        sweep.run(tiny_config(), over)
+    assert not list(nowhere.iterdir())
+    opened.update(load_parts=0, make_model=0)
+    config = tiny_config()
+    sweep.check_all([(nowhere / str(n), sweep.combinations(config, {'seed': [str(n % 2)]})[0][1]) for n in range(4)])
+    assert opened == {'load_parts': 2, 'make_model': 1}
 
 
 def test_failures_are_recorded_and_the_others_go_on(tiny_config, nowhere, quick_runs):

@@ -1,0 +1,82 @@
+"""Whether a part has what its figures are made of: found before training, where the evaluation would stop after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from jtransfer.data.part import Part
+from jtransfer.data.parts import Parts
+from jtransfer.data.targets import Labels, labelled, of_task, tasks_of
+from jtransfer.errors import UserError
+from jtransfer.tasks import Task
+from jtransfer.text import first_few, printable
+
+
+def check_parts(parts: Parts) -> None:
+    """Raises `UserError` for a part that nothing can be learnt from, chosen by or measured on; see `check_part`."""
+    for name, part in _named(parts):
+        check_part(part, name)
+
+
+def check_part(part: Part, name: str) -> None:
+    """Checks that a part has a label for every task, and a positive one where an image may have several labels.
+
+    Args:
+        part: whose labels are looked at; no image is decoded.
+        name: of the part, in the error.
+
+    Raises:
+        UserError: no example has a label for a task, or none has any of several labels: there is no figure to give.
+    """
+    for task in tasks_of(part):
+        check_labels(task, part.labels, f'the {name} part')
+
+
+def check_labels(task: Task, labels: Labels, where: str) -> None:
+    """The same for the labels of one task; `where` says in the error which examples they are of."""
+    values, of = of_task(labels, task), f' of {task.name}' if task.name else ''
+    if not labelled(values).any():
+        called = f' for {task.name}' if task.name else ''
+        raise UserError(f'none of the {len(values)} images of {where} has a label{called}')
+    if task.kind == 'multi_label' and not (values[labelled(values)] > 0).any():
+        raise UserError(
+            f'none of the {len(values)} images of {where} has any of the labels{of}: nothing can be measured on them'
+        )
+
+
+def without_figure(parts: Parts) -> list[str]:
+    """A line about each part to choose by or to test on that lacks some classes: these have no figure of their own."""
+    lines = []
+    for name, part in _named(parts):
+        for task in tasks_of(part) if name != 'train' else ():
+            if missing := missing_classes(task, part.labels):
+                lines.append(missing_line(f'the {name} part', task, missing))
+    return lines
+
+
+def missing_classes(task: Task, labels: Labels) -> tuple[str, ...]:
+    """The classes of a task that no example has; none of numbers."""
+    if task.kind == 'regression':
+        return ()
+    values = of_task(labels, task)
+    known = values[labelled(values)]
+    counts = np.bincount(known, minlength=task.outputs) if values.ndim == 1 else known.sum(axis=0)
+    return tuple(task.class_names[index] for index in np.flatnonzero(counts == 0))
+
+
+def missing_line(where: str, task: Task, missing: Sequence[str]) -> str:
+    """Says which classes have no figure of their own, and why."""
+    of = f' of {task.name}' if task.name else ''
+    if len(missing) == 1:
+        return f"{where} has no example of the class '{printable(missing[0])}'{of}: it has no figure of its own"
+    return (
+        f'{where} has no example of {len(missing)} of the {task.outputs} classes{of} ({first_few(missing)}): they have '
+        'no figures of their own'
+    )
+
+
+def _named(parts: Parts) -> Iterator[tuple[str, Part]]:
+    named: Mapping[str, Part | None] = {'train': parts.train, 'validation': parts.validation, 'test': parts.test}
+    return ((name, part) for name, part in named.items() if part is not None)
