@@ -59,6 +59,8 @@ class Data:
         cache_budget_mib: the largest such file that `auto` makes, MiB.
         workers: decoding processes (`stream`) or threads (otherwise). 0: decode in the main process.
         skip_unreadable: leave unreadable images out, counted and listed, instead of stopping at the first.
+        skip_unlabelled: leave examples without a label (class -1, an empty cell) out, counted, instead of stopping; a
+            part without any is then none.
         max_pixels: an image of more pixels is refused (decompression bomb).
     """
 
@@ -94,6 +96,7 @@ class Data:
     cache_budget_mib: int = 16384
     workers: int = 0
     skip_unreadable: bool = False
+    skip_unlabelled: bool = False
     max_pixels: int = 100_000_000
 
 

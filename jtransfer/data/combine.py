@@ -67,6 +67,11 @@ class Combined:
         """How many files of the sources are not there."""
         return sum(getattr(source, 'missing', 0) for source in self.sources)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the sources say of how they were read."""
+        return tuple(dict.fromkeys(note for source in self.sources for note in getattr(source, 'notes', ())))
+
     def __len__(self) -> int:
         """The number of examples."""
         return len(self.places)

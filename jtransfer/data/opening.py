@@ -14,6 +14,7 @@ from jtransfer.data.glyphs import SIZES, GlyphSource
 from jtransfer.data.source import Source, check_source
 from jtransfer.data.targets import tasks_of
 from jtransfer.data.tfds_source import load_tfds
+from jtransfer.data.unlabelled import without_unlabelled
 from jtransfer.errors import UserError
 
 PARTS = ('train', 'validation', 'test')
@@ -54,7 +55,7 @@ def open_source(data: config.Data) -> dict[str, Source]:
     _check_read(data, kind)
     if kind in ('digits', 'glyphs', 'npz'):
         no_names(named_parts(data), data.source)
-    return _chosen(_open(kind, argument, data), data.classes)
+    return _chosen(without_unlabelled(_open(kind, argument, data), data.skip_unlabelled), data.classes)
 
 
 def given_sources(data: config.Data, source: Source | Mapping[str, Source]) -> dict[str, Source]:
@@ -67,7 +68,7 @@ def given_sources(data: config.Data, source: Source | Mapping[str, Source]) -> d
     _check_read(data, 'memory')
     no_names(named_parts(data), 'source')
     check_given(sources, every_class=not data.classes)
-    return _chosen(sources, data.classes)
+    return _chosen(without_unlabelled(sources, data.skip_unlabelled), data.classes)
 
 
 def named_parts(data: config.Data) -> dict[str, str]:

@@ -72,20 +72,19 @@ def check_source(source: Source, name: str, every_class: bool = True) -> None:
         every_class: whether each class must have an example (training and undivided sources).
 
     Raises:
-        UserError: fewer than two classes, no example, a label outside the range, a class without examples.
+        UserError: fewer than two classes (none, unless each must have an example), no example, a label outside the
+            range, a class without examples.
     """
     stated, labels = getattr(source, 'tasks', ()), source.labels
     plain = not stated or (not isinstance(labels, Mapping) and stated[0].kind == 'single_label')
     classes = len(source.class_names)
-    if plain and classes < 2:
+    if plain and classes < (2 if every_class else 1):
         only = f" ('{source.class_names[0]}')" if classes else ''
         raise UserError(f'{name} has {classes} class{only}: at least 2 are needed to train a classifier')
     tasks = tasks_of(source)
     if not len(source.ids):
         raise UserError(f'{name} has no examples')
     check_labels(labels, tasks, source.ids, name)
-    if plain and len(without := np.flatnonzero(~labelled(np.asarray(labels)))):
-        raise UserError(f'{name}: example {source.ids[without[0]]} has label -1, which is no class')
     for field in ('groups', 'weights'):
         values = getattr(source, field, None)
         if values is not None and len(values) != len(source.ids):

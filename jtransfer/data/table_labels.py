@@ -109,9 +109,6 @@ def read_labels(columns: Sequence[Column], data: Data, where: str, row: RowName)
         classes, several = _several(columns, data.label_separator, where, row)
         return (Task('', 'multi_label', classes),), several
     classes, numbers = _classes(columns[0], where)
-    without = np.flatnonzero(numbers < 0)
-    if len(without):
-        raise UserError(f"{where}: {row(without[0])} has no label in column '{columns[0].name}'")
     return (single_label(classes),), numbers
 
 

@@ -207,7 +207,6 @@ def test_a_folder_of_a_part_goes_before_the_names_of_its_files(tmp_path):
     [
         ('fr/train/0.parquet', None, {}, r'holds several data sets \(en, fr\)'),
         ('en/test/0.parquet', [0, 2, 1, 1], {}, 'holds class 2, but there are 2 class names'),
-        ('en/test/0.parquet', [0, -1, 1, 1], {}, "test/1 has no label in column 'label'"),
         ('en/valid/0.parquet', ['a', 'b', 'a', 'b'], {}, 'string|other classes'),
         ('en/val/0.parquet', None, {'split_column': 'label'}, 'data.split_column=.* has no meaning'),
     ],
