@@ -23,6 +23,11 @@ def printable(text: str) -> str:
     return ''.join(_spelt(letter) for letter in decoded)
 
 
+def printable_lines(text: str) -> str:
+    """Text of several lines as `printable`; its line breaks stay."""
+    return text if text.isprintable() else '\n'.join(map(printable, text.split('\n')))
+
+
 def printable_path(path: str) -> str:
     """A file name as `printable` text, with forward slashes."""
     return printable(path.replace(os.sep, '/'))

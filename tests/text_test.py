@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.text import first_few, printable, printable_path
+from jtransfer.text import first_few, printable, printable_lines, printable_path
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,10 @@ from jtransfer.text import first_few, printable, printable_path
 def test_printable(text: str, shown: str) -> None:
     assert printable(text) == shown
     printable(text).encode('utf-8')
+
+
+def test_breaks_of_lines_stay_where_they_are_meant() -> None:
+    assert printable_lines('a\x07\n\nb\tc') == 'a\\x07\n\nb\\tc'
 
 
 def test_first_few() -> None:

@@ -115,7 +115,9 @@ def write(path: str | Path, outcome: Comparison) -> None:
 
 def describe(outcome: Comparison) -> RenderableType:
     """The comparison for a terminal."""
-    table = Table('', outcome.score_name, box=None)
+    table = Table(box=None)
+    table.add_column('', overflow='fold')
+    table.add_column(outcome.score_name)
     for name, score in zip(outcome.names, outcome.scores, strict=True):
         table.add_row(name, f'{score:.4f}')
     table.add_row('difference', f'{outcome.difference:+.4f}')

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from jtransfer.errors import UserError
+from jtransfer.terminal import PlainConsole
 
 # Seconds before each new try; the count starts over whenever more has arrived than ever before.
 _PAUSES = (0.5, 1.0, 2.0)
@@ -205,12 +205,12 @@ def _size(path: Path) -> int:
 @contextmanager
 def _bar(name: str, have: int, total: int | None, show: bool) -> Iterator[Callable[[int], None]]:
     """Yields a function that moves the bar on by so many bytes."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     if not (show and console.is_terminal):
         yield lambda count: None
         return
     columns = (
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
