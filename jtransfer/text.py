@@ -32,6 +32,11 @@ def printable_lines(text: str) -> str:
     return text if text.isprintable() else '\n'.join(map(printable, text.split('\n')))
 
 
+def for_figure(text: str) -> str:
+    """Text of several lines as matplotlib shows it as it is: a dollar begins no formula."""
+    return printable_lines(text).replace('$', r'\$')
+
+
 def printable_path(path: str) -> str:
     """A file name as `printable` text, with forward slashes."""
     return printable(path.replace(os.sep, '/'))

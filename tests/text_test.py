@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.text import first_few, from_cell, printable, printable_lines, printable_path, to_cell
+from jtransfer.text import first_few, for_figure, from_cell, printable, printable_lines, printable_path, to_cell
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,7 @@ def test_what_would_run_as_a_formula_is_quoted(text: str) -> None:
 def test_other_cells_stay_as_they_are(text: str) -> None:
     assert to_cell(text) == text
     assert from_cell(text) == text
+
+
+def test_no_formula_in_a_figure() -> None:
+    assert for_figure('$x_$ \x07\nnext') == '\\$x_\\$ \\x07\nnext'

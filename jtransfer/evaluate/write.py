@@ -42,8 +42,14 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def atomic_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
-    """A UTF-8 text file that replaces `path` when the block ends well; line ends are written as given."""
-    with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='') as file:
+    """A UTF-8 text file that replaces `path` when the block ends well; line ends are written as given.
+
+    Half a character (bytes of a file name that are no UTF-8) is spelt out, as JSON and Python spell it.
+    """
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, 'w', encoding='utf-8', errors='backslashreplace', newline='') as file,
+    ):
         yield file
 
 

@@ -148,7 +148,7 @@ def describe(outcome: Comparison) -> RenderableType:
 
 
 def _folds_test(paths: Sequence[Path], results: Sequence[dict[str, Any]], confidence: float) -> TTest:
-    records = [json.loads((path / FOLDS).read_text()) for path in paths]
+    records = [json.loads((path / FOLDS).read_text(encoding='utf-8')) for path in paths]
     if records[0]['sha256'] != records[1]['sha256']:
         raise UserError(
             f'{paths[0]} and {paths[1]} have different folds; run the second with '

@@ -134,7 +134,7 @@ def _attempt(url: str, path: Path, part: Path, progress: bool) -> None:
         if total is not None and total - have > shutil.disk_usage(part.parent).free:
             raise UserError(f'{url}: {space_line(part.parent, total - have)}')
         if validator := _validator(response):
-            _etag_file(part).write_text(validator)
+            _etag_file(part).write_text(validator, encoding='utf-8')
         try:
             _write(part, response, path.name, have, total, progress)
         except OSError as error:
@@ -153,12 +153,12 @@ def _what_is_there(part: Path) -> tuple[int, dict[str, str]]:
     have = _size(part)
     if not have or not _etag_file(part).exists():
         return 0, headers
-    return have, headers | {'Range': f'bytes={have}-', 'If-Range': _etag_file(part).read_text()}
+    return have, headers | {'Range': f'bytes={have}-', 'If-Range': _etag_file(part).read_text(encoding='utf-8')}
 
 
 def _continues(response: requests.Response, part: Path, have: int) -> bool:
     """Whether a partial answer is what was asked for; some servers pass over If-Range."""
-    same = _validator(response) in ('', _etag_file(part).read_text())
+    same = _validator(response) in ('', _etag_file(part).read_text(encoding='utf-8'))
     return same and response.headers.get('Content-Range', '').startswith(f'bytes {have}-')
 
 

@@ -57,6 +57,13 @@ def test_negative_numbers_stay_numbers(tmp_path):
     assert read(tmp_path / 't.csv') == [["'-n", 'x'], ['-0.5', '-0.333333'], ['-3', '-inf']]
 
 
+def test_half_a_character_is_spelt_out(tmp_path):
+    with atomic_text(tmp_path / 'x.json') as file:
+        json.dump(['\udcff', 'ü'], file, ensure_ascii=False)
+    assert (tmp_path / 'x.json').read_bytes() == '["\\udcff", "ü"]'.encode()
+    assert json.loads((tmp_path / 'x.json').read_text('utf-8')) == ['\udcff', 'ü']
+
+
 NAN = np.nan
 SEEN = Task('seen/by', 'multi_label', ('sky', 'sea'))
 SIZE = Task('size', 'regression', ('w', 'h'))
