@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections.abc import Sequence
 
 # Control characters, lone surrogates, separators of lines: a terminal acts on them, or a file cannot hold them.
 _UNPRINTABLE = ('Cc', 'Cs', 'Zl', 'Zp')
 _DIRECTIONS = '\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
+# What spreadsheets take for the beginning of a formula (OWASP, CSV injection), behind any apostrophes of ours.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+_NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|nan)', re.IGNORECASE)
 
 
 def printable(text: str) -> str:
@@ -21,6 +25,16 @@ def printable(text: str) -> str:
     if decoded.isprintable():
         return decoded
     return ''.join(_spelt(letter) for letter in decoded)
+
+
+def printable_lines(text: str) -> str:
+    """Text of several lines as `printable`; its line breaks stay."""
+    return text if text.isprintable() else '\n'.join(map(printable, text.split('\n')))
+
+
+def for_figure(text: str) -> str:
+    """Text of several lines as matplotlib shows it as it is: a dollar begins no formula."""
+    return printable_lines(text).replace('$', r'\$')
 
 
 def printable_path(path: str) -> str:
@@ -36,6 +50,24 @@ def first_few(names: Sequence[str], count: int = 5) -> str:
     """
     shown = ', '.join(printable(name) for name in names[:count])
     return shown if len(names) <= count else f'{shown}, … ({len(names):,})'
+
+
+def to_cell(text: str) -> str:
+    """Text as a cell of a CSV file, with an apostrophe before what a spreadsheet would take for a formula.
+
+    >>> to_cell('=1+1'), to_cell('-0.5'), to_cell('-5.png')
+    ("'=1+1", '-0.5', "'-5.png")
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def from_cell(cell: str) -> str:
+    """The text that `to_cell` made a cell of.
+
+    >>> from_cell("'=1+1"), from_cell("'tis")
+    ('=1+1', "'tis")
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def _spelt(letter: str) -> str:

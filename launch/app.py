@@ -21,11 +21,14 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, nearest, unknown_field, wrong_type
 from jtransfer.errors import TrainingDivergedError, UserError
+from jtransfer.terminal import soften, wide_console
+from jtransfer.text import printable, printable_lines
 
 # Flags defined by functions here are those of the script that calls them, and stand in its --help.
 flags.disclaim_key_flags()
 
 _SAVED = Path(__file__).with_name('saved_config.py')
+_CLOSED = 141  # what a shell says of a program that a closed pipe has ended
 
 
 def define_config(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[], Config]:
@@ -58,7 +61,8 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         arguments: names of what must stand on the command line besides flags, in order; `main` is called with it.
     """
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # XLA's notes about the machine are not for the user
-
+    for stream in (sys.stdout, sys.stderr):
+        soften(stream)
     logging.set_verbosity(logging.ERROR)  # what config_flags says of a file, parse() says in a line
 
     def guarded(argv: Sequence[str]) -> None:
@@ -70,12 +74,12 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         except UserError as error:
             fail(error)
         except TrainingDivergedError as error:
-            print(f'training stopped: {error}', file=sys.stderr)
+            complain(f'training stopped: {error}')
             sys.exit(3)
         except KeyboardInterrupt:
             trains = any(part.startswith('--config=') for part in sys.argv)
             hint = '; the same command with --config.train.resume=auto continues from the last checkpoint'
-            print(f'interrupted{hint if trains else ""}', file=sys.stderr)
+            complain(f'interrupted{hint if trains else ""}')
             sys.exit(130)
 
     app.run(guarded, flags_parser=functools.partial(parse, arguments=arguments))
@@ -83,8 +87,13 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
 
 def fail(error: Exception) -> NoReturn:
     """Prints the error as one line and leaves with status 2."""
-    print('error: ' + ' '.join(str(error).split()), file=sys.stderr)
+    complain(f'error: {error}')
     sys.exit(2)
+
+
+def complain(text: str) -> None:
+    """Prints a text as one line on standard error."""
+    print(printable(' '.join(text.split())), file=sys.stderr)
 
 
 def cache_compilations() -> None:
@@ -210,12 +219,14 @@ def _field_error(argv: Sequence[str], error: Exception) -> UserError | None:
 
 
 def say(line: str) -> None:
-    """Prints a line about what is going on."""
-    print(line, flush=True)
+    """Prints a line, or several, about what is going on; where nobody reads on (`… | head`), the script ends."""
+    try:
+        print(printable_lines(line), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
+        sys.exit(_CLOSED)
 
 
 def show(what: Any) -> None:
     """Prints something rich knows how to lay out."""
-    from jtransfer.experiments.summary import wide_console
-
     wide_console().print(what)

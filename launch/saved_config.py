@@ -14,6 +14,6 @@ def get_config(path: str) -> Config:
         UserError: the file is no JSON, or holds a field that does not exist.
     """
     try:
-        return from_dict(json.loads(Path(path).read_text()))
-    except (OSError, json.JSONDecodeError) as error:
+        return from_dict(json.loads(Path(path).read_text(encoding='utf-8')))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f'{path} is not a saved configuration: {error}') from None

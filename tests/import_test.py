@@ -1,5 +1,6 @@
 """What importing costs, and fields that somebody reads."""
 
+import ast
 import pathlib
 import re
 import subprocess
@@ -31,3 +32,17 @@ def test_every_field_of_the_configuration_is_read_somewhere():
     text = '\n'.join(path.read_text() for path in files)
     unread = [name for name in field_names(Config()) if not re.search(rf'\b{name.rpartition(".")[2]}\b', text)]
     assert not unread
+
+
+def test_every_text_file_is_read_and_written_in_an_encoding_that_is_stated():
+    # The locale's own (ASCII, cp1252) would not read what another machine wrote.
+    unstated = []
+    for path in [*(ROOT / 'jtransfer').rglob('*.py'), *(ROOT / 'launch').glob('*.py')]:
+        for call in (node for node in ast.walk(ast.parse(path.read_text('utf-8'))) if isinstance(node, ast.Call)):
+            name = call.func.attr if isinstance(call.func, ast.Attribute) else ''
+            name = call.func.id if isinstance(call.func, ast.Name) and call.func.id == 'open' else name
+            mode = next((a.value for a in call.args if isinstance(a, ast.Constant) and a.value in ('w', 'a', 'r')), '')
+            text = name in ('read_text', 'write_text') or (name in ('open', 'fdopen') and mode)
+            if text and not any(keyword.arg == 'encoding' for keyword in call.keywords):
+                unstated.append(f'{path.name}:{call.lineno}')
+    assert not unstated

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.text import first_few, printable, printable_path
+from jtransfer.text import first_few, for_figure, from_cell, printable, printable_lines, printable_path, to_cell
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,10 @@ def test_printable(text: str, shown: str) -> None:
     printable(text).encode('utf-8')
 
 
+def test_breaks_of_lines_stay_where_they_are_meant() -> None:
+    assert printable_lines('a\x07\n\nb\tc') == 'a\\x07\n\nb\\tc'
+
+
 def test_first_few() -> None:
     assert first_few(('ant', 'bee')) == 'ant, bee'
     assert first_few(('ant', 'b\x1bee', 'cat'), 2) == 'ant, b\\x1bee, … (3)'
@@ -30,3 +34,21 @@ def test_first_few() -> None:
 
 def test_paths_have_forward_slashes() -> None:
     assert printable_path('a/b\udcff.png') == 'a/b\\xff.png'
+
+
+@pytest.mark.parametrize(
+    'text', ['=1+1', '+', '-5.png', '@SUM(A1)', '\t=1', '\r1', '＝1', '-1e', "'=1", "''-x", '+49 30 1234', '-', '-0x1']
+)
+def test_what_would_run_as_a_formula_is_quoted(text: str) -> None:
+    assert to_cell(text) == f"'{text}"
+    assert from_cell(to_cell(text)) == text
+
+
+@pytest.mark.parametrize('text', ['', 'plain', "'tis", "'", '-0.5', '+1', '-1.5e-07', '-inf', 'nan', 'a=b', '5-6'])
+def test_other_cells_stay_as_they_are(text: str) -> None:
+    assert to_cell(text) == text
+    assert from_cell(text) == text
+
+
+def test_no_formula_in_a_figure() -> None:
+    assert for_figure('$x_$ \x07\nnext') == '\\$x_\\$ \\x07\nnext'

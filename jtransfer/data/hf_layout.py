@@ -108,7 +108,7 @@ def _saved(folder: Path) -> list[Path]:
 
 def _json(path: Path) -> dict[str, list]:
     try:
-        values = json.loads(path.read_text('utf-8'))
+        values = json.loads(path.read_text(encoding='utf-8'))
     except (OSError, ValueError):
         values = None
     if not isinstance(values, dict):

@@ -130,7 +130,7 @@ def read_record(path: Path, sources: Mapping[str, Source]) -> Guard:
     everything, parts = joined(sources)
     position = {example: index for index, example in enumerate(everything.ids)}
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding='utf-8'))
         if record['format'] != FORMAT or record['examples'] != len(position):
             raise KeyError
         pairs = tuple(

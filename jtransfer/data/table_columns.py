@@ -11,6 +11,7 @@ from typing import Any
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.errors import UserError
+from jtransfer.text import from_cell
 
 IMAGE_NAMES = ('image', 'path', 'file', 'filename', 'file_name', 'image_path', 'filepath')
 LABEL_NAMES = ('label', 'labels', 'class', 'target', 'category', 'class_name', 'y')
@@ -140,7 +141,7 @@ def read_csv(path: Path, data: Data) -> tuple[Roles, dict[str, Column]]:
     try:
         with csv.open_csv(path, parse_options=parse, convert_options=csv.ConvertOptions(check_utf8=False)) as reader:
             raw = reader.schema.names
-        names = [name.strip() for name in raw]
+        names = [from_cell(name.strip()) for name in raw]
         roles = find_roles(names, data, str(path))
         columns = [raw[names.index(name)] for name in roles.all]
         # Kinds are for the labels to decide, from all cells: those inferred here would hang on the first megabyte.
@@ -148,7 +149,7 @@ def read_csv(path: Path, data: Data) -> tuple[Roles, dict[str, Column]]:
         table = csv.read_csv(path, parse_options=parse, convert_options=convert)
     except (pa.ArrowInvalid, pa.ArrowKeyError, UnicodeDecodeError) as error:
         raise UserError(f'{path} is no table of comma-separated values in UTF-8: {_first_line(error)}') from None
-    cells = (table.column(position).to_pylist() for position in range(len(columns)))
+    cells = ([text and from_cell(text) for text in table.column(at).to_pylist()] for at in range(len(columns)))
     return roles, {name: Column(name, 'text', texts) for name, texts in zip(roles.all, cells, strict=True)}
 
 

@@ -19,6 +19,7 @@ from jtransfer.evaluate.curves import training_charts
 from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.sections import Hero, Tile, score_parts, score_text, sections, task_rows
 from jtransfer.evaluate.write import atomic_text
+from jtransfer.text import printable_lines
 
 _LARGEST_PICTURE = 192  # pixels: keeps a page of 24 pictures near a megabyte
 
@@ -135,7 +136,7 @@ def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> No
     """Fills in a template of a page; the file is replaced whole, or not at all."""
     page = _environment().get_template(template).render(layout=charts, **values)
     with atomic_text(path) as file:
-        file.write(page)
+        file.write(printable_lines(page))
 
 
 def picture_source(image: UInt8[np.ndarray, 'height width 3']) -> str:

@@ -18,6 +18,7 @@ from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.metrics import Metrics, top_prediction
 from jtransfer.evaluate.multi_label import MultiLabelMetrics, predict_labels, sigmoid
 from jtransfer.evaluate.regression import RegressionMetrics
+from jtransfer.text import to_cell
 
 LABEL_SEPARATOR = '|'
 
@@ -41,17 +42,26 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def atomic_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
-    """A UTF-8 text file that replaces `path` when the block ends well; line ends are written as given."""
-    with atomic_path(path) as temporary, open(temporary, 'w', encoding='utf-8', newline='') as file:
+    """A UTF-8 text file that replaces `path` when the block ends well; line ends are written as given.
+
+    Half a character (bytes of a file name that are no UTF-8) is spelt out, as JSON and Python spell it.
+    """
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, 'w', encoding='utf-8', errors='backslashreplace', newline='') as file,
+    ):
         yield file
 
 
 def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a comma-separated table (RFC 4180 quoting, newline ends); None becomes an empty cell."""
+    """Writes a comma-separated table (RFC 4180 quoting, newline ends); None becomes an empty cell.
+
+    Text that a spreadsheet would run as a formula (`=1+1`) has an apostrophe before it, see `text.to_cell`.
+    """
     with atomic_text(path) as file:
         writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(header)
-        writer.writerows(rows)
+        for row in (header, *rows):
+            writer.writerow([to_cell(cell) if isinstance(cell, str) else cell for cell in row])
 
 
 def write_evaluation(

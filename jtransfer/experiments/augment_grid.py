@@ -31,6 +31,7 @@ from jtransfer.experiments.run_dir import ROOT
 from jtransfer.preprocessing import evaluation_pixels, training_pixels
 from jtransfer.pretrained import heads
 from jtransfer.tasks import Task
+from jtransfer.text import for_figure
 
 _INK, _SOFT = '#12120f', '#55534d'
 _CELL = 1.35  # inches
@@ -151,11 +152,11 @@ def plot(path: str | os.PathLike[str], draws: Draws, title: str = '') -> None:
             axes.set_yticks([])
             for side in axes.spines.values():
                 side.set_visible(False)
-            axes.set_xlabel(_plain(text), fontsize=6.5, color=_SOFT, labelpad=2)
+            axes.set_xlabel(for_figure(text), fontsize=6.5, color=_SOFT, labelpad=2)
             if row == 0:
                 head = f'draw {column}' if column else 'as evaluated'
                 axes.set_title(head, fontsize=8, color=_SOFT if column else _INK, pad=3)
-    figure.suptitle(_plain(title), x=0.01, ha='left', fontsize=11, fontweight='bold', color=_INK)
+    figure.suptitle(for_figure(title), x=0.01, ha='left', fontsize=11, fontweight='bold', color=_INK)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format='png')
 
@@ -196,8 +197,3 @@ def _mixture(shares: Float[np.ndarray, ' classes'], names: Sequence[str]) -> str
     if len(order) == 1:
         return names[order[0]]
     return '\n+ '.join(f'{shares[index]:.2f} {names[index]}' for index in order)
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib does not take for mathematics."""
-    return text.replace('$', r'\$')

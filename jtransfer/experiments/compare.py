@@ -115,7 +115,9 @@ def write(path: str | Path, outcome: Comparison) -> None:
 
 def describe(outcome: Comparison) -> RenderableType:
     """The comparison for a terminal."""
-    table = Table('', outcome.score_name, box=None)
+    table = Table(box=None)
+    table.add_column('', overflow='fold')
+    table.add_column(outcome.score_name)
     for name, score in zip(outcome.names, outcome.scores, strict=True):
         table.add_row(name, f'{score:.4f}')
     table.add_row('difference', f'{outcome.difference:+.4f}')
@@ -146,7 +148,7 @@ def describe(outcome: Comparison) -> RenderableType:
 
 
 def _folds_test(paths: Sequence[Path], results: Sequence[dict[str, Any]], confidence: float) -> TTest:
-    records = [json.loads((path / FOLDS).read_text()) for path in paths]
+    records = [json.loads((path / FOLDS).read_text(encoding='utf-8')) for path in paths]
     if records[0]['sha256'] != records[1]['sha256']:
         raise UserError(
             f'{paths[0]} and {paths[1]} have different folds; run the second with '

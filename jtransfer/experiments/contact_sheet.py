@@ -12,6 +12,7 @@ from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.source import Source
 from jtransfer.data.targets import of_task, tasks_of
 from jtransfer.evaluate.write import atomic_path
+from jtransfer.text import printable
 
 _SIDE, _GAP, _TITLE = 96, 6, 18  # pixels
 _ROWS = 60
@@ -71,7 +72,7 @@ def contact_sheet(
 
 def _shortened(title: str, measure: Callable[[str], float], most: float) -> str:
     """The title in one line of at most so many pixels."""
-    title = ' '.join(title.split())
+    title = printable(' '.join(title.split()))
     if measure(title) <= most:
         return title
     kept = next(length for length in range(len(title) - 1, -1, -1) if measure(f'{title[:length]}…') <= most)

@@ -205,7 +205,7 @@ def prepare(
 
 def check_folds(folder: Path, crossing: Crossing) -> None:
     """Raises `UserError` where a folder has other folds than these."""
-    if (folder / FOLDS).exists() and json.loads((folder / FOLDS).read_text()) != crossing.record:
+    if (folder / FOLDS).exists() and json.loads((folder / FOLDS).read_text(encoding='utf-8')) != crossing.record:
         raise UserError(f'{folder / FOLDS} has other folds than this configuration makes; name another run_dir')
 
 
@@ -266,7 +266,7 @@ def _read(file: Path, pool: Part, groups: Sequence[str] | None) -> tuple[tuple[F
         UserError: what `read_folds` refuses, other classes, or a fold that divides what is to be kept together.
     """
     folds = read_folds(file, pool.ids)
-    record: dict[str, Any] = json.loads(file.read_text())
+    record: dict[str, Any] = json.loads(file.read_text(encoding='utf-8'))
     if tuple(record['class_names']) != pool.class_names:
         raise UserError(
             f'{file} is of the classes {", ".join(record["class_names"])}, and the data have '

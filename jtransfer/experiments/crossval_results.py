@@ -214,7 +214,7 @@ def _write_page(result: CrossResult, crossing: Crossing, outputs: Outputs, direc
             'data': config.data.source,
             'folds': f'{crossing.record["splitter"]}, seed {crossing.record["seed"]}',
         },
-        config_text=(result.folder / 'config.py').read_text(),
+        config_text=(result.folder / 'config.py').read_text(encoding='utf-8'),
         notes=crossing.notes,
     )
 

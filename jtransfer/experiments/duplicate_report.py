@@ -15,6 +15,7 @@ from jtransfer.data.targets import of_task, take, tasks_of
 from jtransfer.evaluate.report import picture_source
 from jtransfer.evaluate.write import atomic_text, write_csv
 from jtransfer.tasks import Task
+from jtransfer.text import printable_lines
 
 HEADER = ('first', 'second', 'kind', 'distance', 'first label', 'second label', 'first part', 'second part')
 _PICTURES = 8
@@ -82,7 +83,7 @@ def write_duplicates(
         )
     )
     with atomic_text(path) as file:
-        file.write(page)
+        file.write(printable_lines(page))
 
 
 def duplicate_rows(

@@ -54,7 +54,7 @@ def members_of(path: str | Path) -> tuple[Path, ...]:
     """
     folder = Path(path).expanduser()
     try:
-        record = json.loads((folder / ENSEMBLE).read_text())
+        record = json.loads((folder / ENSEMBLE).read_text(encoding='utf-8'))
         if record['format'] != FORMAT or not record['members']:
             raise KeyError
         members = tuple(folder / name for name in record['members'])

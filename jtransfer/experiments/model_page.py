@@ -16,6 +16,7 @@ from jtransfer.experiments.model_tables import plain_table, print_wide
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import cost
 from jtransfer.pretrained.entries import ARCHITECTURE_CLASSES, NORMS, Entry, entries, find
+from jtransfer.terminal import PlainConsole
 
 _WHOLE_DIGEST = 64
 # GFLOP from which no decimals are shown.
@@ -34,7 +35,7 @@ def print_one(name: str, console: Console | None = None) -> None:
     Raises:
         UserError: neither has the name; the message has the nearest ones.
     """
-    console = console or Console(highlight=False)
+    console = console or PlainConsole()
     entry = None if name in models.variant_names() else _find(name)
     architecture = entry.architecture if entry else name
     preprocessing = entry.preprocessing if entry else models.describe(name).preprocessing

@@ -25,6 +25,7 @@ from jtransfer.pretrained.entries import (
     entries,
     matching,
 )
+from jtransfer.terminal import PlainConsole, encodable
 
 # Columns of a terminal below which an entry gets lines of its own instead of a row.
 _ENOUGH_FOR_A_TABLE = 150
@@ -98,7 +99,7 @@ def print_weights(shown: Sequence[Entry], console: Console | None = None) -> Non
         shown: the entries.
         console: None: the standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or PlainConsole()
     if console.is_terminal and console.width < _ENOUGH_FOR_A_TABLE:
         for entry in shown:
             console.print(Text(entry.name, style='bold'), overflow='fold')
@@ -136,7 +137,7 @@ def print_architectures(console: Console | None = None) -> None:
     Args:
         console: None: the standard output.
     """
-    console = console or Console(highlight=False)
+    console = console or PlainConsole()
     known = architecture_parameters()
     counts: dict[str, int] = {}
     for entry in entries().values():
@@ -197,10 +198,11 @@ def print_wide(console: Console, table: RenderableType) -> None:
     if console.is_terminal:
         console.print(table)
         return
-    wide = Console(file=io.StringIO(), width=_ANY_WIDTH, highlight=False)
+    wide = PlainConsole(file=io.StringIO(), width=_ANY_WIDTH)
     wide.print(table, width=Measurement.get(wide, wide.options, table).maximum)
     text = wide.file.getvalue()  # type: ignore[attr-defined]
-    console.file.write('\n'.join(line.rstrip() for line in text.splitlines()).strip('\n') + '\n')
+    lines = '\n'.join(line.rstrip() for line in text.splitlines()).strip('\n')
+    console.file.write(encodable(lines, console.encoding) + '\n')
 
 
 def _short(number: int) -> str:

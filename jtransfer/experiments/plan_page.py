@@ -6,15 +6,14 @@ import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from jtransfer import rules
 from jtransfer.errors import UserError
 from jtransfer.experiments.model_tables import plain_table
 from jtransfer.models.layers import is_frozen
 from jtransfer.pretrained.model import Model
+from jtransfer.terminal import PlainConsole
 from jtransfer.train.cost import StepCost
 from jtransfer.transfer.plan import Plan
 
@@ -59,10 +58,10 @@ class PlanReport:
     def __str__(self) -> str:
         """The report as plain text."""
         plan, shape = self.plan, self.model.preprocessing.shape
-        console = Console(file=io.StringIO(), width=200, highlight=False)
+        console = PlainConsole(file=io.StringIO(), width=200)
 
         def say(line: str) -> None:
-            console.print(Text(line), soft_wrap=True)
+            console.print(line, soft_wrap=True)
 
         say(f'{self.model.architecture}, input {shape[0]} × {shape[1]}, {self.classes[0]} classes ({self.classes[1]})')
         say(f'trained: {plan.trained()}; frozen: {plan.frozen()}')
@@ -84,7 +83,7 @@ class PlanReport:
         for row in self.plan.rows():
             moves = row['trainable']
             table.add_row(
-                *map(Text, (row['group'], row['pattern'], str(row['phase']) if moves else 'frozen')),
+                *(row['group'], row['pattern'], str(row['phase']) if moves else 'frozen'),
                 (row['schedule'] or self.schedule) if moves else '-',
                 f'{row["tensors"]:,}',
                 f'{row["elements"]:,}',

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jtransfer.text import for_figure
+
 if TYPE_CHECKING:
     from jtransfer.experiments.range_test import RangeTest
 
@@ -43,7 +45,7 @@ def plot(path: str | os.PathLike[str], found: RangeTest, title: str = '') -> Non
     _mark(axes, found)
     axes.set_xlabel('optim.learning_rate', color=_SOFT, fontsize=10)
     axes.set_ylabel('training loss', color=_SOFT, fontsize=10)
-    figure.suptitle(title.replace('$', r'\$'), x=0.01, ha='left', fontsize=12, fontweight='bold', color=_INK)
+    figure.suptitle(for_figure(title), x=0.01, ha='left', fontsize=12, fontweight='bold', color=_INK)
     axes.grid(color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(which='both', length=0, colors=_SOFT)

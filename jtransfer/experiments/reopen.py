@@ -28,7 +28,7 @@ def parts_of_run(run: Path) -> dict[str, Part]:
     if (run.parent / FOLDS).exists():
         everything, _ = joined(take_sources(saved.data, None))
         position = {example: index for index, example in enumerate(everything.ids)}
-        record = json.loads((run / SPLIT).read_text())
+        record = json.loads((run / SPLIT).read_text(encoding='utf-8'))
         named = {name: record[name]['ids'] for name in NAMES if name in record}
         if any(example not in position for ids in named.values() for example in ids):
             raise changed
@@ -37,6 +37,6 @@ def parts_of_run(run: Path) -> dict[str, Part]:
             for name, ids in named.items()
         }
     parts = load_parts(saved.data, saved.seed, training=False)
-    if (run / SPLIT).exists() and json.loads((run / SPLIT).read_text()) != split_record(parts):
+    if (run / SPLIT).exists() and json.loads((run / SPLIT).read_text(encoding='utf-8')) != split_record(parts):
         raise changed
     return {name: part for name in NAMES if (part := getattr(parts, name)) is not None}

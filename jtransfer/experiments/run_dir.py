@@ -120,7 +120,7 @@ class RunDirectory:
             UserError: the run is resumed, and was begun with other examples.
         """
         path = self.path / SPLIT
-        if self.resumes and path.exists() and json.loads(path.read_text()) != record:
+        if self.resumes and path.exists() and json.loads(path.read_text(encoding='utf-8')) != record:
             raise UserError(
                 f'{self.path} was begun with other images than there are now (see {path}); '
                 'train.resume=never starts a new run'
@@ -170,16 +170,16 @@ def read_config(path: str | Path) -> Config:
     """
     file = Path(path) / CONFIG
     try:
-        return config_lib.from_dict(json.loads(file.read_text()))
-    except (OSError, json.JSONDecodeError):
+        return config_lib.from_dict(json.loads(file.read_text(encoding='utf-8')))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         raise UserError(f'{path} is not a run directory: it has no readable {CONFIG}') from None
 
 
 def is_run(path: str | Path) -> bool:
     """Whether a directory is a run's; others hold a config.json too, of another kind."""
     try:
-        saved = json.loads((Path(path) / CONFIG).read_text())
-    except (OSError, json.JSONDecodeError):
+        saved = json.loads((Path(path) / CONFIG).read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         return False
     return isinstance(saved, dict) and {'transfer', 'optim'} <= set(saved)
 
@@ -191,8 +191,8 @@ def read_result(path: str | Path) -> dict[str, Any]:
         UserError: the run is not finished.
     """
     try:
-        return json.loads((Path(path) / RESULT).read_text())
-    except (OSError, json.JSONDecodeError):
+        return json.loads((Path(path) / RESULT).read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         raise UserError(f'{path} holds no finished run') from None
 
 

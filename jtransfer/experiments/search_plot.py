@@ -11,6 +11,7 @@ from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments.search_report import best_trial
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.experiments.search_study import TrialRecord
+from jtransfer.text import for_figure
 
 _INK, _SOFT, _GRID, _COLOUR, _STRONG = '#12120f', '#55534d', '#e3e1da', '#2a78d6', '#e0602b'
 _COLUMNS = 3
@@ -69,7 +70,7 @@ def plot(
         drawn = [trial for trial in trials if dimension.field in trial.fields]
         if dimension.choices:
             at = [float(dimension.choices.index(trial.fields[dimension.field])) for trial in drawn]
-            axes.set_xticks(range(len(dimension.choices)), [_escape(choice) for choice in dimension.choices])
+            axes.set_xticks(range(len(dimension.choices)), [for_figure(choice) for choice in dimension.choices])
             axes.set_xlim(-0.5, len(dimension.choices) - 0.5)
             if sum(map(len, dimension.choices)) > 24:
                 axes.tick_params(axis='x', rotation=20)
@@ -118,16 +119,11 @@ def _best_so_far(axes: Any, trials: Sequence[TrialRecord], unit: float) -> None:
 
 
 def _style(axes: Any, below: str, beside: str) -> None:
-    axes.set_xlabel(_escape(below), color=_SOFT, fontsize=9.5)
-    axes.set_ylabel(_escape(beside), color=_SOFT, fontsize=9.5)
+    axes.set_xlabel(for_figure(below), color=_SOFT, fontsize=9.5)
+    axes.set_ylabel(for_figure(beside), color=_SOFT, fontsize=9.5)
     axes.grid(axis='y', color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(which='both', length=0, colors=_SOFT, labelsize=8.5)
     for side in ('top', 'right', 'left'):
         axes.spines[side].set_visible(False)
     axes.spines['bottom'].set_color(_GRID)
-
-
-def _escape(text: str) -> str:
-    """Text that matplotlib does not read as a formula."""
-    return text.replace('$', r'\$')

@@ -11,6 +11,7 @@ from jtransfer.evaluate.write import write_csv
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.experiments.search_study import TrialRecord
 from jtransfer.experiments.summary import short_names
+from jtransfer.text import printable
 
 
 def best_trial(trials: Sequence[TrialRecord]) -> TrialRecord | None:
@@ -81,7 +82,7 @@ def trials_table(
             '★' if trial is best else '',
             str(trial.number),
             f'{100 * value:.1f}' if percent else f'{value:.4g}',
-            *(Text(in_words(trial.fields.get(dimension.field, ''))) for dimension in space),
+            *(Text(printable(in_words(trial.fields.get(dimension.field, '')))) for dimension in space),
             '–' if trial.seconds is None else f'{trial.seconds:.1f}',
             style='bold green' if trial is best else '',
         )

@@ -69,7 +69,13 @@ def _open(run: Path) -> Member:
             f'{run} keeps adapters beside its network, which cannot be averaged; what lora and ssf add is merged '
             'into the network when a run ends'
         )
-    return Member(run, read_config(run), open_model(run / MODEL_FILE), result, json.loads((run / SPLIT).read_text()))
+    return Member(
+        run,
+        read_config(run),
+        open_model(run / MODEL_FILE),
+        result,
+        json.loads((run / SPLIT).read_text(encoding='utf-8')),
+    )
 
 
 def _check_together(first: Member, other: Member) -> None:

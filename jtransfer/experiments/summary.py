@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 
 from jtransfer.errors import UserError
 from jtransfer.evaluate.write import write_csv
+from jtransfer.text import printable
 
 METRIC = 'test accuracy'
 _SEED, _STRATEGY, _BASELINE = 'seed', 'transfer.strategy', 'scratch'
@@ -121,6 +122,8 @@ def print_table(rows: Sequence[Row], metric: str = METRIC, *, console: Any = Non
     from rich.table import Table
     from rich.text import Text
 
+    from jtransfer.terminal import wide_console
+
     best = best_row(rows, metric) if len(rows) > 1 else None
     gains = any(row.gain is not None for row in rows)
     failures = any(row.failed for row in rows)
@@ -142,7 +145,7 @@ def print_table(rows: Sequence[Row], metric: str = METRIC, *, console: Any = Non
     for row in rows:
         values = row.values.get(metric, ())
         cells = [Text('★' if row is best else '')]
-        cells += [Text(value) for value in row.fields.values()] or [Text('all runs')]
+        cells += [Text(printable(value)) for value in row.fields.values()] or [Text('all runs')]
         cells += [_share(row.mean(metric)), _share(row.deviation(metric))]
         cells += [_share(min(values, default=None)), _share(max(values, default=None))]
         if gains:
@@ -233,11 +236,3 @@ def _share(value: float | None) -> Any:
     from rich.text import Text
 
     return Text('–' if value is None else f'{100 * value:.1f}')
-
-
-def wide_console() -> Any:
-    """A console on the standard output that folds nothing where the width is unknown (a file, a pipe)."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)

@@ -8,6 +8,7 @@ from typing import Any
 
 from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments.summary import METRIC, Row, best_row, label, short_names
+from jtransfer.text import for_figure
 
 
 def plot(path: str | os.PathLike[str], rows: Sequence[Row], metric: str = METRIC) -> None:
@@ -55,14 +56,14 @@ def plot(path: str | os.PathLike[str], rows: Sequence[Row], metric: str = METRIC
             text, (1.015, y), xycoords=('axes fraction', 'data'), va='center', color=ink, fontsize=9.5,
             fontweight='bold' if row is best else 'normal', annotation_clip=False,
         )  # fmt: skip
-    axes.set_yticks(range(len(rows)), [_escape(label(row)) for row in rows], fontsize=10, color=ink)
+    axes.set_yticks(range(len(rows)), [for_figure(label(row)) for row in rows], fontsize=10, color=ink)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     _limit_x(axes, rows, metric)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     explained = 'dot: one run; line and band: mean ± one standard deviation'
-    axes.set_xlabel(_escape(f'{metric}, %\n') + explained, color=soft, fontsize=9.5)
+    axes.set_xlabel(for_figure(f'{metric}, %\n') + explained, color=soft, fontsize=9.5)
     names = ' · '.join(short_names(list(rows[0].fields)).values())
-    title = _escape(f'{metric} by {names}' if names else metric)
+    title = for_figure(f'{metric} by {names}' if names else metric)
     figure.suptitle(title, x=0.01, ha='left', fontsize=12, fontweight='bold', color=ink)
     axes.grid(axis='x', color=grid, linewidth=0.8)
     axes.set_axisbelow(True)
@@ -87,8 +88,3 @@ def _limit_x(axes: Any, rows: Sequence[Row], metric: str) -> None:
     margin = max(0.06 * (high - low), 1.0 - (high - low) / 2, 0.0)
     # Half a point beyond 100% keeps the dot of a perfect run whole.
     axes.set_xlim(max(low - margin, -0.5), min(high + margin, max(100.5, high)))
-
-
-def _escape(text: str) -> str:
-    """Text that matplotlib does not read as a formula."""
-    return text.replace('$', r'\$')

@@ -24,6 +24,7 @@ from jtransfer.errors import UserError
 from jtransfer.experiments.contact_sheet import contact_sheet
 from jtransfer.experiments.duplicate_report import labels_differ, write_duplicates
 from jtransfer.experiments.run_dir import ROOT, write_json
+from jtransfer.text import printable
 from jtransfer.train.progress import progress_bar
 
 SHEET, PAGE, FACTS = 'contact_sheet.png', 'duplicates.html', 'survey.json'
@@ -226,7 +227,7 @@ def _facts_table(parts: Mapping[str, PartSurvey]) -> Table:
 
 
 def _line(text: str) -> Text:
-    return Text(' '.join(text.split()) or '(no name)' if text else '')
+    return Text(printable(' '.join(text.split())) or '(no name)' if text else '')
 
 
 def _spread(values: Sequence[Any], form: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +14,10 @@ from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.multi_label import MultiLabelMetrics
 from jtransfer.evaluate.regression import RegressionMetrics
 from jtransfer.experiments.result import Result
+from jtransfer.terminal import PlainConsole
 from jtransfer.transfer.plan import Plan
+
+_ANY_WIDTH = 100_000  # in a file, nothing is folded
 
 
 def plan_table(plan: Plan) -> str:
@@ -36,14 +39,14 @@ def plan_table(plan: Plan) -> str:
             *(row[name] or '-' for name in own),
             *[str(row['phase']) if moves else '-'] * phased,
         )
-    console = Console(file=io.StringIO(), width=200)
-    console.print(plan.summary(), highlight=False, soft_wrap=True)
+    console = PlainConsole(file=io.StringIO(), width=_ANY_WIDTH)
+    console.print(plan.summary(), soft_wrap=True)
     console.print()
     console.print(table)
     for group in plan.groups:
-        console.print(f'\n{group.name}', highlight=False, markup=False)
+        console.print(f'\n{group.name}', soft_wrap=True)
         for path in group.paths:
-            console.print(f'  {path}', highlight=False, markup=False, soft_wrap=True)
+            console.print(f'  {path}', soft_wrap=True)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     return '\n'.join(line.rstrip() for line in text.splitlines()) + '\n'
 

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from jtransfer.errors import UserError
+from jtransfer.terminal import PlainConsole
 
 # Seconds before each new try; the count starts over whenever more has arrived than ever before.
 _PAUSES = (0.5, 1.0, 2.0)
@@ -134,7 +134,7 @@ def _attempt(url: str, path: Path, part: Path, progress: bool) -> None:
         if total is not None and total - have > shutil.disk_usage(part.parent).free:
             raise UserError(f'{url}: {space_line(part.parent, total - have)}')
         if validator := _validator(response):
-            _etag_file(part).write_text(validator)
+            _etag_file(part).write_text(validator, encoding='utf-8')
         try:
             _write(part, response, path.name, have, total, progress)
         except OSError as error:
@@ -153,12 +153,12 @@ def _what_is_there(part: Path) -> tuple[int, dict[str, str]]:
     have = _size(part)
     if not have or not _etag_file(part).exists():
         return 0, headers
-    return have, headers | {'Range': f'bytes={have}-', 'If-Range': _etag_file(part).read_text()}
+    return have, headers | {'Range': f'bytes={have}-', 'If-Range': _etag_file(part).read_text(encoding='utf-8')}
 
 
 def _continues(response: requests.Response, part: Path, have: int) -> bool:
     """Whether a partial answer is what was asked for; some servers pass over If-Range."""
-    same = _validator(response) in ('', _etag_file(part).read_text())
+    same = _validator(response) in ('', _etag_file(part).read_text(encoding='utf-8'))
     return same and response.headers.get('Content-Range', '').startswith(f'bytes {have}-')
 
 
@@ -205,12 +205,12 @@ def _size(path: Path) -> int:
 @contextmanager
 def _bar(name: str, have: int, total: int | None, show: bool) -> Iterator[Callable[[int], None]]:
     """Yields a function that moves the bar on by so many bytes."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     if not (show and console.is_terminal):
         yield lambda count: None
         return
     columns = (
-        TextColumn('{task.description}'),
+        TextColumn('{task.description}', markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

@@ -203,7 +203,7 @@ def _is_run_config(path: Path) -> bool:
 
 def _read_config(path: Path) -> Mapping[str, Any]:
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding='utf-8'))
     except (ValueError, OSError) as error:
         raise UserError(f'{path}: not a JSON file ({" ".join(str(error).split())})') from None
     if not isinstance(config, dict):

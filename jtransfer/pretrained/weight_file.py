@@ -83,7 +83,7 @@ def shard_map(index: Path) -> dict[str, str]:
         UserError: not such an index, or a shard that does not lie beside it.
     """
     try:
-        files = json.loads(index.read_text())['weight_map']
+        files = json.loads(index.read_text(encoding='utf-8'))['weight_map']
         shards = {str(name): str(file) for name, file in files.items()}
     except (ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"{index}: not an index of shards: it needs a 'weight_map' of tensor → file") from None

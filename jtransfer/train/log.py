@@ -21,9 +21,9 @@ class MetricLog:
         self.path = Path(directory) / 'metrics.jsonl'
         keep = [line for line in read_log(self.path) if line['step'] <= start_step] if start_step else []
         partial = self.path.with_suffix('.partial')
-        partial.write_text(''.join(json.dumps(line) + '\n' for line in keep))
+        partial.write_text(''.join(json.dumps(line) + '\n' for line in keep), encoding='utf-8')
         os.replace(partial, self.path)
-        self._file = self.path.open('a')
+        self._file = self.path.open('a', encoding='utf-8')
         self._writer = None
         if tensorboard:
             from tensorboardX import SummaryWriter  # slow to import, and not everybody wants it
@@ -50,7 +50,7 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a `metrics.jsonl`; a line cut off by a kill is left out. Empty when there is no file."""
     path = Path(path)
     lines = []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    for text in path.read_text(encoding='utf-8').splitlines() if path.exists() else []:
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError:

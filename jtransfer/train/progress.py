@@ -9,6 +9,8 @@ from typing import Protocol, runtime_checkable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from jtransfer.terminal import PlainConsole
+
 
 @runtime_checkable
 class Bar(Protocol):
@@ -31,20 +33,20 @@ def progress_bar(
         show: False: nothing is printed.
         console: where to. None: standard error.
     """
-    console = console or Console(stderr=True)
+    console = console or PlainConsole(stderr=True)
     if not show:
         yield lambda step, text='': None
     elif not console.is_terminal:
         yield _lines(console, title, total, start)
     else:
         columns = (
-            TextColumn('{task.description}'),
+            TextColumn('{task.description}', markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn('left'),
             TimeRemainingColumn(),
-            TextColumn('{task.fields[text]}'),
+            TextColumn('{task.fields[text]}', markup=False),
         )
         with Progress(*columns, console=console) as progress:
             task = progress.add_task(title, total=total, completed=start, text='')
@@ -63,6 +65,6 @@ def _lines(console: Console, title: str, total: int, start: int) -> Bar:
         nonlocal tenth
         if text and step * 10 // total > tenth:
             tenth = step * 10 // total
-            console.print(f'{title} {step}/{total}  {text}', highlight=False, soft_wrap=True)
+            console.print(f'{title} {step}/{total}  {text}', markup=False, highlight=False, soft_wrap=True)
 
     return move

@@ -15,6 +15,7 @@ from jtransfer.config_data import Data
 from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.data.table_source import load_table
 from jtransfer.errors import UserError
+from jtransfer.evaluate.predictions import write_predictions_csv
 
 NAMES = ('a b.png', 'ünï.png', 'sub/c.png', 'd.png', 'e.png', 'f.png')
 
@@ -68,6 +69,17 @@ def test_tabs_commas_in_names_and_a_folder_of_its_own(pictures, tmp_path):
     source = load_table(path, Data(data_dir=str(pictures)))['train']
     assert source.class_names == ('one, two', 'three')
     assert source[0]['image'].shape == (5, 7, 3)
+
+
+def test_our_own_tables_come_back(tmp_path):
+    names = ('-5.png', '=x.png', "'+.png", 'plain.png')
+    for name in names:
+        Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save(tmp_path / name)
+    write_predictions_csv(tmp_path / 'p.csv', names, np.eye(4, 3), ('+', '@b', "'c"))
+    source = load_table(str(tmp_path / 'p.csv'), Data())['train']
+    assert source.ids == names
+    assert [source.class_names[label] for label in source.labels] == ['+', '@b', "'c", '+']
+    assert source[1]['image'].shape == (5, 7, 3)
 
 
 def test_names_in_either_form_of_unicode(pictures):

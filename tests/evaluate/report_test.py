@@ -206,3 +206,11 @@ def test_page_of_several_heads(tmp_path):
     headings = ['The tasks', 'Confusion matrix', 'Most confidently wrong', 'Largest losses', 'Predicted against true']
     assert sorted(headings, key=text.index) == headings
     assert page.tags.count('img') == 3
+
+
+def test_a_page_holds_no_control_characters(tmp_path):
+    full_page(tmp_path / 'report.html', evaluated(2, names=['a\x1b[31m', 'b\x00\udcff']), name='c\x07')
+    page = (tmp_path / 'report.html').read_text('utf-8')
+    assert page.replace('\n', '').isprintable()
+    assert 'a\\x1b[31m' in page
+    assert 'b\\x00\\xff' in page

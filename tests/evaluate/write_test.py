@@ -41,6 +41,29 @@ def test_evaluation_files_read_back(tmp_path):
     assert per_class[3] == [NAMES[2], '0', '', '', '']
 
 
+def test_no_cell_runs_as_a_formula(tmp_path):
+    names = ('=1', '+', 'ok')
+    logits = np.float32([[2, 0, 0], [0, 2, 0]])
+    labels = np.int32([0, 2])
+    write_evaluation(tmp_path, classification_metrics(logits, labels, names), logits, labels, ['-5.png', '@x'])
+    cells = {row[0]: row[1:3] for row in read(tmp_path / 'predictions.csv')}
+    assert cells == {'id': ['label', 'predicted'], "'-5.png": ["'=1", "'=1"], "'@x": ['ok', "'+"]}
+    assert read(tmp_path / 'confusion_matrix.csv')[0] == ['label', "'=1", "'+", 'ok']
+    assert [row[0] for row in read(tmp_path / 'per_class.csv')] == ['class', "'=1", "'+", 'ok']
+
+
+def test_negative_numbers_stay_numbers(tmp_path):
+    write_csv(tmp_path / 't.csv', ('-n', 'x'), [(-0.5, f'{-1 / 3:.6g}'), (-3, '-inf')])
+    assert read(tmp_path / 't.csv') == [["'-n", 'x'], ['-0.5', '-0.333333'], ['-3', '-inf']]
+
+
+def test_half_a_character_is_spelt_out(tmp_path):
+    with atomic_text(tmp_path / 'x.json') as file:
+        json.dump(['\udcff', 'ü'], file, ensure_ascii=False)
+    assert (tmp_path / 'x.json').read_bytes() == '["\\udcff", "ü"]'.encode()
+    assert json.loads((tmp_path / 'x.json').read_text('utf-8')) == ['\udcff', 'ü']
+
+
 NAN = np.nan
 SEEN = Task('seen/by', 'multi_label', ('sky', 'sea'))
 SIZE = Task('size', 'regression', ('w', 'h'))

@@ -31,6 +31,15 @@ def test_the_plan_lists_every_group_and_path():
     assert '\n  backbone/stem/kernel\n' in text
 
 
+def test_rules_stand_in_the_plan_as_they_were_written():
+    rules = (('head[/].*', 'train'), ('backbone/[a-z]tem/.*', 'freeze'), ('(backbone|:smile:)/.*' + '|x' * 99, 'train'))
+    layer = {'kernel': np.zeros((3, 3))}
+    params = {'head': layer, 'backbone': {'stem': layer, 'rest': layer}}
+    network = models.create('resnet_tiny', num_classes=2)
+    text = plan_table(make_plan(network, params, Transfer('fine_tune', rules=rules), 0.1))
+    assert [line.split()[1] for line in text.splitlines() if ' yes ' in line or ' frozen ' in line] == [*dict(rules)]
+
+
 @pytest.mark.parametrize(('skipped', 'said'), [(0, ''), (1, '1 unreadable image '), (3, '3 unreadable images ')])
 def test_the_end_says_what_a_person_wants_to_know(checkpoints, tmp_path, skipped, said):
     model = load_model(checkpoints['resnet'])

@@ -195,3 +195,41 @@ def test_compiled_programs_are_kept_where_the_user_says(environment, expected):
     program = 'import os; from launch import app; app.cache_compilations(); '
     done = run(program + 'print(os.environ["JAX_COMPILATION_CACHE_DIR"])', **environment)
     assert done.stdout.strip() == expected
+
+
+_TALKS = """
+from launch import app
+from jtransfer.errors import UserError
+from rich.panel import Panel
+def main():
+    app.say('81 % ± 2 ★\\x1b[31m\\nGrün')
+    app.show(Panel('[a-z]/.* – \\x07'))
+    raise UserError('Grün\\x1b – \\n 1')
+app.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'said', 'error'),
+    [
+        ('ascii', '81 % +/- 2 *\\x1b[31m\nGr\\xfcn\n', 'error: Gr\\xfcn\\x1b - 1\n'),
+        ('utf-8', '81 % ± 2 ★\\x1b[31m\nGrün\n', 'error: Grün\\x1b – 1\n'),
+    ],
+)
+def test_whatever_the_terminal_can_write_is_written(encoding, said, error):
+    done = run(_TALKS, PYTHONIOENCODING=encoding, PYTHONUTF8='1')
+    assert done.returncode == 2
+    assert done.stdout.startswith(said)
+    assert '[a-z]/.* ' in done.stdout
+    assert '\\x07' in done.stdout
+    assert done.stderr == error
+
+
+def test_a_closed_pipe_ends_a_script_without_a_word():
+    program = "from launch import app\ndef main():\n  for _ in range(9999): app.say('a line')\napp.run(main)"
+    words = [sys.executable, '-c', program]
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == 'a line\n'
+        process.stdout.close()
+        assert process.stderr.read() == ''
+    assert process.returncode == 141

@@ -11,11 +11,11 @@ import time
 
 import pytest
 import requests
-import rich.console
 
 from jtransfer.errors import UserError
 from jtransfer.pretrained import download_http
 from jtransfer.pretrained.download_http import download_part
+from jtransfer.terminal import PlainConsole
 from tests.pretrained.local_server import serve
 
 CONTENT = bytes(range(256)) * 4096
@@ -260,8 +260,8 @@ def test_a_bar_on_a_terminal_only(server, place, monkeypatch, terminal, progress
     output = io.StringIO()
     monkeypatch.setattr(
         download_http,
-        'Console',
-        lambda stderr: rich.console.Console(file=output, force_terminal=terminal, width=100),
+        'PlainConsole',
+        lambda stderr: PlainConsole(file=output, force_terminal=terminal, width=100),
     )
     download_part(server.add('/w.bin', CONTENT), place, progress=progress)
     assert ('w.bin' in output.getvalue() and '1.0/1.0 MB' in output.getvalue()) == (terminal and progress)
