@@ -1,11 +1,15 @@
 """Command lines: what is wrong is said in one line, with status 2, before JAX starts."""
 
+import functools
 import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
+
+from jtransfer.errors import DataWarning
+from launch import app
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -195,3 +199,12 @@ def test_compiled_programs_are_kept_where_the_user_says(environment, expected):
     program = 'import os; from launch import app; app.cache_compilations(); '
     done = run(program + 'print(os.environ["JAX_COMPILATION_CACHE_DIR"])', **environment)
     assert done.stdout.strip() == expected
+
+
+def test_what_the_data_are_warned_of_is_a_line(capsys):
+    others = []
+    show = functools.partial(app._show, lambda *given: others.append(given))
+    show(DataWarning('2 images are dark'), DataWarning, 'file.py', 3)
+    assert capsys.readouterr().err == 'note: 2 images are dark\n'
+    show(UserWarning('else'), UserWarning, 'file.py', 3, None, None)
+    assert [given[0].args for given in others] == [('else',)]
