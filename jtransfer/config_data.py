@@ -1,6 +1,7 @@
 """Settings of the data: where the images are, what is to be learnt about them, their parts, how they are fed."""
 
 import dataclasses
+import math
 
 from jtransfer import config_check as check
 from jtransfer.errors import UserError
@@ -62,6 +63,9 @@ class Data:
         skip_unlabelled: leave examples without a label (class -1, an empty cell) out, counted, instead of stopping; a
             part without any is then none.
         max_pixels: an image of more pixels is refused (decompression bomb).
+        pixel_range: least and largest value of grey images of more than 8 bits, which become 0 and 255; what is beyond
+            is clipped. Needed for floats and signed numbers whose file does not state it, and where 16 bits hold fewer
+            (`0,4095`). Empty: what the file states, or 0 and 65,535.
     """
 
     source: str = 'digits'
@@ -98,6 +102,7 @@ class Data:
     skip_unreadable: bool = False
     skip_unlabelled: bool = False
     max_pixels: int = 100_000_000
+    pixel_range: tuple[float, ...] = ()
 
 
 def validate_data(data: Data) -> None:
@@ -115,6 +120,7 @@ def validate_data(data: Data) -> None:
         check.at_least(f'data.{name}', getattr(data, name), 0)
     for name in ('batch_size', 'device_budget_mib', 'cache_budget_mib', 'max_pixels', 'imbalance'):
         check.at_least(f'data.{name}', getattr(data, name), 1)
+    check_pixel_range('data.pixel_range', data.pixel_range)
     if data.split_seed is not None:
         check.at_least('data.split_seed', data.split_seed, 0)
         if data.split_seed >= 2**32:
@@ -131,3 +137,9 @@ def validate_data(data: Data) -> None:
         raise UserError(f'data.classes={data.classes} must be two classes or more')
     if data.placement == 'host' and not data.cache:
         raise UserError('data.placement=host keeps the images in the cache file, which data.cache=False forbids')
+
+
+def check_pixel_range(name: str, ends: tuple[float, ...]) -> None:
+    """Raises `UserError` unless these are no numbers, or two finite ones in order."""
+    if ends and not (len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf):
+        raise UserError(f'{name}={ends} must be two numbers, the least value and the largest')

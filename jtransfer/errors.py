@@ -1,4 +1,4 @@
-"""The two kinds of failure a person can act on."""
+"""The two kinds of failure a person can act on, and what stops nothing but should be known."""
 
 
 class UserError(ValueError):
@@ -6,6 +6,10 @@ class UserError(ValueError):
 
     The launch scripts print the message without a traceback and leave with exit status 2.
     """
+
+
+class DataWarning(UserWarning):
+    """Something about the data that only reading them shows, one line; the launch scripts print it as a note."""
 
 
 class TrainingDivergedError(FloatingPointError):

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,7 +21,7 @@ from ml_collections import config_flags
 from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, nearest, unknown_field, wrong_type
-from jtransfer.errors import TrainingDivergedError, UserError
+from jtransfer.errors import DataWarning, TrainingDivergedError, UserError
 from jtransfer.terminal import soften, wide_console
 from jtransfer.text import printable, printable_lines
 
@@ -68,6 +69,8 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
     def guarded(argv: Sequence[str]) -> None:
         if not any('verbosity' in part for part in sys.argv):
             logging.set_verbosity(logging.WARNING)  # absl sets INFO, and Orbax would account for every checkpoint
+        warnings.filterwarnings('ignore', module='PIL')  # what it finds odd in metadata changes no pixel
+        warnings.showwarning = functools.partial(_show, warnings.showwarning)
         try:
             cache_compilations()
             main(*argv[1:])
@@ -83,6 +86,14 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
             sys.exit(130)
 
     app.run(guarded, flags_parser=functools.partial(parse, arguments=arguments))
+
+
+def _show(otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Prints what the library says about the data as a line, and other warnings as Python does."""
+    if issubclass(category, DataWarning):
+        complain(f'note: {message}')
+    else:
+        otherwise(message, category, *where)
 
 
 def fail(error: Exception) -> NoReturn:

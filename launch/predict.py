@@ -16,6 +16,12 @@ _SKIP = flags.DEFINE_bool('skip_unreadable', False, 'Leave unreadable images out
 _FLIPS = flags.DEFINE_bool('flips', None, "Average over mirror images too; the run's setting by default.")
 _CROPS = flags.DEFINE_integer('crops', 0, "Average over 1 or 5 crops. 0: the run's setting, or 1.", lower_bound=0)
 _SCALES = flags.DEFINE_list('scales', '', "Average over these multiples of the input size; the run's by default.")
+_MAX_PIXELS = flags.DEFINE_integer(
+    'max_pixels', 0, "Refuse larger images. 0: the run's, or 100,000,000.", lower_bound=0
+)
+_PIXEL_RANGE = flags.DEFINE_list(
+    'pixel_range', '', "Least and largest value of deep grey images; the run's by default."
+)
 
 
 def main() -> None:
@@ -35,6 +41,8 @@ def main() -> None:
         flips=_FLIPS.value,
         crops=_CROPS.value,
         scales=_SCALES.value,
+        max_pixels=_MAX_PIXELS.value,
+        pixel_range=_PIXEL_RANGE.value,
     )
     app.say(f'{count:,} images classified: {_OUTPUT.value}')
     if skipped:

@@ -11,6 +11,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from jtransfer.data import images as decoding
+from jtransfer.data.grey import UnknownRangeError
+from jtransfer.data.narrow import Narrow
 from jtransfer.data.source import Example, check_source
 from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
@@ -91,22 +93,26 @@ class ArraySource:
         Raises:
             UnreadableImageError: a picture of Pillow's whose file is broken, or whose mode is no picture's.
         """
-        rgb = _rgb(self._images[index], self.ids[index])
+        rgb, narrow = _rgb(self._images[index], self.ids[index])
         label: Any = take(self.labels, index)
         plain = isinstance(self.labels, np.ndarray) and self.labels.ndim == 1
-        return {'image': rgb, 'label': int(label) if plain else label, 'id': self.ids[index]}
+        return {'image': rgb, 'label': int(label) if plain else label, 'id': self.ids[index], 'narrow': narrow}
 
 
-def _rgb(image: Any, name: str) -> UInt8[np.ndarray, 'h w 3']:
+def _rgb(image: Any, name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], Narrow | None]:
     if isinstance(image, Image.Image):
         try:
             # As a file of the same picture is seen: a palette is no grey, and transparency is over white.
-            return decoding.as_seen(image)
+            rgb, narrow = decoding.as_seen(image)
+            return rgb, narrow and narrow._replace(grey=False)
+        except UnknownRangeError as error:
+            what = str(error).partition(';')[0]
+            raise decoding.UnreadableImageError(f'{name} is {what}: scale it to 8 bits first') from None
         except (OSError, ValueError) as error:
             raise decoding.UnreadableImageError(f'{name} cannot be decoded: {error}') from error
     image = np.asarray(image)
     image = image[..., None] if image.ndim == 2 else image
-    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
+    return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3))), None
 
 
 def _check_image(image: np.ndarray, name: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Int64
 
 from jtransfer.config_check import nearest
-from jtransfer.data.part import Part
+from jtransfer.data.part import Part, pixel_range_of
 from jtransfer.data.source import Example, Source
 from jtransfer.data.targets import Labels, check_labels, count, map_labels, of_task, tasks_of
 from jtransfer.errors import UserError
@@ -45,9 +45,9 @@ class Combined:
 
     @property
     def content(self) -> Callable[[int], bytes] | None:
-        """From an index to the encoded bytes of the example, where every source has them."""
+        """From an index to the encoded bytes of the example, where every source has them and decodes them alike."""
         own = [getattr(source, 'content', None) for source in self.sources]
-        if any(content is None for content in own):
+        if any(content is None for content in own) or len(set(map(pixel_range_of, self.sources))) > 1:
             return None
 
         def content(index: int) -> bytes:
@@ -58,9 +58,22 @@ class Combined:
         return content
 
     @property
+    def pixel_range(self) -> tuple[float, ...]:
+        """What `content` is decoded with, see `data.pixel_range`."""
+        return pixel_range_of(self.sources[0])
+
+    @property
     def ignored(self) -> int:
         """How many files of the sources are no images."""
         return sum(getattr(source, 'ignored', 0) for source in self.sources)
+
+    @property
+    def ignored_endings(self) -> collections.Counter[str]:
+        """How many of these there are of every extension, as far as the sources say."""
+        endings: collections.Counter[str] = collections.Counter()
+        for source in self.sources:
+            endings += getattr(source, 'ignored_endings', collections.Counter())
+        return endings
 
     @property
     def missing(self) -> int:
@@ -130,6 +143,11 @@ class WithLabels:
         """From an index to the encoded bytes of the example, where the source has them."""
         content: Callable[[int], bytes] | None = getattr(self.source, 'content', None)
         return content
+
+    @property
+    def pixel_range(self) -> tuple[float, ...]:
+        """What `content` is decoded with, see `data.pixel_range`."""
+        return pixel_range_of(self.source)
 
     def __len__(self) -> int:
         """The number of examples."""

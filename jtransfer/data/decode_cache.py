@@ -1,9 +1,9 @@
 """A file of decoded pictures, known by the content of the files they were decoded from.
 
-Every way of decoding has a folder of its own with two files that only ever grow: the pixels, one picture behind the
-other, and an index of what they were decoded from. Parts, folds, seeds and runs therefore share what they have in
-common, a renamed or moved file is known again, and one that has changed is another. Pixels are on the disk before the
-index speaks of them, so that a process may be killed at any time.
+Every way of decoding has a folder of its own with files that only ever grow: the pixels, one picture behind the other,
+an index of what they were decoded from and, where there is any, something to say about a few of them. Parts, folds,
+seeds and runs therefore share what they have in common, a renamed or moved file is known again, and a changed one
+is another. Pixels are on the disk before the index speaks of them, so that a process may be killed at any time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from filelock import FileLock
 from jaxtyping import Float32, Int64, UInt8
 
 from jtransfer.data.describe import describe, name_of
+from jtransfer.data.narrow import Narrow
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Pixels
 
@@ -34,6 +35,7 @@ _CHUNK_ROWS = 1024
 _MIB = 2**20
 
 _DIGEST_BYTES = 16
+_NARROW = np.dtype([('digest', 'u1', 16), ('low', '<u2'), ('high', '<u2'), ('grey', '<u4')])
 _RECORD = np.dtype([('digest', 'u1', 16), ('height', '<u4'), ('width', '<u4'), ('row', '<u4'), ('check', '<u4')])
 # Odd numbers: no change of a single word goes unnoticed, and zeros, which a machine that loses power may leave, are no
 # record.
@@ -48,11 +50,13 @@ class Square:
         pixels: what the pixels function made of it.
         height: of the original picture, pixels.
         width: of the original picture, pixels.
+        narrow: what was noticed of an image of 16 bits that uses a sliver of its range.
     """
 
     pixels: UInt8[np.ndarray, '... channel']
     height: int
     width: int
+    narrow: Narrow | None = None
 
 
 def default_folder() -> Path:
@@ -85,11 +89,12 @@ class DecodeCache:
             UserError: the folder cannot be read.
         """
         self.folder, self.shape = folder, tuple(shape)
-        self._pixels, self._index = folder / 'pixels.bin', folder / 'index.bin'
+        self._pixels, self._index, self._narrow = (folder / f'{name}.bin' for name in ('pixels', 'index', 'narrow'))
         self._row_bytes = math.prod(self.shape)
         self._rows: dict[bytes, int] = {}
         self._records: list[np.ndarray] = []
         self._waiting: dict[bytes, Square] = {}
+        self._noticed: dict[bytes, Narrow] = {}
         self._count = 0
         self._read_index()
 
@@ -143,6 +148,10 @@ class DecodeCache:
                     self._write(new)
         self._read_index()
 
+    def narrow(self, digest: bytes) -> Narrow | None:
+        """What was noticed of the picture of this content when it was decoded."""
+        return self._noticed.get(digest)
+
     def images(self) -> UInt8[np.ndarray, 'rows ...']:
         """All pictures in the file, mapped into memory; there must be one."""
         return np.memmap(self._pixels, np.uint8, 'r', shape=(self._count, *self.shape))
@@ -167,6 +176,7 @@ class DecodeCache:
             # First: what an interrupted process may have left in the index must not speak of the pixels of this one.
             with self._at(self._index, self._count * _RECORD.itemsize):
                 pass
+            self._write_narrow(new)
             with self._at(self._pixels, self._count * self._row_bytes) as file:
                 for square in new.values():
                     file.write(np.ascontiguousarray(square.pixels).data)
@@ -177,6 +187,19 @@ class DecodeCache:
                 if path.exists():
                     os.truncate(path, self._count * size)
             raise
+
+    def _write_narrow(self, new: dict[bytes, Square]) -> None:
+        """Before the index speaks of the pictures; what a killed process leaves here twice does no harm."""
+        noticed = {digest: square.narrow for digest, square in new.items() if square.narrow is not None}
+        if not noticed:
+            return
+        records = np.zeros(len(noticed), _NARROW)
+        records['digest'] = np.frombuffer(b''.join(noticed), np.uint8).reshape(-1, _DIGEST_BYTES)
+        for field in ('low', 'high', 'grey'):
+            records[field] = [getattr(narrow, field) for narrow in noticed.values()]
+        there = self._narrow.stat().st_size if self._narrow.exists() else 0
+        with self._at(self._narrow, there - there % _NARROW.itemsize) as file:
+            file.write(records.tobytes())
 
     @contextmanager
     def _at(self, path: Path, size: int) -> Iterator[IO[bytes]]:
@@ -202,6 +225,10 @@ class DecodeCache:
                 whole = self._pixels.stat().st_size // self._row_bytes
             except FileNotFoundError:
                 return
+            noticed = self._narrow.read_bytes() if self._narrow.exists() else b''
+        for record in np.frombuffer(noticed, _NARROW, len(noticed) // _NARROW.itemsize):
+            narrow = Narrow(int(record['low']), int(record['high']), bool(record['grey']))
+            self._noticed[record['digest'].tobytes()] = narrow
         records = np.frombuffer(content, _RECORD, len(content) // _RECORD.itemsize)[: max(0, whole - self._count)]
         rows = np.arange(self._count, self._count + len(records))
         fine = int(np.logical_and.accumulate((records['row'] == rows) & (records['check'] == _check(records))).sum())
@@ -224,17 +251,18 @@ class DecodeCache:
             ) from None
 
 
-def open_cache(folder: Path, pixels: Pixels) -> DecodeCache | None:
+def open_cache(folder: Path, pixels: Pixels, pixel_range: Sequence[float] = ()) -> DecodeCache | None:
     """The cache of a pixels function; None if it is a function that cannot be known again.
 
     Args:
         folder: of all caches.
         pixels: from a picture to what is kept.
+        pixel_range: as `data.pixel_range`.
 
     Raises:
         UserError: the folder cannot be read.
     """
-    text = describe(pixels)
+    text = describe(pixels, pixel_range)
     if text is None:
         return None
     shape = shape_of(pixels)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import inspect
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import PIL
 from PIL import features
 
-from jtransfer.data import images
+from jtransfer.data import grey, image_opening, images, metadata, narrow
 from jtransfer.preprocessing import Pixels, Preprocessing
 
 # Of `Preprocessing`: they are applied later, on the device.
@@ -25,7 +26,7 @@ class _Opaque(Exception):
     """A value that text cannot stand for."""
 
 
-def describe(pixels: Pixels) -> str | None:
+def describe(pixels: Pixels, pixel_range: Sequence[float] = ()) -> str | None:
     """All that the pixels depend on besides the bytes of a picture, as JSON.
 
     That is the function with its settings, the source code of the modules it and the decoding are from, and the
@@ -33,19 +34,23 @@ def describe(pixels: Pixels) -> str | None:
 
     Args:
         pixels: a function of a module, a `functools.partial` of one, or a dataclass that can be called.
+        pixel_range: as `data.pixel_range`.
 
     Returns:
         None for what cannot be described: a lambda, a function within another or of a session, settings that are
         neither numbers, texts, sequences nor dataclasses.
     """
-    modules = {images.__name__, Preprocessing.__module__}
+    decoding = (images, grey, image_opening, metadata, narrow)
+    modules = {Preprocessing.__module__, *(module.__name__ for module in decoding)}
     try:
         settings = _value(pixels, modules)
         code = {name: _code(name) for name in sorted(modules)}
     except _Opaque:
         return None
-    codecs = {name: features.version(name) for name in ('jpg', 'libjpeg_turbo', 'webp', 'libtiff')}
-    return json.dumps({'pixels': settings, 'code': code, 'pillow': PIL.__version__, 'codecs': codecs}, sort_keys=True)
+    codecs = {name: features.version(name) for name in ('jpg', 'libjpeg_turbo', 'webp', 'libtiff', 'avif')}
+    codecs['heic'] = _version('pillow-heif')
+    described = {'pixels': settings, 'pixel_range': list(pixel_range), 'code': code, 'pillow': PIL.__version__}
+    return json.dumps({**described, 'codecs': codecs}, sort_keys=True)
 
 
 def name_of(pixels: Pixels) -> str:
@@ -84,6 +89,13 @@ def _named(function: Any, modules: set[str]) -> str:
         raise _Opaque
     modules.add(module)
     return f'{module}.{name}'
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ''
 
 
 @functools.cache

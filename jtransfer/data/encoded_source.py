@@ -27,21 +27,23 @@ class EncodedSource(abc.ABC):
         ids: of every example.
         groups: of every example, if there are groups.
         weights: float32 [n], if there are weights.
+        pixel_range: as `data.pixel_range`.
     """
 
-    def __init__(self, facts: Facts, ids: Sequence[str], max_pixels: int) -> None:
+    def __init__(self, facts: Facts, ids: Sequence[str], max_pixels: int, pixel_range: Sequence[float] = ()) -> None:
         """Takes what is known of the examples.
 
         Args:
             facts: tasks, labels, groups and weights.
             ids: of every example.
             max_pixels: an image of more pixels is refused.
+            pixel_range: as `data.pixel_range`.
         """
         self.tasks, self.labels = facts.tasks, facts.labels
         self.class_names = facts.tasks[0].class_names
         self.groups, self.weights = facts.groups, facts.weights
         self.ids = tuple(ids)
-        self._max_pixels = max_pixels
+        self._max_pixels, self.pixel_range = max_pixels, tuple(pixel_range)
 
     @abc.abstractmethod
     def content(self, index: int) -> bytes:
@@ -61,8 +63,9 @@ class EncodedSource(abc.ABC):
         Raises:
             UnreadableImageError: names it.
         """
-        image = images.decode_image(self.content(index), self._place(index), self._max_pixels)
-        return {'image': image, 'label': example_label(self.labels, index), 'id': self.ids[index]}
+        image, narrow = images.read_image(self.content(index), self._place(index), self._max_pixels, self.pixel_range)
+        label = example_label(self.labels, index)
+        return {'image': image, 'label': label, 'id': self.ids[index], 'narrow': narrow}
 
 
 def example_label(labels: Labels, index: int) -> Any:

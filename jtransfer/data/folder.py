@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import difflib
 import os
 import unicodedata
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jtransfer.data import images
+from jtransfer.data import image_kinds, images
 from jtransfer.data.source import Example, check_source
 from jtransfer.errors import UserError
 from jtransfer.text import printable, printable_path
@@ -31,10 +32,17 @@ class FolderSource:
         labels: class number of every image.
         ids: path of every image below the root, with forward slashes.
         ignored: number of files that are not images by their extension.
+        ignored_endings: how many of these there are of every extension.
+        pixel_range: as `data.pixel_range`.
     """
 
     def __init__(
-        self, folder: Path, root: Path, class_names: Sequence[str] | None = None, max_pixels: int = images.MAX_PIXELS
+        self,
+        folder: Path,
+        root: Path,
+        class_names: Sequence[str] | None = None,
+        max_pixels: int = images.MAX_PIXELS,
+        pixel_range: Sequence[float] = (),
     ) -> None:
         """Lists the images, recursively and in sorted order; hidden files and folders are left out.
 
@@ -43,6 +51,7 @@ class FolderSource:
             root: what ids are relative to.
             class_names: of the training part, which a class folder must be one of. None: all class folders.
             max_pixels: an image of more pixels is refused.
+            pixel_range: as `data.pixel_range`.
 
         Raises:
             UserError: no class folders, a class folder without images, a single class, a class not in `class_names`.
@@ -53,18 +62,19 @@ class FolderSource:
         if class_names is not None and (unknown := sorted(set(classes) - set(class_names))):
             raise UserError(f"{folder} has a class '{unknown[0]}' that the training part does not have")
         self.class_names = tuple(sorted(classes)) if class_names is None else tuple(class_names)
-        self.ignored = 0
+        self.ignored_endings: collections.Counter[str] = collections.Counter()
         self._root = root
-        self._max_pixels = max_pixels
+        self._max_pixels, self.pixel_range = max_pixels, tuple(pixel_range)
         self._paths: list[str] = []
         labels: list[int] = []
         for class_name in sorted(classes):
             found, ignored = list_images(classes[class_name], folder)
-            self.ignored += ignored
+            self.ignored_endings += ignored
             if not found:
                 raise UserError(f"class folder '{classes[class_name]}' has no images ({_extensions()})")
             self._paths += [os.path.relpath(path, root) for path in found]
             labels += [self.class_names.index(class_name)] * len(found)
+        self.ignored = self.ignored_endings.total()
         self.labels = np.array(labels, np.int32)
         self.ids = tuple(printable_path(path) for path in self._paths)
         check_source(self, str(folder), every_class=class_names is None)
@@ -80,8 +90,8 @@ class FolderSource:
             UnreadableImageError: names the file.
         """
         path = self._root / self._paths[index]
-        image = images.decode_image(path, name=printable_path(str(path)), max_pixels=self._max_pixels)
-        return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index]}
+        image, narrow = images.read_image(path, printable_path(str(path)), self._max_pixels, self.pixel_range)
+        return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index], 'narrow': narrow}
 
     def content(self, index: int) -> bytes:
         """The bytes of the file of the image at an index.
@@ -94,7 +104,10 @@ class FolderSource:
 
 
 def load_folder(
-    path: str, splits: Mapping[str, str] | None = None, max_pixels: int = images.MAX_PIXELS
+    path: str,
+    splits: Mapping[str, str] | None = None,
+    max_pixels: int = images.MAX_PIXELS,
+    pixel_range: Sequence[float] = (),
 ) -> dict[str, FolderSource]:
     """Opens a folder of images.
 
@@ -106,6 +119,7 @@ def load_folder(
         path: the folder.
         splits: names of the sub-folders of `train`, `validation` and `test`; missing or empty: by convention.
         max_pixels: an image of more pixels is refused when it is decoded.
+        pixel_range: as `data.pixel_range`.
 
     Returns:
         The parts the folder has by name; an undivided folder has `train` alone.
@@ -119,10 +133,10 @@ def load_folder(
     named = {part: name for part, name in (splits or {}).items() if name}
     folders = _split_folders(root, named)
     if not folders:
-        return {'train': FolderSource(root, root, max_pixels=max_pixels)}
-    train = FolderSource(folders['train'], root, max_pixels=max_pixels)
+        return {'train': FolderSource(root, root, max_pixels=max_pixels, pixel_range=pixel_range)}
+    train = FolderSource(folders['train'], root, max_pixels=max_pixels, pixel_range=pixel_range)
     others = {
-        part: FolderSource(folder, root, train.class_names, max_pixels)
+        part: FolderSource(folder, root, train.class_names, max_pixels, pixel_range)
         for part, folder in folders.items()
         if part != 'train'
     }
@@ -178,7 +192,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _has_images(folder: Path) -> bool:
-    return any(_is_image(name) and not name.startswith('.') for name in os.listdir(folder))
+    return any(image_kinds.is_image_name(name) and not name.startswith('.') for name in os.listdir(folder))
 
 
 def _class_folders(folder: Path) -> dict[str, Path]:
@@ -186,14 +200,15 @@ def _class_folders(folder: Path) -> dict[str, Path]:
     return {printable(unicodedata.normalize('NFC', child.name)): child for child in _subfolders(folder)}
 
 
-def list_images(folder: Path, root: Path | None = None) -> tuple[list[str], int]:
-    """Image files below a folder, sorted, and how many other files there are.
+def list_images(folder: Path, root: Path | None = None) -> tuple[list[str], collections.Counter[str]]:
+    """Image files below a folder, sorted, and how many other files there are of every ending.
 
     Args:
         folder: links below it are followed.
         root: but not those that lead back to this one, or to what it is in: every class would be in each.
     """
-    found, ignored, seen = [], 0, set()
+    found, seen = [], set()
+    ignored: collections.Counter[str] = collections.Counter()
     if root is not None:
         above = Path(os.path.realpath(root))
         seen = {str(above), *map(str, above.parents)}
@@ -206,14 +221,10 @@ def list_images(folder: Path, root: Path | None = None) -> tuple[list[str], int]
         seen.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith('.'))
         visible = [name for name in files if not name.startswith('.')]
-        found += [os.path.join(directory, name) for name in visible if _is_image(name)]
-        ignored += sum(not _is_image(name) for name in visible)
+        found += [os.path.join(directory, name) for name in visible if image_kinds.is_image_name(name)]
+        ignored += image_kinds.count_endings(name for name in visible if not image_kinds.is_image_name(name))
     return sorted(found), ignored
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(images.EXTENSIONS)
-
-
 def _extensions() -> str:
-    return ', '.join(images.EXTENSIONS)
+    return ', '.join(image_kinds.EXTENSIONS)

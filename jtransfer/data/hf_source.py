@@ -37,6 +37,7 @@ class HfSource(EncodedSource):
         ids: Sequence[str],
         facts: Facts,
         max_pixels: int,
+        pixel_range: Sequence[float] = (),
     ) -> None:
         """Takes what `load_hf` has checked.
 
@@ -47,8 +48,9 @@ class HfSource(EncodedSource):
             ids: names of the examples.
             facts: what the files say of the examples.
             max_pixels: an image of more pixels is refused.
+            pixel_range: as `data.pixel_range`.
         """
-        super().__init__(facts, ids, max_pixels)
+        super().__init__(facts, ids, max_pixels, pixel_range)
         self._root, self._pictures, self._rows = root, pictures, rows
 
     def content(self, index: int) -> bytes:
@@ -114,6 +116,7 @@ def load_hf(path: str, data: Data) -> dict[str, HfSource]:
             ids[name],
             facts.take(np.arange(end - len(ids[name]), end)),
             data.max_pixels,
+            data.pixel_range,
         )
         for name, end in zip(ids, ends, strict=True)
     }

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
+from jtransfer.data import image_kinds
+from jtransfer.data.grey import UnknownRangeError, black_is_zero, eight_bits, is_deep
+from jtransfer.data.image_opening import MissingDecoderError, load, open_image
+from jtransfer.data.metadata import without_metadata
+from jtransfer.data.narrow import Narrow, narrow_of
 from jtransfer.errors import UserError
 
-EXTENSIONS = ('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff', '.ppm', '.pgm')
-# A short list of decoders: Pillow would otherwise also try formats that start other programs (EPS).
-_FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF', 'PPM')
 MAX_PIXELS = 100_000_000
 
+_SKIP = '--config.data.skip_unreadable skips such files'
+# What Pillow says of intact files whose kind of pixels it has no decoder for.
+_NO_DECODER = ('unknown pixel mode', 'unknown data organization', 'cannot handle', 'Unsupported')
+_SAMPLES = {1: 'unsigned', 2: 'signed', 3: 'float', 5: 'complex', 6: 'complex'}
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,47 +40,82 @@ class UnreadableImageError(UserError):
     """One image that cannot be used; `data.skip_unreadable` leaves such images out."""
 
 
-def decode_image(source: Path | bytes, name: str = '', max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, 'h w 3']:
+def decode_image(
+    source: Path | bytes, name: str = '', max_pixels: int = MAX_PIXELS, pixel_range: Sequence[float] = ()
+) -> UInt8[np.ndarray, 'h w 3']:
     """Decodes an image of any common format, mode and orientation.
 
     Transparency is composited over white, 16-bit grey is scaled (not clipped) to 8 bits, palettes and CMYK become
-    RGB, EXIF orientation is applied; of an animation the first frame counts.
+    RGB, EXIF orientation is applied; of an animation the first frame counts. What is written about the image besides
+    its pixels is never a reason to refuse it.
 
     Args:
         source: a file, or the content of one.
         name: names the image in errors; by default the path.
         max_pixels: an image of more pixels is refused, before any memory is taken for them.
+        pixel_range: the values of grey images of more than 8 bits that become 0 and 255; what is beyond is clipped,
+            and what is no number becomes 0. Empty: 0 and 65,535, or what a TIFF of floats, of signed or of 32-bit
+            numbers states (SMinSampleValue, SMaxSampleValue).
 
     Returns:
         RGB picture, 0 to 255.
 
     Raises:
-        UnreadableImageError: missing, truncated, not an image, or too many pixels; names the image.
+        UnreadableImageError: missing, truncated, not an image or none that can be read, too many pixels, or values of
+            unknown range; names the image.
     """
+    return read_image(source, name, max_pixels, pixel_range)[0]
+
+
+def read_image(
+    source: Path | bytes, name: str = '', max_pixels: int = MAX_PIXELS, pixel_range: Sequence[float] = ()
+) -> tuple[UInt8[np.ndarray, 'h w 3'], Narrow | None]:
+    """As `decode_image`, and what is to be said of an image of 16 bits that uses a sliver of its range."""
     if isinstance(source, bytes):
         name = name or f'an image of {len(source)} bytes'
         content = source
     else:
         name = name or str(source)
         content = read_content(source, name)
-    # Pillow registers most decoders on demand, but not when it is told which ones to try.
-    Image.init()
     try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise _too_large(name, f'{image.width:,}x{image.height:,}', max_pixels)
-            image.load()
-            return as_seen(image)
-    except Image.DecompressionBombError as error:
-        pixels = re.search(r'\d+', str(error))
-        raise _too_large(name, f'{int(pixels[0]):,}' if pixels else 'too many', max_pixels) from None
+        return _decode(content, name, max_pixels, pixel_range)
     except (UserError, MemoryError):
         raise
     except Exception as error:
-        # Pillow's decoders answer malformed content with anything from OSError to struct.error and TypeError.
-        raise UnreadableImageError(
-            f'{name} is truncated or not an image; --config.data.skip_unreadable skips such files'
-        ) from error
+        # Pillow's decoders answer malformed content with anything from OSError to struct.error and TypeError, and so
+        # they do where only the metadata are malformed, or large.
+        bare = without_metadata(content)
+        for other, white_is_zero in ((bare, False), (black_is_zero(bare or content), True)):
+            if other is not None:
+                try:
+                    return _decode(other, name, max_pixels, pixel_range, white_is_zero)
+                except (UserError, MemoryError):
+                    raise
+                except Exception:
+                    continue  # it was not for that: the first error says more
+        raise _unreadable(content, name) from error
+
+
+def _decode(
+    content: bytes, name: str, max_pixels: int, pixel_range: Sequence[float], white_is_zero: bool = False
+) -> tuple[np.ndarray, Narrow | None]:
+    try:
+        with open_image(content) as image:
+            if image.width * image.height > max_pixels:
+                raise UnreadableImageError(
+                    f'{name} has {image.width:,}x{image.height:,} pixels (a decompression bomb?); '
+                    f'data.max_pixels={max_pixels:,} are allowed'
+                )
+            # Pillow takes the upper 8 bits of colour; afterwards nothing tells that there were more.
+            deep = any(';16' in str(tile[3]) for tile in getattr(image, 'tile', ())) and not image.mode.startswith('I')
+            load(image)
+            narrow = _narrow_colour(image) if deep else None
+            pixels, of_grey = as_seen(image, pixel_range, white_is_zero)
+            return pixels, narrow or of_grey
+    except MissingDecoderError as error:
+        raise UnreadableImageError(f'{name} {error}') from None
+    except UnknownRangeError as error:
+        raise UnreadableImageError(f'{name} is {error}') from None
 
 
 def read_content(path: Path, name: str = '') -> bytes:
@@ -95,21 +137,76 @@ def read_content(path: Path, name: str = '') -> bytes:
         raise UnreadableImageError(f'{name} cannot be read: {error.strerror}') from None
 
 
-def _too_large(name: str, pixels: str, max_pixels: int) -> UnreadableImageError:
-    return UnreadableImageError(
-        f'{name} has {pixels} pixels (a decompression bomb?); data.max_pixels={max_pixels:,} are allowed'
-    )
+def kind_of(content: bytes) -> str:
+    """Format and mode of an image that can be decoded: `JPEG RGB`, `PNG RGBA`, …"""
+    # As it was decoded: without what may stand in the way.
+    for other in (content, without_metadata(content), black_is_zero(content)):
+        if other is not None:
+            with contextlib.suppress(Exception), open_image(other) as image:
+                return f'{image.format} {image.mode}'
+    return image_kinds.format_of(content)
 
 
-def as_seen(image: Image.Image) -> np.ndarray:
-    """The RGB pixels of an opened image as a person sees it, see `decode_image`."""
+def _unreadable(content: bytes, name: str) -> UnreadableImageError:
+    """Says what a file is that could not be decoded, and what to do."""
+    format_ = image_kinds.format_of(content)
+    kind = image_kinds.kind_of(content)
+    if format_ and (rare := _without_decoder(content, format_)):
+        return UnreadableImageError(f'{name} is {rare}, which is not read: convert it to PNG or JPEG')
+    if format_:
+        return UnreadableImageError(f'{name} is a truncated or damaged {format_}; {_SKIP}')
+    if kind is None:
+        return UnreadableImageError(f'{name} is truncated or not an image; {_SKIP}')
+    if kind.advice:
+        return UnreadableImageError(f'{name} is {kind.name}, which is not read: {kind.advice}')
+    return UnreadableImageError(f'{name} is {kind.name}, not an image; {_SKIP}')
+
+
+def _without_decoder(content: bytes, format_: str) -> str:
+    """What an image is whose kind of pixels Pillow does not know; empty where it is damaged."""
+    if format_ not in Image.OPEN:
+        return ''
+    try:
+        # `Image.open` tries one format after another, and keeps their reasons to itself.
+        Image.OPEN[format_][0](io.BytesIO(content), '')
+    except Exception as error:
+        reason = str(error)
+        if not reason.startswith(_NO_DECODER):
+            return ''
+        return f'a {_samples(content) or format_} ({reason})'
+    return ''
+
+
+def _samples(content: bytes) -> str:
+    """What a TIFF holds, in words; empty for what is none."""
+    try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(content[:8])
+        file = io.BytesIO(content)
+        file.seek(tags.next)
+        tags.load(file)
+        bits, forms = tags.get(258, (1,)), tags.get(339, (1,))
+        times = f'{tags[277]} x ' if tags.get(277, 1) > 1 else ''
+        return f'TIFF of {times}{bits[0]}-bit {_SAMPLES.get(forms[0], "other")} samples'
+    except Exception:
+        return ''
+
+
+def as_seen(
+    image: Image.Image, pixel_range: Sequence[float] = (), white_is_zero: bool = False
+) -> tuple[UInt8[np.ndarray, 'h w 3'], Narrow | None]:
+    """The RGB pixels of an opened image as a person sees it, and what is to be said of it, see `read_image`.
+
+    Raises:
+        UnknownRangeError: nobody says which of its values are black and white.
+    """
+    narrow = None
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:
         # Broken metadata says nothing about the pixels: viewers show such pictures as they are stored.
         orientation = 1
-    if image.mode.startswith('I') or image.mode == 'F':
-        image = _eight_bits(image)
+    if is_deep(image):
+        image, narrow = eight_bits(image, pixel_range, white_is_zero)
     if image.mode in ('LA', 'La', 'PA', 'RGBA', 'RGBa') or 'transparency' in image.info:
         # Premultiplied La has no direct way to RGBA.
         image = (image.convert('LA') if image.mode == 'La' else image).convert('RGBA')
@@ -117,11 +214,10 @@ def as_seen(image: Image.Image) -> np.ndarray:
     image = image.convert('RGB')
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
-    return np.array(image)
+    return np.array(image), narrow
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if image.mode == 'F' or values.min() < 0 or values.max() > 65535:
-        raise ValueError(f'pixels of mode {image.mode} have no known range')
-    return Image.fromarray(np.round(values / 257).astype(np.uint8))
+def _narrow_colour(image: Image.Image) -> Narrow | None:
+    """What is to be said of the values of an image of 16 bits a channel, of which 8 are left."""
+    extrema = np.atleast_2d(np.array(image.getextrema()))[: 3 if image.mode.startswith('RGB') else 1]
+    return narrow_of(int(extrema[:, 0].min()) * 256, int(extrema[:, 1].max()) * 256 + 255, grey=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +18,10 @@ from jtransfer.data.decode_cache import DecodeCache, Square, digest_of, open_cac
 from jtransfer.data.describe import describe
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.mapped import Images, map_rows
+from jtransfer.data.narrow import Narrow, narrow_in, narrow_note
 from jtransfer.data.part import Part
 from jtransfer.data.targets import Labels, labelled, of_task
-from jtransfer.errors import UserError
+from jtransfer.errors import DataWarning, UserError
 from jtransfer.preprocessing import Pixels
 from jtransfer.tasks import Task
 
@@ -80,7 +82,9 @@ def decode_part(
         UnreadableImageError: the first unreadable image, unless they are skipped.
         UserError: skipping left a class without images, the cache cannot be read or written, the disk is full.
     """
-    opened = open_cache(cache, pixels) if cache is not None and part.content is not None else None
+    opened = None
+    if cache is not None and part.content is not None:
+        opened = open_cache(cache, pixels, part.pixel_range)
     decode = _decode_into_memory if opened is None else functools.partial(_decode_into_cache, opened)
     kept, images, aspects = decode(part, pixels, workers, skip_unreadable, progress)
     readable, skipped = _without(part, np.array(kept, np.int64))
@@ -108,8 +112,12 @@ def readable_part(
         UserError: skipping left a class without images.
     """
     kept: list[int] = []
-    for i, _ in _readable(lambda i: len(part[i]['image']), part, workers, skip_unreadable, progress):
+    narrow: dict[int, Narrow] = {}
+    for i, found in _readable(lambda i: narrow_in(part[i]), part, workers, skip_unreadable, progress):
         kept.append(i)
+        if found is not None:
+            narrow[i] = found
+    _tell(part, narrow, len(kept))
     return _without(part, np.array(kept, np.int64))
 
 
@@ -127,13 +135,17 @@ def _decode_into_memory(
     images: np.ndarray | None = None
     aspects = np.empty(len(part), np.float32)
     kept: list[int] = []
+    narrow: dict[int, Narrow] = {}
     for i, square in _readable(lambda i: _square(part, pixels, i), part, workers, skip_unreadable, progress):
         if images is None:
             images = np.empty((len(part), *square.pixels.shape), np.uint8)
         images[len(kept)], aspects[len(kept)] = square.pixels, square.width / square.height
         kept.append(i)
+        if square.narrow is not None:
+            narrow[i] = square.narrow
     if images is None:
         raise _none_readable(part)
+    _tell(part, narrow, len(kept))
     return kept, images[: len(kept)], aspects[: len(kept)]
 
 
@@ -170,6 +182,8 @@ def _decode_into_cache(
         cache.commit()
     if not kept:
         raise _none_readable(part)
+    known = {i: cache.narrow(digest) for i, digest in zip(kept, digests, strict=True)}
+    _tell(part, {i: narrow for i, narrow in known.items() if narrow is not None}, len(kept))
     rows = cache.rows(digests)
     return kept, map_rows(cache.images(), rows), cache.aspects(rows)
 
@@ -179,8 +193,17 @@ def _none_readable(part: Part) -> UserError:
 
 
 def _square(part: Part, pixels: Pixels, index: int) -> Square:
-    image = part[index]['image']
-    return Square(pixels(image), *image.shape[:2])
+    example = part[index]
+    height, width = example['image'].shape[:2]
+    return Square(pixels(example['image']), height, width, narrow_in(example))
+
+
+def _tell(part: Part, narrow: dict[int, Narrow], total: int) -> None:
+    """Warns of images, by their places in the part, that were not decoded as they were probably meant."""
+    if narrow:
+        ids = part.ids
+        note = narrow_note({ids[i]: found for i, found in narrow.items()}, total)
+        warnings.warn(note, DataWarning, stacklevel=3)
 
 
 def _without(part: Part, kept: Int64[np.ndarray, ' n']) -> tuple[Part, tuple[str, ...]]:

@@ -30,11 +30,13 @@ _FORMS = {
 }
 # Fields that only some kinds of source read, and which kinds these are.
 TABLES = ('csv', 'parquet', 'hf')
+ENCODED = ('folder', *TABLES, 'tfds')
 COLUMNS = ('image_column', 'label_columns', 'group_column', 'split_column', 'weight_column')
 _READERS = {
     **dict.fromkeys(COLUMNS, TABLES),
     'task': (*TABLES, 'npz'),
     'data_dir': ('csv', 'parquet', 'tfds'),
+    'pixel_range': ENCODED,
 }
 _SUFFIXES = {'.csv': 'csv', '.tsv': 'csv', '.parquet': 'parquet', '.npz': 'npz'}
 
@@ -107,9 +109,9 @@ def check_given(sources: Mapping[str, Source], every_class: bool = True) -> None
 
 def _open(kind: str, argument: str, data: config.Data) -> dict[str, Source]:
     if kind == 'folder':
-        return dict(load_folder(argument, named_parts(data), data.max_pixels))
+        return dict(load_folder(argument, named_parts(data), data.max_pixels, data.pixel_range))
     if kind == 'tfds':
-        return dict(load_tfds(argument, data.data_dir, named_parts(data), data.max_pixels))
+        return dict(load_tfds(argument, data.data_dir, named_parts(data), data.max_pixels, data.pixel_range))
     if kind in ('csv', 'parquet'):
         from jtransfer.data.table_source import load_table
 

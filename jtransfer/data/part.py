@@ -64,6 +64,11 @@ class Part:
         content: Callable[[int], bytes] | None = getattr(self.source, 'content', None)
         return None if content is None else lambda index: content(int(self.indices[index]))
 
+    @property
+    def pixel_range(self) -> tuple[float, ...]:
+        """What `content` is decoded with, see `data.pixel_range`."""
+        return pixel_range_of(self.source)
+
     def __len__(self) -> int:
         """The number of examples."""
         return len(self.indices)
@@ -71,3 +76,8 @@ class Part:
     def __getitem__(self, index: int) -> Example:
         """Decodes the example at an index."""
         return self.source[int(self.indices[index])]
+
+
+def pixel_range_of(source: Source) -> tuple[float, ...]:
+    """The values that are black and white in a source's grey images of more than 8 bits, where they had to be said."""
+    return tuple(getattr(source, 'pixel_range', ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from jaxtyping import Int64
 from jtransfer import config
 from jtransfer.data import splits
 from jtransfer.data.altered import altered
+from jtransfer.data.image_kinds import left_out
 from jtransfer.data.opening import given_sources, open_source
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source, check_every_class
@@ -135,8 +137,13 @@ def split_record(parts: Parts) -> dict[str, Any]:
 def source_notes(sources: Mapping[str, Source]) -> Sequence[str]:
     """Lines about how the sources were read: files that are no images or missing, and what each says itself."""
     ignored = sum(getattr(source, 'ignored', 0) for source in sources.values())
+    endings: collections.Counter[str] = collections.Counter()
+    for source in sources.values():
+        endings += getattr(source, 'ignored_endings', collections.Counter())
     missing = sum(getattr(source, 'missing', 0) for source in sources.values())
-    lines = [f'{ignored} files in the folders are no images and were left out'] if ignored else []
+    lines = left_out(endings, 'in the folders')
+    if unknown := ignored - endings.total():
+        lines.append(f'{unknown} files in the folders are no images and were left out')
     lines += [f'{missing} files of the table are missing and were left out'] if missing else []
     own = (note for source in sources.values() for note in getattr(source, 'notes', ()))
     return list(dict.fromkeys([*lines, *own]))

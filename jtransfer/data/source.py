@@ -8,16 +8,18 @@ What a source *may* have besides what `Source` demands, as attributes:
 - `weights`: float32 [n], ≥ 0: how much each example counts in the training loss.
 - `notes`: lines about how it was read that a person should know (what its columns were taken for, what was left out).
 - `content(index)`: the encoded bytes of an example, by which a cache knows it again.
+- `pixel_range`: what `content` is decoded with besides, see `data.pixel_range`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypedDict, runtime_checkable
+from typing import Any, NotRequired, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 
+from jtransfer.data.narrow import Narrow
 from jtransfer.data.targets import Labels, check_labels, labelled, of_task, tasks_of
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task
@@ -30,11 +32,13 @@ class Example(TypedDict):
         image: RGB picture, uint8, height x width x 3.
         label: class number; of other tasks float32 [outputs], of several a dictionary by their names.
         id: name of the example, unique and stable in its source.
+        narrow: what was noticed of an image of 16 bits that uses a sliver of its range.
     """
 
     image: UInt8[np.ndarray, 'h w 3']
     label: Any
     id: str
+    narrow: NotRequired[Narrow | None]
 
 
 @runtime_checkable

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from jtransfer.data.images import UnreadableImageError
+from jtransfer.data.images import UnreadableImageError, kind_of
+from jtransfer.data.narrow import Narrow, narrow_in
 from jtransfer.data.source import Source
 from jtransfer.data.targets import count, labelled, of_task, tasks_of
 from jtransfer.tasks import Task
 
 Progress = Callable[[int, int], None]
 IN_MEMORY = 'array'
+_Look = tuple[tuple[int, int], str, Narrow | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,7 @@ class PartSurvey:
         aspects: the same of width / height.
         modes: pictures of every kind, `JPEG RGB`, `PNG RGBA`, …
         unreadable: ids of pictures that cannot be decoded, each with the reason.
+        narrow: pictures of 16 bits that use a sliver of their range, by id.
         groups: how many groups there are; 0 where the source has none.
         weights: least and largest weight of an example; None where the source has none.
     """
@@ -48,6 +49,7 @@ class PartSurvey:
     aspects: tuple[float, float, float]
     modes: dict[str, int]
     unreadable: tuple[tuple[str, str], ...]
+    narrow: dict[str, Narrow]
     groups: int
     weights: tuple[float, float] | None
 
@@ -74,12 +76,15 @@ def survey_part(source: Source, *, workers: int = 0, progress: Progress | None =
     sides: list[tuple[int, int]] = []
     modes: collections.Counter[str] = collections.Counter()
     unreadable: list[tuple[str, str]] = []
+    narrow: dict[str, Narrow] = {}
     for index, found in enumerate(_looks(source, total, workers)):
         if isinstance(found, str):
             unreadable.append((ids[index], found))
         else:
             sides.append(found[0])
             modes[found[1]] += 1
+            if found[2] is not None:
+                narrow[ids[index]] = found[2]
         if progress:
             progress(index + 1, total)
     groups = getattr(source, 'groups', None)
@@ -93,6 +98,7 @@ def survey_part(source: Source, *, workers: int = 0, progress: Progress | None =
         aspects=_spread([width / height for width, height in sides]),
         modes=dict(modes.most_common()),
         unreadable=tuple(unreadable),
+        narrow=narrow,
         groups=0 if groups is None else len(set(groups)),
         weights=_range(getattr(source, 'weights', None)),
     )
@@ -103,10 +109,10 @@ def to_dict(survey: Mapping[str, PartSurvey]) -> dict[str, Any]:
     return {part: {**dataclasses.asdict(facts), 'imbalance': facts.imbalance} for part, facts in survey.items()}
 
 
-def _looks(source: Source, total: int, workers: int) -> Iterator[tuple[tuple[int, int], str] | str]:
+def _looks(source: Source, total: int, workers: int) -> Iterator[_Look | str]:
     """What `_look` says of every picture, in order."""
 
-    def look(index: int) -> tuple[tuple[int, int], str] | str:
+    def look(index: int) -> _Look | str:
         return _look(source, index)
 
     if workers < 2:
@@ -118,17 +124,16 @@ def _looks(source: Source, total: int, workers: int) -> Iterator[tuple[tuple[int
             yield from pool.map(look, range(start, min(start + 32 * workers, total)))
 
 
-def _look(source: Source, index: int) -> tuple[tuple[int, int], str] | str:
-    """Width and height of a picture as it is seen, and its kind; or why it cannot be read."""
+def _look(source: Source, index: int) -> _Look | str:
+    """Width and height of a picture as it is seen, its kind and what was noticed; or why it cannot be read."""
     try:
-        height, width = source[index]['image'].shape[:2]
+        example = source[index]
     except UnreadableImageError as error:
         return str(error)
+    height, width = example['image'].shape[:2]
     content = getattr(source, 'content', None)
-    if content is None:
-        return (width, height), IN_MEMORY
-    with Image.open(io.BytesIO(content(index))) as image:
-        return (width, height), f'{image.format} {image.mode}'
+    kind = IN_MEMORY if content is None else kind_of(content(index))
+    return (width, height), kind, narrow_in(example)
 
 
 def _counts(task: Task, labels: np.ndarray) -> dict[str, int]:

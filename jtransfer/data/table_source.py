@@ -31,7 +31,14 @@ class TableSource(EncodedSource):
     """
 
     def __init__(
-        self, root: Path, paths: Sequence[str], facts: Facts, ids: Sequence[str], max_pixels: int, missing: int
+        self,
+        root: Path,
+        paths: Sequence[str],
+        facts: Facts,
+        ids: Sequence[str],
+        max_pixels: int,
+        missing: int,
+        pixel_range: Sequence[float] = (),
     ) -> None:
         """Takes what `load_table` has checked.
 
@@ -42,8 +49,9 @@ class TableSource(EncodedSource):
             ids: of every image: its path as the table has it, with forward slashes.
             max_pixels: an image of more pixels is refused.
             missing: rows that were left out.
+            pixel_range: as `data.pixel_range`.
         """
-        super().__init__(facts, ids, max_pixels)
+        super().__init__(facts, ids, max_pixels, pixel_range)
         self.missing = missing
         self._root, self._paths = root, tuple(paths)
 
@@ -67,7 +75,8 @@ def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
 
     Args:
         path: of the table, parquet or comma-separated (`.tsv`: tab-separated).
-        data: the configuration: columns, task, names of the parts, `data_dir`, `skip_unreadable`, `max_pixels`.
+        data: the configuration: columns, task, names of the parts, `data_dir`, `skip_unreadable`, `max_pixels`,
+            `pixel_range`.
         form: `csv` or `parquet`. Empty: by the ending of the file's name.
 
     Returns:
@@ -107,6 +116,7 @@ def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
             [ids[index] for index in there],
             data.max_pixels,
             len(own) - len(there),
+            data.pixel_range,
         )
     check_parts(sources, data, where)
     return sources

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,20 @@ class TfdsSource:
         ids: `SPLIT/NUMBER` of every example, whatever expression chose it.
     """
 
-    def __init__(self, directory: Path, expression: str, max_pixels: int = images.MAX_PIXELS) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        expression: str,
+        max_pixels: int = images.MAX_PIXELS,
+        pixel_range: Sequence[float] = (),
+    ) -> None:
         """Reads the labels, in one pass over the records.
 
         Args:
             directory: of the prepared data set: `NAME/VERSION` or `NAME/CONFIG/VERSION`.
             expression: a split or an expression of splits, such as `train[:80%]+test`.
             max_pixels: an image of more pixels is refused.
+            pixel_range: as `data.pixel_range`.
 
         Raises:
             UserError: an unknown split, no Image or ClassLabel feature, another format than array_record.
@@ -47,7 +54,7 @@ class TfdsSource:
                 f'`tfds build {builder.info.name} --file_format=array_record`'
             )
         self._image_key, self._label_key = _features(builder.info, name)
-        self._directory, self._max_pixels = directory, max_pixels
+        self._directory, self._max_pixels, self.pixel_range = directory, max_pixels, tuple(pixel_range)
         self.class_names = tuple(builder.info.features[self._label_key].names)
         self._positions = _positions(builder.info.splits, expression, name)
         self.ids = tuple(f'{split}/{number}' for split, number in self._positions)
@@ -70,8 +77,8 @@ class TfdsSource:
             UnreadableImageError: names the example.
         """
         name = f'{self._directory}: {self.ids[index]}'
-        image = images.decode_image(self.content(index), name=name, max_pixels=self._max_pixels)
-        return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index]}
+        image, narrow = images.read_image(self.content(index), name, self._max_pixels, self.pixel_range)
+        return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index], 'narrow': narrow}
 
     def content(self, index: int) -> bytes:
         """The encoded bytes of the image at an index."""
@@ -108,7 +115,11 @@ class TfdsSource:
 
 
 def load_tfds(
-    name: str, data_dir: str = '', splits: Mapping[str, str] | None = None, max_pixels: int = images.MAX_PIXELS
+    name: str,
+    data_dir: str = '',
+    splits: Mapping[str, str] | None = None,
+    max_pixels: int = images.MAX_PIXELS,
+    pixel_range: Sequence[float] = (),
 ) -> dict[str, TfdsSource]:
     """Opens a prepared data set.
 
@@ -117,6 +128,7 @@ def load_tfds(
         data_dir: where prepared data sets live. Empty: TFDS's own default.
         splits: expressions for `train`, `validation` and `test`; missing or empty: by convention.
         max_pixels: an image of more pixels is refused when it is decoded.
+        pixel_range: as `data.pixel_range`.
 
     Returns:
         The parts the data set has.
@@ -135,7 +147,9 @@ def load_tfds(
             expressions[part] = found[0]
     if 'train' not in expressions:
         raise UserError(f'tfds:{name} has no split called train, but {", ".join(known)}: choose with data.train_split')
-    sources = {part: TfdsSource(directory, expression, max_pixels) for part, expression in expressions.items()}
+    sources = {
+        part: TfdsSource(directory, expression, max_pixels, pixel_range) for part, expression in expressions.items()
+    }
     check_source(sources['train'], f'tfds:{name} {expressions["train"]}')
     return sources
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,15 +14,17 @@ from jaxtyping import Int32
 
 from jtransfer.config import Config, Data, replace
 from jtransfer.config_check import one_of
+from jtransfer.config_data import check_pixel_range
 from jtransfer.config_evaluate import validate_evaluate
 from jtransfer.data.folder import list_images
-from jtransfer.data.images import UnreadableImageError, decode_image
-from jtransfer.data.opening import COLUMNS, TABLES
+from jtransfer.data.image_kinds import left_out
+from jtransfer.data.images import UnreadableImageError, read_image
+from jtransfer.data.opening import COLUMNS, ENCODED, TABLES
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, open_source
 from jtransfer.data.source import Example, Source
 from jtransfer.data.targets import Labels, take, tasks_of
-from jtransfer.errors import UserError
+from jtransfer.errors import DataWarning, UserError
 from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.predictions import to_results, write_task_predictions_csv
@@ -115,6 +119,8 @@ def evaluate_checkpoint(
     flips: bool | None = None,
     crops: int = 0,
     scales: Sequence[float | str] = (),
+    max_pixels: int = 0,
+    pixel_range: Sequence[float | str] = (),
 ) -> tuple[AnyMetrics, str]:
     """Evaluates a checkpoint and writes `metrics.json`, the CSV tables and `report.html`.
 
@@ -132,6 +138,8 @@ def evaluate_checkpoint(
         flips: as `evaluate.flips`. None: as the run, or not.
         crops: as `evaluate.crops`. 0: as the run, or 1.
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
+        max_pixels: as `data.max_pixels`. 0: as the run, or 100,000,000.
+        pixel_range: as `data.pixel_range`, numbers or text. Empty: as the run, or what the images state.
 
     Returns:
         The metrics, and the name of the part.
@@ -142,7 +150,7 @@ def evaluate_checkpoint(
     output = _new_folder(output)
     if part:
         one_of('part', part, NAMES)
-    given = _Given(batch_size, skip_unreadable, flips, crops, scales)
+    given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range)
     models, config = _open(checkpoint, given, own_data=not source)
     model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
@@ -182,6 +190,8 @@ def predict_folder(
     flips: bool | None = None,
     crops: int = 0,
     scales: Sequence[float | str] = (),
+    max_pixels: int = 0,
+    pixel_range: Sequence[float | str] = (),
 ) -> tuple[int, tuple[str, ...]]:
     """Says of every image below a folder what a model makes of it, in a CSV file, see `write_task_predictions_csv`.
 
@@ -196,6 +206,8 @@ def predict_folder(
         flips: as `evaluate.flips`. None: as the run, or not.
         crops: as `evaluate.crops`. 0: as the run, or 1.
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
+        max_pixels: as `data.max_pixels`. 0: as the run, or 100,000,000.
+        pixel_range: as `data.pixel_range`, numbers or text. Empty: as the run, or what the images state.
 
     Returns:
         How many images there were, and the unreadable ones that were left out.
@@ -206,18 +218,21 @@ def predict_folder(
     folder = Path(folder).expanduser()
     if not folder.exists():
         raise UserError(f'{folder}: there is no such folder')
-    files = [str(folder)] if folder.is_file() else list_images(folder)[0]
+    files, others = ([str(folder)], {}) if folder.is_file() else list_images(folder)
+    left = left_out(others, f'in {printable_path(str(folder))}')
     if not files:
-        raise UserError(f'{folder} holds no images')
+        raise UserError('; '.join([f'{folder} holds no images', *left]))
     if Path(output).is_dir():
         raise UserError(f'--output={output} is a folder; name a .csv file')
-    given = _Given(batch_size, skip_unreadable, flips, crops, scales)
+    given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range)
     models, config = _open(checkpoint, given, own_data=False)
     model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
-    part = Part(_Files(tuple(files), model, config.data.max_pixels), np.arange(len(files)))
+    part = Part(_Files(tuple(files), model, config.data), np.arange(len(files)))
     examples = _read(part, model.preprocessing, config, views)
     outputs, _ = ensemble_outputs(models, examples, config)
+    for line in left:
+        warnings.warn(line, DataWarning, stacklevel=2)
     results = to_results(model.tasks, outputs)
     write_task_predictions_csv(output, examples.ids, results, model.tasks, thresholds=_thresholds(checkpoint))
     return len(examples.ids), examples.skipped
@@ -239,19 +254,20 @@ def describe(metrics: AnyMetrics, part: str) -> str:
 class _Files:
     """Images without labels as a source, every label 0."""
 
-    def __init__(self, files: tuple[str, ...], model: Model, max_pixels: int) -> None:
+    def __init__(self, files: tuple[str, ...], model: Model, data: Data) -> None:
         self.class_names, self.ids = model.class_names, tuple(printable_path(name) for name in files)
         self.tasks = model.tasks
         labels = {task.name: _no_labels(task, len(files)) for task in model.tasks}
         self.labels: Labels = labels if heads.named(model.tasks) else labels['']
-        self._files, self._max_pixels = files, max_pixels
+        self._files, self._max_pixels, self._pixel_range = files, data.max_pixels, data.pixel_range
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
-        image = decode_image(Path(self._files[index]), self.ids[index], self._max_pixels)
-        return {'image': image, 'label': take(self.labels, index), 'id': self.ids[index]}
+        name = self.ids[index]
+        image, narrow = read_image(Path(self._files[index]), name, self._max_pixels, self._pixel_range)
+        return {'image': image, 'label': take(self.labels, index), 'id': name, 'narrow': narrow}
 
 
 def _no_labels(task: Task, count: int) -> np.ndarray:
@@ -266,6 +282,8 @@ class _Given(NamedTuple):
     flips: bool | None
     crops: int
     scales: Sequence[float | str]
+    max_pixels: int
+    pixel_range: Sequence[float | str]
 
 
 def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, ...], Config]:
@@ -279,6 +297,8 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     config = read_config(of) if is_run(of) else Config()
     changes: dict[str, Any] = {
         'data.skip_unreadable': given.skip_unreadable or (own_data and config.data.skip_unreadable),
+        'data.max_pixels': given.max_pixels or None,
+        'data.pixel_range': ','.join([*map(str, given.pixel_range), '']) if given.pixel_range else None,
         'evaluate.batch_size': given.batch_size or None,
         'evaluate.flips': given.flips,
         'evaluate.crops': given.crops or None,
@@ -287,6 +307,7 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     for field, value in changes.items():
         config = config if value is None else replace(config, field, value)
     validate_evaluate(config.evaluate)
+    check_pixel_range('--pixel_range', config.data.pixel_range)
     if several:
         return load_ensemble(run, config.model.dtype), config
     return (load_model(checkpoint, dtype=config.model.dtype),), config
@@ -299,21 +320,24 @@ def _thresholds(checkpoint: str) -> dict[str, list[float]] | None:
 
 
 def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views) -> Examples:
-    """`read_examples`; an unreadable image is reported with the flag of the scripts that come here."""
+    """`read_examples`; an unreadable image is reported with the flags of the scripts that come here."""
     try:
         return read_examples(part, preprocessing, config, views)
     except UnreadableImageError as error:
-        raise UnreadableImageError(str(error).replace('--config.data.', '--')) from None
+        raise UnreadableImageError(
+            re.sub(r'--config\.data\.|\bdata\.(?=max_pixels|pixel_range)', '--', str(error))
+        ) from None
 
 
 def _from_source(source: str, part: str, data_dir: str, config: Config) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of a source that is named.
 
-    The columns of a table mean what they meant in the run.
+    The columns of a table and the values of pixels mean what they meant in the run.
     """
-    told = (*COLUMNS, 'task', 'label_separator') if source.partition(':')[0] in TABLES else ()
-    columns = {name: getattr(config.data, name) for name in told}
-    data = Data(source=source, data_dir=data_dir, max_pixels=config.data.max_pixels, **columns)
+    kind = source.partition(':')[0]
+    told = ('max_pixels', *(('pixel_range',) if kind in ENCODED else ()))
+    told += (*COLUMNS, 'task', 'label_separator') if kind in TABLES else ()
+    data = Data(source=source, data_dir=data_dir, **{name: getattr(config.data, name) for name in told})
     sources = open_source(data)
     name = _pick(part, sources, source)
     return name if len(sources) > 1 else 'all', sources[name]

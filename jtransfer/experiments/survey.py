@@ -16,6 +16,7 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.data import leaks
 from jtransfer.data.leaks import Guard
+from jtransfer.data.narrow import narrow_note
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, load_parts
 from jtransfer.data.source import Source
@@ -100,7 +101,9 @@ def survey(
         total = sum(map(len, found.values()))
         with progress_bar('looking for duplicates', total, show=_shown(config, total)) as bar:
             guard = leaks.look(data, sources, progress=bar_progress(bar))
-    notes = tuple(dict.fromkeys((*parts.notes, *(_about_duplicates(guard) if guard else ()))))
+    narrow = {name: found for of in facts.values() for name, found in of.narrow.items()}
+    dark = [narrow_note(narrow, sum(of.examples for of in facts.values()))] if narrow else []
+    notes = tuple(dict.fromkeys((*parts.notes, *dark, *(_about_duplicates(guard) if guard else ()))))
     record = None if guard is None else leaks.to_record(guard)
     facts_record = {'source': config.data.source, 'parts': to_dict(facts), 'duplicates': record, 'notes': list(notes)}
     write_json(folder / FACTS, facts_record)

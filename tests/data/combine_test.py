@@ -1,5 +1,6 @@
 """Tests of jtransfer/data/combine.py."""
 
+import collections
 import dataclasses
 import pickle
 from typing import Any
@@ -31,6 +32,8 @@ class Plain:
     weights: Any = None
     shade: int = 0
     ignored: int = 0
+    ignored_endings: Any = dataclasses.field(default_factory=collections.Counter)
+    pixel_range: tuple[float, ...] = ()
 
     def content(self, index):
         """Bytes that are like no other example's."""
@@ -212,10 +215,13 @@ def test_of_single_labels_only_examples_of_the_chosen_classes_stay(labels, order
 
 
 def test_what_else_a_source_has_is_kept_when_classes_are_chosen():
-    found = filter_classes(plain([0, 1, 2], 'abc', groups=('g', 'h', 'i'), weights=[1, 2, 3], ignored=4), 'ca')
+    endings = collections.Counter({'.txt': 4})
+    more = {'ignored': 4, 'ignored_endings': endings, 'pixel_range': (0.0, 9.0)}
+    found = filter_classes(plain([0, 1, 2], 'abc', groups=('g', 'h', 'i'), weights=[1, 2, 3], **more), 'ca')
     assert found.groups == ('g', 'i')
     np.testing.assert_array_equal(found.weights, [1, 3])
-    assert (found.ignored, found.missing) == (4, 0)
+    assert (found.ignored, found.missing, found.ignored_endings) == (4, 0, endings)
+    assert found.pixel_range == (0.0, 9.0)
 
 
 def test_of_several_labels_the_columns_are_chosen_and_all_examples_stay():
@@ -274,3 +280,10 @@ def test_other_labels_change_nothing_else():
 def test_labels_that_the_tasks_cannot_have_are_refused(source, labels, message):
     with pytest.raises(UserError, match=message):
         WithLabels(source, labels)
+
+
+def test_sources_that_are_decoded_differently_share_no_cache():
+    one, other = plain([0, 1], prefix='x'), plain([0, 1], prefix='y', pixel_range=(0.0, 9.0))
+    assert concatenate([one, plain([0, 1], prefix='y')]).content is not None
+    assert concatenate([one, other]).content is None
+    assert concatenate([other]).pixel_range == (0.0, 9.0)

@@ -46,6 +46,11 @@ def test_what_is_equal_is_described_alike():
     )
 
 
+def test_the_range_of_values_is_described():
+    ranges = ((), (0.0, 1.0), (0.0, 4095.0))
+    assert len({describe(DIFFERENT[0], ends) for ends in ranges}) == 3
+
+
 def test_mean_and_std_are_of_no_account():
     other = Preprocessing(16, mean=(0.5,) * 3, std=(0.5,) * 3)
     for crops in (True, False):

@@ -31,7 +31,7 @@ def test_undivided(tmp_path):
     assert source.class_names == ('cat', 'dog')
     assert source.ids == ('cat/a.jpg', 'cat/b.PNG', 'dog/2.png', 'dog/deep/er/1.webp')
     np.testing.assert_array_equal(source.labels, [0, 0, 1, 1])
-    assert source.ignored == 1
+    assert (source.ignored, source.ignored_endings) == (1, {'.txt': 1})
     example = pickle.loads(pickle.dumps(source))[1]
     assert example['label'] == 0
     assert example['id'] == 'cat/b.PNG'

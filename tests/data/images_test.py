@@ -114,17 +114,27 @@ def test_truncated_file_is_named(tmp_path, format_):
     path = tmp_path / 'cut off.img'
     path.write_bytes(encoded(Image.fromarray(noise), format_)[:-700])
     with pytest.raises(
-        UnreadableImageError, match=r'cut off.img is truncated or not an image.*skip_unreadable'
+        UnreadableImageError, match=f'cut off.img is a truncated or damaged {format_}; --config.data.skip_unreadable'
     ) as error:
         decode_image(path)
     assert '\n' not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    'content', [b'', b'hello', b'\x89PNG\r\n\x1a\n', b'\xff\xd8\xff', b'%!PS-Adobe-3.0 EPSF-3.0\n']
+    ('content', 'message'),
+    [
+        (b'', 'is an empty file, not an image; --config.data.skip_unreadable'),
+        (b'hello', 'is truncated or not an image; --config.data.skip_unreadable'),
+        (b'<!DOCTYPE html><html>', 'is an HTML page, not an image; --config.data.skip_unreadable'),
+        (b'\x89PNG\r\n\x1a\n', 'is a truncated or damaged PNG; --config.data.skip_unreadable'),
+        (b'\xff\xd8\xff', 'is a truncated or damaged JPEG; --config.data.skip_unreadable'),
+        (b'%!PS-Adobe-3.0 EPSF-3.0\n', 'is a PostScript drawing, which is not read: convert it to PNG or JPEG$'),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 'is an SVG drawing, which is not read: convert it'),
+        (b'version https://git-lfs.github.com/spec/v1', 'is a Git LFS pointer, which is not read: git lfs pull'),
+    ],
 )
-def test_what_is_no_image(content):
-    with pytest.raises(UnreadableImageError, match=r'x.jpg is truncated or not an image'):
+def test_what_is_no_image(content, message):
+    with pytest.raises(UnreadableImageError, match=f'x.jpg {message}'):
         decode_image(content, name='x.jpg')
 
 

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from jtransfer.data.mapped import MappedImages
 from jtransfer.data.memory import can_be_cached, decode_part, readable_part
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
-from jtransfer.errors import UserError
+from jtransfer.errors import DataWarning, UserError
 from jtransfer.evaluate.views import Views
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, training_pixels
 from jtransfer.tasks import Task
@@ -66,7 +67,7 @@ def test_decode_part(folder, workers):
 def test_the_first_unreadable_image_is_named(folder, workers, look_through):
     truncate(folder / 'b/3.jpg')
     truncate(folder / 'a/2.jpg')
-    with pytest.raises(UnreadableImageError, match=r'a/2.jpg is truncated'):
+    with pytest.raises(UnreadableImageError, match=r'a/2.jpg is a truncated or damaged JPEG'):
         look_through(part_of(folder), workers=workers)
 
 
@@ -226,7 +227,7 @@ def test_what_was_decoded_before_an_unreadable_image_is_kept(folder, cache):
     truncate(folder / 'b/3.jpg')
     for decoded in (list(range(9)), [8]):
         part = counted(folder)
-        with pytest.raises(UnreadableImageError, match=r'b/3.jpg is truncated'):
+        with pytest.raises(UnreadableImageError, match=r'b/3.jpg is a truncated or damaged JPEG'):
             decode_part(part, PIXELS, cache=cache)
         assert part.source.decoded == decoded
 
@@ -307,3 +308,41 @@ def test_a_process_that_was_killed_is_gone_on_from(photographs, cache, kill_afte
     decoded = decode_part(part, decode_killed.PIXELS, cache=cache)
     assert part.source.decoded == list(range(kill_after // 4 * 4, len(MODES) * 2))
     assert_same(decoded, decode_part(counted(photographs), decode_killed.PIXELS))
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """A folder of 16-bit images, two of which hold 12 bits."""
+    for number, (name, top) in enumerate((('a/0', 4095), ('a/1', 65535), ('b/0', 3000), ('b/1', 60_000))):
+        path = tmp_path / 'deep' / f'{name}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.linspace(number, top, 64).astype(np.uint16).reshape(8, 8)).save(path)
+    return tmp_path / 'deep'
+
+
+def test_a_sliver_of_16_bits_is_told_each_time(deep, tmp_path):
+    note = r'2 of 4 images have 16 bits .*first a/0.png: 0 to 4,095.*; data.pixel_range=0,4095 says'
+    part, cache = part_of(deep), tmp_path / 'cache'
+    for look in (readable_part, functools.partial(decode_part, pixels=PIXELS)):
+        with pytest.warns(DataWarning, match=note):
+            look(part)
+    # Also when nothing is decoded any more.
+    for _ in range(2):
+        with pytest.warns(DataWarning, match=note):
+            decode_part(part_of(deep), PIXELS, cache=cache)
+    with pytest.warns(DataWarning, match='1 of 2 images'):
+        decode_part(Part(part.source, np.array([2, 3])), PIXELS, cache=cache)
+
+
+def test_pictures_of_another_pixel_range_are_others(deep, tmp_path):
+    cache, images = tmp_path / 'cache', []
+    for ends in ((), (0.0, 4095.0), (0.0, 3000.0), (0.0, 4095.0)):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter('always')
+            part = Part(load_folder(str(deep), pixel_range=ends)['train'], np.arange(4))
+            images.append(np.array(decode_part(part, PIXELS, cache=cache).images))
+            np.testing.assert_array_equal(images[-1], decode_part(part, PIXELS).images)
+        assert len(told) == (2 if ends == () else 0)
+    assert images[0][0].max() < 20 < images[1][0].max()
+    assert not np.array_equal(images[1], images[2])
+    np.testing.assert_array_equal(images[1], images[3])

@@ -1,6 +1,7 @@
 """Every kind of source opens through `data.source`; what a kind does not read is refused."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -192,3 +193,40 @@ def test_sources_in_python_have_no_columns(fields):
         UserError, match=rf'data\.{next(iter(fields))}=.* has no meaning for images handed over in Python'
     ):
         given_sources(Data(**fields), array())
+
+
+@pytest.mark.parametrize('form', ['folder', 'csv', 'parquet', 'hf', 'tfds'])
+def test_the_range_of_values_reaches_every_source_of_encoded_images(form, tmp_path):
+    pixels = np.array([[0, 4095], [1000, 2000]], np.uint16)
+    encoded = []
+    for index in range(4):
+        path = tmp_path / 'photos' / NAMES[index % 2] / f'{index}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        encoded.append(path.read_bytes())
+    names = [NAMES[index % 2] for index in range(4)]
+    table = {'path': [f'photos/{name}/{index}.png' for index, name in enumerate(names)], 'label': names}
+    parquet.write_table(pa.table(table), tmp_path / 'table.parquet')
+    with open(tmp_path / 'table.csv', 'w', newline='') as file:
+        csv.writer(file).writerows([list(table), *zip(*table.values(), strict=True)])
+    (tmp_path / 'hub').mkdir()
+    parquet.write_table(pa.table({'image': pa.array(encoded), 'label': names}), tmp_path / 'hub' / 'train-0.parquet')
+    data = Data(pixel_range=(0.0, 4095.0))
+    if form == 'tfds':
+        prepare(tmp_path, {'train': 4})
+        source = open_source(replace(data, source='tfds:tiny', data_dir=str(tmp_path)))['train']
+        assert source.pixel_range == (0.0, 4095.0)
+        return
+    data = replace(data, source=FORMS[form].format(tmp_path))
+    source = open_source(data)['train']
+    assert source.pixel_range == (0.0, 4095.0)
+    assert source[0]['narrow'] is None
+    np.testing.assert_array_equal(source[0]['image'][..., 0], [[0, 255], [62, 125]])
+    plain = open_source(replace(data, pixel_range=()))['train'][0]
+    assert plain['image'].max() == 16
+    assert plain['narrow'] == (0, 4095, True)
+
+
+def test_arrays_have_no_range_of_values(here):
+    with pytest.raises(UserError, match=r'data\.pixel_range=.* has no meaning for data\.source=digits: folder, csv, '):
+        open_source(Data(source='digits', pixel_range=(0.0, 1.0)))

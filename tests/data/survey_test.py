@@ -60,7 +60,8 @@ def test_pictures_of_every_kind_are_counted_as_they_are_seen(tmp_path, workers):
     assert facts.aspects == pytest.approx((70 / 120, 1.5, 1.5))
     assert [name for name, _ in facts.unreadable] == ['odd/empty.png', 'odd/torn.jpg']
     for name, reason in facts.unreadable:
-        assert reason.startswith(f'{tmp_path}/{name} is truncated or not an image')
+        what = 'an empty file, not an image' if name == 'odd/empty.png' else 'a truncated or damaged JPEG'
+        assert reason.startswith(f'{tmp_path}/{name} is {what}; --config.data.skip_unreadable')
     assert facts.imbalance == {'': 2.0}
     assert (facts.groups, facts.weights, facts.numbers, facts.unlabelled) == (0, None, {}, {'': 0})
     assert told == [(done, 12) for done in range(1, 13)]
@@ -119,3 +120,13 @@ def test_what_is_no_fault_of_a_picture_is_not_counted():
     for workers in (0, 2):
         with pytest.raises(ZeroDivisionError):
             survey_part(Broken(np.zeros((2, 5, 5, 3), np.uint8), [0, 1], ('a', 'b')), workers=workers)
+
+
+def test_a_sliver_of_16_bits_is_listed(tmp_path):
+    for name, top in (('a', 4095), ('b', 65535)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.linspace(0, top, 64).astype(np.uint16).reshape(8, 8)).save(tmp_path / name / '0.png')
+    facts = survey_part(load_folder(str(tmp_path))['train'])
+    assert facts.narrow == {'a/0.png': (0, 4095, True)}
+    assert facts.modes == {'PNG I;16': 2}
+    assert json.loads(json.dumps(to_dict({'train': facts})))['train']['narrow'] == {'a/0.png': [0, 4095, True]}

@@ -223,7 +223,7 @@ BAD = {
     'images in memory': (nothing, {'data.source': 'memory'}, r'handed over in Python'),
     'empty class folder': (empty_class, {}, r"class folder 'mine/dog' has no images"),
     'a single class': (single_class, {}, r"mine has 1 class \('cat'\): at least 2"),
-    'a truncated JPEG': (truncated_jpeg, {}, r'mine/bee/cut.jpg is truncated or not an image; .*skip_unreadable'),
+    'a truncated JPEG': (truncated_jpeg, {}, r'mine/bee/cut.jpg is a truncated or damaged JPEG; .*skip_unreadable'),
     'a decompression bomb': (bomb, {}, r'mine/bee/bomb.png has .*decompression bomb\?\); data.max_pixels=100,000,000'),
     'a batch too large': (nothing, {'data.batch_size': 24}, r'batch_size=24 is larger than the training part of 21'),
     'a batch that cannot be shared': (nothing, {'data.batch_size': 9}, r'multiple of 8 \(8 devices.*16 would do'),
@@ -287,7 +287,7 @@ def test_unreadable_images_are_skipped_and_counted(tiny_config, photos, nowhere)
     assert result.skipped == read_result(result.directory.path)['skipped_images'] == 2
     record = read_result(result.directory.path)
     assert record['train_examples'] + record['examples'] == 36
-    assert '1 files in the folders are no images' in lines[0]
+    assert '1 file in the folders is no image and was left out (.txt 1)' in lines[1]
 
 
 def test_labels_outside_the_range_and_other_arrays(tiny_config, nowhere):

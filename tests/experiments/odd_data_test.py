@@ -98,7 +98,7 @@ def test_unreadable_files_stop_a_run_or_are_counted(make, tmp_path, torn, placem
     config = make(torn, **{'data.placement': placement})
     line = refused(finetune.run, config, tmp_path)
     assert line.startswith(f'{torn}/')
-    assert 'is truncated or not an image; --config.data.skip_unreadable skips such files' in line
+    assert 'is a truncated or damaged PNG; --config.data.skip_unreadable skips such files' in line
     result = finetune.run(make(torn, **{'data.placement': placement, 'data.skip_unreadable': True}))
     record = read_result(result.directory.path)
     assert record['skipped_images'] == result.skipped == 2
@@ -214,7 +214,7 @@ def test_a_table_whose_class_or_part_is_missing_altogether(make, tmp_path, rows)
 def test_a_table_of_files_that_cannot_be_read(make, tmp_path, rows):
     (tmp_path / 'photos' / 'ant' / '0.png').write_bytes(b'')
     source = table(tmp_path / 'table.csv', rows)
-    assert 'photos/ant/0.png is truncated or not an image' in refused(finetune.run, make(source), tmp_path)
+    assert 'photos/ant/0.png is an empty file, not an image' in refused(finetune.run, make(source), tmp_path)
     assert finetune.run(make(source, **{'data.skip_unreadable': True})).skipped == 1
 
 

@@ -5,12 +5,15 @@ import json
 import os
 import pathlib
 import shutil
+import sys
+import warnings
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jtransfer.data.arrays import ArraySource
-from jtransfer.errors import UserError
+from jtransfer.errors import DataWarning, UserError
 from jtransfer.experiments import finetune, prediction
 from jtransfer.experiments.run_dir import read_result
 
@@ -112,9 +115,9 @@ def test_a_checkpoint_on_a_folder_with_its_classes_in_another_order(trained, pho
 
 
 def test_pictures_that_a_run_skipped_are_not_skipped_elsewhere(trained, nowhere):
-    with pytest.raises(UserError, match=r'ant/cut\.png is truncated or not an image; --skip_unreadable'):
+    with pytest.raises(UserError, match=r'ant/cut\.png is a truncated or damaged PNG; --skip_unreadable'):
         prediction.evaluate_checkpoint(str(trained / 'run'), 'out', source=f'folder:{trained / "photos"}')
-    with pytest.raises(UserError, match=r'ant/cut\.png is truncated or not an image; --skip_unreadable'):
+    with pytest.raises(UserError, match=r'ant/cut\.png is a truncated or damaged PNG; --skip_unreadable'):
         prediction.predict_folder(str(trained / 'run'), trained / 'photos', 'table.csv')
     assert not list(nowhere.iterdir())
 
@@ -272,3 +275,56 @@ def test_views_that_cannot_be_are_refused_before_an_image_is_read(checkpoints, n
     with pytest.raises(UserError, match=message):
         prediction.evaluate_checkpoint(checkpoints['vit'], 'out', source='folder:images', **settings)
     assert sorted(path.name for path in nowhere.iterdir()) == ['images']
+
+
+def test_what_is_left_out_is_said(checkpoints, photos, nowhere, monkeypatch):
+    (nowhere / 'mine').mkdir()
+    shutil.copy(photos / 'ant' / '00.png', 'mine/a.png')
+    for name in ('b.psd', 'c.PSD', 'd.svg', 'e.txt'):
+        (nowhere / 'mine' / name).touch()
+    with pytest.warns(DataWarning) as told:
+        prediction.predict_folder(checkpoints['resnet'], 'mine', 'a.csv')
+    assert [str(each.message) for each in told if each.category is DataWarning] == [
+        '3 files in mine are images of kinds that are not read and were left out (.psd 2, .svg 1)',
+        '1 file in mine is no image and was left out (.txt 1)',
+    ]
+    pathlib.Path('mine/a.png').unlink()
+    with pytest.raises(UserError, match=r'mine holds no images; 3 files in mine are images of kinds that are not read'):
+        prediction.predict_folder(checkpoints['resnet'], 'mine', 'a.csv')
+    monkeypatch.setitem(sys.modules, 'pillow_heif', None)
+    pathlib.Path('mine/f.HEIC').write_bytes(b'\0\0\0\x18ftypheic\0\0\0\0mif1heic')
+    with pytest.raises(UserError, match=r'mine/f\.HEIC is a HEIC image, .*pip install'):
+        prediction.predict_folder(checkpoints['resnet'], 'mine', 'a.csv')
+
+
+def test_the_range_of_values_and_the_limit_of_pixels_are_those_of_the_run_or_given(trained, nowhere):
+    rng = np.random.default_rng(0)
+    for name in ('ant', 'bee'):
+        for folder in ('deep', 'same'):
+            (nowhere / folder / name).mkdir(parents=True)
+        for number in range(2):
+            values = rng.integers(0, 4096, (32, 32), np.uint16)
+            Image.fromarray(values).save(f'deep/{name}/{number}.png')
+            Image.fromarray(np.round(values / 4095 * 255).astype(np.uint8)).save(f'same/{name}/{number}.png')
+    shutil.copytree(trained / 'run', 'ranged')
+    config = json.loads(pathlib.Path('ranged/config.json').read_text())
+    config['data']['pixel_range'], config['data']['max_pixels'] = [0.0, 4095.0], 1024
+    pathlib.Path('ranged/config.json').write_text(json.dumps(config))
+    plain = str(trained / 'run')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', DataWarning)
+        prediction.predict_folder(plain, 'same', 'same.csv')
+        prediction.predict_folder('ranged', 'deep', 'run.csv')
+        prediction.predict_folder(plain, 'deep', 'given.csv', pixel_range=('0', '4095'))
+        expected, _ = prediction.evaluate_checkpoint(plain, 'a', source='folder:same')
+        of_run, _ = prediction.evaluate_checkpoint('ranged', 'b', source='folder:deep')
+        given, _ = prediction.evaluate_checkpoint(plain, 'c', source='folder:deep', pixel_range=(0.0, 4095.0))
+    numbers = [[row['probability'] for row in table(f'{name}.csv')] for name in ('same', 'run', 'given')]
+    assert numbers[0] == numbers[1] == numbers[2]
+    assert expected.loss == of_run.loss == given.loss
+    with pytest.warns(DataWarning, match='4 of 4 images have 16 bits'):
+        prediction.predict_folder(plain, 'deep', 'dark.csv')
+    with pytest.raises(UserError, match=r'has 32x32 pixels .*; --max_pixels=1,023 are allowed'):
+        prediction.predict_folder('ranged', 'deep', 'x.csv', max_pixels=1023)
+    with pytest.raises(UserError, match=r'--pixel_range=.* must be two numbers'):
+        prediction.predict_folder(plain, 'deep', 'x.csv', pixel_range=('5',))

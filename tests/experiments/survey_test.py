@@ -56,8 +56,8 @@ def test_a_folder_of_odd_pictures(odd):
     assert 'unreadable 2' in text
     assert 'duplicates: 1 pair of pictures, 0 of them exact, such as' in ' '.join(text)
     assert '1 pair of duplicates is in two parts of the data' in ' '.join(text)
-    for name in ('empty.png', 'torn.jpg'):
-        assert f'train: {folder}/train/odd/{name} is truncated' in ''.join(printed(result, 1000))
+    for name, what in (('empty.png', 'an empty file'), ('torn.jpg', 'a truncated or damaged JPEG')):
+        assert f'train: {folder}/train/odd/{name} is {what}' in ''.join(printed(result, 1000))
     assert text[-1].endswith('found: contact_sheet.png, duplicates.html, survey.json')
 
 
@@ -211,3 +211,18 @@ def test_the_folder_is_named_after_the_configuration(tiny_config, nowhere):
     source = ArraySource(noise(16), np.arange(16) % 2, ('a', 'b'))
     assert str(survey(tiny_config(name='bees'), source=source).folder) == 'runs/bees-data'
     assert (nowhere / 'runs' / 'bees-data' / 'survey.json').exists()
+
+
+def test_a_sliver_of_16_bits_and_kinds_that_are_not_read_are_said(tiny_config, tmp_path):
+    for name, top in (('a', 4095), ('b', 65535)):
+        (tmp_path / 'deep' / name).mkdir(parents=True)
+        for number in range(2):
+            pixels = np.linspace(number, top, 64).astype(np.uint16).reshape(8, 8)
+            Image.fromarray(pixels).save(tmp_path / 'deep' / name / f'{number}.png')
+    (tmp_path / 'deep' / 'a' / 'drawing.svg').write_text('<svg/>')
+    settings = {'data.source': f'folder:{tmp_path}/deep', 'data.test_fraction': 0.0, 'data.batch_size': 2}
+    result = survey(tiny_config(**settings), tmp_path / 'found')
+    assert '1 file in the folders is an image of a kind that is not read and was left out (.svg 1)' in result.notes
+    note = next(line for line in result.notes if line.startswith('2 of 4 images have 16 bits'))
+    assert note.endswith('data.pixel_range=0,4095 says which values are black and white')
+    assert note in ' '.join(lines(printed(result, 1000)))

@@ -1,11 +1,15 @@
 """Command lines: what is wrong is said in one line, with status 2, before JAX starts."""
 
+import functools
 import os
 import pathlib
 import subprocess
 import sys
 
 import pytest
+
+from jtransfer.errors import DataWarning
+from launch import app
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -233,3 +237,12 @@ def test_a_closed_pipe_ends_a_script_without_a_word():
         process.stdout.close()
         assert process.stderr.read() == ''
     assert process.returncode == 141
+
+
+def test_what_the_data_are_warned_of_is_a_line(capsys):
+    others = []
+    show = functools.partial(app._show, lambda *given: others.append(given))
+    show(DataWarning('2 images are dark'), DataWarning, 'file.py', 3)
+    assert capsys.readouterr().err == 'note: 2 images are dark\n'
+    show(UserWarning('else'), UserWarning, 'file.py', 3, None, None)
+    assert [given[0].args for given in others] == [('else',)]
