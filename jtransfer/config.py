@@ -34,6 +34,8 @@ class Model:
         input_channels: 3, or 1: pictures become grey, and the first kernel is summed over the colours. 0: the
             checkpoint's.
         options: fields of the backbone that these weights need otherwise than is known of them, `gelu=erf,eps=1e-5`.
+        preprocessing: fields of `jtransfer.preprocessing.Preprocessing` that these weights need otherwise than the
+            checkpoint says, or where it says nothing: `interpolation=bilinear,crop_fraction=0.875,mean=0.5,std=0.5`.
         dtype: computation type, `float32` or `bfloat16`; parameters stay float32.
         drop_path: largest stochastic-depth probability, reached at the last block, in [0, 1).
         dropout: dropout probability before the head, in [0, 1).
@@ -46,6 +48,7 @@ class Model:
     image_width: int = 0
     input_channels: int = 0
     options: str = ''
+    preprocessing: str = ''
     dtype: str = 'float32'
     drop_path: float = 0.0
     dropout: float = 0.0
@@ -125,6 +128,7 @@ def validate(config: Config) -> Config:
     check.at_least('model.image_size', model.image_size, 0)
     check.at_least('model.image_width', model.image_width, 0)
     check.parse_options(model.options)
+    check.parse_options(model.preprocessing)
     if model.image_width and not model.image_size:
         raise UserError('model.image_width needs model.image_size, the height')
     if model.input_channels not in (0, 1, 3):

@@ -1,7 +1,7 @@
 """From a decoded picture of any size to the pixels a network was trained on, and to its input numbers.
 
 The constants travel with the weights (`Preprocessing`), and training, evaluation and prediction share this code.
-The geometry is that of timm's and torchvision's evaluation transforms, to the pixel.
+The geometry is that of timm's, torchvision's and transformers' evaluation transforms, to the pixel.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ LONGEST_ASPECT = 32
 _LUMA = (0.299, 0.587, 0.114)
 
 _FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
+# Where the centre crop begins, from how many pixels are left over.
+_CROP_STARTS: dict[str, Callable[[int], int]] = {
+    'round': lambda margin: round(margin / 2),
+    'floor': lambda margin: margin // 2,
+}
 
 Pixels = Callable[[np.ndarray], np.ndarray]
 
@@ -49,6 +54,8 @@ class Preprocessing:
         crop_fraction: share of the resized picture's shorter side that the centre crop keeps, in (0, 1].
         squash: resize both sides alike, ignoring the aspect (Google's BiT and SigLIP), instead of the shorter one.
         image_width: width of a network input that is not square, pixels. 0: the input is square.
+        crop_rounding: where the centre crop begins when the pixels left over are an odd number: `round`, the even one
+            of the two places (timm, torchvision), or `floor`, the upper or left one (transformers).
     """
 
     image_size: int
@@ -58,6 +65,7 @@ class Preprocessing:
     crop_fraction: float = 1.0
     squash: bool = False
     image_width: int = 0
+    crop_rounding: str = 'round'
 
     def __post_init__(self) -> None:
         """Raises `UserError` for a value that no picture could be prepared with."""
@@ -67,6 +75,10 @@ class Preprocessing:
             raise UserError(f'preprocessing: image_width={self.image_width} must be at least 0 (0: square)')
         if self.interpolation not in _FILTERS:
             raise UserError(f'preprocessing: interpolation={self.interpolation!r} must be one of {", ".join(_FILTERS)}')
+        if self.crop_rounding not in _CROP_STARTS:
+            raise UserError(
+                f'preprocessing: crop_rounding={self.crop_rounding!r} must be one of {", ".join(_CROP_STARTS)}'
+            )
         if not 0 < self.crop_fraction <= 1:
             raise UserError(f'preprocessing: crop_fraction={self.crop_fraction} must be above 0 and at most 1')
         if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
@@ -76,6 +88,26 @@ class Preprocessing:
     def shape(self) -> tuple[int, int]:
         """Height and width of the network input, pixels."""
         return self.image_size, self.image_width or self.image_size
+
+    def crop_start(self, resized: Sequence[int]) -> tuple[int, int]:
+        """Row and column at which the centre crop of a resized picture begins, from that picture's height and width."""
+        start = _CROP_STARTS[self.crop_rounding]
+        top, left = (start(whole - kept) for whole, kept in zip(resized, self.shape, strict=True))
+        return top, left
+
+    def summary(self) -> str:
+        """What is done to a picture, in words, on one line."""
+        resized = [math.floor(side / self.crop_fraction) for side in self.shape]
+        square = resized[0] == resized[1]
+        if self.squash:
+            framing = f'both sides to {resized[0]}' if square else f'to {resized[0]}×{resized[1]}'
+        else:
+            framing = f'the shorter side to {resized[0]}' if square else f'to cover {resized[0]}×{resized[1]}'
+        framing += f' pixels ({self.interpolation})'
+        if not self.squash or tuple(resized) != self.shape:
+            framing += f', the central {self.shape[0] if square else f"{self.shape[0]}×{self.shape[1]}"}'
+        mean, std = (' '.join(f'{value:g}' for value in values) for values in (self.mean, self.std))
+        return f'{framing}; mean {mean}, standard deviation {std}'
 
     @property
     def channels(self) -> int:
@@ -116,26 +148,57 @@ class Preprocessing:
         return cls(**{**values, **triples})
 
 
+def restated(preprocessing: Preprocessing, fields: Mapping[str, Any]) -> Preprocessing:
+    """The same with what a person says of it instead.
+
+    Args:
+        preprocessing: as it is known.
+        fields: values by name; `mean` and `std` are numbers for the channels, also as text (`0.48 0.46 0.41`), or one
+            for all of them.
+
+    Raises:
+        UserError: an unknown field, or a value that it cannot have.
+    """
+    values = dict(fields)
+    for name in ('mean', 'std'):
+        value = values.get(name)
+        if isinstance(value, str):
+            values[name] = value.split()
+        elif isinstance(value, int | float):
+            values[name] = [value] * preprocessing.channels
+    try:
+        for name in ('mean', 'std'):
+            if name in values:
+                values[name] = [float(one) for one in values[name]]
+        return Preprocessing.from_dict({**preprocessing.to_dict(), **values})
+    except UserError:
+        raise
+    except (TypeError, ValueError):
+        said = ', '.join(f'{name}={value!r}' for name, value in fields.items())
+        raise UserError(f'preprocessing: {said}: a value of the wrong kind') from None
+
+
 def evaluation_pixels(
     image: UInt8[np.ndarray, 'h w channel'], preprocessing: Preprocessing
 ) -> UInt8[np.ndarray, 'h2 w2 channel']:
     """The picture a network sees in evaluation: resized (antialiased), then cropped from the centre.
 
     The shorter side becomes floor(image_size / crop_fraction), the longer one int(shorter * long / short) (with
-    `squash` both become the former); the crop starts at round(margin / 2). For an input that is not square, the picture
-    is scaled by one factor until it covers floor(side / crop_fraction) on both sides. That is
-    `timm.data.create_transform`'s evaluation transform, bit for bit in uint8, for aspect ratios up to 32.
+    `squash` both become the former); the crop starts at half the margin, rounded by `crop_rounding`. For an input that
+    is not square, the picture is scaled by one factor until it covers floor(side / crop_fraction) on both sides. That
+    is `timm.data.create_transform`'s evaluation transform, or with `floor` that of transformers' image processors, bit
+    for bit in uint8, for aspect ratios up to 32.
 
     Args:
         image: a picture, RGB or of any other channels.
-        preprocessing: whose shape, interpolation, crop_fraction and squash apply.
+        preprocessing: whose shape, interpolation, crop_fraction, squash and crop_rounding apply.
 
     Returns:
         Pixels, (h2, w2) = `preprocessing.shape`.
     """
     pixels = resized_picture(image, preprocessing)
     height, width = preprocessing.shape
-    top, left = round((pixels.shape[0] - height) / 2), round((pixels.shape[1] - width) / 2)
+    top, left = preprocessing.crop_start(pixels.shape[:2])
     return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 

@@ -12,7 +12,14 @@ from PIL import Image
 
 from jtransfer import preprocessing
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing, evaluation_pixels, normalise, training_pixels, whole_picture
+from jtransfer.preprocessing import (
+    Preprocessing,
+    evaluation_pixels,
+    normalise,
+    restated,
+    training_pixels,
+    whole_picture,
+)
 
 
 def picture(height, width, seed=0):
@@ -159,3 +166,47 @@ def test_every_channel_is_resized_by_itself(channels):
     assert ours.shape == (12, 12, channels)
     rgb = np.repeat(image[:, :, :1], 3, axis=2)
     np.testing.assert_array_equal(ours[:, :, 0], evaluation_pixels(rgb, Preprocessing(12))[:, :, 0])
+
+
+@pytest.mark.parametrize('width', [21, 23, 24, 27])
+def test_the_place_of_the_crop_is_rounded_as_stated(width):
+    image = picture(16, width)
+    for rounding, left in (('round', round((width - 16) / 2)), ('floor', (width - 16) // 2)):
+        found = evaluation_pixels(image, Preprocessing(16, crop_rounding=rounding))
+        np.testing.assert_array_equal(found, image[:, left : left + 16])
+    # Of checkpoints that were written before it could be stated.
+    assert Preprocessing.from_dict({'image_size': 16}).crop_rounding == 'round'
+    with pytest.raises(UserError, match="crop_rounding='up' must be one of round, floor"):
+        Preprocessing(16, crop_rounding='up')
+
+
+def test_a_person_says_some_fields():
+    settings = Preprocessing(96, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    said = restated(settings, {'interpolation': 'bilinear', 'mean': 0.5, 'std': '0.2 0.3 0.4'})
+    assert said == Preprocessing(96, (0.5,) * 3, (0.2, 0.3, 0.4), 'bilinear')
+    assert restated(settings, {}) == settings
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        ({'size': 9}, "unknown field 'size'"),
+        ({'crop_fraction': 'all'}, "crop_fraction='all': a value of the wrong kind"),
+        ({'mean': 'grey'}, "mean='grey': a value of the wrong kind"),
+        ({'std': '1 2'}, 'a value for each channel'),
+    ],
+)
+def test_what_a_person_cannot_say(fields, message):
+    with pytest.raises(UserError, match=message):
+        restated(Preprocessing(96), fields)
+
+
+def test_in_words():
+    assert (
+        Preprocessing(224, crop_fraction=0.875)
+        .summary()
+        .startswith('the shorter side to 256 pixels (bicubic), the central 224; mean 0.485')
+    )
+    assert Preprocessing(96, image_width=48, squash=True).summary().startswith('to 96×48 pixels (bicubic); mean')
+    wide = Preprocessing(96, image_width=48, crop_fraction=0.5).summary()
+    assert wide.startswith('to cover 192×96 pixels (bicubic), the central 96×48; mean')

@@ -148,7 +148,7 @@ def view_pixels(
 
     Args:
         image: a picture, RGB or of any other channels.
-        preprocessing: whose shape, interpolation, crop_fraction and squash apply.
+        preprocessing: whose shape, interpolation, crop_fraction, squash and crop_rounding apply.
         crops: 1, the centre, or 5: top left, top right, bottom left, bottom right and centre (torchvision's `FiveCrop`
             of the resized picture).
 
@@ -160,7 +160,7 @@ def view_pixels(
     pixels = resized_picture(image, preprocessing)
     height, width = preprocessing.shape
     bottom, right = pixels.shape[0] - height, pixels.shape[1] - width
-    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), (round(bottom / 2), round(right / 2))]
+    corners = [(0, 0), (0, right), (bottom, 0), (bottom, right), preprocessing.crop_start(pixels.shape[:2])]
     return [np.ascontiguousarray(pixels[top : top + height, left : left + width]) for top, left in corners]
 
 

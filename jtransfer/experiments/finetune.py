@@ -169,6 +169,7 @@ def make_model(config: Config, class_names: Sequence[str], tasks: Sequence[Task]
         tasks=tasks or None,
         image_size=(config.model.image_size, config.model.image_width or config.model.image_size),
         input_channels=config.model.input_channels,
+        preprocessing=parse_options(config.model.preprocessing),
         options=parse_options(config.model.options),
         dtype=config.model.dtype,
         drop_path=config.model.drop_path,

@@ -101,11 +101,7 @@ def _facts_of_architecture(name: str) -> dict[str, str]:
 
 def _preprocessing(how: Preprocessing) -> str:
     norm = next((name for name, values in NORMS.items() if values == (how.mean, how.std)), 'of its own')
-    resized = math.floor(how.image_size / how.crop_fraction)
-    sides = f'both sides to {resized}' if how.squash else f'the shorter side to {resized}'
-    crop = f', the central {how.image_size}' if resized != how.image_size or not how.squash else ''
-    mean, std = (' '.join(f'{value:g}' for value in values) for values in (how.mean, how.std))
-    return f'{sides} pixels ({how.interpolation}){crop}; mean {mean}, standard deviation {std} ({norm})'
+    return f'{how.summary()} ({norm})'
 
 
 def _stage_table(measured: cost.Cost) -> Table:

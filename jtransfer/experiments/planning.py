@@ -17,6 +17,7 @@ from jtransfer.experiments.checking import check_data, check_run
 from jtransfer.experiments.finetune import adapted
 from jtransfer.experiments.plan_page import PlanReport, all_move
 from jtransfer.experiments.training import make_step_parts
+from jtransfer.preprocessing import Preprocessing, restated
 from jtransfer.pretrained.entries import entries
 from jtransfer.pretrained.foreign import identify
 from jtransfer.pretrained.locate import Located
@@ -102,13 +103,15 @@ def abstract_model(config: Config, num_classes: int, tasks: Sequence[Task] = ())
     Raises:
         UserError: no such checkpoint or architecture, or the two do not agree.
     """
-    wanted, checkpoint, known = config.model, config.model.checkpoint, None
+    wanted, checkpoint = config.model, config.model.checkpoint
+    said = parse_options(wanted.preprocessing)
+    known: Preprocessing | dict[str, Any] = said
     architecture, options = wanted.name, parse_options(wanted.options)
     name = checkpoint.removeprefix('hf://')
     entry = entries().get(name) or entries().get(name.partition('@')[0])
     if entry is not None and (entry.repo or '://' in entry.file):
         identity = identify(Located(Path(entry.file), entry.name, entry), architecture)
-        checkpoint, known = '', identity.preprocessing
+        checkpoint, known = '', restated(identity.preprocessing, said)
         architecture, options = identity.architecture, {**identity.options, **options}
     models: list[Model] = []
 

@@ -220,6 +220,8 @@ def _entry(cells: Mapping[str, str]) -> Entry:
         interpolation=cells['interpolation'],
         crop_fraction=float(cells['crop_fraction']),
         squash=cells['squash'] == 'yes',
+        # The library, and with it everybody whose files are named like this, rounds the crop's place down.
+        crop_rounding='floor' if cells['naming'].startswith('huggingface') else 'round',
     )
     texts = ('name', 'architecture', 'naming', 'repo', 'file', 'revision', 'sha256', 'licence', 'about', 'source')
     return Entry(

@@ -21,8 +21,10 @@ from jtransfer.pretrained.locate import Located
 from jtransfer.pretrained.namemap import NameMap, Shape, choose
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.names.huggingface import described as described_by_huggingface
+from jtransfer.pretrained.names.huggingface_processor import framing
 from jtransfer.pretrained.stored import SHAPE, Stored, head_outputs, shapes_of
 from jtransfer.pretrained.timm_names import described as described_by_timm
+from jtransfer.pretrained.timm_names import preprocessing_of
 from jtransfer.pretrained.weight_file import read_weights
 
 
@@ -37,6 +39,7 @@ class Identity:
         naming: of the name map; '' where the file's names decide.
         guessed: nothing but the architecture is known, so that the naming says what else its files need.
         class_names: of the outputs, where they are stated.
+        framed: whether somebody states how images must look, and not only what network it is.
     """
 
     architecture: str
@@ -45,20 +48,29 @@ class Identity:
     naming: str = ''
     guessed: bool = False
     class_names: tuple[str, ...] = ()
+    framed: bool = True
 
 
-def open_published(located: Located, architecture: str = '', options: Mapping[str, Any] | None = None) -> Stored:
+def open_published(
+    located: Located,
+    architecture: str = '',
+    options: Mapping[str, Any] | None = None,
+    *,
+    restated: bool = False,
+) -> Stored:
     """Reads weights and puts them under our names and into our layouts.
 
     Args:
         located: the file, and what is known of it.
         architecture: the variant's name, for a file that nothing is known of.
         options: fields of the backbone that these weights need otherwise, on top of what is known.
+        restated: a person also says how images must look, so that the files need not be understood in that.
 
     Raises:
-        UserError: nobody says which network the file is of, or it does not hold that network.
+        UserError: nobody says which network the file is of, it does not hold that network, or images are to be
+            prepared in a way that cannot be had here.
     """
-    known = identify(located, architecture)
+    known = identify(located, architecture, restated=restated)
     arrays, metadata = read_weights(located.path, finite=False)
     known = dataclasses.replace(known, options={**known.options, **(options or {})})
     naming, network = _naming(known, list(arrays), located.source)
@@ -100,6 +112,7 @@ def open_published(located: Located, architecture: str = '', options: Mapping[st
         class_names=stated or tuple(str(index) for index in range(classes)),
         classes_stated=bool(stated),
         preprocessing=preprocessing,
+        framed=known.framed,
         shape=shape,
         training={},
         options=dict(known.options),
@@ -121,19 +134,24 @@ def _naming(known: Identity, names: list[str], source: str) -> tuple[NameMap, mo
     return choose(chosen, names, source), network
 
 
-def identify(located: Located, architecture: str = '') -> Identity:
+def identify(located: Located, architecture: str = '', *, restated: bool = False) -> Identity:
     """Which network a file is of: the catalogue says so, its config.json, or the person.
 
+    Args:
+        located: the file, and what is known of it.
+        architecture: the variant's name, by the person.
+        restated: see `open_published`.
+
     Raises:
-        UserError: nobody does, or two of them disagree.
+        UserError: nobody does, two of them disagree, or images are to be prepared in a way that cannot be had here.
     """
     if located.entry is not None:
         entry = located.entry
         known = Identity(entry.architecture, entry.options, entry.preprocessing, entry.naming)
-    elif (said := _said(located, unsure=bool(architecture))) is not None:
+    elif (said := _said(located, unsure=bool(architecture), restated=restated)) is not None:
         known = said
     elif architecture:
-        known = Identity(architecture, {}, models.describe(architecture).preprocessing, guessed=True)
+        known = Identity(architecture, {}, models.describe(architecture).preprocessing, guessed=True, framed=False)
     else:
         raise UserError(
             f"{located.source}: the file does not say which network it is of; name it: architecture='resnet50' of "
@@ -148,26 +166,41 @@ def identify(located: Located, architecture: str = '') -> Identity:
     return known
 
 
-def _said(located: Located, unsure: bool) -> Identity | None:
-    """What the config.json beside a file says; None where there is none, or where it cannot be read and need not be.
+def _said(located: Located, unsure: bool, restated: bool) -> Identity | None:
+    """What the files beside the weights say; None where there are none, or where they cannot be read and need not be.
 
     Args:
         located: the file.
         unsure: a person has named the architecture, whose word will do.
+        restated: a person says how images must look, whose word will do.
     """
-    config = located.config or {}
+    config = dict(located.config or {})
     try:
         if 'architecture' in config:
-            return Identity(*described_by_timm(config), class_names=_names(config.get('label_names')))
-        if 'model_type' in config:
+            name, options, shape = described_by_timm(config)
+            known = Identity(name, options, models.describe(name).preprocessing)
+            names = _names(config.get('label_names'))
+        elif 'model_type' in config:
             labels = config.get('id2label') or {}
             names = _names([labels[key] for key in sorted(labels, key=int)] if isinstance(labels, Mapping) else None)
-            described = described_by_huggingface(dict(config), located.processor)
-            return Identity(*described, class_names=names)
+            known = Identity(*described_by_huggingface(config), framed=located.processor is not None)
+        else:
+            return None
     except UserError as error:
         if not unsure:
             raise UserError(f'{located.source}: {error}') from None
-    return None
+        return None
+    known = dataclasses.replace(known, class_names=names)
+    try:
+        if 'architecture' in config:
+            return dataclasses.replace(known, preprocessing=preprocessing_of(config, shape))
+        if located.processor is not None:
+            return dataclasses.replace(known, preprocessing=framing(located.processor, config['model_type']))
+    except UserError as error:
+        # How images are prepared is never passed over, whoever named the architecture.
+        if not restated:
+            raise UserError(f'{located.source}: {error}') from None
+    return known
 
 
 def _names(names: Any) -> tuple[str, ...]:

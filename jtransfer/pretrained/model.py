@@ -16,7 +16,7 @@ from jtransfer import models, rules
 from jtransfer.adapters import Adaptation, AdaptedNetwork, AnyNetwork, merge
 from jtransfer.config_check import one_of
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.preprocessing import Preprocessing, restated
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values, shortened
 from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter, open_model
@@ -96,7 +96,7 @@ def load_model(
     tasks: Sequence[Task] | None = None,
     image_size: int | Sequence[int] = 0,
     input_channels: int = 0,
-    preprocessing: Preprocessing | None = None,
+    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     dtype: str = 'float32',
     drop_path: float = 0.0,
@@ -128,8 +128,9 @@ def load_model(
             weights' own code does. 0: the checkpoint's, or the architecture's own.
         input_channels: of the images; the first kernel is fitted (one: summed over the colours, more: repeated). 0: the
             checkpoint's, or three.
-        preprocessing: how images must look to the weights, where more is known than the checkpoint says; `image_size`
-            and `input_channels` apply on top. None: what the checkpoint or the architecture states.
+        preprocessing: how images must look to the weights, where more is known than the checkpoint says, or some fields
+            of that by name (`{'interpolation': 'bilinear'}`); `image_size` and `input_channels` apply on top. None:
+            what the checkpoint or the architecture states.
         options: fields of the backbone that these weights need otherwise than is known of them (`{'gelu': 'tanh'}`).
         dtype: computation type, `float32` or `bfloat16`; parameters are float32.
         drop_path: stochastic-depth probability of the last block, in [0, 1).
@@ -152,11 +153,13 @@ def load_model(
         raise UserError('load_model needs a checkpoint or an architecture (one of models.variant_names())')
     if base and not checkpoint:
         raise UserError(f'base={os.fspath(base)!r} is that of an adapter file, and no checkpoint is named')
-    stored = open_stored(locate(checkpoint), architecture, options, os.fspath(base)) if checkpoint else None
+    stored, said = None, bool(preprocessing)
+    if checkpoint:
+        stored = open_stored(locate(checkpoint), architecture, options, os.fspath(base), restated=said)
     architecture = stored.architecture if stored is not None else architecture
     options = {**(stored.options if stored is not None else {}), **(options or {})}
     stated = stored.preprocessing if stored is not None else models.describe(architecture).preprocessing
-    known = preprocessing or stated
+    known = preprocessing if isinstance(preprocessing, Preprocessing) else restated(stated, preprocessing or {})
     preprocessing = _sized(known, image_size).for_channels(input_channels or known.channels)
     wanted = _tasks(stored, num_classes, class_names, tasks)
     wanted, kept = _keep(wanted, None if random_weights else stored, num_classes, class_names, tasks)
@@ -200,6 +203,8 @@ def load_model(
             ignored=stored.ignored,
             name_of=stored.name_of,
         )
+        if not stored.framed and not said:
+            report = dataclasses.replace(report, notes=(_unstated(preprocessing),))
     naming = stored.naming if stored is not None and not random_weights else ''
     positions = stored.positions if stored is not None else DEFAULT_METHOD
     names = heads.class_names(wanted)
@@ -207,7 +212,12 @@ def load_model(
 
 
 def open_stored(
-    located: Located, architecture: str = '', options: Mapping[str, Any] | None = None, base: str = ''
+    located: Located,
+    architecture: str = '',
+    options: Mapping[str, Any] | None = None,
+    base: str = '',
+    *,
+    restated: bool = False,
 ) -> Stored:
     """Opens a checkpoint, ours or anybody's.
 
@@ -216,6 +226,7 @@ def open_stored(
         architecture: the variant's name, for a file that nothing is known of.
         options: fields of the backbone that these weights need otherwise, for a file that nothing is known of.
         base: of an adapter file, see `load_model`.
+        restated: a person also says how images must look, see `open_published`.
 
     Raises:
         UserError: the file cannot be read, is of another architecture, or the base is not the right one.
@@ -224,7 +235,7 @@ def open_stored(
     if base and kind != ADAPTER_FORMAT:
         raise UserError(f'checkpoint {located.source!r} is no adapter file, so that it has no base; leave base out')
     if not kind.startswith(FORMAT.split('/')[0]):
-        return open_published(located, architecture, options)
+        return open_published(located, architecture, options, restated=restated)
     if kind == ADAPTER_FORMAT:
         stored, needed = open_adapter(located.path)
         _check_architecture(stored, located, architecture)
@@ -271,6 +282,13 @@ def _on_base(stored: Stored, needed: Base, elsewhere: str) -> Stored:
     if lacking := [path for path in plain if path.startswith('batch_stats/') and path not in values]:
         raise UserError(f'{stored.path}: a saved adapter must be whole, statistics included; there is no {lacking[0]}')
     return dataclasses.replace(stored, variables=rules.unflatten({**plain, **values}))
+
+
+def _unstated(preprocessing: Preprocessing) -> str:
+    return (
+        f'the file does not say how images must be prepared, taken: {preprocessing.summary()} '
+        "(model.preprocessing, or load_model's preprocessing, states another)"
+    )
 
 
 def _sized(preprocessing: Preprocessing, image_size: int | Sequence[int]) -> Preprocessing:

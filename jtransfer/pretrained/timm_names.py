@@ -6,9 +6,8 @@ For repositories of timm on the Hugging Face hub, whose config.json has `archite
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jtransfer import models
@@ -118,13 +117,14 @@ def architecture_of(timm_name: str) -> tuple[str, Options]:
     raise UserError(f"timm's architecture '{timm_name}' is not among the networks here.{hint}")
 
 
-def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
+def preprocessing_of(config: Mapping[str, Any], shape: Sequence[int] = ()) -> Preprocessing:
     """How pictures must look to a network of timm, by its config.json.
 
     Interpolation and crop are timm's own (bicubic, 0.875 from the centre) where the file does not say.
 
     Args:
         config: the file's contents, or its `pretrained_cfg` alone.
+        shape: height and width that the network was made for, instead of those of the pictures. Empty: theirs.
 
     Raises:
         UserError: a field that is missing, or a value that cannot be had here.
@@ -136,7 +136,7 @@ def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
     size = given.get(f'{prefix}input_size') or given.get('input_size')
     if not isinstance(size, list | tuple) or len(size) != 3 or size[0] != 3:
         raise UserError(f"timm's configuration has input_size={size!r} where [3, height, width] belongs")
-    _, height, width = size
+    height, width = shape or size[1:]
     mode = given.get('crop_mode') or 'center'
     if mode not in ('center', 'squash'):
         raise UserError(f"timm's configuration has crop_mode='{mode}'; known: center, squash")
@@ -154,17 +154,19 @@ def preprocessing_of(config: Mapping[str, Any]) -> Preprocessing:
     )
 
 
-def described(config: Mapping[str, Any]) -> tuple[str, Options, Preprocessing]:
-    """The network of a config.json as timm writes them: its variant, the options, and the preprocessing.
+def described(config: Mapping[str, Any]) -> tuple[str, Options, Sequence[int]]:
+    """The network of a config.json as timm writes them: its variant, the options, and the shape of its input.
 
     Args:
         config: the file's contents; `model_args` are the arguments that the network was made with.
+
+    Returns:
+        Name, options, and height and width in pixels, none where the arguments do not state them.
 
     Raises:
         UserError: a network that is not here, or arguments that make it another one.
     """
     name, options = architecture_of(config['architecture'])
-    preprocessing = preprocessing_of(config)
     arguments = config.get('model_args') or {}
     if unknown := sorted(set(arguments) - _READ_ARGUMENTS):
         raise UserError(
@@ -178,9 +180,5 @@ def described(config: Mapping[str, Any]) -> tuple[str, Options, Preprocessing]:
         if variant.family != 'vit' or pool not in _POOLS:
             raise UserError(f"config.json: {config['architecture']} with global_pool='{pool}', which is not had here")
         options = {**options, 'pool': _POOLS[pool]}
-    if size := arguments.get('img_size'):
-        height, width = size if isinstance(size, list | tuple) else (size, size)
-        preprocessing = dataclasses.replace(
-            preprocessing, image_size=height, image_width=0 if height == width else width
-        )
-    return name, options, preprocessing
+    size = arguments.get('img_size') or ()
+    return name, options, size if isinstance(size, list | tuple) else (size, size)

@@ -217,3 +217,10 @@ def test_crops_need_room(way, sides, room, alike):
         views = Views(way, crops=5, scales=scales)
         assert views.room == room
         assert views.all_alike(views(picture(*sides))) == alike
+
+
+def test_the_centre_of_five_crops_is_what_evaluation_sees():
+    image = np.random.default_rng(0).integers(0, 256, (19, 31, 3), np.uint8)
+    for rounding in ('round', 'floor'):
+        way = Preprocessing(16, crop_rounding=rounding)
+        np.testing.assert_array_equal(view_pixels(image, way, 5)[-1], evaluation_pixels(image, way))

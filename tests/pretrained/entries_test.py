@@ -166,12 +166,12 @@ def test_parameters_of_architectures():
                 'options': {'eps': 1e-12},
                 'naming': 'huggingface',
                 'parameters': 86_567_656,
-                'preprocessing': Preprocessing(224, HALF, HALF, 'bilinear', squash=True),
+                'preprocessing': Preprocessing(224, HALF, HALF, 'bilinear', squash=True, crop_rounding='floor'),
             },
         ),
         (
             'facebook/deit-base-patch16-224',
-            {'accuracy': 81.8, 'preprocessing': Preprocessing(224, interpolation='bicubic', crop_fraction=0.875)},
+            {'accuracy': 81.8, 'preprocessing': Preprocessing(224, crop_fraction=0.875, crop_rounding='floor')},
         ),
         (
             'gs://vit_models/augreg/B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0'
@@ -286,3 +286,8 @@ def test_columns_may_come_in_any_order_but_must_be_known():
         read_table('name\tarchitecture\n', 'mine.tsv')
     with pytest.raises(ValueError, match=r'^mine.tsv:1'):
         read_table('', 'mine.tsv')
+
+
+def test_files_of_transformers_are_cropped_as_that_library_does():
+    assert find('facebook/dinov2-base').preprocessing.crop_rounding == 'floor'
+    assert find('timm/resnet50.a1_in1k').preprocessing.crop_rounding == 'round'

@@ -14,6 +14,7 @@ from jtransfer.errors import UserError
 from jtransfer.pretrained import foreign
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.export import export_model, export_names, export_notes, published_arrays
+from jtransfer.pretrained.locate import Located
 from jtransfer.pretrained.model import load_model
 
 SIZES = {'resnet_tiny': 16, 'vit_tiny_test': 16}
@@ -331,3 +332,49 @@ def test_export_says_what_its_readers_must_be_told_and_offers_what_can_be_said()
     assert 'huggingface_siglip' not in export_names(model)
     with pytest.raises(UserError, match=r"cannot be said in the naming 'big_vision'.*; timm, .* can"):
         published_arrays(model, 'big_vision')
+
+
+def test_what_a_file_does_not_say_of_images_is_told(tmp_path):
+    """MobileNetV2 has other names in torchvision, which resizes otherwise than timm."""
+    model = load_model(architecture='mobilenetv2_035', num_classes=2, head_init='normal')
+    for naming, interpolation in (('timm', 'bicubic'), ('torchvision', 'bilinear')):
+        save_file(published_arrays(model, naming), tmp_path / f'{naming}.safetensors')
+        loaded = load_model(tmp_path / f'{naming}.safetensors', architecture='mobilenetv2_035', random_weights=True)
+        assert loaded.preprocessing.interpolation == interpolation
+
+
+def test_images_are_prepared_as_the_files_say_or_as_the_person_does(published, tmp_path):
+    path, architecture, _ = published
+    guessed = load_model(path, architecture=architecture)
+    taken = f'does not say how images must be prepared, taken: {guessed.preprocessing.summary()} (model.preprocessing'
+    assert taken in guessed.load_report.summary()
+    said = load_model(path, architecture=architecture, preprocessing={'mean': 0.25, 'crop_rounding': 'floor'})
+    assert said.preprocessing == dataclasses.replace(
+        guessed.preprocessing, mean=(0.25, 0.25, 0.25), crop_rounding='floor'
+    )
+    assert 'does not say' not in said.load_report.summary()
+
+
+SMALL_VIT = {'model_type': 'vit', 'hidden_size': 192, 'num_attention_heads': 3, 'intermediate_size': 768}
+
+
+@pytest.mark.parametrize('architecture', ['', 'vit_ti16'])
+def test_what_a_processor_states_is_never_passed_over(architecture, tmp_path):
+    located = Located(tmp_path / 'model.safetensors', 'them', config=SMALL_VIT, processor={'do_flip_channel_order': 1})
+    with pytest.raises(UserError, match=r'them: preprocessor_config.json: do_flip_channel_order=1 is not what a ViTIm'):
+        foreign.identify(located, architecture)
+    assert foreign.identify(located, architecture, restated=True).architecture == 'vit_ti16'
+    stated = dataclasses.replace(located, processor={'size': 32, 'do_rescale': False})
+    known = foreign.identify(stated, architecture)
+    assert known.framed
+    assert (known.preprocessing.image_size, known.preprocessing.squash) == (32, True)
+    assert known.preprocessing.std == (0.5 / 255,) * 3
+    assert not foreign.identify(dataclasses.replace(located, processor=None), architecture).framed
+
+
+def test_what_timm_states_is_never_passed_over(tmp_path):
+    config = {'architecture': 'resnet18', 'pretrained_cfg': {'input_size': [3, 64, 64], 'crop_mode': 'border'}}
+    located = Located(tmp_path / 'model.safetensors', 'them', config=config)
+    with pytest.raises(UserError, match="crop_mode='border'"):
+        foreign.identify(located, 'resnet18')
+    assert foreign.identify(located, 'resnet18', restated=True).architecture == 'resnet18'

@@ -133,20 +133,20 @@ FRAMING = {'input_size': [3, 224, 224], 'mean': [0.5] * 3, 'std': [0.5] * 3}
 
 
 @pytest.mark.parametrize(
-    ('name', 'arguments', 'options', 'shape'),
+    ('name', 'arguments', 'options', 'size'),
     [
-        ('resnet18', {'num_classes': 7, 'in_chans': 3, 'global_pool': 'avg'}, {}, (224, 224)),
-        ('vit_tiny_patch16_224', {'global_pool': 'token', 'img_size': [96, 160]}, {}, (96, 160)),
-        ('vit_tiny_patch16_224', {'global_pool': 'avg'}, {'pool': 'avg_norm'}, (224, 224)),
-        ('vit_huge_patch14_gap_224', {'global_pool': 'avg'}, {'class_token': False, 'pool': 'avg'}, (224, 224)),
+        ('resnet18', {'num_classes': 7, 'in_chans': 3, 'global_pool': 'avg'}, {}, ()),
+        ('vit_tiny_patch16_224', {'global_pool': 'token', 'img_size': [96, 160]}, {}, [96, 160]),
+        ('vit_tiny_patch16_224', {'global_pool': 'avg'}, {'pool': 'avg_norm'}, ()),
+        ('vit_huge_patch14_gap_224', {'global_pool': 'avg'}, {'class_token': False, 'pool': 'avg'}, ()),
         ('vit_base_patch16_siglip_224', {'global_pool': 'map', 'img_size': 256}, {'gelu': 'erf'}, (256, 256)),
     ],
 )
-def test_arguments_of_the_network_are_read(name, arguments, options, shape):
+def test_arguments_of_the_network_are_read(name, arguments, options, size):
     config = {'architecture': name, 'model_args': arguments, 'pretrained_cfg': FRAMING}
-    _, needed, preprocessing = described(config)
-    assert needed == options
-    assert preprocessing.shape == shape
+    _, needed, shape = described(config)
+    assert (needed, shape) == (options, size)
+    assert preprocessing_of(config, shape).shape == tuple(size or (224, 224))
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ _HUGGINGFACE = NameMap(
         *dense('classifier.1', 'head'),
     ),
     base='bit.',
+    preprocessing={'crop_rounding': 'floor'},
 )
 
 

@@ -118,6 +118,7 @@ def _huggingface(base: str) -> NameMap:
             *dense('classifier', 'head'),
         ),
         base=base,
+        preprocessing={'crop_rounding': 'floor'},
     )
 
 

@@ -58,7 +58,14 @@ def _torchvision(backbone: MobileNetV2) -> NameMap:
             rules += _conv_norm(*names, f'stage{stage + 1}/block{block}/{part}')
     top = f'features.{number + 1}'
     rules += [*_conv_norm(f'{top}.0', f'{top}.1', 'top'), *dense('classifier.1', 'head')]
-    return NameMap('torchvision', tuple(rules), wrappers=('module.',), ignored=_COUNTERS, batch_counters=True)
+    return NameMap(
+        'torchvision',
+        tuple(rules),
+        wrappers=('module.',),
+        ignored=_COUNTERS,
+        batch_counters=True,
+        preprocessing={'interpolation': 'bilinear'},
+    )
 
 
 def _huggingface(backbone: MobileNetV2) -> NameMap:
@@ -81,7 +88,7 @@ def _huggingface(backbone: MobileNetV2) -> NameMap:
         ignored=_COUNTERS,
         batch_counters=True,
         options=_TENSORFLOW,
-        preprocessing={'mean': HALF, 'std': HALF},
+        preprocessing={'mean': HALF, 'std': HALF, 'interpolation': 'bilinear', 'crop_rounding': 'floor'},
     )
 
 

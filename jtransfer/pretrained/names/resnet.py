@@ -50,6 +50,9 @@ def _timm(backbone: ResNet) -> NameMap:
 # github.com/akamaster/pytorch_resnet_cifar10, whose shortcuts have no parameters.
 _AKAMASTER = _torch('akamaster', *_PLAIN_STEM, *_LAYERS, *dense('linear', 'head'))
 
+# As the library's own weights (microsoft/resnet-50) state it.
+_TRANSFORMERS = {'interpolation': 'bicubic', 'crop_rounding': 'floor'}
+
 _EMBEDDER, _LAYER = 'resnet.embedder.embedder', 'resnet.encoder.stages.{s}.layers.{b}'
 _OUR_LAYER = 'backbone/stage{s+1}/block{b}'
 _HUGGINGFACE = NameMap(
@@ -66,6 +69,7 @@ _HUGGINGFACE = NameMap(
     base='resnet.',
     ignored=_COUNTERS,
     batch_counters=True,
+    preprocessing=_TRANSFORMERS,
 )
 
 
@@ -91,6 +95,7 @@ def _huggingface_flax(backbone: ResNet) -> NameMap:
             Rule('params/classifier/1/kernel', 'params/head/kernel'),
             Rule('params/classifier/1/bias', 'params/head/bias'),
         ),
+        preprocessing=_TRANSFORMERS,
     )
 
 

@@ -6,6 +6,8 @@ Version 5 of the library has other names in memory, and the same in files.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from jtransfer.models.vit import ViT
 from jtransfer.pretrained.layouts import CONV, LINEAR, SAME, Heads, HeadsOut, Layout, Leading
@@ -13,17 +15,21 @@ from jtransfer.pretrained.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, conv, dense, norm
 from jtransfer.pretrained.names.vit_rules import BLOCK, HEADS_OUT, embedding, fused, head, separate
 
+# What the library's processors of these networks do, whatever the numbers in a file: a ViT's never crops.
+_SQUASHED = {'interpolation': 'bilinear', 'squash': True, 'crop_fraction': 1.0}
+_CROPPED = {'crop_rounding': 'floor'}
+
 
 def vit(backbone: ViT) -> NameMap:
     """`ViTModel` and its classifier, and the encoder of `ViTMAEForPreTraining`."""
-    return _vit('huggingface', 'vit.', backbone, head(('classifier',), 1))
+    return _vit('huggingface', 'vit.', backbone, head(('classifier',), 1), _SQUASHED)
 
 
 def deit(backbone: ViT) -> NameMap:
     """`DeiTModel` and its classifiers: with one head, or distilled, with two."""
     heads = head(('classifier', 'cls_classifier', 'distillation_classifier'), backbone.pooled_parts)
     distillation = embedding('deit.embeddings.distillation_token', 'dist_token')
-    return _vit('huggingface_deit', 'deit.', backbone, (distillation, *heads))
+    return _vit('huggingface_deit', 'deit.', backbone, (distillation, *heads), _CROPPED)
 
 
 def dinov2(backbone: ViT) -> NameMap:
@@ -53,6 +59,7 @@ def dinov2(backbone: ViT) -> NameMap:
         ignored=(r'.*\bembeddings\.mask_token',),
         options={'embed_class': True},
         positions='bicubic_antialias' if backbone.reg_tokens else 'bicubic',
+        preprocessing=_CROPPED,
     )
 
 
@@ -71,6 +78,7 @@ def clip(backbone: ViT) -> NameMap:
         ignored=(r'text_model\..*', r'text_projection\..*', 'logit_scale', r'.*\.position_ids'),
         constants={'params/head/bias': 0.0},
         positions='bicubic',
+        preprocessing=_CROPPED,
     )
 
 
@@ -134,7 +142,7 @@ def _rule_in_flax(rule: Rule) -> Rule:
     return Rule(f'{name}.{leaf}'.replace('.', '/'), rule.ours, _IN_FLAX.get(rule.layout, rule.layout))
 
 
-def _vit(name: str, base: str, backbone: ViT, rules: tuple[Rule, ...]) -> NameMap:
+def _vit(name: str, base: str, backbone: ViT, rules: tuple[Rule, ...], preprocessing: Mapping[str, Any]) -> NameMap:
     layer = f'{base}encoder.layer.{{i}}'
     pooler = dense(f'{base}pooler.dense', 'backbone/pre_logits') if backbone.pre_logits else ()
     return NameMap(
@@ -155,6 +163,7 @@ def _vit(name: str, base: str, backbone: ViT, rules: tuple[Rule, ...]) -> NameMa
         ignored=(r'decoder\..*', r'.*\bembeddings\.mask_token', *(() if pooler else (r'.*\bpooler\..*',))),
         positions='bicubic',
         options={'eps': 1e-12},
+        preprocessing=preprocessing,
     )
 
 
