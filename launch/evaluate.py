@@ -48,6 +48,7 @@ def main() -> None:
         scales=_SCALES.value,
         max_pixels=_MAX_PIXELS.value,
         pixel_range=_PIXEL_RANGE.value,
+        say=app.say,
     )
     app.say(prediction.describe(metrics, part))
     app.say(f'{output}: report.html, metrics.json and tables')

@@ -63,27 +63,20 @@ class Combined:
         return pixel_range_of(self.sources[0])
 
     @property
-    def ignored(self) -> int:
-        """How many files of the sources are no images."""
-        return sum(getattr(source, 'ignored', 0) for source in self.sources)
+    def notes(self) -> tuple[str, ...]:
+        """Lines of the sources that a person should know."""
+        return tuple(dict.fromkeys(line for source in self.sources for line in getattr(source, 'notes', ())))
 
     @property
-    def ignored_endings(self) -> collections.Counter[str]:
-        """How many of these there are of every extension, as far as the sources say."""
-        endings: collections.Counter[str] = collections.Counter()
-        for source in self.sources:
-            endings += getattr(source, 'ignored_endings', collections.Counter())
-        return endings
+    def unchosen(self) -> int:
+        """How many examples of the sources are left out, being of other classes."""
+        inside = sum(getattr(source, 'unchosen', 0) for source in self.sources)
+        return inside + sum(count(source.labels) for source in self.sources) - len(self)
 
     @property
     def missing(self) -> int:
         """How many files of the sources are not there."""
         return sum(getattr(source, 'missing', 0) for source in self.sources)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the sources say of how they were read."""
-        return tuple(dict.fromkeys(note for source in self.sources for note in getattr(source, 'notes', ())))
 
     def __len__(self) -> int:
         """The number of examples."""

@@ -69,6 +69,11 @@ class Part:
         """What `content` is decoded with, see `data.pixel_range`."""
         return pixel_range_of(self.source)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines about how the source was read that a person should know."""
+        return tuple(getattr(self.source, 'notes', ()))
+
     def __len__(self) -> int:
         """The number of examples."""
         return len(self.indices)

@@ -25,11 +25,6 @@ class Kept(Part):
     notes: tuple[str, ...] = ()
 
     @property
-    def ignored(self) -> int:
-        """How many files of the source are no images."""
-        return int(getattr(self.source, 'ignored', 0))
-
-    @property
     def missing(self) -> int:
         """How many files of the source are not there."""
         return int(getattr(self.source, 'missing', 0))

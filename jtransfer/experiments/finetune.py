@@ -16,7 +16,6 @@ from jtransfer import adapters
 from jtransfer.config import Config, validate
 from jtransfer.config_check import parse_options
 from jtransfer.config_transfer import ADAPTATIONS
-from jtransfer.data.measurable import without_figure
 from jtransfer.data.parts import Parts, load_parts, split_record
 from jtransfer.data.source import Source
 from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
@@ -24,6 +23,7 @@ from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.checking import check_data, check_run, reported
+from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
 from jtransfer.experiments.page import write_page
 from jtransfer.experiments.reading import Examples, read_examples
@@ -34,7 +34,6 @@ from jtransfer.experiments.scoring import fitted_thresholds, score
 from jtransfer.experiments.tables import plan_table
 from jtransfer.experiments.temperature import calibrate
 from jtransfer.experiments.training import Trained, train_model
-from jtransfer.pretrained import heads
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import Model, load_model, merge_model
@@ -67,7 +66,7 @@ def run(
 
     parts = parts or load_parts(config.data, config.seed, source)
     check_data(parts)
-    for line in _describe_parts(parts, config):
+    for line in describe_parts(parts, config.data.source):
         say(line)
     model = make_model(config, parts.class_names, parts.tasks)
     say(model.load_report.summary())
@@ -261,26 +260,11 @@ def save(
         )
 
 
-def _describe_parts(parts: Parts, config: Config) -> list[str]:
-    sizes = [f'{len(part):,} to {use}' for part, use in _uses(parts) if part is not None]
-    return [f'{config.data.source}: {_about(parts)}; images: {", ".join(sizes)}', *parts.notes, *without_figure(parts)]
-
-
-def _about(parts: Parts) -> str:
-    if heads.plain(parts.tasks):
-        return f'{parts.num_classes} classes'
-    return heads.in_words(parts.tasks)
-
-
 def _scored(metrics: AnyMetrics, prefix: str = '') -> dict[str, Any]:
     """What a record says about the score: `accuracy` of one label an image, else the score with its name."""
     if isinstance(metrics, Metrics):
         return {f'{prefix}accuracy': metrics.top1}
     return {f'{prefix}score': metrics.score, f'{prefix}score_name': metrics.score_name}
-
-
-def _uses(parts: Parts) -> list[tuple[Any, str]]:
-    return [(parts.train, 'train on'), (parts.validation, 'validate on'), (parts.test, 'test on')]
 
 
 def _record(result: Result, trained: Trained) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ from jtransfer.evaluate.predictions import to_results, write_task_predictions_cs
 from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.views import Views, make_views
 from jtransfer.evaluate.write import write_evaluation
+from jtransfer.experiments.data_lines import describe_source
 from jtransfer.experiments.ensemble import (
     ensemble_outputs,
     ensemble_scores,
@@ -121,6 +122,7 @@ def evaluate_checkpoint(
     scales: Sequence[float | str] = (),
     max_pixels: int = 0,
     pixel_range: Sequence[float | str] = (),
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[AnyMetrics, str]:
     """Evaluates a checkpoint and writes `metrics.json`, the CSV tables and `report.html`.
 
@@ -140,6 +142,7 @@ def evaluate_checkpoint(
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
         max_pixels: as `data.max_pixels`. 0: as the run, or 100,000,000.
         pixel_range: as `data.pixel_range`, numbers or text. Empty: as the run, or what the images state.
+        say: told, line by line, which classes there are and what is left out.
 
     Returns:
         The metrics, and the name of the part.
@@ -155,9 +158,9 @@ def evaluate_checkpoint(
     model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if source:
-        chosen, labelled = _from_source(source, part, data_dir, config)
+        chosen, labelled = _from_source(source, part, data_dir, config, say)
     else:
-        chosen, labelled = _from_run(checkpoint, part)
+        chosen, labelled = _from_run(checkpoint, part, say)
     held_out = Part(for_model(labelled, model, source or 'the data of the run'), np.arange(len(labelled)))
     examples = _read(held_out, model.preprocessing, config, views)
     if len(models) == 1:
@@ -329,7 +332,9 @@ def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views
         ) from None
 
 
-def _from_source(source: str, part: str, data_dir: str, config: Config) -> tuple[str, Source]:
+def _from_source(
+    source: str, part: str, data_dir: str, config: Config, say: Callable[[str], None]
+) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of a source that is named.
 
     The columns of a table and the values of pixels mean what they meant in the run.
@@ -340,10 +345,12 @@ def _from_source(source: str, part: str, data_dir: str, config: Config) -> tuple
     data = Data(source=source, data_dir=data_dir, **{name: getattr(config.data, name) for name in told})
     sources = open_source(data)
     name = _pick(part, sources, source)
+    for line in describe_source(name, sources, source):
+        say(line)
     return name if len(sources) > 1 else 'all', sources[name]
 
 
-def _from_run(checkpoint: str, part: str) -> tuple[str, Source]:
+def _from_run(checkpoint: str, part: str, say: Callable[[str], None]) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of the data that a run divided."""
     run = Path(checkpoint).expanduser()
     if not is_run(run):
@@ -355,6 +362,8 @@ def _from_run(checkpoint: str, part: str) -> tuple[str, Source]:
             '--part=train'
         )
     name = _pick(part, sources, checkpoint)
+    for line in describe_source(name, sources, checkpoint):
+        say(line)
     return name, sources[name]
 
 

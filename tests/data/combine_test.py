@@ -1,6 +1,5 @@
 """Tests of jtransfer/data/combine.py."""
 
-import collections
 import dataclasses
 import pickle
 from typing import Any
@@ -31,8 +30,7 @@ class Plain:
     groups: tuple[str, ...] | None = None
     weights: Any = None
     shade: int = 0
-    ignored: int = 0
-    ignored_endings: Any = dataclasses.field(default_factory=collections.Counter)
+    notes: tuple[str, ...] = ()
     pixel_range: tuple[float, ...] = ()
 
     def content(self, index):
@@ -215,12 +213,13 @@ def test_of_single_labels_only_examples_of_the_chosen_classes_stay(labels, order
 
 
 def test_what_else_a_source_has_is_kept_when_classes_are_chosen():
-    endings = collections.Counter({'.txt': 4})
-    more = {'ignored': 4, 'ignored_endings': endings, 'pixel_range': (0.0, 9.0)}
-    found = filter_classes(plain([0, 1, 2], 'abc', groups=('g', 'h', 'i'), weights=[1, 2, 3], **more), 'ca')
+    found = filter_classes(
+        plain([0, 1, 2], 'abc', groups=('g', 'h', 'i'), weights=[1, 2, 3], notes=('read so',), pixel_range=(0.0, 9.0)),
+        'ca',
+    )
     assert found.groups == ('g', 'i')
     np.testing.assert_array_equal(found.weights, [1, 3])
-    assert (found.ignored, found.missing, found.ignored_endings) == (4, 0, endings)
+    assert (found.notes, found.missing, found.unchosen) == (('read so',), 0, 1)
     assert found.pixel_range == (0.0, 9.0)
 
 

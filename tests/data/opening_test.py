@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from pyarrow import parquet
 
 from jtransfer.config import Data
 from jtransfer.data.arrays import ArraySource
-from jtransfer.data.opening import given_sources, open_source
+from jtransfer.data.opening import given_sources, open_source, source_of_path
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task
 from tests.data.tfds_source_test import prepare
@@ -150,7 +151,7 @@ def test_columns_are_refused_where_there_are_none(source, field):
     [
         *[(source, 'task', 'multi_label') for source in ('digits', 'glyphs', 'folder:x', 'tfds:mnist')],
         *[(source, 'data_dir', '/data') for source in ('digits', 'glyphs', 'folder:x', 'hf:x', 'npz:x')],
-        *[(source, 'test_split', 'test') for source in ('digits', 'glyphs', 'npz:x')],
+        *[(source, 'test_split', 'test') for source in ('digits', 'glyphs')],
     ],
 )
 def test_what_a_source_does_not_read_is_refused(source, field, value):
@@ -230,3 +231,23 @@ def test_the_range_of_values_reaches_every_source_of_encoded_images(form, tmp_pa
 def test_arrays_have_no_range_of_values(here):
     with pytest.raises(UserError, match=r'data\.pixel_range=.* has no meaning for data\.source=digits: folder, csv, '):
         open_source(Data(source='digits', pixel_range=(0.0, 1.0)))
+
+
+@pytest.mark.parametrize('form', ['folder', 'csv', 'parquet', 'npz', 'hf'])
+def test_a_path_alone_is_what_is_there(here, form):
+    kind, _, path = FORMS[form].format(here).partition(':')
+    assert source_of_path(Path(path)) == f'{kind}:{path}'
+
+
+def test_a_path_to_nothing_known_is_told(tmp_path):
+    (tmp_path / 'a.txt').touch()
+    with pytest.raises(UserError, match='there is neither a folder nor a file'):
+        source_of_path(tmp_path / 'b')
+    with pytest.raises(UserError, match=r'its ending none of \.csv, .*write it as digits, glyphs, folder:PATH'):
+        source_of_path(tmp_path / 'a.txt')
+
+
+def test_what_is_no_source_is_told():
+    for given in (7, {'train': 'folder:photos'}):
+        with pytest.raises(UserError, match=r'^train is a (int|str), and no source of images, such as jt.ArraySource'):
+            given_sources(Data(), given)

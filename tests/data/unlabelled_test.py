@@ -102,7 +102,10 @@ def test_with_classes_chosen_the_unlabelled_are_told_all_the_same():
     with pytest.raises(UserError, match='1 of the 6 examples'):
         load({'train': source}, classes=('b', 'a'))
     parts = load({'train': source}, classes=('b', 'a'), skip_unlabelled=True, test_fraction=0.0)
-    assert parts.notes == ('1 of the 6 examples of the train part have no label and were left out',)
+    assert parts.notes == (
+        '1 example of other classes left out (data.classes)',
+        '1 of the 6 examples of the train part have no label and were left out',
+    )
     assert parts.train.labels.tolist() == [1, 0, 1, 0]
 
 

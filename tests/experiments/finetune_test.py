@@ -69,7 +69,7 @@ def test_a_run_leaves_everything_it_lists(finished):
     ]  # fmt: skip
     assert sorted(p.name for p in (path / 'checkpoints').iterdir()) == ['best', 'last']
     assert not list(path.rglob('*.partial*'))
-    assert '3 classes; images: 13 to train on, 8 to validate on, 15 to test on' in lines[0]
+    assert '3 classes (ant, bee, cat); images: 13 to train on, 8 to validate on, 15 to test on' in lines[0]
     assert 're-initialised the head' in lines[1]
     assert lines[2].startswith('trained: head, backbone')
     assert lines[3] == f'writing {path}'
