@@ -10,7 +10,16 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from jtransfer.data.listing import entries, folder_key, has_images, is_hidden, is_image, list_files, subfolders
+from jtransfer.data.listing import (
+    entries,
+    folder_key,
+    has_images,
+    is_folder,
+    is_hidden,
+    is_image,
+    list_files,
+    subfolders,
+)
 from jtransfer.data.part_names import FIELDS, PARTS, check_known, part_called, two_of_a_kind
 from jtransfer.errors import UserError
 from jtransfer.text import first_few, printable
@@ -160,7 +169,7 @@ def _check_classes(root: Path, children: Sequence[_Child]) -> None:
 
 
 def _look(folder: Path, root: Path) -> _Child:
-    files = [entry.name for entry in entries(folder) if not entry.is_dir()]
+    files = [entry.name for entry in entries(folder) if not is_folder(entry)]
     direct = any(is_image(name) and not is_hidden(name) for name in files)
     # A link that leads back holds nothing of its own.
     back = os.path.realpath(folder) in {str(each) for each in (Path(os.path.realpath(root)), *root.resolve().parents)}

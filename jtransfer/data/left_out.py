@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from jtransfer.data import image_kinds
-from jtransfer.data.listing import Files, count_files, entries, folder_key, is_hidden, is_image, list_files
+from jtransfer.data.listing import Files, count_files, entries, folder_key, is_folder, is_hidden, is_image, list_files
 from jtransfer.text import first_few, printable_path
 
 
@@ -39,15 +39,15 @@ def beside(folder: Path, taken: Collection[Path], root: Path) -> Beside:
     above = {folder_key(parent) for path in taken for parent in path.parents}
     for entry in entries(folder):
         path = Path(entry.path)
-        if entry.is_dir() and is_hidden(entry.name):
+        if is_folder(entry) and is_hidden(entry.name):
             strays += Files(hidden=count_files(entry.path))
-        elif entry.is_dir() and folder_key(path) in keys:
+        elif is_folder(entry) and folder_key(path) in keys:
             continue
-        elif entry.is_dir() and folder_key(path) in above:
+        elif is_folder(entry) and folder_key(path) in above:
             inner = beside(path, taken, root)
             strays += inner.strays
             folders |= inner.folders
-        elif entry.is_dir():
+        elif is_folder(entry):
             folders[printable_path(os.path.relpath(path, root))] = list_files(path, root)
         elif is_hidden(entry.name):
             strays += Files(hidden=1)

@@ -45,7 +45,7 @@ def is_hidden(name: str) -> bool:
 
 def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, sorted, without hidden ones; links are followed."""
-    return [folder / entry.name for entry in entries(folder) if not is_hidden(entry.name) and entry.is_dir()]
+    return [folder / entry.name for entry in entries(folder) if not is_hidden(entry.name) and is_folder(entry)]
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -59,6 +59,11 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise _unreadable(error) from None
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or leads to one; a link to itself is none."""
+    return os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()
 
 
 def folder_key(path: Path) -> tuple[int, int]:

@@ -41,3 +41,11 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
     for look in (entries, list_files):
         with pytest.raises(UserError, match=r'cannot be read: Permission denied'):
             look(tmp_path)
+
+
+def test_links_that_lead_nowhere_are_no_folders(tmp_path):
+    touch(tmp_path, 'a/1.jpg')
+    (tmp_path / 'self').symlink_to(tmp_path / 'self')
+    (tmp_path / 'gone').symlink_to(tmp_path / 'nowhere')
+    assert [path.name for path in subfolders(tmp_path)] == ['a']
+    assert len(list_files(tmp_path).others) == 2
