@@ -16,8 +16,11 @@ from jtransfer.terminal import PlainConsole
 class Bar(Protocol):
     """What the loop tells its progress bar."""
 
-    def __call__(self, step: int, text: str = '') -> None:
-        """Moves the bar to a step; a text, when given, replaces the one behind it."""
+    def __call__(self, step: int, text: str | None = None) -> None:
+        """Moves the bar to a step; a text, when given, replaces the one behind it, and is worth a line in a log file.
+
+        The text need not say how far it is, which stands before it; there may be nothing to add, ''.
+        """
 
 
 @contextmanager
@@ -35,7 +38,7 @@ def progress_bar(
     """
     console = console or PlainConsole(stderr=True)
     if not show:
-        yield lambda step, text='': None
+        yield lambda step, text=None: None
     elif not console.is_terminal:
         yield _lines(console, title, total, start)
     else:
@@ -51,8 +54,8 @@ def progress_bar(
         with Progress(*columns, console=console) as progress:
             task = progress.add_task(title, total=total, completed=start, text='')
 
-            def move(step: int, text: str = '') -> None:
-                fields = {'text': text} if text else {}
+            def move(step: int, text: str | None = None) -> None:
+                fields = {} if text is None else {'text': text}
                 progress.update(task, completed=step, **fields)  # type: ignore[arg-type]
 
             yield move
@@ -61,10 +64,11 @@ def progress_bar(
 def _lines(console: Console, title: str, total: int, start: int) -> Bar:
     tenth = start * 10 // max(1, total)
 
-    def move(step: int, text: str = '') -> None:
+    def move(step: int, text: str | None = None) -> None:
         nonlocal tenth
-        if text and step * 10 // total > tenth:
+        if text is not None and step * 10 // total > tenth:
             tenth = step * 10 // total
-            console.print(f'{title} {step}/{total}  {text}', markup=False, highlight=False, soft_wrap=True)
+            line = f'{title} {step}/{total}  {text}'.rstrip()
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     return move
