@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ IMAGE_NAMES, LABEL_NAMES = ('images', 'image', 'x'), ('labels', 'label', 'y')
 _PARTS = {'train': ('train',), 'validation': ('validation', 'valid', 'val'), 'test': ('test',)}
 
 
-def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
+def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, ArraySource]:
     """Opens arrays of images and labels: `images` and `labels`, or `x` and `y`, with or without the name of a part.
 
     `train_images`, `x_train` and `images_train` are all the same to it (Keras's files and MedMNIST's are such).
@@ -31,6 +31,7 @@ def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
     Args:
         path: of the `.npz` file.
         data: the configuration; `task` is read.
+        known: see `open_source`.
 
     Returns:
         The parts that the file has; an undivided one has `train` alone.
@@ -54,7 +55,9 @@ def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
     if '' in images and len(images) > 1:
         raise UserError(f'{file} has images both of parts ({", ".join(filter(None, images))}) and of none')
     if '' in images:
-        return {'train': _source(file, arrays, '', images[''], data, None)}
+        return {'train': _source(file, arrays, '', images[''], data, None, known)}
+    if known:
+        return {part: _source(file, arrays, part, name, data, None, known) for part, name in images.items()}
     if 'train' not in images:
         raise UserError(f'{file} has images of {", ".join(images)}, but none to train on')
     train = _source(file, arrays, 'train', images['train'], data, None)
@@ -65,7 +68,13 @@ def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
 
 
 def _source(
-    file: Path, arrays: Mapping[str, np.ndarray], part: str, image_name: str, data: Data, tasks: tuple[Task, ...] | None
+    file: Path,
+    arrays: Mapping[str, np.ndarray],
+    part: str,
+    image_name: str,
+    data: Data,
+    tasks: tuple[Task, ...] | None,
+    known: Sequence[Task] = (),
 ) -> ArraySource:
     images = arrays[image_name]
     where = f'{file}, {part}' if part else str(file)
@@ -80,7 +89,7 @@ def _source(
     if labels.ndim == 2 and labels.shape[1] == 1 and np.issubdtype(labels.dtype, np.integer):
         labels = labels[:, 0]
     names = tuple(str(each) for each in arrays.get('class_names', ()))
-    tasks = tasks or (_task(labels, names, data, where),)
+    tasks = tasks or (_task(labels, names, data, where, known),)
     extra: dict[str, Any] = {}
     for field in ('groups', 'weights', 'ids'):
         if found := _find(arrays, part, (field,)):
@@ -88,10 +97,12 @@ def _source(
     if 'ids' not in extra:
         extra['ids'] = [f'{part or "train"}/{index}' for index in range(len(images))]
     labels = labels if tasks[0].kind == 'single_label' else labels.astype(np.float32)
-    return ArraySource(images, labels, name=where, tasks=tasks, every_class=part in ('', 'train'), **extra)
+    return ArraySource(
+        images, labels, name=where, tasks=tasks, every_class=part in ('', 'train') and not known, **extra
+    )
 
 
-def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str) -> Task:
+def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str, known: Sequence[Task] = ()) -> Task:
     kind = data.task
     if kind == 'heads':
         raise UserError(f'{where}: data.task=heads is for tables; arrays have one task')
@@ -104,6 +115,8 @@ def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str) ->
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise UserError(f'{where}: labels are {labels.dtype} {list(labels.shape)}, but must be class numbers [n]')
         largest = int(labels.max()) if len(labels) else -1
+        if known and not names:
+            return single_label([str(number) for number in range(largest + 1)] or known[0].class_names)
         if not names and largest >= len(labels):
             raise UserError(f'{where}: label {largest} of {len(labels)} images: class numbers are 0, 1, 2, …')
         return single_label(names or [str(number) for number in range(largest + 1)])

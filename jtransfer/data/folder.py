@@ -34,7 +34,12 @@ class FolderSource:
     """
 
     def __init__(
-        self, folder: Path, root: Path, class_names: Sequence[str] | None = None, max_pixels: int = images.MAX_PIXELS
+        self,
+        folder: Path,
+        root: Path,
+        class_names: Sequence[str] | None = None,
+        max_pixels: int = images.MAX_PIXELS,
+        training: bool = True,
     ) -> None:
         """Lists the images, recursively and in sorted order; hidden files and folders are left out.
 
@@ -43,6 +48,8 @@ class FolderSource:
             root: what ids are relative to.
             class_names: of the training part, which a class folder must be one of. None: all class folders.
             max_pixels: an image of more pixels is refused.
+            training: whether it is to be trained on, and so must have two classes, with images each. Without, and
+                in other parts than the training part, a class folder may be empty.
 
         Raises:
             UserError: no class folders, a class folder without images, a single class, a class not in `class_names`.
@@ -61,13 +68,13 @@ class FolderSource:
         for class_name in sorted(classes):
             found, ignored = list_images(classes[class_name], folder)
             self.ignored += ignored
-            if not found:
+            if not found and training and class_names is None:
                 raise UserError(f"class folder '{classes[class_name]}' has no images ({_extensions()})")
             self._paths += [os.path.relpath(path, root) for path in found]
             labels += [self.class_names.index(class_name)] * len(found)
         self.labels = np.array(labels, np.int32)
         self.ids = tuple(printable_path(path) for path in self._paths)
-        check_source(self, str(folder), every_class=class_names is None)
+        check_source(self, str(folder), every_class=training and class_names is None)
 
     def __len__(self) -> int:
         """The number of images."""
@@ -94,7 +101,7 @@ class FolderSource:
 
 
 def load_folder(
-    path: str, splits: Mapping[str, str] | None = None, max_pixels: int = images.MAX_PIXELS
+    path: str, splits: Mapping[str, str] | None = None, max_pixels: int = images.MAX_PIXELS, training: bool = True
 ) -> dict[str, FolderSource]:
     """Opens a folder of images.
 
@@ -106,6 +113,7 @@ def load_folder(
         path: the folder.
         splits: names of the sub-folders of `train`, `validation` and `test`; missing or empty: by convention.
         max_pixels: an image of more pixels is refused when it is decoded.
+        training: whether it is to be trained on; without, there need be no training part, nor every class.
 
     Returns:
         The parts the folder has by name; an undivided folder has `train` alone.
@@ -117,9 +125,11 @@ def load_folder(
     root = Path(path).expanduser()
     _check_folder(root)
     named = {part: name for part, name in (splits or {}).items() if name}
-    folders = _split_folders(root, named)
+    folders = _split_folders(root, named, training)
     if not folders:
-        return {'train': FolderSource(root, root, max_pixels=max_pixels)}
+        return {'train': FolderSource(root, root, max_pixels=max_pixels, training=training)}
+    if not training:  # Every part has the classes of its own folders: they are matched by name.
+        return {part: FolderSource(own, root, None, max_pixels, False) for part, own in folders.items()}
     train = FolderSource(folders['train'], root, max_pixels=max_pixels)
     others = {
         part: FolderSource(folder, root, train.class_names, max_pixels)
@@ -129,7 +139,7 @@ def load_folder(
     return {'train': train, **others}
 
 
-def _split_folders(root: Path, named: Mapping[str, str]) -> dict[str, Path]:
+def _split_folders(root: Path, named: Mapping[str, str], training: bool) -> dict[str, Path]:
     children = _subfolders(root)
     conventional = {
         part: [child for child in children if child.name.casefold() in names and _subfolders(child)]
@@ -148,9 +158,11 @@ def _split_folders(root: Path, named: Mapping[str, str]) -> dict[str, Path]:
             raise UserError(f'{root} has both {both}: say which one with data.{part}_split')
         elif found:
             folders[part] = found[0]
-    if 'train' in folders:
+    if 'train' in folders or (named and not training):
         return folders
     if named or (others and len(others) == len(children)):
+        if not training:
+            return folders
         has = next(iter(named.values()), others[0].name if others else '')
         raise UserError(f"{root} has a folder '{has}' but no train folder: name it with data.train_split")
     return {}

@@ -16,12 +16,13 @@ from jtransfer.errors import UserError
 _SHARD = re.compile(r'((?P<split>.*?)[-_.])?\d+(-of-\d+)?(-[0-9a-f]+)?')
 
 
-def find_parts(root: Path, data: Data) -> dict[str, tuple[str, list[Path]]]:
+def find_parts(root: Path, data: Data, training: bool = True) -> dict[str, tuple[str, list[Path]]]:
     """The split and files of every part; the split is '' where the data are undivided.
 
     Args:
         root: a folder of parquet files, one such file, or what `save_to_disk` wrote.
         data: the configuration, which may name the splits.
+        training: whether there must be a training split.
 
     Raises:
         UserError: no such files, no training split, two of a kind, or files of several data sets.
@@ -39,7 +40,7 @@ def find_parts(root: Path, data: Data) -> dict[str, tuple[str, list[Path]]]:
             raise UserError(f'{root} has both {" and ".join(found)}: say which one with data.{part}_split')
         if found:
             parts[part] = found[0], splits[found[0]]
-    if 'train' not in parts:
+    if 'train' not in parts and (training or not parts):
         if len(splits) > 1 or parts:
             raise UserError(f'{root} has no split called train, but {", ".join(splits)}: choose with data.train_split')
         name, files = next(iter(splits.items()))

@@ -17,6 +17,7 @@ from jtransfer.data.encoded_source import EncodedSource, check_parts, part_of_na
 from jtransfer.data.table_columns import Column, read_csv, read_parquet
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.errors import UserError
+from jtransfer.tasks import Task
 from jtransfer.text import printable_path
 
 PARTS = ('train', 'validation', 'test')
@@ -59,7 +60,7 @@ class TableSource(EncodedSource):
         return printable_path(str(self._root / self._paths[index]))
 
 
-def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
+def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()) -> dict[str, TableSource]:
     """Opens a table; looks whether every file is there, and decodes none.
 
     Rows are counted from 1 below the header. Paths that are not there as they are written are also tried without the
@@ -69,6 +70,7 @@ def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
         path: of the table, parquet or comma-separated (`.tsv`: tab-separated).
         data: the configuration: columns, task, names of the parts, `data_dir`, `skip_unreadable`, `max_pixels`.
         form: `csv` or `parquet`. Empty: by the ending of the file's name.
+        known: see `open_source`.
 
     Returns:
         The parts that the split column names; a table without one has `train` alone. Classes are those of all parts.
@@ -84,14 +86,14 @@ def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
         beside = sorted(child.name for child in file.parent.iterdir()) if file.parent.is_dir() else []
         raise UserError(f'there is no file {file}.{nearest(file.name, beside) if beside else ""}')
     parquet = form == 'parquet' if form else _is_parquet(file)
-    roles, columns = (read_parquet if parquet else read_csv)(file, data)
+    roles, columns = (read_parquet if parquet else read_csv)(file, data, not known)
     where, cells = str(file), columns[roles.image].cells
     if not len(cells):
         raise UserError(f'{where} has no rows below its header')
-    parts = part_of_rows(columns.get(roles.split), data, where, len(cells))
+    parts = part_of_rows(columns.get(roles.split), data, where, len(cells), not known)
     rows = np.sort(np.concatenate(list(parts.values())))
     chosen = {name: column.take(rows) for name, column in columns.items()}
-    facts = read_facts(chosen, roles, data, where, lambda index: row_name(rows[index]))
+    facts = read_facts(chosen, roles, data, where, lambda index: row_name(rows[index]), known)
     root = Path(data.data_dir).expanduser() if data.data_dir else file.parent
     ids, paths = _find_files(chosen[roles.image].cells, rows, root, data, where)
     sources = {}
@@ -108,7 +110,7 @@ def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
             data.max_pixels,
             len(own) - len(there),
         )
-    check_parts(sources, data, where)
+    check_parts(sources, data, where, not known)
     return sources
 
 
@@ -119,7 +121,9 @@ def _is_parquet(file: Path) -> bool:
         return opened.read(len(_PARQUET)) == _PARQUET
 
 
-def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> dict[str, Int64[np.ndarray, ' n']]:
+def part_of_rows(
+    column: Column | None, data: Data, where: str, count: int, training: bool = True
+) -> dict[str, Int64[np.ndarray, ' n']]:
     """Rows by part. Where parts are named in the configuration, rows of other names are left out.
 
     Args:
@@ -127,6 +131,7 @@ def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> d
         data: the configuration, which may name the parts.
         where: names the table in errors.
         count: the number of rows.
+        training: whether there must be a training part.
 
     Raises:
         UserError: a row of no part, a name that no row has, or no rows of the training part.
@@ -152,7 +157,7 @@ def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> d
         )
     of = np.array([known[name] for name in names])
     rows = {part: np.flatnonzero(of == part) for part in PARTS}
-    if not len(rows['train']):
+    if not len(rows['train']) and (training or not any(map(len, rows.values()))):
         raise UserError(
             f"{where} has no row of the training part: column '{column.name}' says {', '.join(known)}; "
             'data.train_split says another name'

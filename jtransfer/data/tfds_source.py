@@ -108,7 +108,11 @@ class TfdsSource:
 
 
 def load_tfds(
-    name: str, data_dir: str = '', splits: Mapping[str, str] | None = None, max_pixels: int = images.MAX_PIXELS
+    name: str,
+    data_dir: str = '',
+    splits: Mapping[str, str] | None = None,
+    max_pixels: int = images.MAX_PIXELS,
+    training: bool = True,
 ) -> dict[str, TfdsSource]:
     """Opens a prepared data set.
 
@@ -117,6 +121,7 @@ def load_tfds(
         data_dir: where prepared data sets live. Empty: TFDS's own default.
         splits: expressions for `train`, `validation` and `test`; missing or empty: by convention.
         max_pixels: an image of more pixels is refused when it is decoded.
+        training: whether it is to be trained on; without, there need be no training part, nor every class.
 
     Returns:
         The parts the data set has.
@@ -133,10 +138,11 @@ def load_tfds(
         found = [split for split in conventional if split in known]
         if found and part not in expressions:
             expressions[part] = found[0]
-    if 'train' not in expressions:
+    if 'train' not in expressions and (training or not expressions):
         raise UserError(f'tfds:{name} has no split called train, but {", ".join(known)}: choose with data.train_split')
     sources = {part: TfdsSource(directory, expression, max_pixels) for part, expression in expressions.items()}
-    check_source(sources['train'], f'tfds:{name} {expressions["train"]}')
+    if training:
+        check_source(sources['train'], f'tfds:{name} {expressions["train"]}')
     return sources
 
 
