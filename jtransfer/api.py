@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jtransfer import config as config_lib
 from jtransfer.config import Config, Train, Transfer
 from jtransfer.config import Model as ModelConfig
@@ -26,12 +28,11 @@ from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import crossval, finetune
 from jtransfer.experiments.crossval_results import CrossResult
-from jtransfer.experiments.prediction import for_model
+from jtransfer.experiments.matching import for_model, open_for_model
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.training import Trained, train_model
-from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.transfer import plan as plan_lib
 from jtransfer.transfer.plan import Plan
@@ -150,28 +151,30 @@ def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) ->
     return train_model(model, data, plan, config)
 
 
-def evaluate_model(model: Model, part: Part, **settings: Any) -> AnyMetrics:
+def evaluate_model(model: Model, part: Part | Source | str, **settings: Any) -> AnyMetrics:
     """Measures a model on every example of a part.
+
+    Heads, classes and numbers are matched by name; those that the part has no labels of have no figure of their own.
 
     Args:
         model: the network.
-        part: such as `data.test`.
-        **settings: fields of `config.Evaluate` (`flips=True, crops=5`) and of reading (`skip_unreadable=True`).
+        part: such as `data.test`, any source, or the name of one (`'folder:photos'`: its test part where it has one).
+        **settings: fields of `config.Evaluate` (`flips=True, crops=5`) and of reading (`skip_unreadable=True`,
+            `skip_unlabelled=True` of a source that is named).
 
     Raises:
-        UserError: the classes (or tasks) of the part are not those of the model, settings that cannot be, an unreadable
-            image, or views that the network does not take.
+        UserError: the model does not know a class (or head, or number) of the part, settings that cannot be, an
+            unreadable image, or views that the network does not take.
     """
     config = _checked(configure(**settings))
-    if not (heads.plain(part.tasks) and heads.plain(model.tasks)):
-        for_model(part, model, 'the part')
-    elif tuple(part.class_names) != tuple(model.class_names):
-        raise UserError(
-            f'the classes of the data ({", ".join(part.class_names[:3])}, …) are not those of the model '
-            f'({", ".join(model.class_names[:3])}, …); load_model(…, class_names=data.class_names) makes a new head'
-        )
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
-    return score(model, read_examples(part, model.preprocessing, config, views), config).metrics
+    if isinstance(part, str):
+        skip = config.data.skip_unlabelled
+        source = open_for_model(part, model, config, data_dir=config.data.data_dir, skip_unlabelled=skip).source
+    else:
+        source = for_model(part, model, 'the part')
+    held = source if isinstance(source, Part) else Part(source, np.arange(len(source)))
+    return score(model, read_examples(held, model.preprocessing, config, views), config).metrics
 
 
 def fine_tune(checkpoint: str | os.PathLike[str], source: Images, **settings: Any) -> Result:

@@ -17,6 +17,7 @@ _OUTPUT = flags.DEFINE_string('output', '', 'Folder of the results; evaluation b
 _DATA_DIR = flags.DEFINE_string('data_dir', '', 'Where prepared TFDS data sets live.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 0, "Images a forward pass. 0: the run's, or 256.", lower_bound=0)
 _SKIP = flags.DEFINE_bool('skip_unreadable', False, 'Leave unreadable images out instead of stopping at the first.')
+_UNLABELLED = flags.DEFINE_bool('skip_unlabelled', False, 'Leave examples without a label out instead of stopping.')
 _FLIPS = flags.DEFINE_bool('flips', None, "Average over mirror images too; the run's setting by default.")
 _CROPS = flags.DEFINE_integer('crops', 0, "Average over 1 or 5 crops. 0: the run's setting, or 1.", lower_bound=0)
 _SCALES = flags.DEFINE_list('scales', '', "Average over these multiples of the input size; the run's by default.")
@@ -43,6 +44,7 @@ def main() -> None:
         data_dir=_DATA_DIR.value,
         batch_size=_BATCH_SIZE.value,
         skip_unreadable=_SKIP.value,
+        skip_unlabelled=_UNLABELLED.value,
         flips=_FLIPS.value,
         crops=_CROPS.value,
         scales=_SCALES.value,

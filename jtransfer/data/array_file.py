@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from jtransfer.tasks import Task, single_label
 from jtransfer.text import first_few
 
 
-def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
+def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, ArraySource]:
     """Opens arrays of images and labels: `images` and `labels`, or `x` and `y`, with or without the name of a part.
 
     `train_images`, `x_train` and `images_train` are all the same to it (Keras's files and MedMNIST's are such).
@@ -29,6 +29,7 @@ def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
     Args:
         path: of the `.npz` file.
         data: the configuration; `task` and the names of the parts are read.
+        known: see `open_source`.
 
     Returns:
         The parts that the file has; an undivided one has `train` alone.
@@ -47,15 +48,21 @@ def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise UserError(f'{file} is no .npz file of plain arrays ({str(error).splitlines()[0]})') from None
     found = find_arrays(arrays, data, str(file))
-    if '' not in found.parts and 'train' not in found.parts:
-        raise UserError(f'{file} has images of {", ".join(found.parts)}, but none to train on')
-    first = '' if '' in found.parts else 'train'
-    sources = {'train': _source(file, arrays, first, found.parts[first], data, None)}
-    for part, names in found.parts.items():
-        if part != first:
-            sources[part] = _source(file, arrays, part, names, data, sources['train'].tasks)
+    if known:
+        sources = {
+            part or 'train': _source(file, arrays, part, names, data, None, known)
+            for part, names in found.parts.items()
+        }
+    else:
+        if '' not in found.parts and 'train' not in found.parts:
+            raise UserError(f'{file} has images of {", ".join(found.parts)}, but none to train on')
+        first = '' if '' in found.parts else 'train'
+        sources = {'train': _source(file, arrays, first, found.parts[first], data, None)}
+        for part, names in found.parts.items():
+            if part != first:
+                sources[part] = _source(file, arrays, part, names, data, sources['train'].tasks)
     if found.unread:
-        sources['train'].notes = (f'arrays of {file} left out: {first_few(found.unread)}',)
+        next(iter(sources.values())).notes = (f'arrays of {file} left out: {first_few(found.unread)}',)
     return sources
 
 
@@ -66,6 +73,7 @@ def _source(
     own: Mapping[str, str],
     data: Data,
     tasks: tuple[Task, ...] | None,
+    known: Sequence[Task] = (),
 ) -> ArraySource:
     images = arrays[own['images']]
     where = f'{file}, {part}' if part else str(file)
@@ -79,7 +87,7 @@ def _source(
     if labels.ndim == 2 and labels.shape[1] == 1 and np.issubdtype(labels.dtype, np.integer):
         labels = labels[:, 0]
     names = tuple(str(each) for each in arrays.get('class_names', ()))
-    tasks = tasks or (_task(labels, names, data, where),)
+    tasks = tasks or (_task(labels, names, data, where, known),)
     extra: dict[str, Any] = {}
     for field in ('groups', 'weights', 'ids'):
         if field in own:
@@ -88,10 +96,12 @@ def _source(
     if 'ids' not in extra:
         extra['ids'] = [f'{part or "train"}/{index}' for index in range(len(images))]
     labels = labels if tasks[0].kind == 'single_label' else labels.astype(np.float32)
-    return ArraySource(images, labels, name=where, tasks=tasks, every_class=part in ('', 'train'), **extra)
+    return ArraySource(
+        images, labels, name=where, tasks=tasks, every_class=part in ('', 'train') and not known, **extra
+    )
 
 
-def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str) -> Task:
+def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str, known: Sequence[Task] = ()) -> Task:
     kind = data.task
     if kind == 'heads':
         raise UserError(f'{where}: data.task=heads is for tables; arrays have one task')
@@ -104,6 +114,8 @@ def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str) ->
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
             raise UserError(f'{where}: labels are {labels.dtype} {list(labels.shape)}, but must be class numbers [n]')
         largest = int(labels.max()) if len(labels) else -1
+        if known and not names:
+            return single_label([str(number) for number in range(largest + 1)] or known[0].class_names)
         if not names and largest >= len(labels):
             raise UserError(f'{where}: label {largest} of {len(labels)} images: class numbers are 0, 1, 2, …')
         return single_label(names or [str(number) for number in range(largest + 1)])

@@ -91,15 +91,17 @@ class Combined:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WithLabels:
-    """The same examples with other labels of the same tasks; itself a `Source`.
+    """The same examples with other labels; itself a `Source`.
 
     Attributes:
         source: where the examples come from.
         labels: of every example.
+        others: the tasks that the labels are of, where they are not the source's.
     """
 
     source: Source
     labels: Labels
+    others: tuple[Task, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises `UserError` for labels that the tasks cannot have."""
@@ -108,12 +110,12 @@ class WithLabels:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Of all classes, in label order."""
-        return self.source.class_names
+        return self.tasks[0].class_names
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """What the labels are of."""
-        return tasks_of(self.source)
+        return self.others or tasks_of(self.source)
 
     @functools.cached_property
     def ids(self) -> Sequence[str]:

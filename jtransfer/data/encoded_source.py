@@ -28,6 +28,7 @@ class EncodedSource(abc.ABC):
         weights: float32 [n], if there are weights.
         notes: lines a person should know.
         pixel_range: as `data.pixel_range`.
+        complete: whether an image has all labels that apply, so that a class which none has is known to be absent.
     """
 
     def __init__(self, facts: Facts, ids: Sequence[str], max_pixels: int, pixel_range: Sequence[float] = ()) -> None:
@@ -42,6 +43,7 @@ class EncodedSource(abc.ABC):
         self.tasks, self.labels = facts.tasks, facts.labels
         self.class_names = facts.tasks[0].class_names
         self.groups, self.weights = facts.groups, facts.weights
+        self.complete = facts.complete
         self.ids = tuple(ids)
         self._max_pixels, self.pixel_range = max_pixels, tuple(pixel_range)
         self.notes: tuple[str, ...] = ()
@@ -75,7 +77,7 @@ def example_label(labels: Labels, index: int) -> Any:
     return int(label) if isinstance(label, np.integer) else label
 
 
-def check_parts(sources: dict[str, Any], data: Data, where: str) -> None:
+def check_parts(sources: dict[str, Any], data: Data, where: str, training: bool = True) -> None:
     """Raises `UserError` for parts that cannot be those of one experiment.
 
     Where only some classes are wanted (`data.classes`), the others may be empty.
@@ -84,9 +86,12 @@ def check_parts(sources: dict[str, Any], data: Data, where: str) -> None:
         sources: by part.
         data: the configuration.
         where: names the data set in errors.
+        training: whether they are to be trained on.
     """
     for part, source in sources.items():
-        check_source(source, f'{where} ({part})', every_class=part == 'train' and not data.classes)
+        check_source(source, f'{where} ({part})', every_class=training and part == 'train' and not data.classes)
+    if not training:
+        return
     weights = sources['train'].weights
     if weights is not None and not weights.any():
         raise UserError(f'{where}: every training example has weight 0')

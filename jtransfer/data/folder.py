@@ -38,6 +38,7 @@ class FolderSource:
         max_pixels: int = images.MAX_PIXELS,
         pixel_range: Sequence[float] = (),
         but: Collection[Path] = (),
+        training: bool = True,
     ) -> None:
         """Lists the images, recursively and in sorted order; hidden files and folders are left out.
 
@@ -51,6 +52,8 @@ class FolderSource:
             max_pixels: an image of more pixels is refused.
             pixel_range: as `data.pixel_range`.
             but: sub-folders that are no classes.
+            training: whether it is to be trained on, and so must have two classes, with images each. Without, and
+                in other parts than the training part, a class folder may be empty.
 
         Raises:
             UserError: no class folders, a class folder without images, a single class, a class not in `class_names`, or
@@ -59,7 +62,7 @@ class FolderSource:
         classes = _class_folders(folder, but)
         if not classes:
             raise UserError(f'{folder} has no class folders: it must hold one sub-folder of images a class')
-        if class_names is None and len(classes) == 1:
+        if training and class_names is None and len(classes) == 1:
             _check_not_above(folder, root, next(iter(classes.values()))[0])
         if class_names is not None and (unknown := sorted(set(classes) - set(class_names))):
             raise UserError(f"{folder} has a class '{unknown[0]}' that the training part does not have")
@@ -72,7 +75,7 @@ class FolderSource:
         for class_name in sorted(classes):
             found = sum((list_files(each, folder) for each in classes[class_name]), Files())
             below.append(Files(others=found.others, hidden=found.hidden))
-            if not found.images:
+            if not found.images and training and class_names is None:
                 raise UserError(f"class folder '{classes[class_name][0]}' has no images ({_extensions()})")
             self._paths += [os.path.relpath(path, root) for path in sorted(found.images)]
             labels += [self.class_names.index(class_name)] * len(found.images)
@@ -84,7 +87,7 @@ class FolderSource:
         self._below = tuple(below)
         self._beside = beside(folder, [*but, *(each for own in classes.values() for each in own)], root)
         self.notes = _together(folder, classes)
-        check_source(self, str(folder), every_class=class_names is None)
+        check_source(self, str(folder), every_class=training and class_names is None)
 
     def __len__(self) -> int:
         """The number of images."""
@@ -115,6 +118,7 @@ def load_folder(
     splits: Mapping[str, str] | None = None,
     max_pixels: int = images.MAX_PIXELS,
     pixel_range: Sequence[float] = (),
+    training: bool = True,
 ) -> dict[str, FolderSource]:
     """Opens a folder of images.
 
@@ -127,6 +131,7 @@ def load_folder(
             training part `.` is the folder itself: its sub-folders are classes, whatever they are called.
         max_pixels: an image of more pixels is refused when it is decoded.
         pixel_range: as `data.pixel_range`.
+        training: whether it is to be trained on; without, there need be no training part, nor every class.
 
     Returns:
         The parts the folder has by name; an undivided folder has `train` alone.
@@ -138,9 +143,16 @@ def load_folder(
     root = Path(path).expanduser()
     check_folder(root)
     named = {part: name for part, name in (splits or {}).items() if name}
-    folders = find_parts(root, named) or {'train': root}
-    apart = [folder for part, folder in folders.items() if part != 'train']
-    train = FolderSource(folders['train'], root, None, max_pixels, pixel_range, but=apart)
+    folders = find_parts(root, named, training) or {'train': root}
+    if not training:  # Every part has the classes of its own folders: they are matched by name.
+        sources = {
+            part: FolderSource(own, root, None, max_pixels, pixel_range, _inside(own, folders), training=False)
+            for part, own in folders.items()
+        }
+        first = next(iter(sources.values()))
+        first.notes = (*first.notes, *_left_out(sources, folders, root))
+        return sources
+    train = FolderSource(folders['train'], root, None, max_pixels, pixel_range, _inside(folders['train'], folders))
     others = {
         part: FolderSource(folder, root, train.class_names, max_pixels, pixel_range)
         for part, folder in folders.items()
@@ -151,9 +163,15 @@ def load_folder(
     return sources
 
 
+def _inside(folder: Path, folders: Mapping[str, Path]) -> list[Path]:
+    """The folders of other parts, which may lie in this one."""
+    return [other for other in folders.values() if other != folder]
+
+
 def _left_out(sources: Mapping[str, FolderSource], folders: Mapping[str, Path], root: Path) -> list[str]:
     """Lines about all that lies below the root and is in no source."""
-    around = Beside() if folders['train'].samefile(root) else beside(root, list(folders.values()), root)
+    whole = any(folder.samefile(root) for folder in folders.values())
+    around = Beside() if whole else beside(root, list(folders.values()), root)
     found = [around, *(source._beside for source in sources.values())]
     return left_out(found, [files for source in sources.values() for files in source._below], root)
 

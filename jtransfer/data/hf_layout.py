@@ -16,7 +16,9 @@ from jtransfer.errors import UserError
 _SHARD = re.compile(r'((?P<split>.*?)[-_.])?\d+(-of-\d+)?(-[0-9a-f]+)?')
 
 
-def find_parts(root: Path, data: Data) -> tuple[dict[str, tuple[str, list[Path]]], dict[str, list[Path]]]:
+def find_parts(
+    root: Path, data: Data, training: bool = True
+) -> tuple[dict[str, tuple[str, list[Path]]], dict[str, list[Path]]]:
     """The split and files of every part, and the files of other splits.
 
     The split is '' where the data are undivided. Other splits are left out only where a part is named.
@@ -24,6 +26,7 @@ def find_parts(root: Path, data: Data) -> tuple[dict[str, tuple[str, list[Path]]
     Args:
         root: a folder of parquet files, one such file, or what `save_to_disk` wrote.
         data: the configuration, which may name the splits.
+        training: whether there must be a training split.
 
     Raises:
         UserError: no such files, no training split, two of a kind, a split that is no part where no part is named, or
@@ -34,7 +37,7 @@ def find_parts(root: Path, data: Data) -> tuple[dict[str, tuple[str, list[Path]]
     named = {} if list(splits) == [''] else named_parts(data)
     check_named(str(root), named, list(splits))
     chosen = choose_splits(splits, named, str(root))
-    if 'train' not in chosen and (len(splits) > 1 or chosen):
+    if 'train' not in chosen and (training or not chosen) and (len(splits) > 1 or chosen):
         raise UserError(f'{root} has no split called train, but {", ".join(splits)}: choose with data.train_split')
     if not chosen:
         name, files = next(iter(splits.items()))
@@ -43,7 +46,8 @@ def find_parts(root: Path, data: Data) -> tuple[dict[str, tuple[str, list[Path]]
         _check_one_data_set(root, parts)
         return parts, {}
     others = {name or files[0].name: files for name, files in splits.items() if name not in chosen.values()}
-    check_known(str(root), chosen, [f"'{name}'" for name in others], named)
+    if training:
+        check_known(str(root), chosen, [f"'{name}'" for name in others], named)
     parts = {part: (name, splits[name]) for part, name in chosen.items()}
     _check_one_data_set(root, parts)
     return parts, others

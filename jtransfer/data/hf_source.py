@@ -19,6 +19,7 @@ from jtransfer.data.table_columns import Column, Roles, arrow_column, find_roles
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.data.table_source import part_of_rows, rows_left_out
 from jtransfer.errors import UserError
+from jtransfer.tasks import Task
 from jtransfer.text import printable
 
 IMAGE_NAMES = ('image', 'img', 'picture', 'photo', 'jpg', 'png')
@@ -69,7 +70,7 @@ class HfSource(EncodedSource):
         return f'{self._root}: {self.ids[index]}'
 
 
-def load_hf(path: str, data: Data) -> dict[str, HfSource]:
+def load_hf(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, HfSource]:
     """Opens a data set with the pictures in its files.
 
     Such are parquet files as the hub has them and `to_parquet` writes them, divided by the names of files or folders
@@ -80,6 +81,7 @@ def load_hf(path: str, data: Data) -> dict[str, HfSource]:
     Args:
         path: a folder, or one parquet file.
         data: the configuration, which may name columns and splits.
+        known: see `open_source`.
 
     Returns:
         The parts that the data set has; one without splits has `train` alone. Classes are those of all parts.
@@ -89,8 +91,8 @@ def load_hf(path: str, data: Data) -> dict[str, HfSource]:
             training image.
     """
     root = Path(path).expanduser()
-    parts, others = find_parts(root, data)
-    divided = len(parts) > 1 or bool(parts['train'][0])
+    parts, others = find_parts(root, data, not known)
+    divided = len(parts) > 1 or bool(next(iter(parts.values()))[0])
     if divided and data.split_column:
         raise UserError(f'data.split_column={data.split_column!r} has no meaning for {root}: its files are of splits')
     files, ids, rows, columns = {}, {}, {}, {}
@@ -99,11 +101,11 @@ def load_hf(path: str, data: Data) -> dict[str, HfSource]:
         for name, own in others.items()
     )
     for part, (split, own) in parts.items():
-        roles, found = _read(own, data)
+        roles, found = _read(own, data, not known)
         total = len(found[roles.labels[0]].cells)
         division = {part: np.arange(total)}
         if not divided:
-            division = part_of_rows(found.get(roles.split), data, str(root), total)
+            division = part_of_rows(found.get(roles.split), data, str(root), total, not known)
             notes += rows_left_out(found.get(roles.split), division, str(root))
         for name, chosen in division.items():
             files[name], rows[name] = Pictures(own, roles.image), chosen
@@ -112,7 +114,8 @@ def load_hf(path: str, data: Data) -> dict[str, HfSource]:
             if not total:
                 raise UserError(f'{root} ({split or name}) has no rows')
     every = [example for own in ids.values() for example in own]
-    facts = read_facts(_joined(columns, root), columns['train'][0], data, str(root), lambda index: every[index])
+    first = next(iter(columns.values()))[0]
+    facts = read_facts(_joined(columns, root), first, data, str(root), lambda index: every[index], known)
     ends = np.cumsum([len(own) for own in ids.values()])
     sources = {
         name: HfSource(
@@ -126,14 +129,14 @@ def load_hf(path: str, data: Data) -> dict[str, HfSource]:
         )
         for name, end in zip(ids, ends, strict=True)
     }
-    check_parts(sources, data, str(root))
-    sources['train'].notes += notes
+    check_parts(sources, data, str(root), not known)
+    next(iter(sources.values())).notes += notes
     return sources
 
 
 def _joined(columns: dict[str, tuple[Roles, dict[str, Column]]], root: Path) -> dict[str, Column]:
     """The columns of all parts, one after another."""
-    roles, first = columns['train']
+    roles, first = next(iter(columns.values()))
     for part, (own_roles, own) in columns.items():
         if (own_roles.labels, own_roles.group, own_roles.weight) != (roles.labels, roles.group, roles.weight):
             raise UserError(f'{root}: the columns of the {part} part are not those of the training part')
@@ -155,14 +158,14 @@ def _joined(columns: dict[str, tuple[Roles, dict[str, Column]]], root: Path) -> 
     }
 
 
-def _read(files: Sequence[Path], data: Data) -> tuple[Roles, dict[str, Column]]:
+def _read(files: Sequence[Path], data: Data, training: bool = True) -> tuple[Roles, dict[str, Column]]:
     """The columns of all files but the pictures, which are looked for."""
     import pyarrow as pa
 
     where = str(files[0])
     try:
         schema = read_schema(files[0])
-        roles = find_roles(schema.names, data, where, IMAGE_NAMES)
+        roles = find_roles(schema.names, data, where, IMAGE_NAMES, training)
         wanted = [name for name in roles.all if name != roles.image]
         table = pa.concat_tables([read_columns(file, wanted) for file in files])
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowKeyError, OSError) as error:

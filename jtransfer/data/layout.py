@@ -50,7 +50,7 @@ class _Child:
         return printable(self.path.name)
 
 
-def find_parts(root: Path, named: Mapping[str, str]) -> dict[str, Path]:
+def find_parts(root: Path, named: Mapping[str, str], training: bool = True) -> dict[str, Path]:
     """The folders of the parts, none where the sub-folders of the root are the classes.
 
     A sub-folder that is called like a part (see `part_called`) is one if it holds folders of images and no image
@@ -59,23 +59,28 @@ def find_parts(root: Path, named: Mapping[str, str]) -> dict[str, Path]:
     Args:
         root: the folder.
         named: what the person calls the parts, those that are named; `.` is the root itself.
+        training: whether there must be a training part. Without, folders whose names say nothing are classes, which
+            are then matched by name.
 
     Raises:
         UserError: a named folder that is missing, two folders or none for a part, sub-folders that look like parts and
             are not called so, or a folder of images beside the parts where no part is named.
     """
     if named:
-        return _named_parts(root, named)
+        return _named_parts(root, named, training)
     children = [_look(child, root) for child in subfolders(root)]
     filled = [child for child in children if child.direct or child.below]
     known = [child for child in filled if child.part]
     if not any(child.below and not child.direct for child in known) and len({child.part for child in known}) < 2:
-        _check_classes(root, filled)
+        if training:
+            _check_classes(root, filled)
         return {}
     # A part may hold nothing but empty class folders, which is said where it is read.
     parts = [child for child in children if child.part and (child in known or subfolders(child.path))]
     found = _one_each(root, [child for child in parts if child.below or not child.direct])
     names = {part: path.name for part, path in found.items()}
+    if not training:
+        return found
     if 'train' not in found:
         raise _no_train(root, parts, list(names.values()))
     odd = [child for child in filled if not child.part or not child.below]
@@ -97,7 +102,7 @@ def check_folder(folder: Path, prefix: str = '') -> None:
     )
 
 
-def _named_parts(root: Path, named: Mapping[str, str]) -> dict[str, Path]:
+def _named_parts(root: Path, named: Mapping[str, str], training: bool) -> dict[str, Path]:
     folders = {part: root / name for part, name in named.items()}
     for part, folder in folders.items():
         check_folder(folder, f'data.{part}_split={named[part]}: ')
@@ -107,7 +112,7 @@ def _named_parts(root: Path, named: Mapping[str, str]) -> dict[str, Path]:
     children = [_look(child, root) for child in subfolders(root)]
     free = [child for child in children if child.part not in named and (child.part == 'train' or not _in(child, taken))]
     folders |= _one_each(root, [child for child in free if child.part and child.below])
-    if 'train' not in folders:
+    if training and 'train' not in folders:
         raise _no_train(root, (), list(named.values()))
     return {part: folders[part] for part in PARTS if part in folders}
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,6 +58,63 @@ def without_figure(parts: Parts) -> list[str]:
     return lines
 
 
+class Present(NamedTuple):
+    """A task that some labels are of, and which of its outputs; None: all."""
+
+    task: Task
+    columns: np.ndarray | None
+
+
+def present_tasks(tasks: Sequence[Task], labels: Labels) -> list[Present]:
+    """The tasks and outputs for which any example has a label: what can be measured on data that lack some of them.
+
+    All of them where there is no label at all, for whoever measures to say so.
+    """
+    found = []
+    for task in tasks:
+        values = of_task(labels, task)
+        if values.ndim == 1:
+            there = (values >= 0).any()
+            found += [Present(task, None)] if there else []
+            continue
+        columns = np.flatnonzero(~np.isnan(values).all(axis=0))
+        if len(columns) == task.outputs:
+            found.append(Present(task, None))
+        elif len(columns):
+            found.append(Present(_of_outputs(task, columns), columns))
+    return found or [Present(task, None) for task in tasks]
+
+
+def narrowed(values: Labels, found: Sequence[Present]) -> Labels:
+    """Labels or outputs of the tasks and outputs that are there, in the same form."""
+
+    def of(each: Present) -> np.ndarray:
+        own = of_task(values, each.task)
+        return own if each.columns is None else own[:, each.columns]
+
+    return {each.task.name: of(each) for each in found} if isinstance(values, Mapping) else of(found[0])
+
+
+def absent_lines(tasks: Sequence[Task], labels: Labels, where: str) -> list[str]:
+    """A line about everything that a network has outputs for and `where` no labels of: it has no figure of its own."""
+    there = {each.task.name: each for each in present_tasks(tasks, labels)}
+    lines = []
+    for task in tasks:
+        if task.name not in there:
+            lines.append(f"{where} has no labels for the head '{task.name}': it has no figure of its own")
+            continue
+        own = there[task.name]
+        of = f' of {task.name}' if task.name else ''
+        if without := [name for name in task.class_names if name not in own.task.class_names]:
+            lines.append(
+                f'{where} has no labels for {len(without)} of the {task.outputs} outputs{of} ({first_few(without)}): '
+                'no figures of their own'
+            )
+        if missing := missing_classes(own.task, narrowed(labels, [own])):
+            lines.append(missing_line(where, own.task, missing))
+    return lines
+
+
 def missing_classes(task: Task, labels: Labels) -> tuple[str, ...]:
     """The classes of a task that no example has; none of numbers."""
     if task.kind == 'regression':
@@ -74,6 +133,16 @@ def missing_line(where: str, task: Task, missing: Sequence[str]) -> str:
     return (
         f'{where} has no example of {len(missing)} of the {task.outputs} classes{of} ({first_few(missing)}): they have '
         'no figures of their own'
+    )
+
+
+def _of_outputs(task: Task, columns: np.ndarray) -> Task:
+    """The task of some of its outputs."""
+    return dataclasses.replace(
+        task,
+        class_names=tuple(task.class_names[index] for index in columns),
+        offset=tuple(task.offset[index] for index in columns) if task.offset else (),
+        scale=tuple(task.scale[index] for index in columns) if task.scale else (),
     )
 
 

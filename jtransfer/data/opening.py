@@ -18,6 +18,7 @@ from jtransfer.data.targets import tasks_of
 from jtransfer.data.tfds_source import load_tfds
 from jtransfer.data.unlabelled import without_unlabelled
 from jtransfer.errors import UserError
+from jtransfer.tasks import Task
 
 _FORMS = {
     'digits': 'digits',
@@ -42,8 +43,13 @@ _READERS = {
 _SUFFIXES = {'.csv': 'csv', '.tsv': 'csv', '.tab': 'csv', '.parquet': 'parquet', '.pq': 'parquet', '.npz': 'npz'}
 
 
-def open_source(data: config.Data) -> dict[str, Source]:
+def open_source(data: config.Data, known: Sequence[Task] = ()) -> dict[str, Source]:
     """Opens `data.source` and returns the parts it has by itself; an undivided source has `train` alone.
+
+    Args:
+        data: the configuration.
+        known: what a network that is to be evaluated has been trained for. The source then need not be one to train
+            on: it may lack a training part, classes, label columns and labels. Empty: it is to be trained on.
 
     Raises:
         UserError: an unknown source, a field that the source does not read, or what the source itself refuses.
@@ -58,7 +64,8 @@ def open_source(data: config.Data) -> dict[str, Source]:
     _check_read(data, kind)
     if kind in ('digits', 'glyphs'):
         no_names(named_parts(data), data.source)
-    return _chosen(without_unlabelled(_open(kind, argument, data), data.skip_unlabelled), data.classes)
+    sources = _open(kind, argument, data, known)
+    return _chosen(sources if known else without_unlabelled(sources, data.skip_unlabelled), data.classes)
 
 
 def source_of_path(path: Path) -> str:
@@ -123,23 +130,23 @@ def check_given(sources: Mapping[str, Source], every_class: bool = True) -> None
             raise UserError(f"the tasks of part '{part}' are not those of the training part")
 
 
-def _open(kind: str, argument: str, data: config.Data) -> dict[str, Source]:
+def _open(kind: str, argument: str, data: config.Data, known: Sequence[Task]) -> dict[str, Source]:
     if kind == 'folder':
-        return dict(load_folder(argument, named_parts(data), data.max_pixels, data.pixel_range))
+        return dict(load_folder(argument, named_parts(data), data.max_pixels, data.pixel_range, not known))
     if kind == 'tfds':
-        return dict(load_tfds(argument, data.data_dir, named_parts(data), data.max_pixels, data.pixel_range))
+        return dict(load_tfds(argument, data.data_dir, named_parts(data), data.max_pixels, data.pixel_range, not known))
     if kind in ('csv', 'parquet'):
         from jtransfer.data.table_source import load_table
 
-        return dict(load_table(argument, data, kind))
+        return dict(load_table(argument, data, kind, known))
     if kind == 'hf':
         from jtransfer.data.hf_source import load_hf
 
-        return dict(load_hf(argument, data))
+        return dict(load_hf(argument, data, known))
     if kind == 'npz':
         from jtransfer.data.array_file import load_npz
 
-        return dict(load_npz(argument, data))
+        return dict(load_npz(argument, data, known))
     if kind == 'digits':
         return {'train': load_digits()}
     return {part: GlyphSource(part) for part in SIZES}

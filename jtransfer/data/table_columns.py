@@ -65,7 +65,9 @@ class Column:
         return dataclasses.replace(self, cells=[self.cells[row] for row in rows])
 
 
-def find_roles(known: Sequence[str], data: Data, where: str, image_names: Sequence[str] = IMAGE_NAMES) -> Roles:
+def find_roles(
+    known: Sequence[str], data: Data, where: str, image_names: Sequence[str] = IMAGE_NAMES, training: bool = True
+) -> Roles:
     """Which column says what: those that the configuration names, exactly, or else by convention, in any case.
 
     A column has one meaning: what is named in the configuration is not also found by convention.
@@ -75,10 +77,13 @@ def find_roles(known: Sequence[str], data: Data, where: str, image_names: Sequen
         data: the configuration.
         where: names the table in errors.
         image_names: by convention, the column of the pictures.
+        training: whether every column of labels that is named must be there; without, one must.
 
     Raises:
         UserError: a column that is named and not there, or there twice, or no column of pictures or labels.
     """
+    if not training and (there := tuple(name for name in data.label_columns if name in known)):
+        data = dataclasses.replace(data, label_columns=there)
     named = {
         'image_column': data.image_column,
         'group_column': data.group_column,
@@ -122,12 +127,13 @@ def find_roles(known: Sequence[str], data: Data, where: str, image_names: Sequen
     return roles
 
 
-def read_csv(path: Path, data: Data) -> tuple[Roles, dict[str, Column]]:
+def read_csv(path: Path, data: Data, training: bool = True) -> tuple[Roles, dict[str, Column]]:
     """The columns of a CSV file that are read; fields may be quoted, and hold separators and line ends.
 
     Args:
         path: of the file, UTF-8 with or without byte order mark; `.tsv` and `.tab`: separated by tabs.
         data: the configuration.
+        training: see `find_roles`.
 
     Raises:
         UserError: not such a file, or what `find_roles` refuses.
@@ -142,7 +148,7 @@ def read_csv(path: Path, data: Data) -> tuple[Roles, dict[str, Column]]:
         with csv.open_csv(path, parse_options=parse, convert_options=csv.ConvertOptions(check_utf8=False)) as reader:
             raw = reader.schema.names
         names = [from_cell(name.strip()) for name in raw]
-        roles = find_roles(names, data, str(path))
+        roles = find_roles(names, data, str(path), training=training)
         columns = [raw[names.index(name)] for name in roles.all]
         # Kinds are for the labels to decide, from all cells: those inferred here would hang on the first megabyte.
         convert = csv.ConvertOptions(include_columns=columns, column_types=dict.fromkeys(columns, pa.string()))
@@ -153,12 +159,13 @@ def read_csv(path: Path, data: Data) -> tuple[Roles, dict[str, Column]]:
     return roles, {name: Column(name, 'text', texts) for name, texts in zip(roles.all, cells, strict=True)}
 
 
-def read_parquet(path: Path, data: Data) -> tuple[Roles, dict[str, Column]]:
+def read_parquet(path: Path, data: Data, training: bool = True) -> tuple[Roles, dict[str, Column]]:
     """The columns of a parquet file that are read.
 
     Args:
         path: of the file.
         data: the configuration.
+        training: see `find_roles`.
 
     Raises:
         UserError: not such a file, pictures in the table itself, or what `find_roles` refuses.
@@ -168,7 +175,7 @@ def read_parquet(path: Path, data: Data) -> tuple[Roles, dict[str, Column]]:
 
     try:
         with parquet.ParquetFile(path) as file:
-            roles = find_roles(file.schema_arrow.names, data, str(path))
+            roles = find_roles(file.schema_arrow.names, data, str(path), training=training)
             kind = file.schema_arrow.field(roles.image).type
             if pa.types.is_struct(kind) or is_binary(kind):
                 raise UserError(f"{path}: column '{roles.image}' holds the pictures themselves: write hf:{path}")

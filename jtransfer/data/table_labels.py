@@ -23,6 +23,8 @@ _INTEGER = re.compile(r'[+-]?\d+')
 _NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.IGNORECASE)
 # As pandas and R write them. Among class names they may be names (Namibia), so that only numbers know them.
 _NO_NUMBER = ('', 'nan', 'na')
+# What a column of a head holds, by the kind of its task.
+_KINDS = {'single_label': 'string', 'regression': 'float'}
 _TRUTH = {'0': 0.0, 'false': 0.0, '1': 1.0, 'true': 1.0}
 
 
@@ -35,21 +37,26 @@ class Facts:
         labels: in the tasks' form; see `jtransfer.data.targets`.
         groups: of every example, if there are groups.
         weights: of every example, if they have weights.
+        complete: whether an image has all labels that apply (several names in a column), so that a class which none
+            has is known to be absent.
     """
 
     tasks: tuple[Task, ...]
     labels: Labels
     groups: tuple[str, ...] | None
     weights: Float32[np.ndarray, ' n'] | None
+    complete: bool = False
 
     def take(self, indices: Int64[np.ndarray, ' m']) -> Facts:
         """The same of some of the examples."""
         groups = None if self.groups is None else tuple(self.groups[index] for index in indices)
         weights = None if self.weights is None else self.weights[indices]
-        return Facts(self.tasks, take(self.labels, indices), groups, weights)
+        return Facts(self.tasks, take(self.labels, indices), groups, weights, self.complete)
 
 
-def read_facts(columns: Mapping[str, Column], roles: Roles, data: Data, where: str, row: RowName) -> Facts:
+def read_facts(
+    columns: Mapping[str, Column], roles: Roles, data: Data, where: str, row: RowName, known: Sequence[Task] = ()
+) -> Facts:
     """Tasks, labels, groups and weights of all examples of a table.
 
     Args:
@@ -58,11 +65,12 @@ def read_facts(columns: Mapping[str, Column], roles: Roles, data: Data, where: s
         data: the configuration; `task` and `label_separator` are read.
         where: names the table in errors.
         row: names an example in errors.
+        known: what a network that is to be evaluated has been trained for. Empty: the table is to be trained on.
 
     Raises:
         UserError: a cell that does not fit, columns that fit no task, an example without group or with no valid weight.
     """
-    tasks, labels = read_labels([columns[name] for name in roles.labels], data, where, row)
+    tasks, labels = read_labels([columns[name] for name in roles.labels], data, where, row, known)
     groups = weights = None
     if roles.group:
         groups = tuple(str(cell).strip() for cell in columns[roles.group].cells)
@@ -77,10 +85,13 @@ def read_facts(columns: Mapping[str, Column], roles: Roles, data: Data, where: s
                 f"{where}: column '{roles.weight}', {row(wrong[0])}: weight '{cell}' must be a number of at least 0"
             )
         weights = numbers.astype(np.float32)
-    return Facts(tasks, labels, groups, weights)
+    complete = len(tasks) == 1 and tasks[0].kind == 'multi_label' and tasks[0].class_names != roles.labels
+    return Facts(tasks, labels, groups, weights, complete)
 
 
-def read_labels(columns: Sequence[Column], data: Data, where: str, row: RowName) -> tuple[tuple[Task, ...], Labels]:
+def read_labels(
+    columns: Sequence[Column], data: Data, where: str, row: RowName, known: Sequence[Task] = ()
+) -> tuple[tuple[Task, ...], Labels]:
     """Tasks and labels of label columns; the arguments are those of `read_facts`.
 
     Without `data.task`, texts, truth values and integers are classes, numbers with decimals are to be predicted as
@@ -97,7 +108,7 @@ def read_labels(columns: Sequence[Column], data: Data, where: str, row: RowName)
             'regression (numbers) or heads (a head a column)'
         )
     if task == 'heads':
-        pairs = [_head(column, where, row) for column in columns]
+        pairs = [_head(column, where, row, known) for column in columns]
         return tuple(head for head, _ in pairs), {head.name: values for head, values in pairs}
     if not task:
         found = _kind(columns[0], where, row)
@@ -106,10 +117,13 @@ def read_labels(columns: Sequence[Column], data: Data, where: str, row: RowName)
         numbers = np.stack([_numbers(column, where, row) for column in columns], axis=1).astype(np.float32)
         return (Task('', 'regression', tuple(column.name for column in columns)),), numbers
     if task == 'multi_label':
-        classes, several = _several(columns, data.label_separator, where, row)
+        separate = any(columns[0].name in task.class_names for task in known) or len(columns) > 1
+        classes, several = _several(columns, separate, data.label_separator, where, row)
         return (Task('', 'multi_label', classes),), several
     classes, numbers = _classes(columns[0], where)
-    return (single_label(classes),), numbers
+    if not classes and not known:
+        raise UserError(f"{where}: column '{columns[0].name}' has no labels")
+    return (single_label(classes or known[0].class_names),), numbers
 
 
 def sorted_classes(names: set[str]) -> tuple[str, ...]:
@@ -119,18 +133,21 @@ def sorted_classes(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _head(column: Column, where: str, row: RowName) -> tuple[Task, np.ndarray]:
+def _head(column: Column, where: str, row: RowName, known: Sequence[Task] = ()) -> tuple[Task, np.ndarray]:
     if not re.fullmatch(r'\w+', column.name):
         raise UserError(
             f"{where}: column '{column.name}' cannot name a head: rename it to letters, digits and underscores"
         )
-    found = _kind(column, where, row)
+    own = next((task for task in known if task.name == column.name), None)
+    found = _kind(column, where, row) if own is None else _KINDS.get(own.kind, 'list')
     if found == 'list':
         raise UserError(f"{where}: column '{column.name}' holds lists, of which data.task=heads makes no head")
     if found == 'float':
         numbers = _numbers(column, where, row).astype(np.float32)
         return Task(column.name, 'regression', (column.name,)), numbers[:, None]
     classes, labels = _classes(column, where)
+    if own is not None:
+        return single_label(classes or own.class_names, column.name), labels
     if len(classes) < 2:
         raise UserError(f"{where}: column '{column.name}' has {len(classes)} class: a head needs at least 2")
     return single_label(classes, column.name), labels
@@ -182,10 +199,10 @@ def _classes(column: Column, where: str) -> tuple[tuple[str, ...], Int32[np.ndar
 
 
 def _several(
-    columns: Sequence[Column], separator: str, where: str, row: RowName
+    columns: Sequence[Column], separate: bool, separator: str, where: str, row: RowName
 ) -> tuple[tuple[str, ...], Float32[np.ndarray, 'n classes']]:
     """Classes and labels of several labels an image: columns of 0 and 1, or one column of names."""
-    if len(columns) > 1:
+    if separate:
         values = np.stack([_truth(column, where, row) for column in columns], axis=1)
         return tuple(column.name for column in columns), values
     column = columns[0]

@@ -18,6 +18,7 @@ from jtransfer.data.part_names import FIELDS, part_of_name
 from jtransfer.data.table_columns import Column, read_csv, read_parquet
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.errors import UserError
+from jtransfer.tasks import Task
 from jtransfer.text import first_few, printable_path
 
 PARTS = ('train', 'validation', 'test')
@@ -68,7 +69,7 @@ class TableSource(EncodedSource):
         return printable_path(str(self._root / self._paths[index]))
 
 
-def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
+def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()) -> dict[str, TableSource]:
     """Opens a table; looks whether every file is there, and decodes none.
 
     Rows are counted from 1 below the header. Paths that are not there as they are written are also tried without the
@@ -79,6 +80,7 @@ def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
         data: the configuration: columns, task, names of the parts, `data_dir`, `skip_unreadable`, `max_pixels`,
             `pixel_range`.
         form: `csv` or `parquet`. Empty: by the ending of the file's name.
+        known: see `open_source`.
 
     Returns:
         The parts that the split column names; a table without one has `train` alone. Classes are those of all parts.
@@ -94,14 +96,14 @@ def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
         beside = sorted(child.name for child in file.parent.iterdir()) if file.parent.is_dir() else []
         raise UserError(f'there is no file {file}.{nearest(file.name, beside) if beside else ""}')
     parquet = form == 'parquet' if form else _is_parquet(file)
-    roles, columns = (read_parquet if parquet else read_csv)(file, data)
+    roles, columns = (read_parquet if parquet else read_csv)(file, data, not known)
     where, cells = str(file), columns[roles.image].cells
     if not len(cells):
         raise UserError(f'{where} has no rows below its header')
-    parts = part_of_rows(columns.get(roles.split), data, where, len(cells))
+    parts = part_of_rows(columns.get(roles.split), data, where, len(cells), not known)
     rows = np.sort(np.concatenate(list(parts.values())))
     chosen = {name: column.take(rows) for name, column in columns.items()}
-    facts = read_facts(chosen, roles, data, where, lambda index: row_name(rows[index]))
+    facts = read_facts(chosen, roles, data, where, lambda index: row_name(rows[index]), known)
     root = Path(data.data_dir).expanduser() if data.data_dir else file.parent
     ids, paths = _find_files(chosen[roles.image].cells, rows, root, data, where)
     sources = {}
@@ -119,8 +121,8 @@ def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
             len(own) - len(there),
             data.pixel_range,
         )
-    check_parts(sources, data, where)
-    sources['train'].notes += rows_left_out(columns.get(roles.split), parts, where)
+    check_parts(sources, data, where, not known)
+    next(iter(sources.values())).notes += rows_left_out(columns.get(roles.split), parts, where)
     return sources
 
 
@@ -131,7 +133,9 @@ def _is_parquet(file: Path) -> bool:
         return opened.read(len(_PARQUET)) == _PARQUET
 
 
-def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> dict[str, Int64[np.ndarray, ' n']]:
+def part_of_rows(
+    column: Column | None, data: Data, where: str, count: int, training: bool = True
+) -> dict[str, Int64[np.ndarray, ' n']]:
     """Rows by part. Where parts are named in the configuration, rows of other names are left out.
 
     Args:
@@ -139,6 +143,7 @@ def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> d
         data: the configuration, which may name the parts.
         where: names the table in errors.
         count: the number of rows.
+        training: whether there must be a training part.
 
     Raises:
         UserError: a row of no part, a name that no row has, or no rows of the training part.
@@ -164,7 +169,7 @@ def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> d
         )
     of = np.array([known[name] for name in names])
     rows = {part: np.flatnonzero(of == part) for part in PARTS}
-    if not len(rows['train']):
+    if not len(rows['train']) and (training or not any(map(len, rows.values()))):
         raise UserError(
             f"{where} has no row of the training part: column '{column.name}' says {', '.join(known)}; "
             'data.train_split says another name'

@@ -122,6 +122,7 @@ def load_tfds(
     splits: Mapping[str, str] | None = None,
     max_pixels: int = images.MAX_PIXELS,
     pixel_range: Sequence[float] = (),
+    training: bool = True,
 ) -> dict[str, TfdsSource]:
     """Opens a prepared data set.
 
@@ -131,6 +132,7 @@ def load_tfds(
         splits: expressions for `train`, `validation` and `test`; missing or empty: by convention.
         max_pixels: an image of more pixels is refused when it is decoded.
         pixel_range: as `data.pixel_range`.
+        training: whether it is to be trained on; without, there need be no training part, nor every class.
 
     Returns:
         The parts the data set has.
@@ -146,18 +148,20 @@ def load_tfds(
     known = info.splits
     named = {part: expression for part, expression in (splits or {}).items() if expression}
     expressions = choose_splits(known, named, f'tfds:{name}')
-    if 'train' not in expressions:
+    if 'train' not in expressions and (training or not expressions):
         raise UserError(f'tfds:{name} has no split called train, but {", ".join(known)}: choose with data.train_split')
     places = [place for spec in expressions.values() for place in _positions(known, spec, info.full_name)]
     used = collections.Counter(split for split, _ in set(places))
     left = {split: own.num_examples - used[split] for split, own in known.items()}
     unknown = [f"'{split}' ({number:,} examples)" for split, number in left.items() if number and not used[split]]
-    check_known(f'tfds:{name}', expressions, unknown, named)
+    if training:
+        check_known(f'tfds:{name}', expressions, unknown, named)
     sources = {
         part: TfdsSource(directory, expression, max_pixels, pixel_range) for part, expression in expressions.items()
     }
-    check_source(sources['train'], f'tfds:{name} {expressions["train"]}')
-    sources['train'].notes = tuple(
+    if training:
+        check_source(sources['train'], f'tfds:{name} {expressions["train"]}')
+    next(iter(sources.values())).notes = tuple(
         f"{number:,} examples of the split '{split}' left out" for split, number in left.items() if number
     )
     return sources

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
+from jtransfer.data.measurable import narrowed, present_tasks
 from jtransfer.data.targets import Labels, labelled
 from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import Metrics, classification_metrics
@@ -28,12 +29,14 @@ class HeadsMetrics:
         by_task: of each task, by its name.
         weights: of each task's loss among them, by its name.
         test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
+        absent: names of the other heads, for which no example has a label.
     """
 
     examples: int
     by_task: dict[str, TaskMetrics]
     weights: dict[str, float]
     test_time_augmentation: str = 'none'
+    absent: tuple[str, ...] = ()
 
     @property
     def score(self) -> float:
@@ -74,10 +77,45 @@ class HeadsMetrics:
             'examples': self.examples,
             'tasks': {name: metrics.to_dict() for name, metrics in self.by_task.items()},
             'test_time_augmentation': self.test_time_augmentation,
+            **({'absent': list(self.absent)} if self.absent else {}),
         }
 
 
 AnyMetrics: TypeAlias = TaskMetrics | HeadsMetrics
+
+
+def measure_present(
+    tasks: Sequence[Task],
+    outputs: Labels,
+    labels: Labels,
+    *,
+    confidence: float = 0.95,
+    bins: int = 15,
+    thresholds: Mapping[str, Sequence[float]] | None = None,
+) -> tuple[AnyMetrics, tuple[Task, ...], Labels, Labels]:
+    """As `measure_tasks`, of the heads and outputs for which any example has a label; the others are named as absent.
+
+    Returns:
+        The metrics, and the tasks, outputs and labels that they are of.
+    """
+    found = present_tasks(tasks, labels)
+    own, outputs, labels = tuple(each.task for each in found), narrowed(outputs, found), narrowed(labels, found)
+    limits = dict(thresholds or {})
+    for each in found:
+        if each.columns is not None and each.task.name in limits:
+            limits[each.task.name] = [limits[each.task.name][index] for index in each.columns]
+    metrics = measure_tasks(own, outputs, labels, confidence=confidence, bins=bins, thresholds=limits)
+    whole = {task.name: task.class_names for task in tasks}
+
+    def without(of_task: TaskMetrics, name: str) -> TaskMetrics:
+        absent = tuple(output for output in whole[name] if output not in of_task.class_names)
+        return dataclasses.replace(of_task, absent=absent) if absent and not isinstance(of_task, Metrics) else of_task
+
+    if not isinstance(metrics, HeadsMetrics):
+        return without(metrics, own[0].name), own, outputs, labels
+    by_task = {name: without(of_task, name) for name, of_task in metrics.by_task.items()}
+    absent = tuple(name for name in whole if name not in by_task)
+    return dataclasses.replace(metrics, by_task=by_task, absent=absent), own, outputs, labels
 
 
 def measure(

@@ -23,8 +23,9 @@ class ClassMetrics:
         name: of the class.
         examples: how many examples carry this label.
         accuracy: share of them that was recognised (the class's recall), in [0, 1]; None without examples.
-        precision: share of the predictions of this class that were right; None when it was never predicted.
-        f1: harmonic mean of the two; None when the class neither occurs nor was predicted.
+        precision: share of the predictions of this class that were right; None when it was never predicted, or without
+            examples.
+        f1: harmonic mean of the two; None without examples.
     """
 
     name: str
@@ -279,8 +280,8 @@ def _per_class(matrix: np.ndarray, class_names: Sequence[str]) -> tuple[ClassMet
             name=str(name),
             examples=occurs[i],
             accuracy=_ratio(hits[i], occurs[i]),
-            precision=_ratio(hits[i], guessed[i]),
-            f1=_ratio(2 * hits[i], occurs[i] + guessed[i]),
+            precision=_ratio(hits[i], guessed[i]) if occurs[i] else None,
+            f1=_ratio(2 * hits[i], occurs[i] + guessed[i]) if occurs[i] else None,
         )
         for i, name in enumerate(class_names)
     )

@@ -58,6 +58,7 @@ class MultiLabelMetrics:
         per_class: one entry a class, in order.
         test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
         unlabelled: how many examples were left out because they have no labels.
+        absent: names of the network's other outputs, for which no example has a label: they have no figures.
     """
 
     examples: int
@@ -75,6 +76,7 @@ class MultiLabelMetrics:
     per_class: tuple[LabelMetrics, ...]
     test_time_augmentation: str = 'none'
     unlabelled: int = 0
+    absent: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -115,6 +117,9 @@ class MultiLabelMetrics:
         values |= dataclasses.asdict(self)
         values['mean_average_precision_interval'] = list(self.mean_average_precision_interval)
         values['per_class'] = list(values['per_class'])
+        values['absent'] = list(self.absent)
+        if not self.absent:
+            del values['absent']
         return values
 
 

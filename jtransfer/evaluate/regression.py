@@ -64,6 +64,7 @@ class RegressionMetrics:
         shown_predicted: of the same examples.
         test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
         unlabelled: how many examples were left out because they have no label.
+        absent: names of the network's other outputs, for which no example has a label: they have no figures.
     """
 
     examples: int
@@ -80,6 +81,7 @@ class RegressionMetrics:
     shown_predicted: Float[np.ndarray, 'shown numbers'] = dataclasses.field(compare=False)
     test_time_augmentation: str = 'none'
     unlabelled: int = 0
+    absent: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -113,6 +115,7 @@ class RegressionMetrics:
     def to_dict(self) -> dict[str, Any]:
         """Everything but the examples of the picture as plain JSON values."""
         names = [f.name for f in dataclasses.fields(self) if not f.name.startswith('shown')]
+        names = [name for name in names if name != 'absent' or self.absent]
         values: dict[str, Any] = {'score_name': self.score_name, 'score': self.score}
         values |= {name: getattr(self, name) for name in names}
         values['r2_interval'] = list(self.r2_interval)

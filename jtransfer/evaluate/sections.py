@@ -14,6 +14,7 @@ from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.multi_label import MultiLabelMetrics
 from jtransfer.evaluate.regression import RegressionMetrics
 from jtransfer.evaluate.scatter import scatter
+from jtransfer.text import first_few
 
 _PAIRS = 12
 _PAIRS_ALONE = 40
@@ -120,10 +121,21 @@ def _section(name: str, metrics: TaskMetrics) -> Section:
         section = _labels(name, metrics)
     else:
         section = _numbers(name, metrics)
+    more = []
     if metrics.unlabelled:
-        more = Tile('Not labelled', f'{metrics.unlabelled:,}', 'examples left out')
-        return dataclasses.replace(section, tiles=(*section.tiles, more))
-    return section
+        more.append(Tile('Not labelled', f'{metrics.unlabelled:,}', 'examples left out'))
+    if absent := _without_figure(metrics):
+        more.append(Tile('Not in the data', first_few(absent, 3), 'no figures of their own'))
+    return dataclasses.replace(section, tiles=(*section.tiles, *more))
+
+
+def _without_figure(metrics: TaskMetrics) -> tuple[str, ...]:
+    """The classes without an example, and the outputs without a label."""
+    if isinstance(metrics, Metrics):
+        return tuple(entry.name for entry in metrics.per_class if not entry.examples)
+    if isinstance(metrics, MultiLabelMetrics):
+        return (*(entry.name for entry in metrics.per_class if not entry.positives), *metrics.absent)
+    return metrics.absent
 
 
 def _classes(name: str, metrics: Metrics) -> Section:

@@ -80,7 +80,8 @@ def write_evaluation(
 
     Of several heads, all of this in a folder a task, and a `metrics.json` of them all.
 
-    An example without a label for the task has empty cells where its label would be.
+    An example without a label for the task has empty cells where its label would be. A class or number that no example
+    has a label for has a row without figures, and no predictions.
 
     Args:
         folder: made when missing; files of these names are replaced, one at a time.
@@ -162,7 +163,10 @@ def _write_labels(
     write_csv(
         folder / 'per_class.csv',
         ('class', *columns),
-        ((c.name, *(getattr(c, column) for column in columns)) for c in metrics.per_class),
+        [
+            *((c.name, *(getattr(c, column) for column in columns)) for c in metrics.per_class),
+            *((name, 0, *(None for _ in columns[1:])) for name in metrics.absent),
+        ],
     )
 
 
@@ -187,10 +191,13 @@ def _write_numbers(
     write_csv(
         folder / 'per_number.csv',
         ('number', *(f'{m}{end}' for m in measures for end in ('', '_low', '_high')), 'pearson'),
-        (
-            (n.name, *(v for m in measures for v in (getattr(n, m), *getattr(n, f'{m}_interval'))), n.pearson)
-            for n in metrics.per_number
-        ),
+        [
+            *(
+                (n.name, *(v for m in measures for v in (getattr(n, m), *getattr(n, f'{m}_interval'))), n.pearson)
+                for n in metrics.per_number
+            ),
+            *((name, *(None for _ in range(10))) for name in metrics.absent),
+        ],
     )
 
 

@@ -199,7 +199,7 @@ def _write_folds(folder: Path, summaries: Sequence[FoldSummary]) -> None:
 
 
 def _write_page(result: CrossResult, crossing: Crossing, outputs: Outputs, directories: Sequence[Path]) -> None:
-    scores = Scores(result.pooled, outputs.outputs, outputs.labels, outputs.ids)
+    scores = Scores(result.pooled, outputs.outputs, outputs.labels, outputs.ids, crossing.pool.tasks)
     config = result.config
     write_crossval_page(
         result.folder / 'report.html',

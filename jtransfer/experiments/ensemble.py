@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -15,11 +14,10 @@ from jtransfer.data.targets import Labels, of_task
 from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
 from jtransfer.evaluate.mean_outputs import mean_outputs
-from jtransfer.evaluate.measure import measure_tasks
 from jtransfer.evaluate.views import kinds_of
 from jtransfer.experiments.reading import Examples
 from jtransfer.experiments.run_dir import write_json
-from jtransfer.experiments.scoring import Scores, logits_of
+from jtransfer.experiments.scoring import Scores, logits_of, scores_of
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
@@ -88,15 +86,7 @@ def ensemble_scores(models: Sequence[Model], examples: Examples, config: Config)
         config: batch size, confidence and calibration bins.
     """
     outputs, labels = ensemble_outputs(models, examples, config)
-    metrics = measure_tasks(
-        models[0].tasks,
-        outputs,
-        labels,
-        confidence=config.evaluate.confidence,
-        bins=config.evaluate.calibration_bins,
-    )
-    metrics = dataclasses.replace(metrics, test_time_augmentation=examples.pixels.name)
-    return Scores(metrics, outputs, labels, examples.ids)
+    return scores_of(models[0].tasks, outputs, labels, examples, config)
 
 
 def ensemble_outputs(models: Sequence[Model], examples: Examples, config: Config) -> tuple[Labels, Labels]:

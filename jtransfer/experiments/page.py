@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jtransfer.data.part import Part
-from jtransfer.data.targets import of_task, tasks_of
+from jtransfer.data.targets import of_task
 from jtransfer.evaluate.report import PlanRow, WrongPicture, write_report
 from jtransfer.evaluate.wrong import worst
 from jtransfer.experiments.result import Result
@@ -61,12 +61,12 @@ def wrong_pictures(scores: Scores, part: Part, count: int) -> list[WrongPicture]
 
     Args:
         scores: on the part.
-        part: whose tasks the labels are of.
+        part: whose pictures they are.
         count: the most of a task.
     """
     position = {name: index for index, name in enumerate(part.ids)}
     pictures = []
-    for task in tasks_of(part):
+    for task in scores.tasks:
         for wrong in worst(task, of_task(scores.logits, task), of_task(scores.labels, task), count):
             name = scores.ids[wrong.index]
             pictures.append(

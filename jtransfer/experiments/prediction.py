@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
 
-from jtransfer.config import Config, Data, replace
+from jtransfer.config import Config, replace
 from jtransfer.config_check import one_of
-from jtransfer.config_data import check_pixel_range
+from jtransfer.config_data import Data, check_pixel_range
 from jtransfer.config_evaluate import validate_evaluate
 from jtransfer.data.folder import list_images
 from jtransfer.data.image_kinds import left_out
 from jtransfer.data.images import UnreadableImageError, read_image
-from jtransfer.data.opening import COLUMNS, ENCODED, TABLES
+from jtransfer.data.measurable import absent_lines
 from jtransfer.data.part import Part
-from jtransfer.data.parts import NAMES, open_source
+from jtransfer.data.parts import NAMES
 from jtransfer.data.source import Example, Source
-from jtransfer.data.targets import Labels, take, tasks_of
+from jtransfer.data.targets import Labels, take
 from jtransfer.errors import DataWarning, UserError
 from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.metrics import Metrics
@@ -39,6 +37,7 @@ from jtransfer.experiments.ensemble import (
     load_ensemble,
     members_of,
 )
+from jtransfer.experiments.matching import Opened, for_model, open_for_model, pick
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.reopen import parts_of_run
@@ -51,63 +50,6 @@ from jtransfer.tasks import Task
 from jtransfer.text import printable_path
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Relabelled:
-    """A source under the class numbers of a model that knows its classes by name; see `data.source.Source`."""
-
-    source: Source
-    class_names: tuple[str, ...]
-    labels: Int32[np.ndarray, ' n']
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Names of the examples, unchanged."""
-        return self.source.ids
-
-    def __len__(self) -> int:
-        """The number of examples."""
-        return len(self.source)
-
-    def __getitem__(self, index: int) -> Example:
-        """The example with the model's class number."""
-        return {**self.source[index], 'label': int(self.labels[index])}
-
-
-def relabel(source: Source, class_names: tuple[str, ...], what: str) -> Source:
-    """The source under a model's class numbers, matched by class name.
-
-    Raises:
-        UserError: the model does not know a class of the source.
-    """
-    if tuple(source.class_names) == class_names:
-        return source
-    number = {name: index for index, name in enumerate(class_names)}
-    if unknown := [name for name in source.class_names if name not in number]:
-        raise UserError(
-            f"{what} has the class '{unknown[0]}' ({len(unknown)} such), which the model does not know; "
-            f'it knows {", ".join(class_names[:5])}{" …" if len(class_names) > 5 else ""}'
-        )
-    table = np.array([number[name] for name in source.class_names], np.int32)
-    return Relabelled(source, class_names, table[np.asarray(source.labels)])
-
-
-def for_model(source: Source, model: Model, what: str) -> Source:
-    """The source with labels as a model's heads have them; with one label an image by class name, see `relabel`.
-
-    Raises:
-        UserError: the model does not know a class of the source, or has heads for something else.
-    """
-    theirs = tasks_of(source)
-    if heads.plain(theirs) and heads.plain(model.tasks):
-        return relabel(source, model.class_names, what)
-    if not heads.matches(theirs, model.tasks):
-        raise UserError(
-            f'{what} has labels for {heads.in_words(theirs)}, and the model has heads for '
-            f'{heads.in_words(model.tasks)}: names, kinds and outputs must be the same'
-        )
-    return source
-
-
 def evaluate_checkpoint(
     checkpoint: str,
     output: str | Path,
@@ -117,6 +59,7 @@ def evaluate_checkpoint(
     data_dir: str = '',
     batch_size: int = 0,
     skip_unreadable: bool = False,
+    skip_unlabelled: bool = False,
     flips: bool | None = None,
     crops: int = 0,
     scales: Sequence[float | str] = (),
@@ -125,6 +68,9 @@ def evaluate_checkpoint(
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[AnyMetrics, str]:
     """Evaluates a checkpoint and writes `metrics.json`, the CSV tables and `report.html`.
+
+    Heads, classes and numbers are matched by name. What the network knows and the data lack has no figure of its own,
+    and is said; means are over what is there.
 
     A run directory is evaluated as the run was: with its computation type, its batch size and its views of each
     picture, and on its own data without the images that the run left out.
@@ -137,12 +83,13 @@ def evaluate_checkpoint(
         data_dir: as `data.data_dir`.
         batch_size: images a forward pass. 0: the run's, or 256.
         skip_unreadable: leave unreadable images out instead of stopping at the first.
+        skip_unlabelled: leave examples without a label out of a `source` instead of stopping.
         flips: as `evaluate.flips`. None: as the run, or not.
         crops: as `evaluate.crops`. 0: as the run, or 1.
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
         max_pixels: as `data.max_pixels`. 0: as the run, or 100,000,000.
         pixel_range: as `data.pixel_range`, numbers or text. Empty: as the run, or what the images state.
-        say: told, line by line, which classes there are and what is left out.
+        say: told, line by line, what a person should know about the data.
 
     Returns:
         The metrics, and the name of the part.
@@ -158,10 +105,14 @@ def evaluate_checkpoint(
     model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if source:
-        chosen, labelled = _from_source(source, part, data_dir, config, say)
+        opened = open_for_model(source, model, config, part=part, data_dir=data_dir, skip_unlabelled=skip_unlabelled)
     else:
         chosen, labelled = _from_run(checkpoint, part, say)
-    held_out = Part(for_model(labelled, model, source or 'the data of the run'), np.arange(len(labelled)))
+        matched = for_model(labelled, model, 'the data of the run')
+        opened = Opened(chosen, matched, tuple(absent_lines(model.tasks, matched.labels, f'the {chosen} part')))
+    for line in opened.notes:
+        say(line)
+    held_out = Part(opened.source, np.arange(len(opened.source)))
     examples = _read(held_out, model.preprocessing, config, views)
     if len(models) == 1:
         scores = score(model, examples, config, thresholds=_thresholds(checkpoint))
@@ -175,12 +126,13 @@ def evaluate_checkpoint(
         most_wrong=wrong_pictures(scores, held_out, config.evaluate.most_wrong),
         facts={
             'architecture': model.architecture + (f', {len(models)} networks' if len(models) > 1 else ''),
-            'part': chosen,
+            'part': opened.part,
             'left out': f'{len(examples.skipped)} unreadable',
             'test-time augmentation': views.name,
+            **({'of the data': '; '.join(opened.notes)} if opened.notes else {}),
         },
     )
-    return scores.metrics, chosen
+    return scores.metrics, opened.part
 
 
 def predict_folder(
@@ -332,24 +284,6 @@ def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views
         ) from None
 
 
-def _from_source(
-    source: str, part: str, data_dir: str, config: Config, say: Callable[[str], None]
-) -> tuple[str, Source]:
-    """The name of the part to evaluate, and its examples, of a source that is named.
-
-    The columns of a table and the values of pixels mean what they meant in the run.
-    """
-    kind = source.partition(':')[0]
-    told = ('max_pixels', *(('pixel_range',) if kind in ENCODED else ()))
-    told += (*COLUMNS, 'task', 'label_separator') if kind in TABLES else ()
-    data = Data(source=source, data_dir=data_dir, **{name: getattr(config.data, name) for name in told})
-    sources = open_source(data)
-    name = _pick(part, sources, source)
-    for line in describe_source(name, sources, source):
-        say(line)
-    return name if len(sources) > 1 else 'all', sources[name]
-
-
 def _from_run(checkpoint: str, part: str, say: Callable[[str], None]) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of the data that a run divided."""
     run = Path(checkpoint).expanduser()
@@ -361,16 +295,10 @@ def _from_run(checkpoint: str, part: str, say: Callable[[str], None]) -> tuple[s
             f'{checkpoint} has no images of its own that it was not trained on: name others with --source, or say '
             '--part=train'
         )
-    name = _pick(part, sources, checkpoint)
+    name = pick(part, sources, checkpoint)
     for line in describe_source(name, sources, checkpoint):
         say(line)
     return name, sources[name]
-
-
-def _pick(part: str, sources: Mapping[str, Source], what: str) -> str:
-    if part and part not in sources:
-        raise UserError(f'{what} has no {part} part; it has {", ".join(sources)}')
-    return part or next(name for name in ('test', 'validation', 'train') if name in sources)
 
 
 def _new_folder(output: str | Path) -> Path:

@@ -14,12 +14,13 @@ from jtransfer.data.part import Part
 from jtransfer.data.targets import Labels, of_task
 from jtransfer.evaluate.evaluator import predict_logits
 from jtransfer.evaluate.forward import Forward, make_forward
-from jtransfer.evaluate.measure import AnyMetrics, measure_tasks
+from jtransfer.evaluate.measure import AnyMetrics, measure_present
 from jtransfer.evaluate.multi_label import fit_thresholds
 from jtransfer.evaluate.views import average_views, kinds_of
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.standardise import own_units
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,13 +28,14 @@ class Scores:
     """What a model did on a part: metrics, and logits, labels and ids in the part's order.
 
     Instead of logits there are numbers, in their own units, where these were to be predicted. Of several heads, logits
-    and labels are dictionaries by task.
+    and labels are dictionaries by task. They are of the tasks and outputs for which there are labels.
     """
 
     metrics: AnyMetrics
     logits: Labels
     labels: Labels
     ids: tuple[str, ...]
+    tasks: tuple[Task, ...]
 
 
 def logits_of(
@@ -83,16 +85,28 @@ def score(
         thresholds: of tasks with several labels an image, of `fitted_thresholds`. None: 0.5.
     """
     logits, labels = logits_of(model, examples, config, variables=variables, forward=forward)
-    metrics = measure_tasks(
-        model.tasks,
-        logits,
+    return scores_of(model.tasks, logits, labels, examples, config, thresholds)
+
+
+def scores_of(
+    tasks: Sequence[Task],
+    outputs: Labels,
+    labels: Labels,
+    examples: Examples,
+    config: Config,
+    thresholds: Mapping[str, Sequence[float]] | None = None,
+) -> Scores:
+    """Scores what a network, or several together, said of the examples; see `score`."""
+    metrics, own, outputs, labels = measure_present(
+        tasks,
+        outputs,
         labels,
         confidence=config.evaluate.confidence,
         bins=config.evaluate.calibration_bins,
         thresholds=thresholds,
     )
     metrics = dataclasses.replace(metrics, test_time_augmentation=examples.pixels.name)
-    return Scores(metrics, logits, labels, examples.ids)
+    return Scores(metrics, outputs, labels, examples.ids, own)
 
 
 def fitted_thresholds(model: Model, validation: Part | None, config: Config) -> dict[str, tuple[float, ...]]:

@@ -7,6 +7,7 @@ from jtransfer.data.part import Part
 from jtransfer.evaluate.metrics import classification_metrics
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.scoring import Scores
+from jtransfer.tasks import single_label
 
 
 def test_the_most_confident_mistakes_come_first_with_their_own_picture():
@@ -16,7 +17,9 @@ def test_the_most_confident_mistakes_come_first_with_their_own_picture():
     logits = np.array([[1.0, 0.0], [3.0, 0.0], [5.0, 0.0], [0.0, 2.0]], np.float32)
     ids = ('d', 'c', 'b', 'a')
     labels = np.array([1, 0, 1, 0])
-    scores = Scores(classification_metrics(logits, labels, ('x', 'y')), logits, labels, ids)
+    scores = Scores(
+        classification_metrics(logits, labels, ('x', 'y')), logits, labels, ids, (single_label(('x', 'y')),)
+    )
     pictures = wrong_pictures(scores, part, 2)
     assert [picture.id for picture in pictures] == ['b', 'a']
     np.testing.assert_array_equal(pictures[0].image, images[1])

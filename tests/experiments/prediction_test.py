@@ -12,23 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jtransfer.data.arrays import ArraySource
+import jtransfer as jt
 from jtransfer.errors import DataWarning, UserError
 from jtransfer.experiments import finetune, prediction
 from jtransfer.experiments.run_dir import read_result
+from jtransfer.pretrained.model import load_model
 
 pytestmark = pytest.mark.usefixtures('compile_once')
-NAMES = ('p', 'q', 'r', 's')
 
 
 def table(path):
     with open(path, newline='') as file:
         return list(csv.DictReader(file))
-
-
-def source(class_names=('s', 'p')):
-    images = np.random.default_rng(0).integers(0, 256, (6, 5, 5, 3), dtype=np.uint8)
-    return ArraySource(images, [0, 1, 0, 1, 0, 1], class_names)
 
 
 @pytest.fixture(scope='module')
@@ -49,21 +44,6 @@ def trained(tiny_config, photos, tmp_path_factory, compile_once):
     }
     finetune.run(tiny_config(**settings))
     return folder
-
-
-def test_classes_are_matched_by_name():
-    relabelled = prediction.relabel(source(), NAMES, 'pictures')
-    assert relabelled.class_names == NAMES
-    assert relabelled.labels.tolist() == [3, 0, 3, 0, 3, 0]
-    assert [relabelled[i]['label'] for i in range(2)] == [3, 0]
-    assert relabelled.ids == source().ids
-    same = source(('a', 'b'))
-    assert prediction.relabel(same, ('a', 'b'), 'pictures') is same
-
-
-def test_an_unknown_class_is_named():
-    with pytest.raises(UserError, match=r"pictures has the class 'z' \(1 such\), which the model does not know"):
-        prediction.relabel(source(('p', 'z')), NAMES, 'pictures')
 
 
 def test_a_run_on_its_own_data_gives_its_own_numbers(trained, nowhere):
@@ -112,6 +92,30 @@ def test_a_checkpoint_on_a_folder_with_its_classes_in_another_order(trained, pho
     rows = table('out/predictions.csv')
     assert {row['label'] for row in rows if '/cat/' in row['id']} == {'cat'}
     assert np.mean([row['label'] == row['predicted'] for row in rows]) == pytest.approx(metrics.top1)
+
+
+@pytest.mark.parametrize('part', ['', 'test'])
+def test_a_folder_need_not_hold_every_class_to_evaluate_on(trained, photos, nowhere, part):
+    folder = nowhere / 'mine' / part
+    shutil.copytree(photos / 'bee', folder / 'bee')
+    if part:  # nor a training part
+        (folder / 'cat').mkdir()
+        (folder / 'unknown').mkdir()
+    said = []
+    metrics, chosen = prediction.evaluate_checkpoint(str(trained / 'run'), 'out', source='folder:mine', say=said.append)
+    assert chosen == (part or 'all')
+    assert [(c.name, c.examples) for c in metrics.per_class] == [('ant', 0), ('bee', 12), ('cat', 0)]
+    assert (metrics.per_class[0].accuracy, metrics.per_class[0].precision, metrics.per_class[0].f1) == (None,) * 3
+    assert metrics.balanced_accuracy == metrics.top1
+    line = 'has no example of 2 of the 3 classes (ant, cat): they have no figures of their own'
+    assert said[-1] == f'{"the test part of " if part else ""}folder:mine {line}'
+    assert line in (nowhere / 'out' / 'report.html').read_text()
+    assert table('out/per_class.csv')[0] == {'class': 'ant', 'examples': '0', 'accuracy': '', 'precision': '', 'f1': ''}
+    model = load_model(trained / 'run')
+    assert jt.evaluate_model(model, 'folder:mine').examples == 12
+    shutil.copytree(photos / 'ant', folder / 'bees')
+    with pytest.raises(UserError, match=r"has the class 'bees' \(1 such\), .* ant, bee, cat\. Did you mean 'bee'\?"):
+        prediction.evaluate_checkpoint(str(trained / 'run'), 'again', source='folder:mine')
 
 
 def test_pictures_that_a_run_skipped_are_not_skipped_elsewhere(trained, nowhere):

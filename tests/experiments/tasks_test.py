@@ -15,7 +15,7 @@ import jtransfer as jt
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
-from jtransfer.experiments import augment_grid, finetune, planning, prediction, range_test, scoring
+from jtransfer.experiments import augment_grid, finetune, matching, planning, prediction, range_test, scoring
 from jtransfer.experiments.outputs import OUTPUTS, read_outputs
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import read_result
@@ -274,7 +274,7 @@ def test_evaluation_and_predictions_of_a_saved_network(run, tmp_path, monkeypatc
 
 def test_a_checkpoint_on_other_tasks_is_refused_in_one_line(run, tmp_path, monkeypatch):
     result, _, _ = run((LIGHT,))
-    monkeypatch.setattr(prediction, 'open_source', lambda data: {'train': pictures((TAGS,))})
+    monkeypatch.setattr(matching, 'open_source', lambda data, known: {'train': pictures((TAGS,))})
     with pytest.raises(UserError, match='has labels for multi_label: red, striped, and the model has heads for regr'):
         prediction.evaluate_checkpoint(str(result.directory.path), tmp_path / 'out', source='csv:it')
     model = load_model(result.directory.path)
