@@ -12,6 +12,9 @@ import numpy as np
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.data.arrays import ArraySource
+from jtransfer.data.class_names import are_texts, check_names, texts_of
+from jtransfer.data.table_columns import Column
+from jtransfer.data.table_labels import read_labels
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, single_label
 
@@ -26,7 +29,7 @@ def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
     `train_images`, `x_train` and `images_train` are all the same to it (Keras's files and MedMNIST's are such).
     `groups`, `weights`, `ids` and `class_names` are read where they are there. Labels [n] or [n, 1] of integers are
     classes, [n, classes] of 0 and 1 are several labels an image with `data.task=multi_label`, and others are numbers to
-    be predicted.
+    be predicted. Texts are read as those of a table's column; where there are `class_names`, they are among them.
 
     Args:
         path: of the `.npz` file.
@@ -47,7 +50,8 @@ def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
         with np.load(file, allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened.files}
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise UserError(f'{file} is no .npz file of plain arrays ({str(error).splitlines()[0]})') from None
+        hint = '; texts are plain after array.astype(str)' if 'allow_pickle' in str(error) else ''
+        raise UserError(f'{file} is no .npz file of plain arrays ({str(error).splitlines()[0]}){hint}') from None
     images = {part: name for part in (*_PARTS, '') if (name := _find(arrays, part, IMAGE_NAMES))}
     if not images:
         raise UserError(f'{file} has no array called images or x, but {", ".join(arrays) or "none"}')
@@ -77,24 +81,43 @@ def _source(
     if not name:
         raise UserError(f'{where} has no labels beside {image_name}: no array called labels or y')
     labels = arrays[name]
-    if labels.ndim == 2 and labels.shape[1] == 1 and np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim == 2 and labels.shape[1] == 1 and not np.issubdtype(labels.dtype, np.floating):
         labels = labels[:, 0]
-    names = tuple(str(each) for each in arrays.get('class_names', ()))
+    names = tuple(texts_of(arrays['class_names'], where)) if 'class_names' in arrays else ()
+    check_names(names, f'{where}, class_names')
+    if are_texts(labels):
+        tasks, labels = _from_texts(labels, names, data, where, tasks)
     tasks = tasks or (_task(labels, names, data, where),)
     extra: dict[str, Any] = {}
     for field in ('groups', 'weights', 'ids'):
         if found := _find(arrays, part, (field,)):
-            extra[field] = arrays[found] if field == 'weights' else [str(each) for each in arrays[found].tolist()]
+            extra[field] = arrays[found] if field == 'weights' else texts_of(arrays[found], f'{where}, {field}')
     if 'ids' not in extra:
         extra['ids'] = [f'{part or "train"}/{index}' for index in range(len(images))]
-    labels = labels if tasks[0].kind == 'single_label' else labels.astype(np.float32)
     return ArraySource(images, labels, name=where, tasks=tasks, every_class=part in ('', 'train'), **extra)
 
 
-def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str) -> Task:
-    kind = data.task
-    if kind == 'heads':
+def _from_texts(
+    labels: np.ndarray, names: tuple[str, ...], data: Data, where: str, tasks: tuple[Task, ...] | None
+) -> tuple[tuple[Task, ...], Any]:
+    """Tasks and labels of texts; those of the training part, where there are some, say which classes there are."""
+    _no_heads(data, where)
+    if labels.ndim != 1:
+        raise UserError(f'{where}: labels that are texts have shape {labels.shape}, but must be [n]')
+    if tasks and tasks[0].kind != 'regression':
+        names = tasks[0].class_names
+    column = Column('labels', 'string', texts_of(labels, where), names)
+    return read_labels([column], data, where, lambda index: f'image {index}')
+
+
+def _no_heads(data: Data, where: str) -> None:
+    if data.task == 'heads':
         raise UserError(f'{where}: data.task=heads is for tables; arrays have one task')
+
+
+def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str) -> Task:
+    _no_heads(data, where)
+    kind = data.task
     whole = np.issubdtype(labels.dtype, np.integer) or labels.dtype == bool
     if not kind:
         if labels.ndim > 1 and whole:

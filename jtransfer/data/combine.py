@@ -58,6 +58,11 @@ class Combined:
         return content
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines of the sources that a person should know."""
+        return tuple(dict.fromkeys(line for source in self.sources for line in getattr(source, 'notes', ())))
+
+    @property
     def ignored(self) -> int:
         """How many files of the sources are no images."""
         return sum(getattr(source, 'ignored', 0) for source in self.sources)

@@ -27,6 +27,7 @@ class EncodedSource(abc.ABC):
         ids: of every example.
         groups: of every example, if there are groups.
         weights: float32 [n], if there are weights.
+        notes: lines a person should know.
     """
 
     def __init__(self, facts: Facts, ids: Sequence[str], max_pixels: int) -> None:
@@ -42,6 +43,7 @@ class EncodedSource(abc.ABC):
         self.groups, self.weights = facts.groups, facts.weights
         self.ids = tuple(ids)
         self._max_pixels = max_pixels
+        self.notes: tuple[str, ...] = facts.notes
 
     @abc.abstractmethod
     def content(self, index: int) -> bytes:
@@ -66,7 +68,7 @@ class EncodedSource(abc.ABC):
 
 
 def example_label(labels: Labels, index: int) -> Any:
-    """The label of one example: a class number, float32 [outputs], or a dictionary of these by task."""
+    """The label of one example: a class number, floating numbers [outputs], or a dictionary of these by task."""
     label = take(labels, index)
     return int(label) if isinstance(label, np.integer) else label
 

@@ -15,9 +15,9 @@ from jtransfer.data.encoded_source import EncodedSource, check_parts
 from jtransfer.data.hf_layout import find_parts
 from jtransfer.data.hf_pictures import Pictures, read_columns, read_schema
 from jtransfer.data.images import UnreadableImageError
-from jtransfer.data.table_columns import Column, Roles, arrow_column, find_roles, is_binary
+from jtransfer.data.table_columns import NONE, Column, Roles, arrow_column, find_roles, is_binary
 from jtransfer.data.table_labels import Facts, read_facts
-from jtransfer.data.table_source import part_of_rows
+from jtransfer.data.table_source import part_of_rows, settle_split
 from jtransfer.errors import UserError
 
 IMAGE_NAMES = ('image', 'img', 'picture', 'photo', 'jpg', 'png')
@@ -88,13 +88,14 @@ def load_hf(path: str, data: Data) -> dict[str, HfSource]:
     root = Path(path).expanduser()
     parts = find_parts(root, data)
     divided = len(parts) > 1 or bool(parts['train'][0])
-    if divided and data.split_column:
+    if divided and data.split_column not in ('', NONE):
         raise UserError(f'data.split_column={data.split_column!r} has no meaning for {root}: its files are of splits')
     files, ids, rows, columns = {}, {}, {}, {}
     for part, (split, own) in parts.items():
         roles, found = _read(own, data)
         total = len(found[roles.labels[0]].cells)
         division = {part: np.arange(total)}
+        roles = roles.without_split() if divided else settle_split(roles, found, data)
         if not divided:
             division = part_of_rows(found.get(roles.split), data, str(root), total)
         for name, chosen in division.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.data import images
 from jtransfer.data.encoded_source import EncodedSource, check_parts, part_of_name
-from jtransfer.data.table_columns import Column, read_csv, read_parquet
+from jtransfer.data.table_columns import NONE, Column, Roles, read_csv, read_parquet
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.errors import UserError
 from jtransfer.text import printable_path
@@ -88,6 +88,7 @@ def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
     where, cells = str(file), columns[roles.image].cells
     if not len(cells):
         raise UserError(f'{where} has no rows below its header')
+    roles = settle_split(roles, columns, data)
     parts = part_of_rows(columns.get(roles.split), data, where, len(cells))
     rows = np.sort(np.concatenate(list(parts.values())))
     chosen = {name: column.take(rows) for name, column in columns.items()}
@@ -117,6 +118,13 @@ def _is_parquet(file: Path) -> bool:
         return True
     with file.open('rb') as opened:
         return opened.read(len(_PARQUET)) == _PARQUET
+
+
+def settle_split(roles: Roles, columns: Mapping[str, Column], data: Data) -> Roles:
+    """The roles, without a column that might be one of parts by its name, and of whose values none is a part's."""
+    if not roles.maybe or any(part_of_name(str(cell).strip(), data) for cell in set(columns[roles.split].cells)):
+        return roles
+    return roles.without_split()
 
 
 def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> dict[str, Int64[np.ndarray, ' n']]:
@@ -149,6 +157,7 @@ def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> d
         raise UserError(
             f"{where}: column '{column.name}', {row_name(row)}: '{names[row]}' is none of train, validation and test; "
             'data.train_split, data.validation_split and data.test_split say other names'
+            f', data.split_column another column ({NONE}: there are no parts)'
         )
     of = np.array([known[name] for name in names])
     rows = {part: np.flatnonzero(of == part) for part in PARTS}
