@@ -7,7 +7,9 @@ two groups have a field of one name, the dotted name says which (`**{'evaluate.b
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jtransfer import config as config_lib
@@ -15,6 +17,7 @@ from jtransfer.config import Config, Train, Transfer
 from jtransfer.config import Model as ModelConfig
 from jtransfer.config_check import field_names, one_of, unknown_field
 from jtransfer.config_transfer import ADAPTATIONS
+from jtransfer.data.opening import source_of_path
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
@@ -44,7 +47,7 @@ _MEANT = {
 }
 _DEFAULT_EPOCHS = 30.0
 
-Images = str | Source | Mapping[str, Source]
+Images = str | os.PathLike[str] | Source | Mapping[str, Source]
 
 
 def configure(config: Config | None = None, **settings: Any) -> Config:
@@ -68,7 +71,7 @@ def configure(config: Config | None = None, **settings: Any) -> Config:
             raise unknown_field(name, config)
         if len(matches) > 1:
             raise UserError(f"'{name}' could be {' or '.join(matches)}; write **{{'{matches[0]}': …}}")
-        config = config_lib.replace(config, matches[0], value)
+        config = config_lib.replace(config, matches[0], os.fspath(value) if isinstance(value, os.PathLike) else value)
     return config
 
 
@@ -76,7 +79,8 @@ def load_data(source: Images, *, seed: int = 0, **settings: Any) -> Parts:
     """Opens labelled images and divides them into `train`, `validation` and `test`.
 
     Args:
-        source: as `data.source` (`'folder:photos'`), a source such as `ArraySource`, or a mapping of them by part.
+        source: as `data.source` (`'folder:photos'`), a path (`Path('photos')`: of a folder of images, a table, an
+            `.npz` file or a data set on disk), a source such as `ArraySource`, or a mapping of them by part.
         seed: of the hold-out and few-shot draws.
         **settings: fields of `config.Data` (`examples_per_class=10`, `test_fraction=0.3`).
 
@@ -170,7 +174,7 @@ def evaluate_model(model: Model, part: Part, **settings: Any) -> AnyMetrics:
     return score(model, read_examples(part, model.preprocessing, config, views), config).metrics
 
 
-def fine_tune(checkpoint: str, source: Images, **settings: Any) -> Result:
+def fine_tune(checkpoint: str | os.PathLike[str], source: Images, **settings: Any) -> Result:
     """Fine-tunes a pretrained network, evaluates it on the held-out part, and writes a run directory.
 
     Args:
@@ -187,7 +191,7 @@ def fine_tune(checkpoint: str, source: Images, **settings: Any) -> Result:
     return finetune.run(config, given)
 
 
-def cross_validate(checkpoint: str, source: Images, **settings: Any) -> CrossResult:
+def cross_validate(checkpoint: str | os.PathLike[str], source: Images, **settings: Any) -> CrossResult:
     """Fine-tunes a pretrained network in every fold of a cross-validation, and writes a directory with all of them.
 
     >>> cross_validate('timm/resnet18.a1_in1k', 'folder:photos', folds=5, strategy='linear_probe')  # doctest: +SKIP
@@ -221,6 +225,8 @@ def _base(settings: Mapping[str, Any]) -> Config:
 
 
 def _with_source(config: Config, source: Images) -> tuple[Config, Source | Mapping[str, Source] | None]:
+    if isinstance(source, os.PathLike):
+        source = source_of_path(Path(source))
     if isinstance(source, str):
         return dataclasses.replace(config, data=dataclasses.replace(config.data, source=source)), None
     return dataclasses.replace(config, data=dataclasses.replace(config.data, source='memory')), source

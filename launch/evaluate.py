@@ -40,6 +40,7 @@ def main() -> None:
         flips=_FLIPS.value,
         crops=_CROPS.value,
         scales=_SCALES.value,
+        say=app.say,
     )
     app.say(prediction.describe(metrics, part))
     app.say(f'{output}: report.html, metrics.json and tables')

@@ -1,5 +1,7 @@
 """The library in a few lines of Python."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -28,8 +30,15 @@ def test_load_plan_fit_evaluate(photos, checkpoints):
 
 def test_one_call_writes_a_run_directory(photos, checkpoints, nowhere):
     result = jt.fine_tune(
-        checkpoints['vit'], f'folder:{photos}', steps=2, batch_size=8, run_dir='here', progress=False, tensorboard=False
+        Path(checkpoints['vit']),
+        Path(photos),
+        steps=2,
+        batch_size=8,
+        run_dir=Path('here'),
+        progress=False,
+        tensorboard=False,
     )
+    assert (result.config.data.source, result.config.run_dir) == (f'folder:{photos}', 'here')
     assert result.directory.path.resolve() == nowhere / 'here'
     assert read_result('here')['accuracy'] == result.metrics.top1
     assert result.config.train.steps == 2
@@ -156,3 +165,15 @@ def test_waiting_for_validation_needs_a_validation_part(photos, checkpoints):
     plan = jt.make_plan(model, 'gradual')
     with pytest.raises(jt.UserError, match=r'there is no validation part: set data\.validation_fraction'):
         jt.fit(model, data, plan, steps=3, batch_size=8, progress=False)
+
+
+def test_paths_are_taken_wherever_a_place_is_named(photos, checkpoints, nowhere):
+    photos, checkpoint = Path(photos), Path(checkpoints['resnet'])
+    data = jt.load_data(photos, test_fraction=0.4)
+    assert data.train.ids == jt.load_data(f'folder:{photos}', test_fraction=0.4).train.ids
+    with pytest.raises(jt.UserError, match='folds=400'):
+        jt.cross_validate(checkpoint, photos, run_dir=nowhere / 'b', folds=400, epochs=1, batch_size=8)
+    with pytest.raises(jt.UserError, match='there is neither a folder nor a file'):
+        jt.load_data(nowhere / 'none')
+    with pytest.raises(jt.UserError, match='train is a int, and no source'):
+        jt.load_data(5)

@@ -11,16 +11,14 @@ import numpy as np
 
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
+from jtransfer.data.array_names import find_arrays
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.class_names import are_texts, check_names, texts_of
 from jtransfer.data.table_columns import Column
 from jtransfer.data.table_labels import read_labels
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, single_label
-
-# What the arrays of a part are called, by the part's name or without it.
-IMAGE_NAMES, LABEL_NAMES = ('images', 'image', 'x'), ('labels', 'label', 'y')
-_PARTS = {'train': ('train',), 'validation': ('validation', 'valid', 'val'), 'test': ('test',)}
+from jtransfer.text import first_few, printable
 
 
 def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
@@ -33,14 +31,14 @@ def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
 
     Args:
         path: of the `.npz` file.
-        data: the configuration; `task` is read.
+        data: the configuration; `task` and the names of the parts are read.
 
     Returns:
         The parts that the file has; an undivided one has `train` alone.
 
     Raises:
-        UserError: no such file, none that can be read without running code, no images or labels, or what
-            `ArraySource` refuses.
+        UserError: no such file, none that can be read without running code, no images or labels, images of
+            what is no part, or what `ArraySource` refuses.
     """
     file = Path(path).expanduser()
     if not file.is_file():
@@ -52,35 +50,36 @@ def load_npz(path: str, data: Data) -> dict[str, ArraySource]:
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         hint = '; texts are plain after array.astype(str)' if 'allow_pickle' in str(error) else ''
         raise UserError(f'{file} is no .npz file of plain arrays ({str(error).splitlines()[0]}){hint}') from None
-    images = {part: name for part in (*_PARTS, '') if (name := _find(arrays, part, IMAGE_NAMES))}
-    if not images:
-        raise UserError(f'{file} has no array called images or x, but {", ".join(arrays) or "none"}')
-    if '' in images and len(images) > 1:
-        raise UserError(f'{file} has images both of parts ({", ".join(filter(None, images))}) and of none')
-    if '' in images:
-        return {'train': _source(file, arrays, '', images[''], data, None)}
-    if 'train' not in images:
-        raise UserError(f'{file} has images of {", ".join(images)}, but none to train on')
-    train = _source(file, arrays, 'train', images['train'], data, None)
-    others = {
-        part: _source(file, arrays, part, name, data, train.tasks) for part, name in images.items() if part != 'train'
-    }
-    return {'train': train, **others}
+    found = find_arrays(arrays, data, str(file))
+    if '' not in found.parts and 'train' not in found.parts:
+        raise UserError(f'{file} has images of {", ".join(found.parts)}, but none to train on')
+    first = '' if '' in found.parts else 'train'
+    sources = {'train': _source(file, arrays, first, found.parts[first], data, None)}
+    for part, names in found.parts.items():
+        if part != first:
+            sources[part] = _source(file, arrays, part, names, data, sources['train'].tasks)
+    if found.unread:
+        sources['train'].notes += (f'arrays of {file} left out: {first_few(found.unread)}',)
+    return sources
 
 
 def _source(
-    file: Path, arrays: Mapping[str, np.ndarray], part: str, image_name: str, data: Data, tasks: tuple[Task, ...] | None
+    file: Path,
+    arrays: Mapping[str, np.ndarray],
+    part: str,
+    own: Mapping[str, str],
+    data: Data,
+    tasks: tuple[Task, ...] | None,
 ) -> ArraySource:
-    images = arrays[image_name]
+    images = arrays[own['images']]
     where = f'{file}, {part}' if part else str(file)
     if images.dtype != np.uint8:
         raise UserError(f'{where}: images are {images.dtype}, but must be uint8 with values 0 to 255')
     if images.ndim not in (3, 4):
         raise UserError(f'{where}: images have shape {images.shape}, but must be [n, height, width] (x 1 or 3)')
-    name = _find(arrays, part, LABEL_NAMES)
-    if not name:
-        raise UserError(f'{where} has no labels beside {image_name}: no array called labels or y')
-    labels = arrays[name]
+    if 'labels' not in own:
+        raise UserError(f'{where} has no labels beside {own["images"]}: no array called labels or y')
+    labels = arrays[own['labels']]
     if labels.ndim == 2 and labels.shape[1] == 1 and not np.issubdtype(labels.dtype, np.floating):
         labels = labels[:, 0]
     names = tuple(texts_of(arrays['class_names'], where)) if 'class_names' in arrays else ()
@@ -90,11 +89,17 @@ def _source(
     tasks = tasks or (_task(labels, names, data, where),)
     extra: dict[str, Any] = {}
     for field in ('groups', 'weights', 'ids'):
-        if found := _find(arrays, part, (field,)):
-            extra[field] = arrays[found] if field == 'weights' else texts_of(arrays[found], f'{where}, {field}')
+        if field in own:
+            values = arrays[own[field]]
+            extra[field] = values if field == 'weights' else texts_of(values, f'{where}, {field}')
     if 'ids' not in extra:
         extra['ids'] = [f'{part or "train"}/{index}' for index in range(len(images))]
-    return ArraySource(images, labels, name=where, tasks=tasks, every_class=part in ('', 'train'), **extra)
+    source = ArraySource(images, labels, name=where, tasks=tasks, every_class=part in ('', 'train'), **extra)
+    if {'groups', 'weights'} & set(own):
+        means = {'groups': ' (no split divides one)', 'weights': ' (weigh the loss)'}
+        said = [f'{field}={printable(own[field])}{means[field]}' for field in means if field in own]
+        source.notes = (f'arrays: {", ".join(said)}',)
+    return source
 
 
 def _from_texts(
@@ -134,12 +139,3 @@ def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str) ->
     if names and len(names) != outputs:
         raise UserError(f'{where}: {len(names)} class names for labels of shape {labels.shape}')
     return Task('', kind, names or tuple(str(number) for number in range(outputs)))
-
-
-def _find(arrays: Mapping[str, np.ndarray], part: str, names: tuple[str, ...]) -> str:
-    """Name of the array of a part, '' where there is none."""
-    lowered = {name.casefold(): name for name in arrays}
-    forms = [f'{name}' for name in names]
-    if part:
-        forms = [form for alias in _PARTS[part] for name in names for form in (f'{name}_{alias}', f'{alias}_{name}')]
-    return next((lowered[form] for form in forms if form in lowered), '')

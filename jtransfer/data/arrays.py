@@ -28,6 +28,7 @@ class ArraySource:
         tasks: what the labels are of.
         groups: of every image, if they were given.
         weights: of every image, if they were given.
+        notes: lines a person should know.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class ArraySource:
         self.labels: Labels = _labels(labels, self.tasks, name)
         self.groups = None if groups is None else tuple(str(group) for group in groups)
         self.weights = None if weights is None else np.asarray(weights, np.float32)
+        self.notes: tuple[str, ...] = ()
         self._images = images
         for image in images if not isinstance(images, np.ndarray) else images[:1]:
             if not isinstance(image, Image.Image):

@@ -63,9 +63,10 @@ class Combined:
         return tuple(dict.fromkeys(line for source in self.sources for line in getattr(source, 'notes', ())))
 
     @property
-    def ignored(self) -> int:
-        """How many files of the sources are no images."""
-        return sum(getattr(source, 'ignored', 0) for source in self.sources)
+    def unchosen(self) -> int:
+        """How many examples of the sources are left out, being of other classes."""
+        inside = sum(getattr(source, 'unchosen', 0) for source in self.sources)
+        return inside + sum(count(source.labels) for source in self.sources) - len(self)
 
     @property
     def missing(self) -> int:

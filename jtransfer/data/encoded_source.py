@@ -10,7 +10,6 @@ import numpy as np
 
 from jtransfer.config_data import Data
 from jtransfer.data import images
-from jtransfer.data.folder import CONVENTIONS
 from jtransfer.data.source import Example, check_source
 from jtransfer.data.table_labels import Facts
 from jtransfer.data.targets import Labels, take
@@ -88,16 +87,3 @@ def check_parts(sources: dict[str, Any], data: Data, where: str) -> None:
     weights = sources['train'].weights
     if weights is not None and not weights.any():
         raise UserError(f'{where}: every training example has weight 0')
-
-
-def part_of_name(name: str, data: Data) -> str:
-    """The part that a name stands for: `train`, `validation`, `test`, or '' for none of them.
-
-    What the configuration calls a part is matched exactly and goes before the conventional names, in any case.
-    """
-    named = {'train': data.train_split, 'validation': data.validation_split, 'test': data.test_split}
-    for part, own in named.items():
-        if own and name == own:
-            return part
-    folded = name.casefold()
-    return next((part for part, known in CONVENTIONS.items() if not named[part] and folded in known), '')

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jtransfer.data import images
+from jtransfer.data.layout import check_folder, find_parts
+from jtransfer.data.left_out import Beside, beside, left_out
+from jtransfer.data.listing import Files, has_images, list_files, subfolders
 from jtransfer.data.source import Example, check_source
 from jtransfer.errors import UserError
-from jtransfer.text import printable, printable_path
-
-CONVENTIONS = {
-    'train': ('train', 'training'),
-    'validation': ('val', 'valid', 'validation', 'dev'),
-    'test': ('test', 'testing'),
-}
-_NOT_CLASSES = ('__macosx', 'lost+found')
+from jtransfer.text import first_few, printable, printable_path
 
 
 class FolderSource:
@@ -30,43 +25,61 @@ class FolderSource:
         class_names: the class folders' names, sorted.
         labels: class number of every image.
         ids: path of every image below the root, with forward slashes.
-        ignored: number of files that are not images by their extension.
+        notes: lines about class folders that were taken together, and about what was left out.
     """
 
     def __init__(
-        self, folder: Path, root: Path, class_names: Sequence[str] | None = None, max_pixels: int = images.MAX_PIXELS
+        self,
+        folder: Path,
+        root: Path,
+        class_names: Sequence[str] | None = None,
+        max_pixels: int = images.MAX_PIXELS,
+        but: Collection[Path] = (),
     ) -> None:
         """Lists the images, recursively and in sorted order; hidden files and folders are left out.
+
+        Class names are the folders' names in Unicode's composed form: file systems differ in which form they give back,
+        and folders whose names differ in it alone are one class.
 
         Args:
             folder: holds the class folders.
             root: what ids are relative to.
             class_names: of the training part, which a class folder must be one of. None: all class folders.
             max_pixels: an image of more pixels is refused.
+            but: sub-folders that are no classes.
 
         Raises:
-            UserError: no class folders, a class folder without images, a single class, a class not in `class_names`.
+            UserError: no class folders, a class folder without images, a single class, a class not in `class_names`, or
+                two folders or files whose names cannot be told apart once they are spelt out.
         """
-        classes = _class_folders(folder)
+        classes = _class_folders(folder, but)
         if not classes:
             raise UserError(f'{folder} has no class folders: it must hold one sub-folder of images a class')
+        if class_names is None and len(classes) == 1:
+            _check_not_above(folder, root, next(iter(classes.values()))[0])
         if class_names is not None and (unknown := sorted(set(classes) - set(class_names))):
             raise UserError(f"{folder} has a class '{unknown[0]}' that the training part does not have")
         self.class_names = tuple(sorted(classes)) if class_names is None else tuple(class_names)
-        self.ignored = 0
         self._root = root
         self._max_pixels = max_pixels
         self._paths: list[str] = []
         labels: list[int] = []
+        below = []
         for class_name in sorted(classes):
-            found, ignored = list_images(classes[class_name], folder)
-            self.ignored += ignored
-            if not found:
-                raise UserError(f"class folder '{classes[class_name]}' has no images ({_extensions()})")
-            self._paths += [os.path.relpath(path, root) for path in found]
-            labels += [self.class_names.index(class_name)] * len(found)
+            found = sum((list_files(each, folder) for each in classes[class_name]), Files())
+            below.append(Files(others=found.others, hidden=found.hidden))
+            if not found.images:
+                raise UserError(f"class folder '{classes[class_name][0]}' has no images ({_extensions()})")
+            self._paths += [os.path.relpath(path, root) for path in sorted(found.images)]
+            labels += [self.class_names.index(class_name)] * len(found.images)
         self.labels = np.array(labels, np.int32)
         self.ids = tuple(printable_path(path) for path in self._paths)
+        if len(set(self.ids)) < len(self.ids):
+            twice = next(name for index, name in enumerate(self.ids) if name in self.ids[:index])
+            raise UserError(f"{folder} has two files that are both written '{twice}': rename one of them")
+        self._below = tuple(below)
+        self._beside = beside(folder, [*but, *(each for own in classes.values() for each in own)], root)
+        self.notes = _together(folder, classes)
         check_source(self, str(folder), every_class=class_names is None)
 
     def __len__(self) -> int:
@@ -98,121 +111,91 @@ def load_folder(
 ) -> dict[str, FolderSource]:
     """Opens a folder of images.
 
-    The folder is divided if it has a train folder (`train`, `training`, in any case) that holds folders (and no image,
-    unless a validation or test folder is beside it), or if `splits` names one. Otherwise its sub-folders are the
-    classes. A class may thus be called 'train' or 'valid'.
+    Its sub-folders are parts or classes, see `jtransfer.data.layout.find_parts`. What of the folder is not used is in
+    the notes of the training part, every file of it.
 
     Args:
         path: the folder.
-        splits: names of the sub-folders of `train`, `validation` and `test`; missing or empty: by convention.
+        splits: names of the sub-folders of `train`, `validation` and `test`; missing or empty: by convention. A
+            training part `.` is the folder itself: its sub-folders are classes, whatever they are called.
         max_pixels: an image of more pixels is refused when it is decoded.
 
     Returns:
         The parts the folder has by name; an undivided folder has `train` alone.
 
     Raises:
-        UserError: a missing folder or split, no class folders, an empty class folder, a single class, a class of
-            another part that the training part does not have.
+        UserError: a missing folder or split, a layout that is not understood, no class folders, an empty class folder,
+            a single class, a class of another part that the training part does not have.
     """
     root = Path(path).expanduser()
-    _check_folder(root)
+    check_folder(root)
     named = {part: name for part, name in (splits or {}).items() if name}
-    folders = _split_folders(root, named)
-    if not folders:
-        return {'train': FolderSource(root, root, max_pixels=max_pixels)}
-    train = FolderSource(folders['train'], root, max_pixels=max_pixels)
+    folders = find_parts(root, named) or {'train': root}
+    apart = [folder for part, folder in folders.items() if part != 'train']
+    train = FolderSource(folders['train'], root, None, max_pixels, but=apart)
     others = {
         part: FolderSource(folder, root, train.class_names, max_pixels)
         for part, folder in folders.items()
         if part != 'train'
     }
-    return {'train': train, **others}
+    sources = {'train': train, **others}
+    train.notes = (*train.notes, *_left_out(sources, folders, root))
+    return sources
 
 
-def _split_folders(root: Path, named: Mapping[str, str]) -> dict[str, Path]:
-    children = _subfolders(root)
-    conventional = {
-        part: [child for child in children if child.name.casefold() in names and _subfolders(child)]
-        for part, names in CONVENTIONS.items()
-    }
-    others = conventional['validation'] + conventional['test']
-    # A class called 'train' may hold images in sub-folders, but then there is no validation or test folder like it.
-    conventional['train'] = [child for child in conventional['train'] if others or not _has_images(child)]
-    folders = {}
-    for part, found in conventional.items():
-        if part in named:
-            folders[part] = root / named[part]
-            _check_folder(folders[part], f'data.{part}_split={named[part]}: ')
-        elif len(found) > 1:
-            both = ' and '.join(f"'{child.name}'" for child in found)
-            raise UserError(f'{root} has both {both}: say which one with data.{part}_split')
-        elif found:
-            folders[part] = found[0]
-    if 'train' in folders:
-        return folders
-    if named or (others and len(others) == len(children)):
-        has = next(iter(named.values()), others[0].name if others else '')
-        raise UserError(f"{root} has a folder '{has}' but no train folder: name it with data.train_split")
-    return {}
+def _left_out(sources: Mapping[str, FolderSource], folders: Mapping[str, Path], root: Path) -> list[str]:
+    """Lines about all that lies below the root and is in no source."""
+    around = Beside() if folders['train'].samefile(root) else beside(root, list(folders.values()), root)
+    found = [around, *(source._beside for source in sources.values())]
+    return left_out(found, [files for source in sources.values() for files in source._below], root)
 
 
-def _check_folder(folder: Path, prefix: str = '') -> None:
-    if folder.is_dir():
+def _class_folders(folder: Path, but: Collection[Path]) -> dict[str, list[Path]]:
+    """The folders of each class by its name, in Unicode's composed form.
+
+    Raises:
+        UserError: two names that differ, but not once what a terminal would act on is spelt out.
+    """
+    found: dict[str, list[Path]] = {}
+    for child in subfolders(folder):
+        if any(child.samefile(other) for other in but):
+            continue
+        own = found.setdefault(printable(_composed(child.name)), [])
+        if own and _composed(own[0].name) != _composed(child.name):
+            raise UserError(f"{folder} has two folders that are both written '{printable(child.name)}': rename one")
+        own.append(child)
+    return found
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize('NFC', name)
+
+
+def _together(folder: Path, classes: Mapping[str, Sequence[Path]]) -> tuple[str, ...]:
+    several = [name for name, own in classes.items() if len(own) > 1]
+    return tuple(
+        f"class '{name}' is in {len(classes[name])} folders of {folder}, whose names differ in their Unicode form "
+        'alone: they were taken together'
+        for name in several
+    )
+
+
+def _check_not_above(folder: Path, root: Path, only: Path) -> None:
+    """Raises `UserError` where the only class folder looks like the folder that was meant."""
+    below = [child.name for child in subfolders(only) if has_images(child, root)]
+    if len(below) < 2:
         return
-    if folder.exists():
-        raise UserError(f'{prefix}{folder} is a file, but must be a folder')
-    parent = folder.parent
-    siblings = [child.name for child in _subfolders(parent)] if parent.is_dir() else []
-    close = difflib.get_close_matches(folder.name, siblings, n=1)
+    where = f'folder:{only}' if folder == root else f'data.train_split={printable_path(os.path.relpath(only, root))}'
     raise UserError(
-        f'{prefix}there is no folder {folder}' + (f". Did you mean '{parent / close[0]}'?" if close else '')
+        f"{folder} holds a single folder, '{printable(only.name)}', and that holds {first_few(below)}: if these are "
+        f'the classes, write {where}'
     )
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(
-        child
-        for child in folder.iterdir()
-        if not child.name.startswith('.') and child.name.casefold() not in _NOT_CLASSES and child.is_dir()
-    )
-
-
-def _has_images(folder: Path) -> bool:
-    return any(_is_image(name) and not name.startswith('.') for name in os.listdir(folder))
-
-
-def _class_folders(folder: Path) -> dict[str, Path]:
-    """Class folders by name, in Unicode's composed form: file systems differ in which form they give back."""
-    return {printable(unicodedata.normalize('NFC', child.name)): child for child in _subfolders(folder)}
 
 
 def list_images(folder: Path, root: Path | None = None) -> tuple[list[str], int]:
-    """Image files below a folder, sorted, and how many other files there are.
-
-    Args:
-        folder: links below it are followed.
-        root: but not those that lead back to this one, or to what it is in: every class would be in each.
-    """
-    found, ignored, seen = [], 0, set()
-    if root is not None:
-        above = Path(os.path.realpath(root))
-        seen = {str(above), *map(str, above.parents)}
-    for directory, subfolders, files in os.walk(folder, followlinks=True):
-        # A folder that links lead to again has been listed already; a loop of links would never end.
-        real = os.path.realpath(directory)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith('.'))
-        visible = [name for name in files if not name.startswith('.')]
-        found += [os.path.join(directory, name) for name in visible if _is_image(name)]
-        ignored += sum(not _is_image(name) for name in visible)
-    return sorted(found), ignored
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(images.EXTENSIONS)
+    """Image files below a folder, sorted, and how many other files there are, see `list_files`."""
+    files = list_files(folder, root)
+    return list(files.images), len(files.others)
 
 
 def _extensions() -> str:

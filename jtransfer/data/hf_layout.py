@@ -9,44 +9,44 @@ from pathlib import Path
 
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
-from jtransfer.data.folder import CONVENTIONS
+from jtransfer.data.part_names import check_known, check_named, choose_splits, named_parts, part_called
 from jtransfer.errors import UserError
 
 # data/train-00000-of-00002.parquet, train-0.parquet, train/0000.parquet, default/validation/0000.parquet, 0000.parquet
 _SHARD = re.compile(r'((?P<split>.*?)[-_.])?\d+(-of-\d+)?(-[0-9a-f]+)?')
 
 
-def find_parts(root: Path, data: Data) -> dict[str, tuple[str, list[Path]]]:
-    """The split and files of every part; the split is '' where the data are undivided.
+def find_parts(root: Path, data: Data) -> tuple[dict[str, tuple[str, list[Path]]], dict[str, list[Path]]]:
+    """The split and files of every part, and the files of other splits.
+
+    The split is '' where the data are undivided. Other splits are left out only where a part is named.
 
     Args:
         root: a folder of parquet files, one such file, or what `save_to_disk` wrote.
         data: the configuration, which may name the splits.
 
     Raises:
-        UserError: no such files, no training split, two of a kind, or files of several data sets.
+        UserError: no such files, no training split, two of a kind, a split that is no part where no part is named, or
+            files of several data sets.
     """
     splits = _splits(root, data)
-    named = {'train': data.train_split, 'validation': data.validation_split, 'test': data.test_split}
-    parts = {}
-    for part, name in named.items():
-        if name and name not in splits:
-            if list(splits) == ['']:
-                continue
-            raise UserError(f'data.{part}_split={name!r}: {root} has no such split.{nearest(name, splits)}')
-        found = [name] if name else [split for split in splits if split.casefold() in CONVENTIONS[part]]
-        if len(found) > 1:
-            raise UserError(f'{root} has both {" and ".join(found)}: say which one with data.{part}_split')
-        if found:
-            parts[part] = found[0], splits[found[0]]
-    if 'train' not in parts:
-        if len(splits) > 1 or parts:
-            raise UserError(f'{root} has no split called train, but {", ".join(splits)}: choose with data.train_split')
+    # Undivided files may have a column that says the parts, by the names that are given.
+    named = {} if list(splits) == [''] else named_parts(data)
+    check_named(str(root), named, list(splits))
+    chosen = choose_splits(splits, named, str(root))
+    if 'train' not in chosen and (len(splits) > 1 or chosen):
+        raise UserError(f'{root} has no split called train, but {", ".join(splits)}: choose with data.train_split')
+    if not chosen:
         name, files = next(iter(splits.items()))
         # A single file is no split, whatever it is called.
         parts = {'train': ('' if len(files) == 1 else name, files)}
+        _check_one_data_set(root, parts)
+        return parts, {}
+    others = {name or files[0].name: files for name, files in splits.items() if name not in chosen.values()}
+    check_known(str(root), chosen, [f"'{name}'" for name in others], named)
+    parts = {part: (name, splits[name]) for part, name in chosen.items()}
     _check_one_data_set(root, parts)
-    return parts
+    return parts, others
 
 
 def _splits(root: Path, data: Data) -> dict[str, list[Path]]:
@@ -71,13 +71,12 @@ def _splits(root: Path, data: Data) -> dict[str, list[Path]]:
 
 def _split_name(file: Path, data: Data) -> str:
     """From `data/train-00000-of-00002.parquet` to `train`; a part's name in a folder goes before another file name."""
-    known = {word for words in CONVENTIONS.values() for word in words}
-    named = {data.train_split, data.validation_split, data.test_split} - {''}
+    named = named_parts(data).values()
     shard = _SHARD.fullmatch(file.stem)
     own = (shard['split'] or '') if shard else file.stem
     folders = list(reversed(file.parent.parts))
     for name in (file.stem, own, *folders):
-        if name in named or name.casefold() in known:
+        if name in named or part_called(name):
             return name
     return own or (folders[0] if folders else '')
 

@@ -140,3 +140,17 @@ def read_columns(path: Path, names: Sequence[str]) -> Any:
         return pa.ipc.open_stream(pa.memory_map(str(path))).read_all().select(list(names))
     with parquet.ParquetFile(path) as file:
         return file.read(columns=list(names))
+
+
+def count_rows(files: Sequence[Path]) -> int:
+    """The number of rows of parquet files or Arrow streams."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = 0
+    for path in files:
+        if is_arrow(path):
+            rows += pa.ipc.open_stream(pa.memory_map(str(path))).read_all().num_rows
+        else:
+            rows += parquet.read_metadata(path).num_rows
+    return rows

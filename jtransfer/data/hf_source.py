@@ -13,12 +13,13 @@ from jaxtyping import Int64
 from jtransfer.config_data import Data
 from jtransfer.data.encoded_source import EncodedSource, check_parts
 from jtransfer.data.hf_layout import find_parts
-from jtransfer.data.hf_pictures import Pictures, read_columns, read_schema
+from jtransfer.data.hf_pictures import Pictures, count_rows, read_columns, read_schema
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.table_columns import NONE, Column, Roles, arrow_column, find_roles, is_binary
 from jtransfer.data.table_labels import Facts, read_facts
-from jtransfer.data.table_source import part_of_rows, settle_split
+from jtransfer.data.table_source import part_of_rows, rows_left_out, settle_split
 from jtransfer.errors import UserError
+from jtransfer.text import printable
 
 IMAGE_NAMES = ('image', 'img', 'picture', 'photo', 'jpg', 'png')
 
@@ -86,11 +87,15 @@ def load_hf(path: str, data: Data) -> dict[str, HfSource]:
             training image.
     """
     root = Path(path).expanduser()
-    parts = find_parts(root, data)
+    parts, others = find_parts(root, data)
     divided = len(parts) > 1 or bool(parts['train'][0])
     if divided and data.split_column not in ('', NONE):
         raise UserError(f'data.split_column={data.split_column!r} has no meaning for {root}: its files are of splits')
     files, ids, rows, columns = {}, {}, {}, {}
+    notes = tuple(
+        f"{count_rows(own):,} examples of the split '{printable(name)}' of {root} left out, which is no part"
+        for name, own in others.items()
+    )
     for part, (split, own) in parts.items():
         roles, found = _read(own, data)
         total = len(found[roles.labels[0]].cells)
@@ -98,6 +103,7 @@ def load_hf(path: str, data: Data) -> dict[str, HfSource]:
         roles = roles.without_split() if divided else settle_split(roles, found, data)
         if not divided:
             division = part_of_rows(found.get(roles.split), data, str(root), total)
+            notes += rows_left_out(found.get(roles.split), division, str(root))
         for name, chosen in division.items():
             files[name], rows[name] = Pictures(own, roles.image), chosen
             ids[name] = [f'{split or "train"}/{row}' for row in chosen]
@@ -119,6 +125,7 @@ def load_hf(path: str, data: Data) -> dict[str, HfSource]:
         for name, end in zip(ids, ends, strict=True)
     }
     check_parts(sources, data, str(root))
+    sources['train'].notes += notes
     return sources
 
 

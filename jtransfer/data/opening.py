@@ -11,12 +11,13 @@ from jtransfer.data.combine import filter_classes
 from jtransfer.data.digits import load_digits
 from jtransfer.data.folder import load_folder
 from jtransfer.data.glyphs import SIZES, GlyphSource
+from jtransfer.data.listing import has_images
+from jtransfer.data.part_names import PARTS, named_parts
 from jtransfer.data.source import Source, check_source
 from jtransfer.data.targets import tasks_of
 from jtransfer.data.tfds_source import load_tfds
 from jtransfer.errors import UserError
 
-PARTS = ('train', 'validation', 'test')
 _FORMS = {
     'digits': 'digits',
     'glyphs': 'glyphs',
@@ -35,7 +36,7 @@ _READERS = {
     'task': (*TABLES, 'npz'),
     'data_dir': ('csv', 'parquet', 'tfds'),
 }
-_SUFFIXES = {'.csv': 'csv', '.tsv': 'csv', '.parquet': 'parquet', '.npz': 'npz'}
+_SUFFIXES = {'.csv': 'csv', '.tsv': 'csv', '.tab': 'csv', '.parquet': 'parquet', '.pq': 'parquet', '.npz': 'npz'}
 
 
 def open_source(data: config.Data) -> dict[str, Source]:
@@ -52,9 +53,28 @@ def open_source(data: config.Data) -> dict[str, Source]:
     if not argument and _FORMS[kind] != kind:
         raise UserError(f'data.source={data.source!r} names no data: write {_FORMS[kind]}')
     _check_read(data, kind)
-    if kind in ('digits', 'glyphs', 'npz'):
+    if kind in ('digits', 'glyphs'):
         no_names(named_parts(data), data.source)
     return _chosen(_open(kind, argument, data), data.classes)
+
+
+def source_of_path(path: Path) -> str:
+    """The source that a path alone stands for: `folder:…`, `csv:…`, `parquet:…`, `npz:…` or `hf:…`, by what is there.
+
+    Raises:
+        UserError: there is nothing, or a file of no known ending.
+    """
+    place = path.expanduser()
+    if place.is_dir():
+        saved = any((place / name).is_file() for name in ('dataset_dict.json', 'state.json'))
+        kind = 'hf' if saved or (not has_images(place) and any(place.rglob('*.parquet'))) else 'folder'
+    elif not place.exists():
+        raise UserError(f'there is neither a folder nor a file {path}')
+    elif place.suffix.casefold() not in _SUFFIXES:
+        raise UserError(f'{path} is no folder, and its ending none of {", ".join(_SUFFIXES)}: write it as {_known()}')
+    else:
+        kind = _SUFFIXES[place.suffix.casefold()]
+    return f'{kind}:{path}'
 
 
 def given_sources(data: config.Data, source: Source | Mapping[str, Source]) -> dict[str, Source]:
@@ -70,16 +90,10 @@ def given_sources(data: config.Data, source: Source | Mapping[str, Source]) -> d
     return _chosen(sources, data.classes)
 
 
-def named_parts(data: config.Data) -> dict[str, str]:
-    """What the person calls the parts of the source."""
-    return {'train': data.train_split, 'validation': data.validation_split, 'test': data.test_split}
-
-
 def no_names(named: Mapping[str, str], source: str) -> None:
     """Raises `UserError` if parts are named of a source whose parts have no names."""
     for part, name in named.items():
-        if name:
-            raise UserError(f'data.{part}_split={name!r} has no meaning for {source}, whose parts have no names')
+        raise UserError(f'data.{part}_split={name!r} has no meaning for {source}, whose parts have no names')
 
 
 def check_given(sources: Mapping[str, Source], every_class: bool = True) -> None:
@@ -97,6 +111,8 @@ def check_given(sources: Mapping[str, Source], every_class: bool = True) -> None
     if 'train' not in sources:
         raise UserError("the sources have no part called 'train'")
     for part, given in sources.items():
+        if not isinstance(given, Source):
+            raise UserError(f'{part} is a {type(given).__name__}, and no source of images, such as jt.ArraySource')
         check_source(given, part, every_class=every_class and part == 'train')
         if given.class_names != sources['train'].class_names:
             raise UserError(f"the classes of part '{part}' are not those of the training part")
@@ -150,7 +166,7 @@ def _unknown(source: str) -> UserError:
     """The error for a source of no known kind, with what was probably meant."""
     kind, colon, argument = source.partition(':')
     path = Path(source).expanduser()
-    known = f'data.source={source!r} is not one of {", ".join(_FORMS.values())}.'
+    known = f'data.source={source!r} is not one of {_known()}.'
     meant = difflib.get_close_matches(kind.casefold(), _FORMS, n=1, cutoff=0.5)
     if not colon and path.is_dir():
         return UserError(f"{known} Did you mean 'folder:{source}'?")
@@ -161,3 +177,7 @@ def _unknown(source: str) -> UserError:
     form = _FORMS[meant[0]]
     takes = form.partition(':')[2]
     return UserError(f"{known} Did you mean '{form.replace(takes, argument) if takes and argument else form}'?")
+
+
+def _known() -> str:
+    return ', '.join(_FORMS.values())

@@ -64,6 +64,11 @@ class Part:
         content: Callable[[int], bytes] | None = getattr(self.source, 'content', None)
         return None if content is None else lambda index: content(int(self.indices[index]))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines about how the source was read that a person should know."""
+        return tuple(getattr(self.source, 'notes', ()))
+
     def __len__(self) -> int:
         """The number of examples."""
         return len(self.indices)

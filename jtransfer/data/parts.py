@@ -32,7 +32,7 @@ class Parts:
         validation: what chooses the best checkpoint, if there is one.
         test: what is reported once, at the end, if there is one.
         class_names: in label order.
-        notes: lines a person should know (files that were ignored).
+        notes: lines a person should know (what was left out).
         unlabelled: training examples set apart whose labels must not be used, if `data.unlabelled_fraction` asks for
             them.
     """
@@ -133,11 +133,11 @@ def split_record(parts: Parts) -> dict[str, Any]:
 
 
 def source_notes(sources: Mapping[str, Source]) -> Sequence[str]:
-    """Lines about how the sources were read: files that are no images or missing, and what each says itself."""
-    ignored = sum(getattr(source, 'ignored', 0) for source in sources.values())
+    """Lines about how the sources were read: what is missing or not chosen, and what each says itself."""
     missing = sum(getattr(source, 'missing', 0) for source in sources.values())
-    lines = [f'{ignored} files in the folders are no images and were left out'] if ignored else []
-    lines += [f'{missing} files of the table are missing and were left out'] if missing else []
+    lines = [f'{missing} files of the table are missing and were left out'] if missing else []
+    if unchosen := sum(getattr(source, 'unchosen', 0) for source in sources.values()):
+        lines.append(f'{unchosen:,} example{"s" * (unchosen > 1)} of other classes left out (data.classes)')
     own = (note for source in sources.values() for note in getattr(source, 'notes', ()))
     return list(dict.fromkeys([*lines, *own]))
 

@@ -13,11 +13,12 @@ from jaxtyping import Int64
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.data import images
-from jtransfer.data.encoded_source import EncodedSource, check_parts, part_of_name
+from jtransfer.data.encoded_source import EncodedSource, check_parts
+from jtransfer.data.part_names import FIELDS, part_of_name
 from jtransfer.data.table_columns import NONE, Column, Roles, read_csv, read_parquet
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.errors import UserError
-from jtransfer.text import printable_path
+from jtransfer.text import first_few, printable_path
 
 PARTS = ('train', 'validation', 'test')
 _PARQUET = b'PAR1'
@@ -110,6 +111,7 @@ def load_table(path: str, data: Data, form: str = '') -> dict[str, TableSource]:
             len(own) - len(there),
         )
     check_parts(sources, data, where)
+    sources['train'].notes += rows_left_out(columns.get(roles.split), parts, where)
     return sources
 
 
@@ -156,8 +158,7 @@ def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> d
         row = next(index for index, name in enumerate(names) if not known[name])
         raise UserError(
             f"{where}: column '{column.name}', {row_name(row)}: '{names[row]}' is none of train, validation and test; "
-            'data.train_split, data.validation_split and data.test_split say other names'
-            f', data.split_column another column ({NONE}: there are no parts)'
+            f'{FIELDS} say other names, data.split_column another column ({NONE}: there are no parts)'
         )
     of = np.array([known[name] for name in names])
     rows = {part: np.flatnonzero(of == part) for part in PARTS}
@@ -167,6 +168,15 @@ def part_of_rows(column: Column | None, data: Data, where: str, count: int) -> d
             'data.train_split says another name'
         )
     return {part: own for part, own in rows.items() if len(own)}
+
+
+def rows_left_out(column: Column | None, parts: Mapping[str, Int64[np.ndarray, ' n']], where: str) -> tuple[str, ...]:
+    """A line about the rows that are of none of the parts, if there are any."""
+    if column is None or not (gone := len(column.cells) - sum(map(len, parts.values()))):
+        return ()
+    used = set(np.concatenate(list(parts.values())).tolist())
+    names = dict.fromkeys(f"'{str(cell).strip()}'" for row, cell in enumerate(column.cells) if row not in used)
+    return (f'{gone:,} row{"s" * (gone > 1)} of {where} left out, of other parts: {first_few(list(names))}',)
 
 
 def row_name(index: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import difflib
 import functools
 from collections.abc import Mapping
@@ -11,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from jtransfer.data import images
+from jtransfer.data.part_names import check_known, choose_splits
 from jtransfer.data.source import Example, check_source
 from jtransfer.errors import UserError
-
-CONVENTIONS = {'train': ('train',), 'validation': ('validation', 'val', 'valid', 'dev'), 'test': ('test',)}
 
 
 class TfdsSource:
@@ -24,6 +24,7 @@ class TfdsSource:
         class_names: of the ClassLabel feature.
         labels: class number of every example.
         ids: `SPLIT/NUMBER` of every example, whatever expression chose it.
+        notes: lines about splits that were left out.
     """
 
     def __init__(self, directory: Path, expression: str, max_pixels: int = images.MAX_PIXELS) -> None:
@@ -49,6 +50,7 @@ class TfdsSource:
         self._image_key, self._label_key = _features(builder.info, name)
         self._directory, self._max_pixels = directory, max_pixels
         self.class_names = tuple(builder.info.features[self._label_key].names)
+        self.notes: tuple[str, ...] = ()
         self._positions = _positions(builder.info.splits, expression, name)
         self.ids = tuple(f'{split}/{number}' for split, number in self._positions)
         label_only = tfds.features.FeaturesDict({self._label_key: builder.info.features[self._label_key]})
@@ -122,21 +124,28 @@ def load_tfds(
         The parts the data set has.
 
     Raises:
-        UserError: unknown, not prepared, not in the array_record format, an unknown split, no image or class label.
+        UserError: unknown, not prepared, not in the array_record format, an unknown split, a split that is no part
+            where no part is named, no image or class label.
     """
     import tensorflow_datasets as tfds
 
     directory = _find(name, data_dir)
-    known = list(tfds.builder_from_directory(directory).info.splits)
-    expressions = {part: expression for part, expression in (splits or {}).items() if expression}
-    for part, conventional in CONVENTIONS.items():
-        found = [split for split in conventional if split in known]
-        if found and part not in expressions:
-            expressions[part] = found[0]
+    info = tfds.builder_from_directory(directory).info
+    known = info.splits
+    named = {part: expression for part, expression in (splits or {}).items() if expression}
+    expressions = choose_splits(known, named, f'tfds:{name}')
     if 'train' not in expressions:
         raise UserError(f'tfds:{name} has no split called train, but {", ".join(known)}: choose with data.train_split')
+    places = [place for spec in expressions.values() for place in _positions(known, spec, info.full_name)]
+    used = collections.Counter(split for split, _ in set(places))
+    left = {split: own.num_examples - used[split] for split, own in known.items()}
+    unknown = [f"'{split}' ({number:,} examples)" for split, number in left.items() if number and not used[split]]
+    check_known(f'tfds:{name}', expressions, unknown, named)
     sources = {part: TfdsSource(directory, expression, max_pixels) for part, expression in expressions.items()}
     check_source(sources['train'], f'tfds:{name} {expressions["train"]}')
+    sources['train'].notes = tuple(
+        f"{number:,} examples of the split '{split}' left out" for split, number in left.items() if number
+    )
     return sources
 
 

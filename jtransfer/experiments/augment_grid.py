@@ -26,6 +26,7 @@ from jtransfer.data.parts import load_parts
 from jtransfer.data.targets import Labels, of_task, stack
 from jtransfer.errors import UserError
 from jtransfer.evaluate.write import atomic_path
+from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.planning import abstract_model
 from jtransfer.experiments.run_dir import ROOT
 from jtransfer.preprocessing import evaluation_pixels, training_pixels
@@ -82,7 +83,7 @@ def show(
     path = Path(output).expanduser() if output else ROOT / f'{config.name}-augment.png'
     if path.suffix.lower() != '.png':
         raise UserError(f'--output={path} must be named .png')
-    found = draw(config, images, draws)
+    found = draw(config, images, draws, say)
     for step in found.steps or ('nothing: images are as evaluation sees them',):
         say(step)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,12 +91,14 @@ def show(
     return path
 
 
-def draw(config: Config, images: int, draws: int) -> Draws:
+def draw(config: Config, images: int, draws: int, say: Callable[[str], None] = lambda line: None) -> Draws:
     """Augments the first images of a run as its first epochs do; see `show`."""
     config = validate(config)
     at_least('images', images, 1)
     at_least('draws', draws, 1)
     parts = load_parts(config.data, config.seed)
+    for line in describe_parts(parts, config.data.source):
+        say(line)
     train, augment = parts.train, config.augment
     count = min(images, len(train))
     preprocessing = abstract_model(config, parts.num_classes).preprocessing

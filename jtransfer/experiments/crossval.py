@@ -13,8 +13,9 @@ from jtransfer.data.source import Source
 from jtransfer.data.targets import tasks_of
 from jtransfer.errors import UserError
 from jtransfer.experiments import after_folds, crossval_results, crossval_side, finetune, search
-from jtransfer.experiments.crossval_plan import DUPLICATES, Crossing, check_folds, prepare, tasks_names
+from jtransfer.experiments.crossval_plan import DUPLICATES, Crossing, check_folds, prepare
 from jtransfer.experiments.crossval_results import CrossResult
+from jtransfer.experiments.data_lines import outputs_in_words
 from jtransfer.experiments.duplicate_report import write_duplicates
 from jtransfer.experiments.embedding_duplicates import embedding_pairs
 from jtransfer.experiments.fold_plans import FoldPlan, check_directory, check_runs, find_plan, plan_folds
@@ -204,4 +205,4 @@ def _describe(crossing: Crossing, config: Config) -> str:
     repeats = crossing.repeats
     folds = f'{len(crossing.folds) // repeats} folds' + (f' × {repeats} repeats' if repeats > 1 else '')
     sizes = '; '.join([f'{len(crossing.pool):,} images in {folds} ({crossing.record["splitter"]})', *more])
-    return f'{config.data.source}: {tasks_names(crossing)}; {sizes}'
+    return f'{config.data.source}: {outputs_in_words(crossing.pool.tasks)}; {sizes}'

@@ -31,7 +31,7 @@ from jtransfer.data.parts import (
 )
 from jtransfer.data.source import Source
 from jtransfer.data.splits import few_shot
-from jtransfer.data.targets import count, strata, take, tasks_of
+from jtransfer.data.targets import count, strata, take
 from jtransfer.errors import UserError
 from jtransfer.experiments.run_dir import FOLDS, read_config
 
@@ -284,10 +284,3 @@ def _read(file: Path, pool: Part, groups: Sequence[str] | None) -> tuple[tuple[F
                 'data.duplicates=report where these are duplicates that may be divided'
             )
     return folds, record
-
-
-def tasks_names(crossing: Crossing) -> str:
-    """What is to be learnt, in words."""
-    tasks = tasks_of(crossing.pool)
-    kinds = {'single_label': 'classes', 'multi_label': 'labels', 'regression': 'numbers'}
-    return ', '.join(f'{task.name + ": " if task.name else ""}{task.outputs} {kinds[task.kind]}' for task in tasks)

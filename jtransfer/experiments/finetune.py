@@ -24,6 +24,7 @@ from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
+from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
 from jtransfer.experiments.page import write_page
 from jtransfer.experiments.reading import Examples, read_examples
@@ -34,7 +35,6 @@ from jtransfer.experiments.standardise import check_labelled
 from jtransfer.experiments.tables import plan_table
 from jtransfer.experiments.temperature import calibrate, check_temperature
 from jtransfer.experiments.training import Trained, make_step_parts, train_model
-from jtransfer.pretrained import heads
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import Model, load_model, merge_model
@@ -67,7 +67,7 @@ def run(
 
     parts = parts or load_parts(config.data, config.seed, source)
     check_labelled(parts.tasks, parts)
-    for line in _describe_parts(parts, config):
+    for line in describe_parts(parts, config.data.source):
         say(line)
     model = make_model(config, parts.class_names, parts.tasks)
     say(model.load_report.summary())
@@ -272,26 +272,11 @@ def reported(parts: Parts) -> tuple[str, Part]:
     )
 
 
-def _describe_parts(parts: Parts, config: Config) -> list[str]:
-    sizes = [f'{len(part):,} to {use}' for part, use in _uses(parts) if part is not None]
-    return [f'{config.data.source}: {_about(parts)}; images: {", ".join(sizes)}', *parts.notes]
-
-
-def _about(parts: Parts) -> str:
-    if heads.plain(parts.tasks):
-        return f'{parts.num_classes} classes'
-    return heads.in_words(parts.tasks)
-
-
 def _scored(metrics: AnyMetrics, prefix: str = '') -> dict[str, Any]:
     """What a record says about the score: `accuracy` of one label an image, else the score with its name."""
     if isinstance(metrics, Metrics):
         return {f'{prefix}accuracy': metrics.top1}
     return {f'{prefix}score': metrics.score, f'{prefix}score_name': metrics.score_name}
-
-
-def _uses(parts: Parts) -> list[tuple[Any, str]]:
-    return [(parts.train, 'train on'), (parts.validation, 'validate on'), (parts.test, 'test on')]
 
 
 def _record(result: Result, trained: Trained) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jtransfer.config import Config, validate
 from jtransfer.config_check import at_least, parse_options
 from jtransfer.config_transfer import ADAPTATIONS, Transfer
 from jtransfer.data.parts import load_parts
+from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.finetune import adapted
 from jtransfer.experiments.plan_page import PlanReport, all_move
 from jtransfer.experiments.training import make_step_parts
@@ -47,7 +48,8 @@ def plan_report(
         batch_sizes: other batch sizes to give the memory of.
         num_classes: of the data. 0: as many as the source names, where that is known without reading an image.
         devices: that share a batch. None: all local ones.
-        say: told, line by line, what is being compiled, which may take a minute for a large network.
+        say: told, line by line, what the data are and what is being compiled, which may take a minute for a large
+            network.
 
     Raises:
         UserError: anything that the run itself would refuse before its first image, or a batch size that does not share
@@ -58,7 +60,7 @@ def plan_report(
     for size in batch_sizes:
         at_least('batch_sizes: each', size, 1)
     devices = list(devices or jax.local_devices())
-    extent = count_data(config, num_classes)
+    extent = count_data(config, num_classes, say)
     parts, model = _parts(config, extent)
     plan, size = parts.plan, config.data.batch_size
     costs, backward = [], []
@@ -153,12 +155,13 @@ class Extent:
     tasks: tuple[Task, ...] = ()
 
 
-def count_data(config: Config, num_classes: int = 0) -> Extent:
+def count_data(config: Config, num_classes: int = 0, say: Callable[[str], None] = lambda line: None) -> Extent:
     """Counts classes and training images where that needs no image.
 
     Args:
         config: of the run.
         num_classes: to take instead of counting. 0: count.
+        say: told what was counted and what was left out.
 
     Raises:
         UserError: anything about the data that would stop the run, as far as it shows.
@@ -168,6 +171,8 @@ def count_data(config: Config, num_classes: int = 0) -> Extent:
         return Extent((num_classes, 'as asked for'))
     if source.startswith(_COUNTABLE):
         parts = load_parts(config.data, config.seed)
+        for line in describe_parts(parts, source):
+            say(line)
         outputs = sum(task.outputs for task in parts.tasks)
         return Extent((outputs, source), len(parts.train), parts.validation is not None, parts.tasks)
     if config.loss.class_weights:

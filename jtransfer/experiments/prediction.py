@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from jtransfer.evaluate.predictions import to_results, write_task_predictions_cs
 from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.views import Views, make_views
 from jtransfer.evaluate.write import write_evaluation
+from jtransfer.experiments.data_lines import describe_source
 from jtransfer.experiments.ensemble import (
     ensemble_outputs,
     ensemble_scores,
@@ -115,6 +116,7 @@ def evaluate_checkpoint(
     flips: bool | None = None,
     crops: int = 0,
     scales: Sequence[float | str] = (),
+    say: Callable[[str], None] = lambda line: None,
 ) -> tuple[AnyMetrics, str]:
     """Evaluates a checkpoint and writes `metrics.json`, the CSV tables and `report.html`.
 
@@ -132,6 +134,7 @@ def evaluate_checkpoint(
         flips: as `evaluate.flips`. None: as the run, or not.
         crops: as `evaluate.crops`. 0: as the run, or 1.
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
+        say: told, line by line, which classes there are and what is left out.
 
     Returns:
         The metrics, and the name of the part.
@@ -147,9 +150,9 @@ def evaluate_checkpoint(
     model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if source:
-        chosen, labelled = _from_source(source, part, data_dir, config)
+        chosen, labelled = _from_source(source, part, data_dir, config, say)
     else:
-        chosen, labelled = _from_run(checkpoint, part)
+        chosen, labelled = _from_run(checkpoint, part, say)
     held_out = Part(for_model(labelled, model, source or 'the data of the run'), np.arange(len(labelled)))
     examples = _read(held_out, model.preprocessing, config, views)
     if len(models) == 1:
@@ -306,7 +309,9 @@ def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views
         raise UnreadableImageError(str(error).replace('--config.data.', '--')) from None
 
 
-def _from_source(source: str, part: str, data_dir: str, config: Config) -> tuple[str, Source]:
+def _from_source(
+    source: str, part: str, data_dir: str, config: Config, say: Callable[[str], None]
+) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of a source that is named.
 
     The columns of a table mean what they meant in the run.
@@ -316,10 +321,12 @@ def _from_source(source: str, part: str, data_dir: str, config: Config) -> tuple
     data = Data(source=source, data_dir=data_dir, max_pixels=config.data.max_pixels, **columns)
     sources = open_source(data)
     name = _pick(part, sources, source)
+    for line in describe_source(name, sources, source):
+        say(line)
     return name if len(sources) > 1 else 'all', sources[name]
 
 
-def _from_run(checkpoint: str, part: str) -> tuple[str, Source]:
+def _from_run(checkpoint: str, part: str, say: Callable[[str], None]) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of the data that a run divided."""
     run = Path(checkpoint).expanduser()
     if not is_run(run):
@@ -331,6 +338,8 @@ def _from_run(checkpoint: str, part: str) -> tuple[str, Source]:
             '--part=train'
         )
     name = _pick(part, sources, checkpoint)
+    for line in describe_source(name, sources, checkpoint):
+        say(line)
     return name, sources[name]
 
 

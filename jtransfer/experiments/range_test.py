@@ -24,6 +24,7 @@ from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.write import atomic_text, write_csv
 from jtransfer.experiments import feeding, training
+from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.finetune import make_model, versions
 from jtransfer.experiments.run_dir import ROOT
 from jtransfer.experiments.standardise import standardise
@@ -208,6 +209,8 @@ def find(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f'--output={folder} exists already; name a new folder')
     parts = load_parts(config.data, config.seed, source)
+    for line in describe_parts(parts, config.data.source):
+        say(line)
     model = make_model(config, parts.class_names, parts.tasks)
     say(model.load_report.summary())
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)

@@ -17,6 +17,7 @@ from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune
+from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.run_dir import (
     CONFIG,
     RESULT,
@@ -103,7 +104,7 @@ def run(
     finetune.reported(parts)
     judge = make_judge(config, parts)
     study = _begin(config, space, parts, judge, folder)
-    for line in (_describe(config, parts, judge), *judge.notes):
+    for line in (*describe_parts(parts, config.data.source), _describe(config, judge), *judge.notes):
         say(line)
     (folder / RESULT).unlink(missing_ok=True)
     _optimise(study, config, space, judge, say)
@@ -251,11 +252,6 @@ def _record(
     }
 
 
-def _describe(config: Config, parts: Parts, judge: Judge) -> str:
-    sizes = [f'{len(parts.train):,} to train on']
-    sizes += [f'{len(parts.validation):,} to validate on'] if parts.validation is not None else []
+def _describe(config: Config, judge: Judge) -> str:
     varied = f'{len(config.search.space)} field{"s" * (len(config.search.space) > 1)}'
-    return (
-        f'{config.data.source}: images: {", ".join(sizes)}; {config.search.trials} trials over {varied}, judged by the '
-        f'{judge.by}'
-    )
+    return f'{config.search.trials} trials over {varied}, judged by the {judge.by}'

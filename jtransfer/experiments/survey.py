@@ -23,6 +23,7 @@ from jtransfer.data.survey import PartSurvey, survey_part, to_dict
 from jtransfer.errors import UserError
 from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.experiments.contact_sheet import contact_sheet
+from jtransfer.experiments.data_lines import outputs_in_words
 from jtransfer.experiments.duplicate_report import labels_differ, write_duplicates
 from jtransfer.experiments.run_dir import ROOT, write_json
 from jtransfer.train.progress import progress_bar
@@ -85,7 +86,8 @@ def survey(
     parts = load_parts(data, config.seed, source, training=False)
     every = {name: getattr(parts, name) for name in (*NAMES, 'unlabelled')}
     found: dict[str, Part] = {name: part for name, part in every.items() if part is not None}
-    say(f'{config.data.source}: {", ".join(f"{name} {len(part):,}" for name, part in found.items())} images')
+    sizes = ', '.join(f'{name} {len(part):,}' for name, part in found.items())
+    say(f'{config.data.source}: {outputs_in_words(parts.tasks)}; images: {sizes}')
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -106,9 +106,17 @@ def run(
             raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another --out')
         planned.append((fields, variant, path))
     records = []
+    heard: set[str] = set()
+
+    def tell(line: str) -> None:
+        # What one run says of its data and weights, the next mostly says again.
+        if line not in heard:
+            heard.add(line)
+            say(line)
+
     for number, (fields, variant, path) in enumerate(planned, 1):
         title = ', '.join(f'{field.rpartition(".")[2]}={value}' for field, value in fields.items())
-        record = _one(fields, variant, path)
+        record = _one(fields, variant, path, tell)
         records.append(record)
         outcome = record['error'] or ', '.join(
             f'{k} {v:.1%}' for k, v in record['metrics'].items() if not k.endswith(' loss')
@@ -117,11 +125,11 @@ def run(
     return folder, records
 
 
-def _one(fields: dict[str, Any], config: Config, path: Path) -> Record:
+def _one(fields: dict[str, Any], config: Config, path: Path, say: Callable[[str], None]) -> Record:
     record = Record(fields=fields, metrics={}, seconds=0.0, run_dir=str(path), error=None)
     if not is_finished(path):
         try:
-            finetune.run(config)
+            finetune.run(config, say=say)
         except (UserError, TrainingDivergedError, jax.errors.JaxRuntimeError, MemoryError) as error:
             # The last two: a setting too large for the device need not be so for the others.
             record['error'] = (str(error).splitlines() or [type(error).__name__])[0]

@@ -53,6 +53,7 @@ def test_names_groups_and_weights(tmp_path):
     assert source.class_names == ('p', 'q', 'r')
     assert source.groups == ('0', '0', '1', '1', '2', '2')
     assert source.ids == tuple('uvwxyz')
+    assert source.notes[0] == 'arrays: groups=groups (no split divides one), weights=weights (weigh the loss)'
     np.testing.assert_array_equal(source[0]['image'], IMAGES[0, ..., :1].repeat(3, -1))
 
 
@@ -131,3 +132,14 @@ def test_a_file_that_is_not_there(tmp_path):
     save(tmp_path, images=IMAGES)
     with pytest.raises(UserError, match=r"there is no file .*b\.npz\. Did you mean 'a.npz'"):
         load_npz(str(tmp_path / 'b.npz'), Data())
+
+
+def test_what_is_no_part_stops_or_is_left_out_and_said(tmp_path):
+    arrays = {f'{name}_{part}': array for part in ('train', 'more') for name, array in (('x', IMAGES), ('y', LABELS))}
+    path = save(tmp_path, **arrays)
+    with pytest.raises(UserError, match=r"beside them 'x_more' \(6\), .*data.train_split=train leaves it out"):
+        load_npz(path, Data())
+    sources = load_npz(path, Data(train_split='train'))
+    assert list(sources) == ['train']
+    assert sources['train'].notes == (f'arrays of {path} left out: x_more, y_more',)
+    assert list(load_npz(path, Data(train_split='train', test_split='more'))) == ['train', 'test']

@@ -30,7 +30,7 @@ class Plain:
     groups: tuple[str, ...] | None = None
     weights: Any = None
     shade: int = 0
-    ignored: int = 0
+    notes: tuple[str, ...] = ()
 
     def content(self, index):
         """Bytes that are like no other example's."""
@@ -212,10 +212,10 @@ def test_of_single_labels_only_examples_of_the_chosen_classes_stay(labels, order
 
 
 def test_what_else_a_source_has_is_kept_when_classes_are_chosen():
-    found = filter_classes(plain([0, 1, 2], 'abc', groups=('g', 'h', 'i'), weights=[1, 2, 3], ignored=4), 'ca')
+    found = filter_classes(plain([0, 1, 2], 'abc', groups=('g', 'h', 'i'), weights=[1, 2, 3], notes=('read so',)), 'ca')
     assert found.groups == ('g', 'i')
     np.testing.assert_array_equal(found.weights, [1, 3])
-    assert (found.ignored, found.missing) == (4, 0)
+    assert (found.notes, found.missing, found.unchosen) == (('read so',), 0, 1)
 
 
 def test_of_several_labels_the_columns_are_chosen_and_all_examples_stay():

@@ -31,7 +31,7 @@ def test_undivided(tmp_path):
     assert source.class_names == ('cat', 'dog')
     assert source.ids == ('cat/a.jpg', 'cat/b.PNG', 'dog/2.png', 'dog/deep/er/1.webp')
     np.testing.assert_array_equal(source.labels, [0, 0, 1, 1])
-    assert source.ignored == 1
+    assert source.notes == ('2 files left out, by the ending no image: .md 1, .txt 1', '3 hidden files left out')
     example = pickle.loads(pickle.dumps(source))[1]
     assert example['label'] == 0
     assert example['id'] == 'cat/b.PNG'
@@ -68,8 +68,9 @@ def test_divided_by_name(tmp_path):
 
 
 def test_classes_may_be_called_like_parts(tmp_path):
-    fill(tmp_path, 'train/1.png', 'bus/1.png', 'valid/1.png', 'train/wagons/2.png')
-    assert load_folder(str(tmp_path))['train'].class_names == ('bus', 'train', 'valid')
+    fill(tmp_path, 'train/1.png', 'bus/1.png', 'car/red/1.png', 'train/wagons/2.png')
+    source = load_folder(str(tmp_path))['train']
+    assert (source.class_names, len(source), source.notes) == (('bus', 'car', 'train'), 4, ())
 
 
 def test_a_stray_image_does_not_turn_parts_into_classes(tmp_path):
@@ -137,3 +138,51 @@ def test_bad_folders(tmp_path, paths, empty, message):
     with pytest.raises(UserError, match=message) as error:
         load_folder(str(tmp_path))
     assert '\n' not in str(error.value)
+
+
+def test_parts_under_other_common_names_are_no_classes(tmp_path):
+    for part in ('training_set', 'test_set'):
+        fill(tmp_path, f'{part}/cats/1.png', f'{part}/dogs/1.png')
+    sources = load_folder(str(tmp_path))
+    assert {part: source.class_names for part, source in sources.items()} == dict.fromkeys(
+        ('train', 'test'), ('cats', 'dogs')
+    )
+
+
+def test_the_folder_itself_may_be_the_training_part(tmp_path):
+    fill(tmp_path, 'train/a/1.png', 'bus/b/1.png', 'test/bus/1.png', 'test/train/1.png')
+    whole = load_folder(str(tmp_path), {'train': '.'})
+    assert (list(whole), whole['train'].class_names) == (['train'], ('bus', 'test', 'train'))
+    beside = load_folder(str(tmp_path), {'train': '.', 'test': 'test'})
+    assert {part: source.class_names for part, source in beside.items()} == dict.fromkeys(
+        ('train', 'test'), ('bus', 'train')
+    )
+    assert beside['train'].notes == ()
+
+
+@pytest.mark.parametrize('part', ['', 'train/'])
+def test_a_folder_above_the_one_that_was_meant(tmp_path, part):
+    fill(tmp_path, f'{part}photos/a/1.png', f'{part}photos/b/1.png')
+    right = 'data.train_split=train/photos' if part else f'folder:{tmp_path}/photos'
+    with pytest.raises(UserError, match=f'holds a single folder, .photos., and that holds a, b: .* write {right}'):
+        load_folder(str(tmp_path))
+    if part:
+        assert load_folder(str(tmp_path), {'train': 'train/photos'})['train'].class_names == ('a', 'b')
+
+
+def test_folders_of_one_name_in_two_forms_are_one_class(tmp_path):
+    for form in ('NFC', 'NFD'):
+        fill(tmp_path, unicodedata.normalize(form, f'café/{form}.png'), f'tea/{form}.png')
+    source = load_folder(str(tmp_path))['train']
+    assert (source.class_names, source.labels.tolist()) == (('café', 'tea'), [0, 0, 1, 1])
+    assert len(set(source.ids)) == 4
+    assert {source[index]['image'].shape for index in range(4)} == {(3, 4, 3)}
+    [note] = source.notes
+    assert note.startswith("class 'café' is in 2 folders of")
+
+
+@pytest.mark.parametrize('names', [('a\x1b/1.png', 'a\\x1b/2.png'), ('b/1\x1b.png', 'b/1\\x1b.png')])
+def test_names_that_are_written_alike_are_refused(tmp_path, names):
+    fill(tmp_path, *names, 'c/1.png')
+    with pytest.raises(UserError, match=r"has two f\w+ that are both written '.*\\x1b.*': rename one"):
+        load_folder(str(tmp_path))

@@ -231,3 +231,33 @@ def test_splits_that_do_not_fit_are_one_clear_line(tmp_path, file, labels, setti
     with pytest.raises(UserError, match=message) as caught:
         load_hf(str(tmp_path), Data(**settings))
     assert '\n' not in str(caught.value)
+
+
+def test_splits_by_other_common_names(tmp_path):
+    for split, numbers in (('training', range(6)), ('eval', (6, 7)), ('test_set', (8, 9))):
+        write(tmp_path / f'{split}-00000-of-00001.parquet', numbers)
+    sources = load_hf(str(tmp_path), Data())
+    assert {part: len(source) for part, source in sources.items()} == {'train': 6, 'validation': 2, 'test': 2}
+
+
+@pytest.mark.parametrize('saved', [False, True])
+def test_another_split_stops_or_is_left_out_and_counted(tmp_path, saved):
+    for split, numbers in (('train', range(4)), ('test', range(4, 6)), ('extra', range(6, 9))):
+        if saved:
+            save_to_disk(tmp_path / split, numbers)
+        else:
+            write(tmp_path / f'{split}-00000-of-00001.parquet', numbers)
+    if saved:
+        (tmp_path / 'dataset_dict.json').write_text('{"splits": ["train", "test", "extra"]}')
+    with pytest.raises(UserError, match=r"beside them 'extra', .*data.train_split=train leaves it out"):
+        load_hf(str(tmp_path), Data())
+    sources = load_hf(str(tmp_path), Data(train_split='train'))
+    assert {part: len(source) for part, source in sources.items()} == {'train': 4, 'test': 2}
+    [_, note] = sources['train'].notes
+    assert note.startswith("3 examples of the split 'extra' of")
+
+
+def test_rows_of_another_part_are_counted(tmp_path):
+    write(tmp_path / 'a.parquet', range(6), extra={'split': ['train'] * 4 + ['extra'] * 2})
+    source = load_hf(str(tmp_path / 'a.parquet'), Data(train_split='train'))['train']
+    assert (len(source), source.notes[-1].partition(' of ')[0]) == (4, '2 rows')

@@ -1,6 +1,7 @@
 """Every kind of source opens through `data.source`; what a kind does not read is refused."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,7 @@ from pyarrow import parquet
 
 from jtransfer.config import Data
 from jtransfer.data.arrays import ArraySource
-from jtransfer.data.opening import given_sources, open_source
+from jtransfer.data.opening import given_sources, open_source, source_of_path
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task
 from tests.data.tfds_source_test import prepare
@@ -149,7 +150,7 @@ def test_columns_are_refused_where_there_are_none(source, field):
     [
         *[(source, 'task', 'multi_label') for source in ('digits', 'glyphs', 'folder:x', 'tfds:mnist')],
         *[(source, 'data_dir', '/data') for source in ('digits', 'glyphs', 'folder:x', 'hf:x', 'npz:x')],
-        *[(source, 'test_split', 'test') for source in ('digits', 'glyphs', 'npz:x')],
+        *[(source, 'test_split', 'test') for source in ('digits', 'glyphs')],
     ],
 )
 def test_what_a_source_does_not_read_is_refused(source, field, value):
@@ -192,3 +193,23 @@ def test_sources_in_python_have_no_columns(fields):
         UserError, match=rf'data\.{next(iter(fields))}=.* has no meaning for images handed over in Python'
     ):
         given_sources(Data(**fields), array())
+
+
+@pytest.mark.parametrize('form', ['folder', 'csv', 'parquet', 'npz', 'hf'])
+def test_a_path_alone_is_what_is_there(here, form):
+    kind, _, path = FORMS[form].format(here).partition(':')
+    assert source_of_path(Path(path)) == f'{kind}:{path}'
+
+
+def test_a_path_to_nothing_known_is_told(tmp_path):
+    (tmp_path / 'a.txt').touch()
+    with pytest.raises(UserError, match='there is neither a folder nor a file'):
+        source_of_path(tmp_path / 'b')
+    with pytest.raises(UserError, match=r'its ending none of \.csv, .*write it as digits, glyphs, folder:PATH'):
+        source_of_path(tmp_path / 'a.txt')
+
+
+def test_what_is_no_source_is_told():
+    for given in (7, {'train': 'folder:photos'}):
+        with pytest.raises(UserError, match=r'^train is a (int|str), and no source of images, such as jt.ArraySource'):
+            given_sources(Data(), given)

@@ -118,7 +118,7 @@ def test_folder_source(tmp_path):
     (tmp_path / 'train/a/notes.txt').write_text('x')
     parts = load_parts(data(source=f'folder:{tmp_path}', validation_fraction=0.4), 0)
     assert sizes(parts) == [6, 4, 10]
-    assert parts.notes == ('1 files in the folders are no images and were left out',)
+    assert parts.notes == ('1 file left out, by the ending no image: .txt 1',)
     with pytest.raises(UserError, match='is in the train part and in the test part'):
         load_parts(data(source=f'folder:{tmp_path}', test_split='train'), 0)
 

@@ -218,6 +218,9 @@ def test_rows_of_other_parts_than_the_named_ones_and_their_classes_are_left_out(
     columns = {'label': [*LABELS['label'][:4], 'cow', 'dog'], 'split': ['a'] * 4 + ['extra', 'test']}
     path = table(pictures, columns, 'extra.csv')
     sources = load_table(path, Data(train_split='a'))
+    assert [note for note in sources['train'].notes if 'rows' in note or 'row ' in note] == [
+        f"1 row of {path} left out, of other parts: 'extra'"
+    ]
     assert {part: source.ids for part, source in sources.items()} == {'train': NAMES[:4], 'test': NAMES[5:]}
     assert sources['train'].class_names == ('cat', 'dog')
 

@@ -154,3 +154,15 @@ def test_unreadable_image(tmp_path, monkeypatch):
     source = load_tfds('tiny', data_dir, max_pixels=14)['train']
     with pytest.raises(UnreadableImageError, match=r'tiny/1.0.0: train/3 has 5x3 pixels'):
         source[3]
+
+
+def test_another_split_stops_or_is_left_out_and_counted(tmp_path):
+    data_dir = prepare(tmp_path, {'train': 8, 'test': 4, 'extra': 3})
+    with pytest.raises(UserError, match=r"beside them 'extra' \(3 examples\), .*data.train_split=train leaves it out"):
+        load_tfds('tiny', data_dir)
+    sources = load_tfds('tiny', data_dir, {'train': 'train[:6]'})
+    assert {part: len(source) for part, source in sources.items()} == {'train': 6, 'test': 4}
+    assert sources['train'].notes == (
+        "2 examples of the split 'train' left out",
+        "3 examples of the split 'extra' left out",
+    )

@@ -69,7 +69,7 @@ def test_a_run_leaves_everything_it_lists(finished):
     ]  # fmt: skip
     assert sorted(p.name for p in (path / 'checkpoints').iterdir()) == ['best', 'last']
     assert not list(path.rglob('*.partial*'))
-    assert '3 classes; images: 13 to train on, 8 to validate on, 15 to test on' in lines[0]
+    assert '3 classes (ant, bee, cat); images: 13 to train on, 8 to validate on, 15 to test on' in lines[0]
     assert 're-initialised the head' in lines[1]
     assert lines[2].startswith('trained: head, backbone')
     assert lines[3] == f'writing {path}'
@@ -287,7 +287,7 @@ def test_unreadable_images_are_skipped_and_counted(tiny_config, photos, nowhere)
     assert result.skipped == read_result(result.directory.path)['skipped_images'] == 2
     record = read_result(result.directory.path)
     assert record['train_examples'] + record['examples'] == 36
-    assert '1 files in the folders are no images' in lines[0]
+    assert lines[1] == '1 file left out, by the ending no image: .txt 1'
 
 
 def test_labels_outside_the_range_and_other_arrays(tiny_config, nowhere):

@@ -83,7 +83,8 @@ def quick_runs(monkeypatch):
     """Runs that take no time: a directory with a result that tells the configuration; some fail."""
     started = []
 
-    def run(config):
+    def run(config, say):
+        say(f'data of {config.data.source}')
         started.append(config)
         if config.seed == 13:
             raise UserError('thirteen is unlucky')
@@ -120,8 +121,10 @@ def test_failures_are_recorded_and_the_others_go_on(tiny_config, nowhere, quick_
     errors = ['thirteen is unlucky', None, 'and so is fourteen', 'RESOURCE_EXHAUSTED: out of memory', None]
     assert [record['error'] for record in records] == errors
     assert [record['metrics'].get('test accuracy') for record in records] == [None, 0.51, None, None, 0.52]
-    assert lines[0] == '[1/5] seed=13, learning_rate=0.5: thirteen is unlucky'
-    assert lines[1] == '[2/5] seed=1, learning_rate=0.5: test accuracy 51.0%'
+    assert lines[0].startswith('data of folder:')
+    assert 'data of' not in ''.join(lines[1:])
+    assert lines[1] == '[1/5] seed=13, learning_rate=0.5: thirteen is unlucky'
+    assert lines[2] == '[2/5] seed=1, learning_rate=0.5: test accuracy 51.0%'
     quick_runs.clear()
     sweep.run(tiny_config(), over, 'out')
     assert [config.seed for config in quick_runs] == [13, 14, 15]  # what failed is tried again, what finished is kept

@@ -111,7 +111,7 @@ def run(tiny_config, tmp_path_factory, compile_once):
 
 def test_regression_is_learnt_and_told_in_the_numbers_own_units(run):
     result, source, lines = run((LIGHT,))
-    assert 'regression: lux; images: 30 to train on' in lines[0]
+    assert '1 number (lux); images: 30 to train on' in lines[0]
     metrics = result.metrics
     assert metrics.score_name == 'R²'
     assert metrics.r2 > 0.5
@@ -165,7 +165,7 @@ def test_thresholds_are_fitted_on_the_validation_part_alone(run):
 
 def test_several_heads_are_learnt_from_what_labels_there_are(run):
     result, source, lines = run(HEADS)
-    assert 'kind (single_label: dark, light), tags (multi_label: red, striped), light (regression: lux)' in lines[0]
+    assert 'kind: 2 classes (dark, light), tags: 2 labels (red, striped), light: 1 number (lux)' in lines[0]
     assert 're-initialised the heads kind, light, tags (the stored head, 4 classes, is ignored)' in lines[1]
     by_task = result.metrics.by_task
     assert by_task['kind'].score > 0.7

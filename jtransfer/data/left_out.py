@@ -1,0 +1,92 @@
+"""What of a folder of images is not used, counted, so that all its files are accounted for."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from jtransfer.data.listing import Files, count_files, entries, folder_key, is_hidden, is_image, list_files
+from jtransfer.text import first_few, printable_path
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """What is in a folder beside the folders that are read.
+
+    Attributes:
+        strays: the files that lie in the folder itself.
+        folders: what the other folders hold, by their names.
+    """
+
+    strays: Files = dataclasses.field(default_factory=Files)
+    folders: Mapping[str, Files] = dataclasses.field(default_factory=dict)
+
+
+def beside(folder: Path, taken: Collection[Path], root: Path) -> Beside:
+    """Counts what is in a folder but not in the folders that are taken.
+
+    Args:
+        folder: the folder.
+        taken: sub-folders of it, at any depth; what is between them and the folder counts.
+        root: of all images, see `list_files`.
+    """
+    strays = Files()
+    folders: dict[str, Files] = {}
+    keys = {folder_key(path) for path in taken}
+    above = {folder_key(parent) for path in taken for parent in path.parents}
+    for entry in entries(folder):
+        path = Path(entry.path)
+        if entry.is_dir() and is_hidden(entry.name):
+            strays += Files(hidden=count_files(entry.path))
+        elif entry.is_dir() and folder_key(path) in keys:
+            continue
+        elif entry.is_dir() and folder_key(path) in above:
+            inner = beside(path, taken, root)
+            strays += inner.strays
+            folders |= inner.folders
+        elif entry.is_dir():
+            folders[printable_path(os.path.relpath(path, root))] = list_files(path, root)
+        elif is_hidden(entry.name):
+            strays += Files(hidden=1)
+        else:
+            strays += Files((entry.path,)) if is_image(entry.name) else Files((), (entry.path,))
+    return Beside(strays, folders)
+
+
+def left_out(found: Sequence[Beside], below: Sequence[Files], root: Path) -> list[str]:
+    """Lines that say what of a folder is not used, so that all its files are accounted for.
+
+    Args:
+        found: what is beside the class folders and the parts.
+        below: what is in the class folders, whose images are used.
+        root: what file names are relative to.
+    """
+    lines = []
+    strays = [path for each in found for path in each.strays.images]
+    if strays:
+        names = first_few([printable_path(os.path.relpath(path, root)) for path in strays], 3)
+        lines.append(f'{_counted(strays, "image")} beside the class folders left out: {names}')
+    folders = {name: files for each in found for name, files in each.folders.items()}
+    for name, files in folders.items():
+        if files.images:
+            lines.append(f"{_counted(files.images, 'image')} in '{name}' left out, which is no part")
+    if empty := [name for name, files in folders.items() if not files.images]:
+        lines.append(f'{_counted(empty, "folder")} without images left out: {first_few(empty, 3)}')
+    everything = [*below, *(each.strays for each in found), *folders.values()]
+    others = [path for files in everything for path in files.others]
+    if others:
+        kinds = collections.Counter(os.path.splitext(path)[1].lower() or 'no ending' for path in others)
+        endings = first_few(
+            [f'{kind} {times}' for kind, times in sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))]
+        )
+        lines.append(f'{_counted(others, "file")} left out, by the ending no image: {endings}')
+    if hidden := sum(files.hidden for files in everything):
+        lines.append(f'{hidden:,} hidden file{"s" * (hidden > 1)} left out')
+    return lines
+
+
+def _counted(things: Sequence[str], what: str) -> str:
+    return f'{len(things):,} {what}{"s" * (len(things) > 1)}'

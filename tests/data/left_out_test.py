@@ -1,0 +1,57 @@
+"""Every file of a folder is used or said to be left out."""
+
+import pathlib
+import re
+
+import pytest
+from PIL import Image
+
+from jtransfer.data.folder import load_folder
+from jtransfer.data.left_out import beside
+
+PATHS = (
+    *(f'{part}/{name}/{index}.png' for part in ('train', 'test', 'eval') for name in ('a', 'b') for index in (1, 2)),
+    *('root.png', 'train/stray.png', 'train/a/notes.txt', 'docs/read.me', 'docs/deep/.x', 'Thumbs.db', '.git/config'),
+    *('__MACOSX/train/._1.png', 'test/a/.DS_Store', 'more/x/1.png', 'more/x/2.png', 'more/y.csv', 'empty.d/none'),
+)
+
+
+@pytest.fixture
+def root(tmp_path):
+    for path in PATHS:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (2, 2)).save(tmp_path / path, 'PNG')
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ('splits', 'used'),
+    [({'train': 'train'}, 12), ({'train': 'train', 'validation': 'test'}, 8), ({'train': 'more', 'test': 'x'}, 0)],
+)
+def test_the_counts_add_up(root, splits, used):
+    if not used:  # a part within another folder
+        splits, used = {'train': 'deep/er/train', 'validation': 'test', 'test': 'eval'}, 12
+        (root / 'deep/er').mkdir(parents=True)
+        (root / 'train').rename(root / 'deep/er/train')
+    sources = load_folder(str(root), splits)
+    assert sum(map(len, sources.values())) == used
+    notes = [note for source in sources.values() for note in source.notes]
+    counted = sum(int(number) for note in notes if (number := re.match(r'\d+ (?!folder)', note) and note.split()[0]))
+    assert used + counted == len(PATHS)
+
+
+def test_what_is_left_out_is_named(root):
+    assert load_folder(str(root), {'train': 'train', 'validation': 'test'})['train'].notes == (
+        '2 images beside the class folders left out: root.png, train/stray.png',
+        "4 images in 'eval' left out, which is no part",
+        "2 images in 'more' left out, which is no part",
+        '2 folders without images left out: docs, empty.d',
+        '5 files left out, by the ending no image: .csv 1, .db 1, .me 1, .txt 1, no ending 1',
+        '4 hidden files left out',
+    )
+
+
+def test_parts_within_folders(root):
+    found = beside(root, [root / 'train', root / 'more' / 'x'], root)
+    assert [pathlib.Path(path).name for path in found.strays.others] == ['Thumbs.db', 'y.csv']
+    assert set(found.folders) == {'docs', 'empty.d', 'eval', 'test'}

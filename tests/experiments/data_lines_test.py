@@ -1,0 +1,34 @@
+"""What a run says about its data."""
+
+import numpy as np
+
+from jtransfer.config_data import Data
+from jtransfer.data.arrays import ArraySource
+from jtransfer.data.parts import load_parts
+from jtransfer.experiments.data_lines import describe_parts, describe_source, outputs_in_words
+from jtransfer.tasks import Task, single_label
+
+
+def test_outputs_in_words():
+    tasks = (Task('size', 'regression', ('mm',)), Task('tags', 'multi_label', tuple('abcdefg')))
+    assert outputs_in_words(tasks) == 'size: 1 number (mm), tags: 7 labels (a, b, c, d, e, …)'
+    assert outputs_in_words((single_label(('a\x1b', 'b')),)) == r'2 classes (a\x1b, b)'
+
+
+def test_parts_are_told_with_classes_and_notes():
+    source = ArraySource(np.zeros((20, 2, 2, 3), np.uint8), np.arange(20) % 2, ('ants', 'bees'))
+    source.notes = ('read so',)
+    parts = load_parts(Data(test_fraction=0.2, batch_size=2), 0, source)
+    assert describe_parts(parts, 'it') == [
+        'it: 2 classes (ants, bees); images: 16 to train on, 4 to test on',
+        'read so',
+    ]
+    both = {'train': parts.train, 'test': parts.test}
+    assert describe_source('test', both, 'it') == [
+        'it: 2 classes (ants, bees); images: 4 of the test part',
+        'read so',
+    ]
+    assert describe_source('train', {'train': source}, 'it')[0] == 'it: 2 classes (ants, bees); images: 20'
+    chosen = load_parts(Data(test_fraction=0.2, batch_size=2, classes=('bees', 'ants')), 0, source)
+    assert describe_parts(chosen, 'it')[0].startswith('it: 2 classes (bees, ants)')
+    assert chosen.notes == ('read so',)
