@@ -26,9 +26,12 @@ class Data:
         image_column: of tables and data sets on disk. Empty: by convention.
         label_columns: the same. Empty: by convention.
         label_separator: what stands between several labels in one column.
-        group_column: of tables: names of groups that no split divides (patients, scenes). Empty: by convention.
-        split_column: of tables: `train`, `validation` or `test` (or names given below). Empty: by convention.
-        weight_column: of tables: how much an example counts in the loss. Empty: by convention.
+        group_column: of tables: names of groups that no split divides (patients, scenes). Empty: by convention; `none`:
+            there are none.
+        split_column: of tables: `train`, `validation` or `test` (or names given below). Empty: by convention; `none`:
+            the table is undivided.
+        weight_column: of tables: how much an example counts in the loss. Empty: `sample_weight` where there is such a
+            column (`weight` may be in grams, and is not taken unless it is named); `none`: all count alike.
         classes: only the examples of these classes; their order becomes the order of the classes. Empty: all.
         train_split: name (folder, table) or expression (TFDS, `train[:80%]`) of the training part. Empty: by
             convention.

@@ -16,7 +16,8 @@ class Task:
     """What one head of a network is for.
 
     Labels of n examples are class numbers int32 [n] (`single_label`; -1: not labelled), float32 [n, classes] of 0 and 1
-    (`multi_label`), or float32 [n, numbers] (`regression`); a NaN in a row: not labelled.
+    (`multi_label`), or float64 [n, numbers] (`regression`; float32 once they are scaled as the network's outputs are);
+    a NaN in a row: not labelled.
 
     Attributes:
         name: of the head, `heads/NAME`; '' for the only one, `head`.

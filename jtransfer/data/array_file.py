@@ -13,9 +13,12 @@ from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.data.array_names import find_arrays
 from jtransfer.data.arrays import ArraySource
+from jtransfer.data.class_names import are_texts, check_names, texts_of
+from jtransfer.data.table_columns import Column
+from jtransfer.data.table_labels import read_labels
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, single_label
-from jtransfer.text import first_few
+from jtransfer.text import first_few, printable
 
 
 def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, ArraySource]:
@@ -24,7 +27,7 @@ def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, Arr
     `train_images`, `x_train` and `images_train` are all the same to it (Keras's files and MedMNIST's are such).
     `groups`, `weights`, `ids` and `class_names` are read where they are there. Labels [n] or [n, 1] of integers are
     classes, [n, classes] of 0 and 1 are several labels an image with `data.task=multi_label`, and others are numbers to
-    be predicted.
+    be predicted. Texts are read as those of a table's column; where there are `class_names`, they are among them.
 
     Args:
         path: of the `.npz` file.
@@ -46,7 +49,8 @@ def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, Arr
         with np.load(file, allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened.files}
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise UserError(f'{file} is no .npz file of plain arrays ({str(error).splitlines()[0]})') from None
+        hint = '; texts are plain after array.astype(str)' if 'allow_pickle' in str(error) else ''
+        raise UserError(f'{file} is no .npz file of plain arrays ({str(error).splitlines()[0]}){hint}') from None
     found = find_arrays(arrays, data, str(file))
     if known:
         sources = {
@@ -62,7 +66,8 @@ def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, Arr
             if part != first:
                 sources[part] = _source(file, arrays, part, names, data, sources['train'].tasks)
     if found.unread:
-        next(iter(sources.values())).notes = (f'arrays of {file} left out: {first_few(found.unread)}',)
+        first_source = next(iter(sources.values()))
+        first_source.notes += (f'arrays of {file} left out: {first_few(found.unread)}',)
     return sources
 
 
@@ -84,27 +89,56 @@ def _source(
     if 'labels' not in own:
         raise UserError(f'{where} has no labels beside {own["images"]}: no array called labels or y')
     labels = arrays[own['labels']]
-    if labels.ndim == 2 and labels.shape[1] == 1 and np.issubdtype(labels.dtype, np.integer):
+    if labels.ndim == 2 and labels.shape[1] == 1 and not np.issubdtype(labels.dtype, np.floating):
         labels = labels[:, 0]
-    names = tuple(str(each) for each in arrays.get('class_names', ()))
+    names = tuple(texts_of(arrays['class_names'], where)) if 'class_names' in arrays else ()
+    check_names(names, f'{where}, class_names')
+    if are_texts(labels):
+        tasks, labels = _from_texts(labels, names, data, where, tasks, known)
     tasks = tasks or (_task(labels, names, data, where, known),)
     extra: dict[str, Any] = {}
     for field in ('groups', 'weights', 'ids'):
         if field in own:
             values = arrays[own[field]]
-            extra[field] = values if field == 'weights' else [str(each) for each in values.tolist()]
+            extra[field] = values if field == 'weights' else texts_of(values, f'{where}, {field}')
     if 'ids' not in extra:
         extra['ids'] = [f'{part or "train"}/{index}' for index in range(len(images))]
-    labels = labels if tasks[0].kind == 'single_label' else labels.astype(np.float32)
-    return ArraySource(
+    source = ArraySource(
         images, labels, name=where, tasks=tasks, every_class=part in ('', 'train') and not known, **extra
     )
+    if {'groups', 'weights'} & set(own):
+        means = {'groups': ' (no split divides one)', 'weights': ' (weigh the loss)'}
+        said = [f'{field}={printable(own[field])}{means[field]}' for field in means if field in own]
+        source.notes = (f'arrays: {", ".join(said)}',)
+    return source
+
+
+def _from_texts(
+    labels: np.ndarray,
+    names: tuple[str, ...],
+    data: Data,
+    where: str,
+    tasks: tuple[Task, ...] | None,
+    known: Sequence[Task],
+) -> tuple[tuple[Task, ...], Any]:
+    """Tasks and labels of texts; those of the training part, where there are some, say which classes there are."""
+    _no_heads(data, where)
+    if labels.ndim != 1:
+        raise UserError(f'{where}: labels that are texts have shape {labels.shape}, but must be [n]')
+    if tasks and tasks[0].kind != 'regression':
+        names = tasks[0].class_names
+    column = Column('labels', 'string', texts_of(labels, where), names)
+    return read_labels([column], data, where, lambda index: f'image {index}', known)
+
+
+def _no_heads(data: Data, where: str) -> None:
+    if data.task == 'heads':
+        raise UserError(f'{where}: data.task=heads is for tables; arrays have one task')
 
 
 def _task(labels: np.ndarray, names: tuple[str, ...], data: Data, where: str, known: Sequence[Task] = ()) -> Task:
+    _no_heads(data, where)
     kind = data.task
-    if kind == 'heads':
-        raise UserError(f'{where}: data.task=heads is for tables; arrays have one task')
     whole = np.issubdtype(labels.dtype, np.integer) or labels.dtype == bool
     if not kind:
         if labels.ndim > 1 and whole:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int32, UInt8
 from PIL import Image
 
 from jtransfer.data import images as decoding
+from jtransfer.data.class_names import are_texts, check_names, class_name, numbered, texts_of
 from jtransfer.data.grey import UnknownRangeError
 from jtransfer.data.narrow import Narrow
 from jtransfer.data.source import Example, check_source
@@ -50,9 +51,10 @@ class ArraySource:
         Args:
             images: uint8, RGB or grey (height x width, or one channel); pictures of several sizes, or of Pillow, as a
                 sequence.
-            labels: class numbers [n], 0 to number of classes - 1; of other tasks see `jtransfer.tasks.Task`, of several
-                a dictionary by their names.
-            class_names: in label order; left out where there are tasks.
+            labels: class numbers [n], 0 to number of classes - 1, or names of classes; of other tasks see
+                `jtransfer.tasks.Task`, of several a dictionary by their names.
+            class_names: in label order; left out where there are tasks. Where labels are names, left out: those that
+                there are, sorted.
             ids: unique names. None: `NAME/0`, `NAME/1`, …
             name: names the source in errors and ids.
             tasks: what the labels are of, where it is anything but one class an image.
@@ -62,9 +64,13 @@ class ArraySource:
 
         Raises:
             UserError: lengths that differ, images that are not uint8 RGB or grey, labels outside the range or of
-                another form than the tasks', a class without examples, fewer than two classes.
+                another form than the tasks', a class without examples, fewer than two classes, two of one name.
         """
-        self.tasks = tuple(tasks) or ((single_label([str(c) for c in class_names]),) if class_names else ())
+        class_names = tuple(map(str, class_names))
+        check_names(class_names, name)
+        if not tasks and not isinstance(labels, Mapping) and are_texts(labels):
+            class_names, labels = _numbered(np.asarray(labels), class_names, name)
+        self.tasks = tuple(tasks) or ((single_label(class_names),) if class_names else ())
         self.class_names = self.tasks[0].class_names if self.tasks else ()
         if tasks and class_names:
             raise UserError(f'{name}: class_names are those of the tasks: leave them out')
@@ -135,8 +141,23 @@ def _of_task(labels: Any, task: Task | None, name: str) -> np.ndarray:
     values = np.asarray(labels)
     if task is not None and task.kind != 'single_label':
         values = values[:, None] if values.ndim == 1 and task.outputs == 1 else values
-        return values.astype(np.float32)
+        try:
+            # Numbers keep their digits until they are standardised: float32 would round a time of 1.7e9 s to 128 s.
+            kept = task.kind == 'regression' and values.dtype != np.float32
+            return values.astype(np.float64 if kept else np.float32)
+        except (TypeError, ValueError) as error:
+            raise UserError(f'{name}: labels are no numbers ({error})') from None
+    if task is not None and are_texts(values):
+        return _numbered(values, task.class_names, name)[1]
     if len(values) and not np.issubdtype(values.dtype, np.integer):
         raise UserError(f'{name}: labels are {values.dtype}, but must be integers from 0')
     # Before the conversion to int32, which would wrap a label of 2**32 to 0.
     return np.clip(values, -1, 2**31 - 1).astype(np.int32)
+
+
+def _numbered(labels: np.ndarray, names: Sequence[str], name: str) -> tuple[tuple[str, ...], Int32[np.ndarray, ' n']]:
+    """Names of the classes, and the numbers of labels that are names."""
+    if labels.ndim != 1:
+        raise UserError(f'{name}: labels that are names have shape {labels.shape}, but must be [n]')
+    own = [class_name(text) for text in texts_of(labels, name)]
+    return numbered(own, tuple(map(class_name, names)), lambda index: f'{name}: label {index}')

@@ -46,7 +46,7 @@ class EncodedSource(abc.ABC):
         self.complete = facts.complete
         self.ids = tuple(ids)
         self._max_pixels, self.pixel_range = max_pixels, tuple(pixel_range)
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[str, ...] = facts.notes
 
     @abc.abstractmethod
     def content(self, index: int) -> bytes:
@@ -72,7 +72,7 @@ class EncodedSource(abc.ABC):
 
 
 def example_label(labels: Labels, index: int) -> Any:
-    """The label of one example: a class number, float32 [outputs], or a dictionary of these by task."""
+    """The label of one example: a class number, floating numbers [outputs], or a dictionary of these by task."""
     label = take(labels, index)
     return int(label) if isinstance(label, np.integer) else label
 

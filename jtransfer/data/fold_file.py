@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jtransfer.data.folds import Fold
-from jtransfer.data.targets import Labels
+from jtransfer.data.targets import Labels, map_labels
 from jtransfer.errors import UserError
 
 FORMAT = 'jtransfer-folds/1'
@@ -63,6 +63,12 @@ def fold_record(
     if labels:
         record['labels'] = labels
     return {**record, 'sha256': _digest(record)}
+
+
+def is_digest_of(digest: str, labels: Labels, ids: Sequence[str]) -> bool:
+    """Whether it is what `labels_digest` gives of these labels, or gave when numbers were kept as float32."""
+    known = (labels, map_labels(lambda values: values.astype(np.float32) if values.ndim > 1 else values, labels))
+    return any(digest == labels_digest(each, ids) for each in known)
 
 
 def labels_digest(labels: Labels, ids: Sequence[str]) -> str:

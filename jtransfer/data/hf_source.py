@@ -15,9 +15,9 @@ from jtransfer.data.encoded_source import EncodedSource, check_parts
 from jtransfer.data.hf_layout import find_parts
 from jtransfer.data.hf_pictures import Pictures, count_rows, read_columns, read_schema
 from jtransfer.data.images import UnreadableImageError
-from jtransfer.data.table_columns import Column, Roles, arrow_column, find_roles, is_binary
+from jtransfer.data.table_columns import NONE, Column, Roles, arrow_column, find_roles, is_binary
 from jtransfer.data.table_labels import Facts, read_facts
-from jtransfer.data.table_source import part_of_rows, rows_left_out
+from jtransfer.data.table_source import part_of_rows, rows_left_out, settle_split
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task
 from jtransfer.text import printable
@@ -93,7 +93,7 @@ def load_hf(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, HfSo
     root = Path(path).expanduser()
     parts, others = find_parts(root, data, not known)
     divided = len(parts) > 1 or bool(next(iter(parts.values()))[0])
-    if divided and data.split_column:
+    if divided and data.split_column not in ('', NONE):
         raise UserError(f'data.split_column={data.split_column!r} has no meaning for {root}: its files are of splits')
     files, ids, rows, columns = {}, {}, {}, {}
     notes = tuple(
@@ -104,6 +104,7 @@ def load_hf(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, HfSo
         roles, found = _read(own, data, not known)
         total = len(found[roles.labels[0]].cells)
         division = {part: np.arange(total)}
+        roles = roles.without_split() if divided else settle_split(roles, found, data)
         if not divided:
             division = part_of_rows(found.get(roles.split), data, str(root), total, not known)
             notes += rows_left_out(found.get(roles.split), division, str(root))

@@ -19,6 +19,7 @@ from typing import Any, NotRequired, Protocol, TypedDict, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from jtransfer.data.class_names import check_names
 from jtransfer.data.narrow import Narrow
 from jtransfer.data.targets import Labels, check_labels, labelled, of_task, tasks_of
 from jtransfer.errors import UserError
@@ -30,7 +31,7 @@ class Example(TypedDict):
 
     Attributes:
         image: RGB picture, uint8, height x width x 3.
-        label: class number; of other tasks float32 [outputs], of several a dictionary by their names.
+        label: class number; of other tasks floating numbers [outputs], of several a dictionary by their names.
         id: name of the example, unique and stable in its source.
         narrow: what was noticed of an image of 16 bits that uses a sliver of its range.
     """
@@ -76,8 +77,8 @@ def check_source(source: Source, name: str, every_class: bool = True) -> None:
         every_class: whether each class must have an example (training and undivided sources).
 
     Raises:
-        UserError: fewer than two classes (none, unless each must have an example), no example, a label outside the
-            range, a class without examples.
+        UserError: fewer than two classes (none, unless each must have an example), two of one name, no example, a label
+            outside the range, a class without examples.
     """
     stated, labels = getattr(source, 'tasks', ()), source.labels
     plain = not stated or (not isinstance(labels, Mapping) and stated[0].kind == 'single_label')
@@ -86,6 +87,9 @@ def check_source(source: Source, name: str, every_class: bool = True) -> None:
         only = f" ('{source.class_names[0]}')" if classes else ''
         raise UserError(f'{name} has {classes} class{only}: at least 2 are needed to train a classifier')
     tasks = tasks_of(source)
+    for task in tasks:
+        # A published network may call two of its classes alike (ImageNet has two cranes); data that do are ambiguous.
+        check_names(task.class_names, f'{name}, {task.name}' if task.name else name)
     if not len(source.ids):
         raise UserError(f'{name} has no examples')
     check_labels(labels, tasks, source.ids, name)

@@ -11,13 +11,19 @@ from typing import Any
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.errors import UserError
-from jtransfer.text import from_cell
+from jtransfer.tasks import Task
+from jtransfer.text import first_few, from_cell, printable
 
 IMAGE_NAMES = ('image', 'path', 'file', 'filename', 'file_name', 'image_path', 'filepath')
 LABEL_NAMES = ('label', 'labels', 'class', 'target', 'category', 'class_name', 'y')
 GROUP_NAMES = ('group', 'groups', 'patient', 'patient_id', 'subject', 'group_id')
 SPLIT_NAMES = ('split', 'subset', 'partition')
-WEIGHT_NAMES = ('weight', 'weights', 'sample_weight')
+# These may be of parts too, and are where they say train or test; see `settle_split`.
+MAYBE_SPLIT_NAMES = ('set', 'dataset', 'part', 'phase', 'usage')
+WEIGHT_NAMES = ('sample_weight', 'sample_weights', 'example_weight')
+# In grams, as likely as not: they weigh the loss only where the configuration says so.
+_MAYBE_WEIGHT_NAMES = ('weight', 'weights')
+NONE = 'none'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +36,8 @@ class Roles:
         group: what no split divides; '' where there is none.
         split: which part an example is of; '' where there is none.
         weight: how much an example counts; '' where there is none.
+        unused: the other columns of the table.
+        maybe: 'split' is a column whose values decide whether it is one of parts.
     """
 
     image: str
@@ -37,11 +45,35 @@ class Roles:
     group: str = ''
     split: str = ''
     weight: str = ''
+    unused: tuple[str, ...] = ()
+    maybe: bool = False
 
     @property
     def all(self) -> tuple[str, ...]:
         """Every column that is read, each once."""
         return tuple(dict.fromkeys(filter(None, (self.image, *self.labels, self.group, self.split, self.weight))))
+
+    def without_split(self) -> Roles:
+        """The same where the parts are known otherwise, or there are none."""
+        unused = (*self.unused, self.split) if self.split not in ('', self.image, *self.labels) else self.unused
+        return dataclasses.replace(self, split='', unused=unused, maybe=False)
+
+    def in_words(self, tasks: Sequence[Task]) -> tuple[str, ...]:
+        """What each column was taken for, in a line; and one where a column could be of weights, and is not."""
+        kinds = {task.name: task.kind for task in tasks}
+        whole = '' if '' not in kinds else f' ({kinds[""]})'
+        labels = ', '.join(f'{name} ({kinds[name]})' if name in kinds else name for name in self.labels)
+        said = [f'image={self.image}', f'label={labels}{whole}']
+        said += [f'group={self.group} (no split divides one)'] if self.group else []
+        said += [f'split={self.split}'] if self.split else []
+        said += [f'weight={self.weight} (weighs the loss)'] if self.weight else []
+        unused = f'; not read: {first_few(self.unused)}' if self.unused else ''
+        lines = [f'columns: {printable(", ".join(said))}{unused}']
+        maybe = next((name for name in self.unused if name.casefold() in _MAYBE_WEIGHT_NAMES), '')
+        if maybe and not self.weight:
+            name = printable(maybe)
+            lines.append(f"column '{name}' does not weigh the loss: data.weight_column={name} would make it do so")
+        return tuple(lines)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +102,8 @@ def find_roles(
 ) -> Roles:
     """Which column says what: those that the configuration names, exactly, or else by convention, in any case.
 
-    A column has one meaning: what is named in the configuration is not also found by convention.
+    A column has one meaning: what is named in the configuration is not also found by convention. A group, split or
+    weight column that is called `none` is none at all, unless the table has a column of that name.
 
     Args:
         known: names of the table's columns.
@@ -90,12 +123,16 @@ def find_roles(
         'split_column': data.split_column,
         'weight_column': data.weight_column,
     }
+    without = {field for field, name in named.items() if name == NONE and NONE not in known and field != 'image_column'}
+    named = {field: '' if field in without else name for field, name in named.items()}
     for field, name in (*named.items(), *(('label_columns', name) for name in data.label_columns)):
         if name and name not in known:
             raise UserError(f"data.{field}: {where} has no column '{name}'.{nearest(name, known)}")
     taken = {*filter(None, named.values()), *data.label_columns}
 
     def find(field: str, conventional: Iterable[str]) -> str:
+        if field in without:
+            return ''
         if named.get(field):
             return named[field]
         free = {name.casefold(): name for name in reversed(known) if name not in taken}
@@ -112,13 +149,10 @@ def find_roles(
                 f'{where} has no column called {", ".join(conventional)}, but {", ".join(known)}{hint}: '
                 f'name it with data.{field}'
             )
-    roles = Roles(
-        image,
-        labels,
-        find('group_column', GROUP_NAMES),
-        find('split_column', SPLIT_NAMES),
-        find('weight_column', WEIGHT_NAMES),
-    )
+    group, split = find('group_column', GROUP_NAMES), find('split_column', SPLIT_NAMES)
+    maybe = '' if split else find('split_column', MAYBE_SPLIT_NAMES)
+    roles = Roles(image, labels, group, split or maybe, find('weight_column', WEIGHT_NAMES), maybe=bool(maybe))
+    roles = dataclasses.replace(roles, unused=tuple(name for name in dict.fromkeys(known) if name not in roles.all))
     if image in labels:
         raise UserError(f"{where}: column '{image}' cannot be both data.image_column and one of data.label_columns")
     for name in roles.all:

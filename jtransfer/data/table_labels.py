@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
 from jtransfer.config_data import Data
+from jtransfer.data.class_names import (
+    INTEGER,
+    NUMBER,
+    check_names,
+    class_name,
+    numbered,
+    plain_numbers,
+    sorted_classes,
+)
 from jtransfer.data.table_columns import Column, Roles
 from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, single_label
+from jtransfer.text import printable
 
 # From the number of an example to its name in errors: 'row 3'.
 RowName = Callable[[int], str]
 
-_INTEGER = re.compile(r'[+-]?\d+')
-_NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.IGNORECASE)
 # As pandas and R write them. Among class names they may be names (Namibia), so that only numbers know them.
 _NO_NUMBER = ('', 'nan', 'na')
 # What a column of a head holds, by the kind of its task.
@@ -39,6 +46,7 @@ class Facts:
         weights: of every example, if they have weights.
         complete: whether an image has all labels that apply (several names in a column), so that a class which none
             has is known to be absent.
+        notes: lines about how the columns were understood.
     """
 
     tasks: tuple[Task, ...]
@@ -46,12 +54,13 @@ class Facts:
     groups: tuple[str, ...] | None
     weights: Float32[np.ndarray, ' n'] | None
     complete: bool = False
+    notes: tuple[str, ...] = ()
 
     def take(self, indices: Int64[np.ndarray, ' m']) -> Facts:
         """The same of some of the examples."""
         groups = None if self.groups is None else tuple(self.groups[index] for index in indices)
         weights = None if self.weights is None else self.weights[indices]
-        return Facts(self.tasks, take(self.labels, indices), groups, weights, self.complete)
+        return Facts(self.tasks, take(self.labels, indices), groups, weights, self.complete, self.notes)
 
 
 def read_facts(
@@ -73,7 +82,7 @@ def read_facts(
     tasks, labels = read_labels([columns[name] for name in roles.labels], data, where, row, known)
     groups = weights = None
     if roles.group:
-        groups = tuple(str(cell).strip() for cell in columns[roles.group].cells)
+        groups = tuple(_texts(columns[roles.group]))
         if '' in groups:
             raise UserError(f"{where}: {row(groups.index(''))} has no group in column '{roles.group}'")
     if roles.weight:
@@ -86,7 +95,8 @@ def read_facts(
             )
         weights = numbers.astype(np.float32)
     complete = len(tasks) == 1 and tasks[0].kind == 'multi_label' and tasks[0].class_names != roles.labels
-    return Facts(tasks, labels, groups, weights, complete)
+    notes = (*roles.in_words(tasks), *_written_alike(columns, roles, tasks, data))
+    return Facts(tasks, labels, groups, weights, complete, notes)
 
 
 def read_labels(
@@ -114,23 +124,16 @@ def read_labels(
         found = _kind(columns[0], where, row)
         task = {'float': 'regression', 'list': 'multi_label'}.get(found, 'single_label')
     if task == 'regression':
-        numbers = np.stack([_numbers(column, where, row) for column in columns], axis=1).astype(np.float32)
+        numbers = np.stack([_numbers(column, where, row) for column in columns], axis=1)
         return (Task('', 'regression', tuple(column.name for column in columns)),), numbers
     if task == 'multi_label':
         separate = any(columns[0].name in task.class_names for task in known) or len(columns) > 1
         classes, several = _several(columns, separate, data.label_separator, where, row)
         return (Task('', 'multi_label', classes),), several
-    classes, numbers = _classes(columns[0], where)
+    classes, numbers = _classes(columns[0], where, row)
     if not classes and not known:
         raise UserError(f"{where}: column '{columns[0].name}' has no labels")
     return (single_label(classes or known[0].class_names),), numbers
-
-
-def sorted_classes(names: set[str]) -> tuple[str, ...]:
-    """Class names in order: by number where all are integers, else as texts."""
-    if all(_INTEGER.fullmatch(name) for name in names):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
-    return tuple(sorted(names))
 
 
 def _head(column: Column, where: str, row: RowName, known: Sequence[Task] = ()) -> tuple[Task, np.ndarray]:
@@ -143,9 +146,8 @@ def _head(column: Column, where: str, row: RowName, known: Sequence[Task] = ()) 
     if found == 'list':
         raise UserError(f"{where}: column '{column.name}' holds lists, of which data.task=heads makes no head")
     if found == 'float':
-        numbers = _numbers(column, where, row).astype(np.float32)
-        return Task(column.name, 'regression', (column.name,)), numbers[:, None]
-    classes, labels = _classes(column, where)
+        return Task(column.name, 'regression', (column.name,)), _numbers(column, where, row)[:, None]
+    classes, labels = _classes(column, where, row)
     if own is not None:
         return single_label(classes or own.class_names, column.name), labels
     if len(classes) < 2:
@@ -159,10 +161,10 @@ def _kind(column: Column, where: str, row: RowName) -> str:
         return column.kind
     cells = [cell.strip() for cell in column.cells]
     filled = [cell for cell in cells if cell]
-    if all(map(_INTEGER.fullmatch, filled)):
+    if all(map(INTEGER.fullmatch, filled)):
         return 'integer'
-    decimals = [cell for cell in filled if _NUMBER.fullmatch(cell) and not _INTEGER.fullmatch(cell)]
-    odd = next((i for i, c in enumerate(cells) if c.lower() not in _NO_NUMBER and not _NUMBER.fullmatch(c)), None)
+    decimals = [cell for cell in filled if NUMBER.fullmatch(cell) and not INTEGER.fullmatch(cell)]
+    odd = next((i for i, c in enumerate(cells) if c.lower() not in _NO_NUMBER and not NUMBER.fullmatch(c)), None)
     if not decimals:
         return 'string'
     if odd is not None:
@@ -178,24 +180,19 @@ def _numbers(column: Column, where: str, row: RowName) -> Float64[np.ndarray, ' 
     values = np.full(len(column.cells), np.nan)
     for index, cell in enumerate(column.cells):
         text = cell.strip() if isinstance(cell, str) else str(cell)
-        if _NUMBER.fullmatch(text):
+        if NUMBER.fullmatch(text):
             values[index] = float(text)
         elif text.lower() not in _NO_NUMBER:
             raise UserError(f"{where}: column '{column.name}', {row(index)}: '{text}' is not a finite number")
     return values
 
 
-def _classes(column: Column, where: str) -> tuple[tuple[str, ...], Int32[np.ndarray, ' n']]:
+def _classes(column: Column, where: str, row: RowName) -> tuple[tuple[str, ...], Int32[np.ndarray, ' n']]:
     """Names of the classes, and the number of every cell's; -1 where it is empty."""
     if column.kind == 'list':
         raise UserError(f"{where}: column '{column.name}' holds lists: say data.task=multi_label")
-    cells = [_class_name(cell) for cell in column.cells]
-    if column.kind == 'float' and all(not cell or float(cell).is_integer() for cell in cells):
-        # A table that was made with gaps keeps its integers as 1.0, 2.0, …
-        cells = [str(int(float(cell))) if cell else '' for cell in cells]
-    classes = tuple(map(_class_name, column.names)) or sorted_classes(set(cells) - {''})
-    numbers = {name: number for number, name in enumerate(classes)}
-    return classes, np.array([numbers[cell] if cell else -1 for cell in cells], np.int32)
+    place = f"{where}: column '{column.name}'"
+    return numbered(_texts(column), _names(column, where), lambda index: f'{place}, {row(index)}')
 
 
 def _several(
@@ -206,10 +203,11 @@ def _several(
         values = np.stack([_truth(column, where, row) for column in columns], axis=1)
         return tuple(column.name for column in columns), values
     column = columns[0]
-    if column.kind == 'list':
-        cells = [[_class_name(name) for name in cell] for cell in column.cells]
-    else:
-        cells = [[_class_name(name) for name in cell.split(separator)] for cell in column.cells]
+    lists = column.kind == 'list'
+    cells = [[class_name(name) for name in (cell if lists else cell.split(separator))] for cell in column.cells]
+    if column.kind in ('text', 'float'):
+        plain, _ = plain_numbers(name for names in cells for name in names)
+        cells = [[plain.get(name, name) for name in names] for names in cells]
     present = {name for names in cells for name in names} - {''}
     if not column.names and present and present <= set(_TRUTH) and all(len(names) < 2 for names in cells):
         raise UserError(
@@ -217,7 +215,7 @@ def _several(
             f"for several columns of 0 and 1, or names joined by '{separator}'. For two classes say "
             'data.task=single_label'
         )
-    classes = tuple(map(_class_name, column.names)) or sorted_classes(present)
+    classes = _names(column, where) or sorted_classes(present)
     if not classes:
         raise UserError(f"{where}: column '{column.name}' has no labels")
     numbers = {name: number for number, name in enumerate(classes)}
@@ -239,6 +237,31 @@ def _truth(column: Column, where: str, row: RowName) -> Float32[np.ndarray, ' n'
     return values
 
 
-def _class_name(cell: str) -> str:
-    # One name may be written in two of Unicode's forms.
-    return unicodedata.normalize('NFC', cell).strip()
+def _written_alike(columns: Mapping[str, Column], roles: Roles, tasks: Sequence[Task], data: Data) -> Iterator[str]:
+    """Lines about classes and groups that are numbers, and of which some are written in several ways."""
+    for name in dict.fromkeys(filter(None, (*roles.labels, roles.group))):
+        task = next((task for task in tasks if task.name == name), tasks[0])
+        if name != roles.group and (task.kind == 'regression' or (len(roles.labels) > 1 and not task.name)):
+            continue
+        cells = (cell for cell in columns[name].cells if columns[name].kind in ('text', 'float'))
+        separator = data.label_separator if task.kind == 'multi_label' else '\n'
+        _, line = plain_numbers(class_name(text) for cell in cells for text in cell.split(separator))
+        if line:
+            yield f"column '{printable(name)}': {line}"
+
+
+def _names(column: Column, where: str) -> tuple[str, ...]:
+    """Names of all classes of a column where the file says them."""
+    names = tuple(map(class_name, column.names))
+    check_names(names, f"{where}: column '{column.name}'")
+    return names
+
+
+def _texts(column: Column) -> list[str]:
+    """The cells as names. Where they are nothing but numbers, each has one name however it is written.
+
+    So a table that was made with gaps, which keeps its integers as 1.0, 2.0, …, has the classes of one without.
+    """
+    cells = [class_name(str(cell)) for cell in column.cells]
+    plain, _ = plain_numbers(cells) if column.kind in ('text', 'float') else ({}, '')
+    return [plain.get(cell, cell) for cell in cells]

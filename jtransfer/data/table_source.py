@@ -15,7 +15,7 @@ from jtransfer.config_data import Data
 from jtransfer.data import images
 from jtransfer.data.encoded_source import EncodedSource, check_parts
 from jtransfer.data.part_names import FIELDS, part_of_name
-from jtransfer.data.table_columns import Column, read_csv, read_parquet
+from jtransfer.data.table_columns import NONE, Column, Roles, read_csv, read_parquet
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task
@@ -100,6 +100,7 @@ def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()
     where, cells = str(file), columns[roles.image].cells
     if not len(cells):
         raise UserError(f'{where} has no rows below its header')
+    roles = settle_split(roles, columns, data)
     parts = part_of_rows(columns.get(roles.split), data, where, len(cells), not known)
     rows = np.sort(np.concatenate(list(parts.values())))
     chosen = {name: column.take(rows) for name, column in columns.items()}
@@ -131,6 +132,13 @@ def _is_parquet(file: Path) -> bool:
         return True
     with file.open('rb') as opened:
         return opened.read(len(_PARQUET)) == _PARQUET
+
+
+def settle_split(roles: Roles, columns: Mapping[str, Column], data: Data) -> Roles:
+    """The roles, without a column that might be one of parts by its name, and of whose values none is a part's."""
+    if not roles.maybe or any(part_of_name(str(cell).strip(), data) for cell in set(columns[roles.split].cells)):
+        return roles
+    return roles.without_split()
 
 
 def part_of_rows(
@@ -165,7 +173,7 @@ def part_of_rows(
         row = next(index for index, name in enumerate(names) if not known[name])
         raise UserError(
             f"{where}: column '{column.name}', {row_name(row)}: '{names[row]}' is none of train, validation and test; "
-            f'{FIELDS} say other names'
+            f'{FIELDS} say other names, data.split_column another column ({NONE}: there are no parts)'
         )
     of = np.array([known[name] for name in names])
     rows = {part: np.flatnonzero(of == part) for part in PARTS}

@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int32
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, single_label
 
-# int32 [n], float32 [n, outputs], or a dictionary of these by the task's name; see `jtransfer.tasks.Task`.
+# int32 [n], float32 or float64 [n, outputs], or a dictionary of these by the task's name; see `jtransfer.tasks.Task`.
 Labels: TypeAlias = np.ndarray | dict[str, np.ndarray]
 
 
@@ -96,7 +96,7 @@ def check_labels(labels: Labels, tasks: Sequence[Task], ids: Sequence[str], name
         else:
             if values.shape[1:] != (task.outputs,) or not np.issubdtype(values.dtype, np.floating):
                 raise UserError(
-                    f'{where}: labels are {values.dtype} {list(values.shape)}, but must be float32 '
+                    f'{where}: labels are {values.dtype} {list(values.shape)}, but must be floating numbers '
                     f'[{len(ids)}, {task.outputs}]'
                 )
             fine = np.isnan(values) | (np.isin(values, (0, 1)) if task.kind == 'multi_label' else np.isfinite(values))
@@ -108,5 +108,7 @@ def check_labels(labels: Labels, tasks: Sequence[Task], ids: Sequence[str], name
 
 
 def _stack(labels: Sequence[Any]) -> np.ndarray:
-    first = labels[0]
-    return np.stack(labels).astype(np.float32) if np.ndim(first) else np.array(labels, np.int32)
+    if not np.ndim(labels[0]):
+        return np.array(labels, np.int32)
+    stacked = np.stack(labels)
+    return stacked if np.issubdtype(stacked.dtype, np.floating) else stacked.astype(np.float32)

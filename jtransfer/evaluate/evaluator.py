@@ -25,8 +25,8 @@ def predict_logits(apply: Callable[[Any], Any], batches: Iterable[Mapping[str, A
             [batch], False where a row is padding.
 
     Returns:
-        The outputs, float32, and the labels of the real examples (int32 class numbers, float32 otherwise), in the order
-        of the batches; dictionaries where the network's and the batches' are.
+        The outputs, float32, and the labels of the real examples (int32 class numbers, otherwise as they came), in the
+        order of the batches; dictionaries where the network's and the batches' are.
 
     Raises:
         UserError: there is no real example.
@@ -69,7 +69,7 @@ def most_wrong(
 
 
 def _select(labels: Any, mask: np.ndarray) -> Labels:
-    return _map(lambda values: np.asarray(values, np.int32 if np.ndim(values) == 1 else np.float32)[mask], labels)
+    return _map(lambda values: np.asarray(values, np.int32 if np.ndim(values) == 1 else None)[mask], labels)
 
 
 def _fetch(result: Any, mask: np.ndarray) -> Labels:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from jtransfer.data.targets import Labels, of_task
 from jtransfer.evaluate.multi_label import sigmoid
+from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.evaluate.write import joined, write_csv
 from jtransfer.tasks import Task
 
@@ -115,10 +116,13 @@ def _columns(task: Task, values: np.ndarray, thresholds: Sequence[float] | None)
             ('class', [names[index] for index in best]),
             ('probability', [f'{row[index]:.6f}' for row, index in zip(values, best, strict=True)]),
         ]
-    form = '.7g' if task.kind == 'regression' else '.6f'
-    numbers = [(name, [format(value, form) for value in values[:, i].tolist()]) for i, name in enumerate(names)]
     if task.kind == 'regression':
-        return numbers
+        columns = []
+        for i, name in enumerate(names):
+            digits = digits_of(values[:, i], 7, task.scale[i] if task.scale else None)
+            columns.append((name, [rounded(value, digits) for value in values[:, i].tolist()]))
+        return columns
+    numbers = [(name, [f'{value:.6f}' for value in values[:, i].tolist()]) for i, name in enumerate(names)]
     chosen = values >= (0.5 if thresholds is None else np.asarray(thresholds))
     probabilities = [(f'probability {name}', column) for name, column in numbers]
     return [('labels', [joined(names, row) for row in chosen]), *probabilities]

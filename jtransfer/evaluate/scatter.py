@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jtransfer.evaluate.charts import Dot, Tick, nice_ticks, number
+from jtransfer.evaluate.number_text import digits_of, rounded
 
 _SIDE, _LEFT, _TOP, _BOTTOM, _RIGHT = 300.0, 60.0, 10.0, 42.0, 14.0
 # Fewer points are larger and more solid.
@@ -53,9 +54,14 @@ def scatter(name: str, truth: Float[np.ndarray, ' shown'], predicted: Float[np.n
     ticks = nice_ticks(float(both.min()), float(both.max()), 5)
     low, high = ticks[0], ticks[-1]
     largest = max(abs(low), abs(high))
+    digits = digits_of(both, 4)
 
     def along(value: float) -> float:
         return _SIDE * (value - low) / (high - low)
+
+    def label(tick: float) -> str:
+        # Numbers that are large beside their differences would all be 1.7G.
+        return number(tick, largest=largest) if digits < 6 else rounded(tick, digits)
 
     few = len(truth) <= _FEW
     return Scatter(
@@ -66,10 +72,14 @@ def scatter(name: str, truth: Float[np.ndarray, ' shown'], predicted: Float[np.n
         right=_LEFT + _SIDE,
         top=_TOP,
         bottom=_TOP + _SIDE,
-        x_ticks=tuple(Tick(round(_LEFT + along(t), 1), number(t, largest=largest)) for t in ticks),
-        y_ticks=tuple(Tick(round(_TOP + _SIDE - along(t), 1), number(t, largest=largest)) for t in ticks),
+        x_ticks=tuple(Tick(round(_LEFT + along(t), 1), label(t)) for t in ticks),
+        y_ticks=tuple(Tick(round(_TOP + _SIDE - along(t), 1), label(t)) for t in ticks),
         dots=tuple(
-            Dot(round(_LEFT + along(x), 1), round(_TOP + _SIDE - along(y), 1), f'true {x:.4g}, predicted {y:.4g}')
+            Dot(
+                round(_LEFT + along(x), 1),
+                round(_TOP + _SIDE - along(y), 1),
+                f'true {rounded(x, digits)}, predicted {rounded(y, digits)}',
+            )
             for x, y in zip(truth.tolist(), predicted.tolist(), strict=True)
         ),
         radius=3.2 if few else 2.2,

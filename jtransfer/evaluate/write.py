@@ -17,6 +17,7 @@ from jtransfer.data.targets import Labels, labelled
 from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.metrics import Metrics, top_prediction
 from jtransfer.evaluate.multi_label import MultiLabelMetrics, predict_labels, sigmoid
+from jtransfer.evaluate.number_text import digits_of, exact, rounded
 from jtransfer.evaluate.regression import RegressionMetrics
 from jtransfer.text import to_cell
 
@@ -174,13 +175,14 @@ def _write_numbers(
     folder: pathlib.Path, metrics: RegressionMetrics, predicted: np.ndarray, truth: np.ndarray, ids: Sequence[Any]
 ) -> None:
     names, known = metrics.class_names, labelled(truth)
+    digits = [digits_of(np.stack([truth[:, i], predicted[:, i]]), 7) for i in range(len(names))]
     rows = [
         (
             example,
             *(
                 cell
-                for true, guess in zip(truth[i].tolist(), predicted[i].tolist(), strict=True)
-                for cell in (f'{true:.7g}' if known[i] else None, f'{guess:.7g}')
+                for number, (true, guess) in enumerate(zip(truth[i], predicted[i], strict=True))
+                for cell in (exact(true) if known[i] else None, rounded(guess, digits[number]))
             ),
         )
         for i, example in enumerate(ids)

@@ -13,6 +13,7 @@ from jtransfer.evaluate.charts import number
 from jtransfer.evaluate.evaluator import most_wrong
 from jtransfer.evaluate.metrics import top_prediction
 from jtransfer.evaluate.multi_label import binary_cross_entropy, predict_labels
+from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.tasks import Task
 
 
@@ -99,17 +100,17 @@ def _numbers(task: Task, predicted: np.ndarray, truth: np.ndarray, count: int) -
     order = np.flatnonzero(size > 0)
     order = order[np.argsort(-size[order], kind='stable')][:count]
     how = 'off by {}' if of_one else 'off by {} standard deviations'
+    digits = [digits_of(truth[:, i], 4) for i in range(truth.shape[1])]
+
+    def values(row: np.ndarray) -> str:
+        texts = [rounded(value, most) for value, most in zip(row.tolist(), digits, strict=True)]
+        named = (f'{name} {text}' for name, text in zip(task.class_names, texts, strict=True))
+        return texts[0] if of_one else ', '.join(named)
+
     return [
-        Wrong(int(i), _values(task, truth[i]), _values(task, predicted[i]), note=how.format(number(float(size[i]))))
-        for i in order
+        Wrong(int(i), values(truth[i]), values(predicted[i]), note=how.format(number(float(size[i])))) for i in order
     ]
 
 
 def _names(task: Task, chosen: np.ndarray) -> str:
     return ', '.join(name for name, taken in zip(task.class_names, chosen, strict=True) if taken) or 'none'
-
-
-def _values(task: Task, values: np.ndarray) -> str:
-    if len(values) == 1:
-        return f'{values[0]:.4g}'
-    return ', '.join(f'{name} {value:.4g}' for name, value in zip(task.class_names, values, strict=True))

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.source import Source
 from jtransfer.data.targets import of_task, tasks_of
+from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.evaluate.write import atomic_path
 from jtransfer.text import printable
 
@@ -92,4 +93,8 @@ def _rows(source: Source) -> list[tuple[str, np.ndarray]]:
     order = np.argsort(values, kind='stable')[: np.count_nonzero(~np.isnan(values))]  # what has no number comes last
     pieces = np.array_split(order, min(8, len(order))) if len(order) else []
     name = task.class_names[0]
-    return [(f'{name} {values[piece[0]]:.4g} to {values[piece[-1]]:.4g}', piece) for piece in pieces]
+    digits = digits_of(values, 4)
+    return [
+        (f'{name} {rounded(values[piece[0]], digits)} to {rounded(values[piece[-1]], digits)}', piece)
+        for piece in pieces
+    ]

@@ -15,7 +15,7 @@ from jaxtyping import Int64
 from jtransfer.config import Config
 from jtransfer.data import leaks
 from jtransfer.data.altered import altered
-from jtransfer.data.fold_file import fold_record, labels_digest, read_folds
+from jtransfer.data.fold_file import fold_record, is_digest_of, labels_digest, read_folds
 from jtransfer.data.folds import Fold, choose_splitter, make_folds
 from jtransfer.data.group_numbers import group_numbers
 from jtransfer.data.leaks import Guard
@@ -179,7 +179,7 @@ def prepare(
         _check_soup(folder, cv.afterwards)
     if cv.file or file.exists():
         folds, record = _read(file, part, inside)
-        if not cv.file and record.get('labels', '') != labels_digest(part.labels, part.ids):
+        if not cv.file and not is_digest_of(record.get('labels', ''), part.labels, part.ids):
             raise UserError(f'the labels of {data.source} have changed since {file} was written: name a new run_dir')
     else:
         folds = make_folds(

@@ -139,7 +139,8 @@ def average_repeats(per_fold: Sequence[Outputs], ids: Sequence[str], tasks: Sequ
 
     def mean(task: Task) -> np.ndarray:
         found = [np.stack([of_task(o.outputs, task)[row] for o, row in rows[example]]) for example in kept]
-        return np.stack([mean_outputs(task, values) for values in found]).astype(np.float32)
+        averaged = np.stack([mean_outputs(task, values) for values in found])
+        return averaged if task.kind == 'regression' else averaged.astype(np.float32)
 
     several = isinstance(per_fold[0].outputs, dict)
     averaged: Labels = {task.name: mean(task) for task in tasks} if several else mean(tasks[0])

@@ -12,6 +12,7 @@ import numpy as np
 from jtransfer.data.duplicates import Duplicates, Pair
 from jtransfer.data.source import Source
 from jtransfer.data.targets import of_task, take, tasks_of
+from jtransfer.evaluate.number_text import exact
 from jtransfer.evaluate.report import picture_source
 from jtransfer.evaluate.write import atomic_text, write_csv
 from jtransfer.tasks import Task
@@ -129,7 +130,7 @@ def _task_text(task: Task, value: Any) -> str:
         return 'no label'
     if task.kind == 'multi_label':
         return ', '.join(name for name, has in zip(task.class_names, value, strict=True) if has) or 'none'
-    return ', '.join(f'{name} {number:g}' for name, number in zip(task.class_names, value, strict=True))
+    return ', '.join(f'{name} {exact(number)}' for name, number in zip(task.class_names, value, strict=True))
 
 
 def _row(source: Source, pair: Pair, assignment: Sequence[Any] | None) -> tuple[Any, ...]:

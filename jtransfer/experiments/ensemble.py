@@ -99,7 +99,8 @@ def ensemble_outputs(models: Sequence[Model], examples: Examples, config: Config
     tasks, labels = models[0].tasks, found[0][1]
 
     def mean(task: Task) -> np.ndarray:
-        return mean_outputs(task, np.stack([of_task(outputs, task) for outputs, _ in found])).astype(np.float32)
+        averaged = mean_outputs(task, np.stack([of_task(outputs, task) for outputs, _ in found]))
+        return averaged if task.kind == 'regression' else averaged.astype(np.float32)
 
     if isinstance(found[0][0], dict):
         return {task.name: mean(task) for task in tasks}, labels

@@ -22,7 +22,8 @@ class Outputs:
 
     Attributes:
         ids: names of the examples.
-        outputs: float32 [n, outputs], or a dictionary of these by task: logits, or numbers in their own units.
+        outputs: [n, outputs], or a dictionary of these by task: logits (float32), or numbers in their own units
+            (float64).
         labels: in the tasks' form.
     """
 
@@ -66,10 +67,15 @@ def read_outputs(path: Path) -> Outputs:
 
 
 def same_labels(first: Labels, second: Labels) -> bool:
-    """Whether two sets of labels are the same, missing ones included."""
+    """Whether two sets of labels are the same, missing ones included.
+
+    Numbers of two precisions are compared in the lower one: older files hold numbers to be predicted as float32.
+    """
     if isinstance(first, dict) or isinstance(second, dict):
         alike = isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys()
         return alike and all(same_labels(first[name], second[name]) for name in first)
+    if {first.dtype, second.dtype} == {np.dtype(np.float32), np.dtype(np.float64)}:
+        first, second = first.astype(np.float32), second.astype(np.float32)
     return np.array_equal(first, second, equal_nan=first.dtype.kind == 'f')
 
 

@@ -1,7 +1,8 @@
 """Numbers to be predicted are trained with mean 0 and standard deviation 1, and predicted in their own units.
 
-What is subtracted and divided by comes from the training part alone, and becomes part of the task: whoever has the
-model can put its outputs into the numbers' own units.
+They are float64 but for what the network computes: float32 keeps seven digits, and of times near 1.7e9 s those of
+minutes are not among them before the mean is subtracted. What is subtracted and divided by comes from the training part
+alone, and becomes part of the task: whoever has the model can put its outputs into the numbers' own units.
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ from jtransfer.data.measurable import check_parts
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
 from jtransfer.data.targets import Labels, labelled, of_task
+from jtransfer.errors import UserError
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks import Task
+
+# Standard deviation of what float32 rounds off, over that of the numbers; and what does no harm in any case, in units
+# of the network's outputs.
+_MOST_ROUNDING, _NO_ROUNDING = 1e-3, 1e-6
 
 
 def standardise(model: Model, parts: Parts) -> tuple[Model, Parts]:
@@ -30,7 +36,8 @@ def standardise(model: Model, parts: Parts) -> tuple[Model, Parts]:
         parts: what on.
 
     Raises:
-        UserError: a part that nothing can be learnt from, chosen by or measured on, see `check_parts`.
+        UserError: a part that nothing can be learnt from, chosen by or measured on, see `check_parts`, or numbers that
+            float32 cannot tell apart once they are scaled.
     """
     check_parts(parts)
     if not any(task.kind == 'regression' for task in model.tasks):
@@ -42,15 +49,24 @@ def standardise(model: Model, parts: Parts) -> tuple[Model, Parts]:
 
 
 def fit_scaling(tasks: Sequence[Task], labels: Labels) -> tuple[Task, ...]:
-    """The tasks, those of regression with mean and standard deviation of their labels (1 where all are alike)."""
+    """The tasks, those of regression with mean and standard deviation of their labels (1 where all are alike).
+
+    Raises:
+        UserError: numbers so large that these are not finite.
+    """
     result = []
     for task in tasks:
         if task.kind == 'regression' and not (task.offset or task.scale):
             values = of_task(labels, task).astype(np.float64)
             values = values[labelled(values)]
-            deviation = values.std(axis=0)
-            scale = np.where(deviation > 0, deviation, 1.0)
-            task = dataclasses.replace(task, offset=tuple(values.mean(axis=0).tolist()), scale=tuple(scale.tolist()))
+            with np.errstate(over='ignore', invalid='ignore'):
+                # From the first number on, so that of large ones that are all alike nothing is left but zeros.
+                centred = values - values[0]
+                offset, scale = values[0] + centred.mean(axis=0), centred.std(axis=0)
+            if not (np.isfinite(offset).all() and np.isfinite(scale).all()):
+                raise UserError(f'the numbers{_called(task)} are too large: their standard deviation is not finite')
+            scale = np.where(scale > 0, scale, 1.0)
+            task = dataclasses.replace(task, offset=tuple(offset.tolist()), scale=tuple(scale.tolist()))
         result.append(task)
     return tuple(result)
 
@@ -61,16 +77,29 @@ def own_units(tasks: Sequence[Task], outputs: Labels) -> Labels:
     Args:
         tasks: of the network, with their scaling.
         outputs: float32 [n, outputs]; of several heads a dictionary by task.
+
+    Returns:
+        The same, those of regression float64.
     """
     return _each(tasks, outputs, lambda task, values: values * _scale(task) + _offset(task))
 
 
 def scaled_part(part: Part, tasks: Sequence[Task]) -> Part:
-    """The part with the numbers to be predicted as the network's outputs are to be: the inverse of `own_units`."""
+    """The part with the numbers to be predicted as the network's outputs are to be: the inverse of `own_units`.
+
+    Raises:
+        UserError: the scaling leaves numbers that float32 cannot tell apart.
+    """
     from jtransfer.data.combine import WithLabels
 
-    labels = _each(tasks, part.source.labels, lambda task, values: (values - _offset(task)) / _scale(task))
-    return Part(WithLabels(part.source, labels), part.indices)
+    def scaled(task: Task, values: np.ndarray) -> np.ndarray:
+        exact = (values - _offset(task)) / _scale(task)
+        with np.errstate(over='ignore'):
+            rounded = exact.astype(np.float32)
+        _check_rounding(task, exact[part.indices], rounded[part.indices])
+        return rounded
+
+    return Part(WithLabels(part.source, _each(tasks, part.source.labels, scaled)), part.indices)
 
 
 def without_scaling(model: Model) -> Model:
@@ -84,9 +113,31 @@ def _each(tasks: Sequence[Task], labels: Labels, function: Callable[[Task, np.nd
         values = of_task(labels, task)
         if task.kind != 'regression' or not (task.offset or task.scale):
             return values
-        return np.asarray(function(task, values.astype(np.float64)), np.float32)
+        return function(task, values.astype(np.float64))
 
     return {task.name: changed(task) for task in tasks} if isinstance(labels, dict) else changed(tasks[0])
+
+
+def _check_rounding(task: Task, exact: np.ndarray, rounded: np.ndarray) -> None:
+    """Raises `UserError` where a scaling that was stated, or came with a head, is too far from the numbers."""
+    known = labelled(exact)
+    if not known.any():
+        return
+    with np.errstate(invalid='ignore'):
+        lost = (rounded[known] - exact[known]).std(axis=0)
+    most = np.maximum(_MOST_ROUNDING * exact[known].std(axis=0), _NO_ROUNDING)
+    for number in np.flatnonzero(~(lost <= most)):
+        offset, scale = (np.broadcast_to(of(task), lost.shape)[number] for of in (_offset, _scale))
+        raise UserError(
+            f"{task.class_names[number]}: with the task's offset {offset:.10g} and scale {scale:.10g}, float32, in "
+            f'which networks compute, rounds the numbers by about {lost[number] * scale:.3g}, which is no longer small '
+            f'beside their spread of {exact[known, number].std() * scale:.3g}: a task without offset and scale, with a '
+            'new head, takes them from the data'
+        )
+
+
+def _called(task: Task) -> str:
+    return f' of {task.name or ", ".join(task.class_names)}'
 
 
 def _offset(task: Task) -> np.ndarray:

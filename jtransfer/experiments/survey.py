@@ -22,6 +22,7 @@ from jtransfer.data.parts import NAMES, load_parts
 from jtransfer.data.source import Source
 from jtransfer.data.survey import PartSurvey, survey_part, to_dict
 from jtransfer.errors import UserError
+from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.experiments.contact_sheet import contact_sheet
 from jtransfer.experiments.data_lines import outputs_in_words
 from jtransfer.experiments.duplicate_report import labels_differ, write_duplicates
@@ -257,4 +258,6 @@ def _number(values: tuple[float, float, float, float] | None) -> str:
     if values is None or not np.isfinite(values).all():
         return ''
     low, mean, deviation, high = values
-    return f'{low:.4g} to {high:.4g}, mean {mean:.4g} ± {deviation:.4g}'
+    digits = digits_of(np.array([low, high]), 4)
+    low_text, high_text, mean_text = (rounded(value, digits) for value in (low, high, mean))
+    return f'{low_text} to {high_text}, mean {mean_text} ± {deviation:.4g}'

@@ -53,6 +53,7 @@ def test_names_groups_and_weights(tmp_path):
     assert source.class_names == ('p', 'q', 'r')
     assert source.groups == ('0', '0', '1', '1', '2', '2')
     assert source.ids == tuple('uvwxyz')
+    assert source.notes[0] == 'arrays: groups=groups (no split divides one), weights=weights (weigh the loss)'
     np.testing.assert_array_equal(source[0]['image'], IMAGES[0, ..., :1].repeat(3, -1))
 
 
@@ -64,6 +65,35 @@ def test_several_labels_and_numbers(tmp_path):
     source = load_npz(save(tmp_path, images=IMAGES, labels=LABELS / 2), Data())['train']
     assert source.tasks[0].kind == 'regression'
     assert source.labels.shape == (6, 1)
+
+
+WORDS = np.array(['dog', 'cat', 'cow', 'dog', 'cat', 'cow'])
+
+
+@pytest.mark.parametrize('labels', [WORDS, np.char.encode(WORDS, 'utf-8'), WORDS[:, None]])
+def test_texts_are_names_of_classes(tmp_path, labels):
+    arrays = {'x_train': IMAGES, 'y_train': labels, 'x_test': IMAGES[:2], 'y_test': labels[:2]}
+    sources = load_npz(save(tmp_path, **arrays), Data())
+    assert sources['train'].class_names == sources['test'].class_names == ('cat', 'cow', 'dog')
+    np.testing.assert_array_equal(sources['train'].labels, [2, 0, 1] * 2)
+    np.testing.assert_array_equal(sources['test'].labels, [2, 0])
+    named = load_npz(save(tmp_path, **arrays, class_names=np.array([b'dog', b'cow', b'cat'])), Data())
+    assert named['test'].class_names == ('dog', 'cow', 'cat')
+    np.testing.assert_array_equal(named['test'].labels, [0, 2])
+
+
+def test_texts_may_be_several_labels(tmp_path):
+    labels = np.array(['a|b', 'b', '', 'a', 'a', 'b'])
+    source = load_npz(save(tmp_path, images=IMAGES, labels=labels), Data(task='multi_label'))['train']
+    assert source.class_names == ('a', 'b')
+    np.testing.assert_array_equal(source.labels[:3], [[1, 1], [0, 1], [0, 0]])
+
+
+def test_large_numbers_keep_every_digit(tmp_path):
+    times = np.array([1700000000, 1700000001, 1700003600, 16777216, 16777217, 5])
+    source = load_npz(save(tmp_path, images=IMAGES, labels=times), Data(task='regression'))['train']
+    assert source.labels[:, 0].tolist() == times.tolist()
+    assert source[1]['label'].tolist() == [1700000001]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +110,11 @@ def test_several_labels_and_numbers(tmp_path):
         ({'images': IMAGES, 'labels': np.array([0, 1, 3, 0, 1, 3])}, {}, "class '2' has no examples"),
         ({'images': IMAGES, 'labels': LABELS + 2**40}, {}, 'class numbers are 0, 1, 2'),
         ({'images': IMAGES, 'labels': LABELS, 'class_names': np.array(['p'])}, {}, 'has 1 class|has label 1, outside'),
+        ({'images': IMAGES, 'labels': LABELS, 'class_names': np.array(list('pqp'))}, {}, "class name 'p' stands twice"),
+        ({'images': IMAGES, 'labels': WORDS, 'class_names': np.array(['dog', 'cat'])}, {}, "image 2: 'cow' is none of"),
+        ({'images': IMAGES, 'labels': np.array([b'\xff'] * 6)}, {}, 'texts in bytes must be UTF-8'),
+        ({'images': IMAGES, 'labels': WORDS.astype(object)}, {}, r'texts are plain after array\.astype\(str\)'),
+        ({'images': IMAGES, 'labels': WORDS}, {'task': 'regression'}, "image 0: 'dog' is not a finite number"),
     ],
 )
 def test_each_mistake_is_one_clear_line(tmp_path, arrays, settings, message):

@@ -97,3 +97,36 @@ def test_a_broken_picture_of_pillow_is_unreadable(tmp_path):
     source = ArraySource([Image.open(file), Image.new('RGB', (4, 3))], [0, 1], ('a', 'b'))
     with pytest.raises(UnreadableImageError, match='array/0 cannot be decoded'):
         _ = source[0]
+
+
+@pytest.mark.parametrize('labels', [['bee', 'ant', 'ant', 'bee'], np.array([b'bee', b'ant', b'ant', b'bee'])])
+def test_labels_may_be_names_of_classes(labels):
+    source = ArraySource(IMAGES, labels)
+    assert source.class_names == ('ant', 'bee')
+    np.testing.assert_array_equal(source.labels, [1, 0, 0, 1])
+    assert ArraySource(IMAGES, labels, ('bee', 'ant')).labels.tolist() == [0, 1, 1, 0]
+    several = ArraySource(IMAGES, {'kind': labels}, tasks=(single_label(('bee', 'ant'), 'kind'),))
+    assert several.labels['kind'].tolist() == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ('labels', 'settings', 'message'),
+    [
+        ([0, 1, 2, 0], {'class_names': ('a', 'b', 'a')}, "array: the class name 'a' stands twice among a, b, a"),
+        ([0, 1, 2, 0], {'class_names': (1, 2, '1')}, "the class name '1' stands twice"),
+        (['a', 'b', 'c', 'a'], {'class_names': ('a', 'b')}, "array: label 2: 'c' is none of the classes a, b"),
+        ([0, 1, 1, 0], {'tasks': [single_label(('a', 'b', 'a'))]}, "array: the class name 'a' stands twice"),
+        ([['a', 'b']] * 4, {}, r'have shape \(4, 2\), but must be \[n\]'),
+        (['a', 'b', 'c', 'a'], {'tasks': [Task('', 'regression', ('age',))]}, 'labels are no numbers'),
+    ],
+)
+def test_names_that_do_not_fit_are_one_line(labels, settings, message):
+    with pytest.raises(UserError, match=message):
+        ArraySource(IMAGES, labels, **settings)
+
+
+def test_numbers_to_be_predicted_keep_their_digits():
+    age = [Task('', 'regression', ('age',))]
+    times = [1700000000, 1700000001, 2**24, 2**24 + 1]
+    assert ArraySource(IMAGES, times, tasks=age).labels[:, 0].tolist() == times
+    assert ArraySource(IMAGES, np.float32(times), tasks=age).labels.dtype == np.float32

@@ -273,7 +273,7 @@ def test_other_labels_change_nothing_else():
     [
         (plain([0, 1]), np.array([0, 1, 1]), '3 labels for 2 examples'),
         (plain([0, 1]), np.array([0, 2]), 'example x1 has label 2, outside 0 to 1'),
-        (MULTI, np.zeros((3, 2), np.float32), r'must be float32 \[3, 3\]'),
+        (MULTI, np.zeros((3, 2), np.float32), r'must be floating numbers \[3, 3\]'),
     ],
 )
 def test_labels_that_the_tasks_cannot_have_are_refused(source, labels, message):

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from jtransfer.data.fold_file import FORMAT, fold_record, labels_digest, read_folds, write_folds
+from jtransfer.data.fold_file import FORMAT, fold_record, is_digest_of, labels_digest, read_folds, write_folds
 from jtransfer.data.folds import Fold, make_folds
 from jtransfer.errors import UserError
 
@@ -151,3 +151,10 @@ def test_the_digest_of_labels_knows_them_in_any_order_and_no_others():
     heads = {'kind': labels, 'age': np.zeros((3, 1), np.float32)}
     assert labels_digest(heads, ids) == labels_digest(dict(reversed(heads.items())), ids)
     assert labels_digest({**heads, 'age': np.ones((3, 1), np.float32)}, ids) != labels_digest(heads, ids)
+
+
+def test_a_digest_of_numbers_that_were_kept_as_float32_is_known():
+    numbers, ids = np.array([[0.1], [0.2]]), ('a', 'b')
+    for digest in (labels_digest(numbers, ids), labels_digest(numbers.astype(np.float32), ids)):
+        assert is_digest_of(digest, numbers, ids)
+        assert not is_digest_of(digest, numbers + 1, ids)

@@ -89,10 +89,23 @@ def test_labels_without_class_names_are_those_of_a_table(tmp_path):
 
 
 def test_groups_and_weights(tmp_path):
-    write(tmp_path / 'a.parquet', range(4), extra={'patient': list('ppqq'), 'weight': [1.0, 2.0, 3.0, 4.0]})
+    write(tmp_path / 'a.parquet', range(4), extra={'patient': list('ppqq'), 'sample_weight': [1.0, 2.0, 3.0, 4.0]})
     source = load_hf(str(tmp_path), Data())['train']
     assert source.groups == tuple('ppqq')
     np.testing.assert_array_equal(source.weights, [1, 2, 3, 4])
+    assert source.notes == (
+        'columns: image=image, label=label (single_label), group=patient (no split divides one), weight=sample_weight '
+        '(weighs the loss)',
+    )
+
+
+def test_columns_that_are_not_read_are_said(tmp_path):
+    for name, rows in (('train', range(4)), ('test', range(4, 6))):  # files of splits: their columns say none
+        extra = {'split': ['a'] * len(rows), 'weight': [1.0] * len(rows)}
+        write(tmp_path / f'{name}-00000-of-00001.parquet', rows, extra=extra)
+    notes = load_hf(str(tmp_path), Data())['test'].notes
+    assert notes[0] == 'columns: image=image, label=label (single_label); not read: weight, split'
+    assert notes[1].startswith("column 'weight' does not weigh the loss")
 
 
 def test_threads_and_pickled_copies_read_the_same(tmp_path):
@@ -239,11 +252,11 @@ def test_another_split_stops_or_is_left_out_and_counted(tmp_path, saved):
         load_hf(str(tmp_path), Data())
     sources = load_hf(str(tmp_path), Data(train_split='train'))
     assert {part: len(source) for part, source in sources.items()} == {'train': 4, 'test': 2}
-    [note] = sources['train'].notes
+    [_, note] = sources['train'].notes
     assert note.startswith("3 examples of the split 'extra' of")
 
 
 def test_rows_of_another_part_are_counted(tmp_path):
     write(tmp_path / 'a.parquet', range(6), extra={'split': ['train'] * 4 + ['extra'] * 2})
     source = load_hf(str(tmp_path / 'a.parquet'), Data(train_split='train'))['train']
-    assert (len(source), source.notes[0].partition(' of ')[0]) == (4, '2 rows')
+    assert (len(source), source.notes[-1].partition(' of ')[0]) == (4, '2 rows')

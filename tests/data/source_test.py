@@ -19,6 +19,7 @@ def source(labels, class_names):
     ('labels', 'class_names', 'message'),
     [
         ([0, 1, 2], ('a', 'b'), r'animals: example picture 2 has label 2, outside 0 to 1 \(2 classes\)'),
+        ([0, 1, 2], ('a', 'b', 'a'), "animals: the class name 'a' stands twice among a, b, a"),
         ([0, 0], ('a',), r"animals has 1 class \('a'\): at least 2"),
         ([], (), 'animals has 0 class'),
         ([], ('a', 'b'), 'animals has no examples'),

@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from jtransfer.config_data import Data
 from jtransfer.data.images import UnreadableImageError, decode_image
+from jtransfer.data.opening import open_source
 from jtransfer.data.table_source import load_table
 from jtransfer.errors import UserError
 from jtransfer.evaluate.predictions import write_predictions_csv
@@ -94,7 +95,7 @@ def test_parts_groups_and_weights(pictures, form):
         **LABELS,
         'split': ['train'] * 4 + ['val', 'test'],
         'patient': list('ppqqrs'),
-        'weight': [1, 2, 0.5, 1, 1, 1],
+        'sample_weight': [1, 2, 0.5, 1, 1, 1],
     }
     if form == 'csv':
         path = table(pictures, columns, 'parts.csv')
@@ -168,7 +169,11 @@ def test_missing_files_are_left_out_and_counted_when_asked(pictures):
         ({'a': [1] * 6, 'b': [0] * 6}, {'label_columns': ('a', 'b')}, 'need data.task=multi_label'),
         ({'label': ['cat'] * 6}, {}, r"has 1 class \('cat'\)"),
         ({'label': [1.5, 'x', 2, 3, 4, 5]}, {}, r"holds numbers, such as 1.5, but also 'x' \(row 2\)"),
-        ({**LABELS, 'weight': [1, -1, 1, 1, 1, 1]}, {}, "row 2: weight '-1' must be a number of at least 0"),
+        (
+            {**LABELS, 'weight': [1, -1, 1, 1, 1, 1]},
+            {'weight_column': 'weight'},
+            "row 2: weight '-1' must be a number of at least 0",
+        ),
         ({**LABELS, 'split': ['train', 'trian'] * 3}, {}, "row 2: 'trian' is none of train, validation and test"),
         ({**LABELS, 'split': ['val', 'test'] * 3}, {}, 'has no row of the training part'),
         (
@@ -303,3 +308,61 @@ def test_the_form_is_what_is_said_whatever_the_file_is_called(pictures):
     assert load_table(str(pictures / 'table.dat'), Data(), 'parquet')['train'].ids == NAMES
     with pytest.raises(UserError, match='is no parquet file'):
         load_table(table(pictures, LABELS), Data(), 'parquet')
+
+
+TIMES = [1700000000, 1700000001, 1700003600, 1700007200, 16777216, 16777217]
+
+
+@pytest.mark.parametrize('form', ['csv', 'int64', 'float64', 'decimal'])
+@pytest.mark.parametrize('task', ['regression', 'single_label', 'heads'])
+def test_large_numbers_keep_every_digit(pictures, form, task):
+    kinds = {'int64': pa.int64(), 'float64': pa.float64(), 'decimal': pa.decimal128(20, 0)}
+    if form == 'csv':
+        path = table(pictures, {'time': TIMES}, 'times.csv')
+    else:
+        path = str(pictures / f'{form}.parquet')
+        parquet.write_table(pa.table({'path': NAMES, 'time': pa.array(TIMES).cast(kinds[form])}), path)
+    source = load_table(path, Data(task=task, label_columns=('time',)))['train']
+    if source.tasks[0].kind == 'single_label':
+        assert source.class_names == tuple(map(str, sorted(TIMES)))
+        return
+    labels = source.labels['time'] if task == 'heads' else source.labels
+    assert labels[:, 0].tolist() == TIMES
+
+
+def test_a_weight_in_grams_weighs_nothing_until_it_is_named(pictures):
+    path = table(pictures, {**LABELS, 'Weight': [1200, 8, 950, 7, 1100, 9]}, 'grams.csv')
+    source = load_table(path, Data())['train']
+    assert source.weights is None
+    assert source.notes == (
+        'columns: image=path, label=label (single_label); not read: Weight',
+        "column 'Weight' does not weigh the loss: data.weight_column=Weight would make it do so",
+    )
+    assert load_table(path, Data(weight_column='Weight'))['train'].weights.tolist() == [1200, 8, 950, 7, 1100, 9]
+
+
+@pytest.mark.parametrize(
+    ('values', 'settings', 'parts', 'line'),
+    [
+        (['train'] * 4 + ['test'] * 2, {}, {'train': 4, 'test': 2}, 'split=set'),
+        (['A', 'B'] * 3, {}, {'train': 6}, 'not read: set'),
+        (['train', 'test'] * 3, {'split_column': 'none'}, {'train': 6}, 'not read: set'),
+        (['A'] * 4 + ['B'] * 2, {'train_split': 'A', 'test_split': 'B'}, {'train': 4, 'test': 2}, 'split=set'),
+    ],
+)
+def test_a_column_that_may_be_of_parts_is_where_it_names_one(pictures, values, settings, parts, line):
+    sources = load_table(table(pictures, {**LABELS, 'set': values}, 'set.csv'), Data(**settings))
+    assert {part: len(source) for part, source in sources.items()} == parts
+    assert line in '\n'.join(sources['train'].notes)
+
+
+def test_a_part_that_is_not_understood_says_how_to_go_on(pictures):
+    for name, values in (('split', ['A', 'B'] * 3), ('set', ['train', 'train', 'train', 'holdback'] + ['train'] * 2)):
+        with pytest.raises(UserError, match=r'is none of train, .*data\.train_split.*data\.split_column another'):
+            load_table(table(pictures, {**LABELS, name: values}, 'parts.csv'), Data())
+
+
+def test_notes_stay_where_classes_are_chosen(pictures):
+    path = table(pictures, {'label': ['cat', 'dog', 'cow'] * 2}, 'three.csv')
+    sources = open_source(Data(source=f'csv:{path}', classes=('cow', 'cat')))
+    assert sources['train'].notes == ('columns: image=path, label=label (single_label)',)

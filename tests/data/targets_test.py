@@ -65,7 +65,7 @@ def test_right_labels_pass():
             'example p has label .*neither 0 nor',
         ),
         ({**SEVERAL, 'age': np.full((3, 1), np.inf, np.float32)}, (KIND, TAGS, AGE), 'here, age: .*not finite'),
-        ({**SEVERAL, 'age': np.zeros((3, 2), np.float32)}, (KIND, TAGS, AGE), r'must be float32 \[3, 1\]'),
+        ({**SEVERAL, 'age': np.zeros((3, 2), np.float32)}, (KIND, TAGS, AGE), r'must be floating numbers \[3, 1\]'),
     ],
 )
 def test_wrong_labels_are_one_line(labels, tasks, message):

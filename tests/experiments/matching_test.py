@@ -105,7 +105,7 @@ def test_columns_of_labels_that_a_table_lacks_have_no_figures(tmp_path):
     opened = open_for_model(name, model, config)
     np.testing.assert_array_equal(opened.source.labels[:, 1], [0, 1, 0, 1, 1, 0])
     assert np.isnan(opened.source.labels[:, [0, 2]]).all()
-    assert opened.notes[1:] == (f'{name} has no labels for 2 of the 3 outputs (red, round): no figures of their own',)
+    assert opened.notes[-1:] == (f'{name} has no labels for 2 of the 3 outputs (red, round): no figures of their own',)
     metrics = measured(model, opened, tmp_path / 'out')
     (only,) = metrics.per_class
     assert (only.name, only.positives, metrics.absent) == ('striped', 3, ('red', 'round'))
@@ -132,7 +132,7 @@ def test_a_name_that_no_image_has_among_several_is_known_to_be_absent(tmp_path):
     np.testing.assert_array_equal(opened.source.labels[:, 2], np.zeros(COUNT))
     metrics = measured(model, opened, tmp_path / 'out')
     assert [entry.average_precision is None for entry in metrics.per_class] == [False, False, True]
-    assert opened.notes[1:] == (f"{name} has no example of the class 'round': it has no figure of its own",)
+    assert opened.notes[-1:] == (f"{name} has no example of the class 'round': it has no figure of its own",)
 
 
 def test_one_of_two_numbers_is_measured_alone(tmp_path):
@@ -154,7 +154,7 @@ def test_heads_that_the_data_lack_are_left_out_and_whole_numbers_stay_numbers(tm
     model = model_for(HEADS)
     name = table(tmp_path, {'age': [1, 2, 3, 4, 5, 6]})
     opened = open_for_model(name, model, Config())
-    assert opened.notes[1:] == (f"{name} has no labels for the head 'kind': it has no figure of its own",)
+    assert opened.notes[-1:] == (f"{name} has no labels for the head 'kind': it has no figure of its own",)
     metrics = measured(model, opened, tmp_path / 'out')
     assert (list(metrics.by_task), metrics.absent) == (['age'], ('kind',))
     assert metrics.score == metrics.by_task['age'].score
@@ -175,7 +175,7 @@ def test_unlabelled_examples_are_told_or_left_out(tmp_path):
         open_for_model(name, model, Config())
     opened = open_for_model(name, model, Config(), skip_unlabelled=True)
     assert opened.source.labels.tolist() == [1, 0, 1, 1]
-    assert opened.notes[1:] == ('2 examples without a label were left out',)
+    assert opened.notes[-1:] == ('2 examples without a label were left out',)
     (tmp_path / 'parts').mkdir()
     columns = {'label': ['dark', 'light', 'dark', '', '', ''], 'split': ['train'] * 2 + ['val'] + ['test'] * 3}
     name = table(tmp_path / 'parts', columns)
@@ -184,4 +184,4 @@ def test_unlabelled_examples_are_told_or_left_out(tmp_path):
     with pytest.raises(UserError, match='none of the 3 examples of the test part'):
         open_for_model(name, model, Config())
     opened = open_for_model(name, model, Config(), skip_unlabelled=True)
-    assert (opened.part, opened.notes[1]) == ('validation', 'the test part has no labels and was left out')
+    assert (opened.part, opened.notes[-1]) == ('validation', 'the test part has no labels and was left out')

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.experiments.outputs import Outputs, read_outputs, write_outputs
+from jtransfer.experiments.outputs import Outputs, read_outputs, same_labels, write_outputs
 
 ONE = Outputs(('a/ü.jpg', 'b c.png'), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), np.array([1, 0], np.int32))
 SEVERAL = Outputs(
@@ -35,3 +35,11 @@ def test_a_missing_or_damaged_file_is_one_line(tmp_path):
     (tmp_path / 'outputs.npz').write_bytes(b'PK\x03\x04 no more')
     with pytest.raises(UserError, match='is not there or damaged'):
         read_outputs(tmp_path / 'outputs.npz')
+
+
+def test_labels_of_a_file_that_held_them_as_float32_are_the_same():
+    exact = np.array([[0.1], [1700003600.0], [np.nan]])
+    assert same_labels(exact.astype(np.float32), exact)
+    assert same_labels({'age': exact}, {'age': exact.astype(np.float32)})
+    assert not same_labels(exact, exact + 1)
+    assert not same_labels(exact.astype(np.float32), exact + 1000)
