@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from jtransfer import config
 from jtransfer.data.combine import filter_classes
@@ -15,6 +14,7 @@ from jtransfer.data.source import Source, check_source
 from jtransfer.data.targets import tasks_of
 from jtransfer.data.tfds_source import load_tfds
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 
 PARTS = ('train', 'validation', 'test')
 _FORMS = {
@@ -49,6 +49,8 @@ def open_source(data: config.Data) -> dict[str, Source]:
         raise UserError('data.source=memory: the images were handed over in Python; do so again, or name a source')
     if kind not in _FORMS or (argument and _FORMS[kind] == kind):
         raise _unknown(data.source)
+    for path in (argument, data.data_dir):
+        expanded(path)  # ~nobody is said here, whatever reads it
     if not argument and _FORMS[kind] != kind:
         raise UserError(f'data.source={data.source!r} names no data: write {_FORMS[kind]}')
     _check_read(data, kind)
@@ -149,7 +151,7 @@ def _check_read(data: config.Data, kind: str) -> None:
 def _unknown(source: str) -> UserError:
     """The error for a source of no known kind, with what was probably meant."""
     kind, colon, argument = source.partition(':')
-    path = Path(source).expanduser()
+    path = expanded(source)
     known = f'data.source={source!r} is not one of {", ".join(_FORMS.values())}.'
     meant = difflib.get_close_matches(kind.casefold(), _FORMS, n=1, cutoff=0.5)
     if not colon and path.is_dir():
