@@ -22,6 +22,7 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, nearest, unknown_field, wrong_type
 from jtransfer.errors import DataWarning, TrainingDivergedError, UserError
+from jtransfer.paths import expanded
 from jtransfer.terminal import soften, wide_console
 from jtransfer.text import printable, printable_lines
 
@@ -112,7 +113,7 @@ def cache_compilations() -> None:
 
     Set through the environment, so that JAX need not be imported for it; what the user has set there stands.
     """
-    cache = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'jtransfer' / 'xla'
+    cache = expanded(os.environ.get('XDG_CACHE_HOME') or '~/.cache') / 'jtransfer' / 'xla'
     os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(cache))
     os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
 
@@ -194,14 +195,14 @@ def _prepare(argv: list[str]) -> list[str]:
         value = part.removeprefix('--config=')
         if not value:
             raise UserError('--config= names no file; --config=configs/quickstart.py is a start')
-        path = Path(value).expanduser()
+        path = expanded(value)
         if path.is_dir():
             path = path / 'config.json'
             if not path.exists():
                 raise UserError(f'--config={value} is a directory without a config.json: not a run of ours')
         if path.suffix == '.json':
             value = f'{_SAVED}:{path}'
-        file = Path(value.partition(':')[0]).expanduser()
+        file = expanded(value.partition(':')[0])
         if not file.is_file():
             folder = file.parent if file.parent.is_dir() else Path('configs')
             known = [str(folder / p.name) for p in sorted(folder.glob('*.py'))] if folder.is_dir() else []

@@ -8,6 +8,7 @@ Bengio, 2003), which allows for folds that share training images.
 
 from absl import flags
 
+from jtransfer.paths import output_file
 from launch import app
 
 ARGUMENTS = ('RUN_A', 'RUN_B')
@@ -19,6 +20,8 @@ def main(first: str, second: str) -> None:
     """Reads both, compares them, and shows the outcome."""
     from jtransfer.experiments import compare
 
+    if _OUTPUT.value:
+        output_file(_OUTPUT.value, example='comparison.json')  # known before anything is read
     outcome = compare.compare(first, second, confidence=_CONFIDENCE.value)
     if _OUTPUT.value:
         compare.write(_OUTPUT.value, outcome)

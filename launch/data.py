@@ -11,7 +11,7 @@ from launch import app
 
 _CONFIG = app.define_config()
 _OUTPUT = flags.DEFINE_string(
-    'output', '', 'Folder for contact_sheet.png, survey.json and duplicates.html; runs/NAME-data by default.'
+    'output', '', 'Folder for contact_sheet.png, survey.json and duplicates.html; RUN_DIR-data by default.'
 )
 
 

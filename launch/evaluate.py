@@ -8,6 +8,7 @@ python -m launch.evaluate --checkpoint=runs/quickstart --flips --crops=5 --outpu
 from absl import flags
 
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 from launch import app
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Catalogue name, .safetensors file or run directory.')
@@ -33,7 +34,7 @@ def main() -> None:
     """Evaluates, and says where the results are."""
     if not _CHECKPOINT.value:
         raise UserError('--checkpoint is missing; --checkpoint=runs/quickstart takes a finished run')
-    output = _OUTPUT.value or 'evaluation'
+    output = expanded(_OUTPUT.value or 'evaluation')
     from jtransfer.experiments import prediction
 
     metrics, part = prediction.evaluate_checkpoint(

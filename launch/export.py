@@ -7,6 +7,7 @@ python -m launch.export --checkpoint=weights.npz --architecture=vit_b16 --naming
 from absl import flags
 
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 from launch import app
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Run directory, catalogue name or file of weights.')
@@ -39,7 +40,8 @@ def main() -> None:
     for note in export_notes(model, _NAMING.value):
         app.say(note)
     app.say(
-        f'{_OUTPUT.value}: {len(shapes)} tensors ({", ".join(list(shapes)[:3])}, …), {len(model.class_names)} classes'
+        f'{expanded(_OUTPUT.value)}: {len(shapes)} tensors ({", ".join(list(shapes)[:3])}, …), '
+        f'{len(model.class_names)} classes'
     )
 
 

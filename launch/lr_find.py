@@ -8,7 +8,7 @@ from absl import flags
 from launch import app
 
 _CONFIG = app.define_config()
-_OUTPUT = flags.DEFINE_string('output', '', 'Folder of the results; runs/NAME-lr_find by default.')
+_OUTPUT = flags.DEFINE_string('output', '', 'Folder of the results; RUN_DIR-lr_find by default.')
 _LOWEST = flags.DEFINE_float('lowest', 1e-7, 'Learning rate of the first step.')
 _HIGHEST = flags.DEFINE_float('highest', 10.0, 'Learning rate of the last step.')
 _STEPS = flags.DEFINE_integer('steps', 100, 'How many steps, at least 10.')

@@ -6,6 +6,7 @@ python -m launch.predict --checkpoint=runs/quickstart --images=photos --output=p
 from absl import flags
 
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 from launch import app
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Catalogue name, .safetensors file or run directory.')
@@ -44,7 +45,7 @@ def main() -> None:
         max_pixels=_MAX_PIXELS.value,
         pixel_range=_PIXEL_RANGE.value,
     )
-    app.say(f'{count:,} images classified: {_OUTPUT.value}')
+    app.say(f'{count:,} images classified: {expanded(_OUTPUT.value)}')
     if skipped:
         app.say(f'unreadable images left out: {len(skipped)}, the first of them {skipped[0]}')
 

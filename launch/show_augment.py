@@ -11,7 +11,7 @@ from absl import flags
 from launch import app
 
 _CONFIG = app.define_config()
-_OUTPUT = flags.DEFINE_string('output', '', 'The file, replaced if there is one; runs/NAME-augment.png by default.')
+_OUTPUT = flags.DEFINE_string('output', '', 'The file, replaced if there is one; RUN_DIR-augment.png by default.')
 _IMAGES = flags.DEFINE_integer('images', 6, 'How many images, a row each.', lower_bound=1)
 _DRAWS = flags.DEFINE_integer('draws', 8, 'How many draws, a column each.', lower_bound=1)
 

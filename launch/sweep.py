@@ -15,7 +15,8 @@ from launch import app
 
 _CONFIG = app.define_config()
 _OVER = flags.DEFINE_multi_string('over', [], 'FIELD=VALUE,VALUE,…; may be given several times.')
-_OUT = flags.DEFINE_string('out', '', 'Folder of the runs; runs/sweep-NAME by default.')
+_OUTPUT = flags.DEFINE_string('output', '', 'Folder of the runs; config.run_dir or runs/sweep-NAME by default.')
+flags.DEFINE_alias('out', 'output')
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
     from jtransfer.experiments import summary, summary_plot, sweep
 
     over = sweep.parse_over(_OVER.value)
-    folder, records = sweep.run(config, over, _OUT.value, say=app.say)
+    folder, records = sweep.run(config, over, _OUTPUT.value, say=app.say)
     finished = [record for record in records if record['error'] is None]
     metric = next((name for record in finished for name in record['metrics']), summary.METRIC)
     rows = summary.summarise(records, list(over), metric)

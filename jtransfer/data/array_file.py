@@ -17,6 +17,7 @@ from jtransfer.data.class_names import are_texts, check_names, texts_of
 from jtransfer.data.table_columns import Column
 from jtransfer.data.table_labels import read_labels
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 from jtransfer.tasks import Task, single_label
 from jtransfer.text import first_few, printable
 
@@ -41,7 +42,7 @@ def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, Arr
         UserError: no such file, none that can be read without running code, no images or labels, images of
             what is no part, or what `ArraySource` refuses.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     if not file.is_file():
         beside = sorted(other.name for other in file.parent.iterdir()) if file.parent.is_dir() else []
         raise UserError(f'there is no file {file}.{nearest(file.name, beside) if beside else ""}')

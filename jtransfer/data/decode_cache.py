@@ -26,6 +26,7 @@ from jaxtyping import Float32, Int64, UInt8
 from jtransfer.data.describe import describe, name_of
 from jtransfer.data.narrow import Narrow
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 from jtransfer.preprocessing import Pixels
 
 FORMAT = 'jtransfer-decoded/1'
@@ -62,7 +63,7 @@ class Square:
 def default_folder() -> Path:
     """`$XDG_CACHE_HOME/jtransfer/decoded`, by default `~/.cache/jtransfer/decoded`."""
     base = os.environ.get('XDG_CACHE_HOME')
-    return (Path(base) if base else Path.home() / '.cache') / 'jtransfer' / 'decoded'
+    return expanded(base or '~/.cache') / 'jtransfer' / 'decoded'
 
 
 def digest_of(content: bytes) -> bytes:

@@ -16,6 +16,7 @@ from jtransfer.data.left_out import Beside, beside, left_out
 from jtransfer.data.listing import Files, has_images, list_files, subfolders
 from jtransfer.data.source import Example, check_source
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 from jtransfer.text import first_few, printable, printable_path
 
 
@@ -140,7 +141,7 @@ def load_folder(
         UserError: a missing folder or split, a layout that is not understood, no class folders, an empty class folder,
             a single class, a class of another part that the training part does not have.
     """
-    root = Path(path).expanduser()
+    root = expanded(path)
     check_folder(root)
     named = {part: name for part, name in (splits or {}).items() if name}
     folders = find_parts(root, named, training) or {'train': root}

@@ -19,6 +19,7 @@ from jtransfer.data.table_columns import NONE, Column, Roles, arrow_column, find
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.data.table_source import part_of_rows, rows_left_out, settle_split
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 from jtransfer.tasks import Task
 from jtransfer.text import printable
 
@@ -90,7 +91,7 @@ def load_hf(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, HfSo
         UserError: no such files, no column of pictures, cells that do not fit, an unknown split, or a class without a
             training image.
     """
-    root = Path(path).expanduser()
+    root = expanded(path)
     parts, others = find_parts(root, data, not known)
     divided = len(parts) > 1 or bool(next(iter(parts.values()))[0])
     if divided and data.split_column not in ('', NONE):

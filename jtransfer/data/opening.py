@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from jtransfer import config
 from jtransfer.data.combine import filter_classes
@@ -18,6 +18,7 @@ from jtransfer.data.targets import tasks_of
 from jtransfer.data.tfds_source import load_tfds
 from jtransfer.data.unlabelled import without_unlabelled
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 from jtransfer.tasks import Task
 
 _FORMS = {
@@ -59,6 +60,8 @@ def open_source(data: config.Data, known: Sequence[Task] = ()) -> dict[str, Sour
         raise UserError('data.source=memory: the images were handed over in Python; do so again, or name a source')
     if kind not in _FORMS or (argument and _FORMS[kind] == kind):
         raise _unknown(data.source)
+    for path in (argument, data.data_dir):
+        expanded(path)  # ~nobody is said here, whatever reads it
     if not argument and _FORMS[kind] != kind:
         raise UserError(f'data.source={data.source!r} names no data: write {_FORMS[kind]}')
     _check_read(data, kind)
@@ -68,13 +71,13 @@ def open_source(data: config.Data, known: Sequence[Task] = ()) -> dict[str, Sour
     return _chosen(sources if known else without_unlabelled(sources, data.skip_unlabelled), data.classes)
 
 
-def source_of_path(path: Path) -> str:
+def source_of_path(path: os.PathLike[str]) -> str:
     """The source that a path alone stands for: `folder:…`, `csv:…`, `parquet:…`, `npz:…` or `hf:…`, by what is there.
 
     Raises:
         UserError: there is nothing, or a file of no known ending.
     """
-    place = path.expanduser()
+    place = expanded(path)
     if place.is_dir():
         saved = any((place / name).is_file() for name in ('dataset_dict.json', 'state.json'))
         kind = 'hf' if saved or (not has_images(place) and any(place.rglob('*.parquet'))) else 'folder'
@@ -175,7 +178,7 @@ def _check_read(data: config.Data, kind: str) -> None:
 def _unknown(source: str) -> UserError:
     """The error for a source of no known kind, with what was probably meant."""
     kind, colon, argument = source.partition(':')
-    path = Path(source).expanduser()
+    path = expanded(source)
     known = f'data.source={source!r} is not one of {_known()}.'
     meant = difflib.get_close_matches(kind.casefold(), _FORMS, n=1, cutoff=0.5)
     if not colon and path.is_dir():

@@ -18,6 +18,7 @@ from jtransfer.data.part_names import FIELDS, part_of_name
 from jtransfer.data.table_columns import NONE, Column, Roles, read_csv, read_parquet
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 from jtransfer.tasks import Task
 from jtransfer.text import first_few, printable_path
 
@@ -89,7 +90,7 @@ def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()
         UserError: a table, column or cell that cannot be, a path twice, a file that is missing (unless
             `skip_unreadable`), no training rows, a class that none of them has.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     if not file.is_file():
         if file.is_dir():
             raise UserError(f'{file} is a folder, but must be a table; hf:{file} reads folders of parquet files')
@@ -105,7 +106,7 @@ def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()
     rows = np.sort(np.concatenate(list(parts.values())))
     chosen = {name: column.take(rows) for name, column in columns.items()}
     facts = read_facts(chosen, roles, data, where, lambda index: row_name(rows[index]), known)
-    root = Path(data.data_dir).expanduser() if data.data_dir else file.parent
+    root = expanded(data.data_dir) if data.data_dir else file.parent
     ids, paths = _find_files(chosen[roles.image].cells, rows, root, data, where)
     sources = {}
     for part, own in parts.items():

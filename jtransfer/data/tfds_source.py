@@ -15,6 +15,7 @@ from jtransfer.data import images
 from jtransfer.data.part_names import check_known, choose_splits
 from jtransfer.data.source import Example, check_source
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 
 
 class TfdsSource:
@@ -171,7 +172,7 @@ def _find(name: str, data_dir: str) -> Path:
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name, data_dir=str(Path(data_dir).expanduser()) if data_dir else None)
+        builder = tfds.builder(name, data_dir=str(expanded(data_dir)) if data_dir else None)
     except tfds.core.DatasetNotFoundError:
         close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False), n=1)
         hint = f"; did you mean 'tfds:{close[0]}'?" if close else ''

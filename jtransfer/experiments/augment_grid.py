@@ -28,7 +28,8 @@ from jtransfer.errors import UserError
 from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.planning import abstract_model
-from jtransfer.experiments.run_dir import ROOT
+from jtransfer.experiments.run_dir import beside_run
+from jtransfer.paths import output_file
 from jtransfer.preprocessing import evaluation_pixels, training_pixels
 from jtransfer.pretrained import heads
 from jtransfer.tasks import Task
@@ -70,7 +71,7 @@ def show(
 
     Args:
         config: of the run. No weights are fetched that the catalogue knows.
-        output: the file; replaced if there is one. Empty: `runs/NAME-augment.png`.
+        output: the file; replaced if there is one. Empty: `RUN_DIR-augment.png`, see `beside_run`.
         images: rows, ≥ 1: the first images of the run.
         draws: columns beside the image itself, ≥ 1.
         say: told what is done, an operation a line.
@@ -81,13 +82,12 @@ def show(
     Raises:
         UserError: anything about configuration or data that would stop the run, as far as it shows.
     """
-    path = Path(output).expanduser() if output else ROOT / f'{config.name}-augment.png'
+    path = output_file(output or beside_run(config, '-augment.png'), example='augment.png')
     if path.suffix.lower() != '.png':
         raise UserError(f'--output={path} must be named .png')
     found = draw(config, images, draws, say)
     for step in found.steps or ('nothing: images are as evaluation sees them',):
         say(step)
-    path.parent.mkdir(parents=True, exist_ok=True)
     plot(path, found, f'{config.name}: seed {config.seed}')
     return path
 

@@ -26,6 +26,7 @@ from jtransfer.evaluate.fold_statistics import (
 )
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels
 from jtransfer.experiments.run_dir import FOLDS, read_result, write_json
+from jtransfer.paths import expanded, output_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) 
         UserError: either is not finished, one is a cross-validation and the other a run, or they differ in folds,
             images or labels.
     """
-    paths = Path(first).expanduser(), Path(second).expanduser()
+    paths = expanded(first), expanded(second)
     results = [read_result(path) for path in paths]
     for path, result in zip(paths, results, strict=True):
         if 'score_name' not in result:
@@ -110,7 +111,7 @@ def write(path: str | Path, outcome: Comparison) -> None:
     values = {**dataclasses.asdict(outcome), 'difference': outcome.difference}
     if outcome.t_test is not None and not np.isfinite(outcome.t_test.t):
         values['t_test']['t'] = None
-    write_json(Path(path), values)
+    write_json(output_file(path), values)
 
 
 def describe(outcome: Comparison) -> RenderableType:

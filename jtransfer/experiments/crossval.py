@@ -39,6 +39,7 @@ from jtransfer.experiments.run_dir import (
 from jtransfer.experiments.search_sampler import check_sampler
 from jtransfer.experiments.search_space import parse_space
 from jtransfer.experiments.search_study import need_optuna
+from jtransfer.paths import output_folder
 
 # What may differ between two sittings of one experiment: it changes no fold.
 _BESIDES = ('crossval.side_by_side', 'crossval.afterwards')
@@ -75,7 +76,7 @@ def run(
     if fold is not None and config.crossval.side_by_side:
         raise UserError('--fold runs one fold alone, and crossval.side_by_side all of them at once: choose one')
     searched = _searched(config)
-    folder = Path(config.run_dir).expanduser() if config.run_dir else ROOT / f'crossval-{config.name}'
+    folder = output_folder(config.run_dir or ROOT / f'crossval-{config.name}', 'run_dir')
     check_folder(folder, config)
     crossing = prepare(config, folder, source, _embedder(config))
     check_folds(folder, crossing)

@@ -34,6 +34,7 @@ from jtransfer.data.splits import few_shot
 from jtransfer.data.targets import count, strata, take
 from jtransfer.errors import UserError
 from jtransfer.experiments.run_dir import FOLDS, read_config
+from jtransfer.paths import expanded
 
 DUPLICATES = 'duplicates.json'
 
@@ -174,7 +175,7 @@ def prepare(
     part = Part(pool, kept)
     labels = strata(part.labels, part.tasks)
     splitter = choose_splitter(cv.splitter, labels, inside)
-    file = Path(cv.file).expanduser() if cv.file else folder / FOLDS
+    file = expanded(cv.file) if cv.file else folder / FOLDS
     if file == folder / FOLDS and file.exists() and 'validation' not in sources:
         _check_soup(folder, cv.afterwards)
     if cv.file or file.exists():

@@ -18,6 +18,7 @@ from jtransfer.evaluate.views import kinds_of
 from jtransfer.experiments.reading import Examples
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.experiments.scoring import Scores, logits_of, scores_of
+from jtransfer.paths import expanded
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
@@ -41,7 +42,7 @@ def write_ensemble(folder: Path, members: Sequence[Path]) -> None:
 
 def is_ensemble(path: str | Path) -> bool:
     """Whether a folder holds an ensemble."""
-    return (Path(path).expanduser() / ENSEMBLE).is_file()
+    return (expanded(path) / ENSEMBLE).is_file()
 
 
 def members_of(path: str | Path) -> tuple[Path, ...]:
@@ -50,7 +51,7 @@ def members_of(path: str | Path) -> tuple[Path, ...]:
     Raises:
         UserError: the file is damaged, or a member is gone.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path)
     try:
         record = json.loads((folder / ENSEMBLE).read_text(encoding='utf-8'))
         if record['format'] != FORMAT or not record['members']:

@@ -43,6 +43,7 @@ from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.reopen import parts_of_run
 from jtransfer.experiments.run_dir import is_finished, is_run, read_config, read_result
 from jtransfer.experiments.scoring import score
+from jtransfer.paths import expanded, output_file, output_folder
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model, load_model
@@ -97,7 +98,7 @@ def evaluate_checkpoint(
     Raises:
         UserError: anything the person asked for that cannot be done.
     """
-    output = _new_folder(output)
+    output = output_folder(output, empty=True)
     if part:
         one_of('part', part, NAMES)
     given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range)
@@ -170,15 +171,13 @@ def predict_folder(
     Raises:
         UserError: no such folder, no image in it, an unreadable one (unless they are skipped), or no such checkpoint.
     """
-    folder = Path(folder).expanduser()
+    folder, output = expanded(folder), output_file(output, example='predictions.csv')
     if not folder.exists():
         raise UserError(f'{folder}: there is no such folder')
     files, others = ([str(folder)], {}) if folder.is_file() else list_images(folder)
     left = left_out(others, f'in {printable_path(str(folder))}')
     if not files:
         raise UserError('; '.join([f'{folder} holds no images', *left]))
-    if Path(output).is_dir():
-        raise UserError(f'--output={output} is a folder; name a .csv file')
     given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range)
     models, config = _open(checkpoint, given, own_data=False)
     model = models[0]
@@ -246,7 +245,7 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
 
     What the run did with unreadable images holds for its own data, not for others.
     """
-    run = Path(checkpoint).expanduser()
+    run = expanded(checkpoint)
     several = is_ensemble(run)
     of = members_of(run)[0] if several else run
     config = read_config(of) if is_run(of) else Config()
@@ -270,7 +269,7 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
 
 def _thresholds(checkpoint: str) -> dict[str, list[float]] | None:
     """Where an image may have several labels: from which probability on a run predicts each, if it is one."""
-    run = Path(checkpoint).expanduser()
+    run = expanded(checkpoint)
     return read_result(run).get('thresholds') if is_run(run) and is_finished(run) else None
 
 
@@ -286,7 +285,7 @@ def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views
 
 def _from_run(checkpoint: str, part: str, say: Callable[[str], None]) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of the data that a run divided."""
-    run = Path(checkpoint).expanduser()
+    run = expanded(checkpoint)
     if not is_run(run):
         raise UserError(f'--source is missing: {checkpoint} is no run directory and has no data of its own')
     sources: dict[str, Source] = dict(parts_of_run(run))
@@ -299,10 +298,3 @@ def _from_run(checkpoint: str, part: str, say: Callable[[str], None]) -> tuple[s
     for line in describe_source(name, sources, checkpoint):
         say(line)
     return name, sources[name]
-
-
-def _new_folder(output: str | Path) -> Path:
-    output = Path(output).expanduser()
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f'--output={output} exists already; name a new folder')
-    return output

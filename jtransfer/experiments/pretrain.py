@@ -16,6 +16,7 @@ from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments import finetune
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import write_json
+from jtransfer.paths import output_file
 
 
 def run(config: Config, output: str | Path, *, say: Callable[[str], None] = lambda line: None) -> tuple[Result, Path]:
@@ -30,15 +31,16 @@ def run(config: Config, output: str | Path, *, say: Callable[[str], None] = lamb
         The run, and the path of the record.
 
     Raises:
-        UserError: the configuration starts from other weights, or `output` is no `.safetensors` file in a directory.
+        UserError: the configuration starts from other weights, or `output` is no `.safetensors` file that can be
+            written.
     """
-    output = Path(output).expanduser()
+    output = output_file(output, example='weights.safetensors')
     if config.transfer.strategy != 'scratch':
         raise UserError(
             f'pretraining starts from random weights: set transfer.strategy=scratch, not {config.transfer.strategy}'
         )
-    if output.suffix != '.safetensors' or not output.parent.is_dir():
-        raise UserError(f'--output={output} must be a .safetensors file in a directory that exists')
+    if output.suffix != '.safetensors':
+        raise UserError(f'--output={output} must be a .safetensors file')
     result = finetune.run(config, say=say)
     with atomic_path(output) as partial:
         shutil.copyfile(result.directory.path / 'model.safetensors', partial)

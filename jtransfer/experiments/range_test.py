@@ -26,8 +26,9 @@ from jtransfer.evaluate.write import atomic_text, write_csv
 from jtransfer.experiments import feeding, training
 from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.finetune import make_model, versions
-from jtransfer.experiments.run_dir import ROOT
+from jtransfer.experiments.run_dir import beside_run
 from jtransfer.experiments.standardise import standardise
+from jtransfer.paths import output_folder
 from jtransfer.pretrained.model import Model
 from jtransfer.train.placement import make_placement
 from jtransfer.train.progress import progress_bar
@@ -189,7 +190,7 @@ def find(
 
     Args:
         config: of the run whose learning rate is sought.
-        output: folder of the results, new or empty. Empty: `runs/NAME-lr_find`.
+        output: folder of the results, new or empty. Empty: `RUN_DIR-lr_find`, see `beside_run`.
         source: labelled images in memory, instead of `config.data.source`.
         lowest: learning rate of the first step.
         highest: learning rate of the last.
@@ -205,9 +206,7 @@ def find(
     """
     check_range(lowest, highest, steps)
     config = validate(config)
-    folder = Path(output).expanduser() if output else ROOT / f'{config.name}-lr_find'
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(f'--output={folder} exists already; name a new folder')
+    folder = output_folder(output or beside_run(config, '-lr_find'), empty=True)
     parts = load_parts(config.data, config.seed, source)
     for line in describe_parts(parts, config.data.source):
         say(line)

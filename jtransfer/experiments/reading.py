@@ -15,6 +15,7 @@ from jtransfer.data import decode_cache
 from jtransfer.data.memory import Decoded, can_be_cached, decode_part, readable_part
 from jtransfer.data.part import Part
 from jtransfer.evaluate.views import Views
+from jtransfer.paths import expanded
 from jtransfer.preprocessing import Pixels, Preprocessing
 from jtransfer.train.progress import progress_bar
 
@@ -60,7 +61,7 @@ def cache_of(part: Part, pixels: Pixels, config: Config) -> Path | None:
         return None
     if data.placement == 'auto' and _mib(part, pixels) > data.cache_budget_mib:
         return None
-    return Path(data.cache_dir).expanduser() if data.cache_dir else decode_cache.default_folder()
+    return expanded(data.cache_dir) if data.cache_dir else decode_cache.default_folder()
 
 
 def read_decoded(part: Part, pixels: Pixels, config: Config) -> Decoded:

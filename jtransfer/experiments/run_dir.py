@@ -20,6 +20,7 @@ from jtransfer.config import Config
 from jtransfer.config_check import field_names, get_field
 from jtransfer.errors import UserError
 from jtransfer.evaluate.write import atomic_text
+from jtransfer.paths import expanded, output_folder
 
 CONFIG, RESULT, SPLIT, FOLDS = 'config.json', 'result.json', 'split.json', 'folds.json'
 ROOT = Path('runs')
@@ -72,9 +73,7 @@ class RunDirectory:
             # One more than the largest: a number that was deleted is not given to another run.
             name = f'{config.name}-{max(taken) + 1}' if taken else config.name
             return cls(ROOT / name, resumes=False)
-        path = Path(config.run_dir).expanduser()
-        if path.exists() and not path.is_dir():
-            raise UserError(f'run_dir={path} is a file; name a directory')
+        path = output_folder(config.run_dir, 'run_dir')
         if not path.exists() or not any(path.iterdir()):
             return cls(path, resumes=False)
         if not (path / CONFIG).exists():
@@ -95,7 +94,7 @@ class RunDirectory:
     @staticmethod
     def differs(config: Config) -> str:
         """In which field `config.run_dir` holds another configuration, in words; empty when it holds this one."""
-        return difference(Path(config.run_dir), config)
+        return difference(expanded(config.run_dir), config)
 
     def create(self, config: Config) -> None:
         """Makes the directory and saves the resolved configuration in it; does nothing to a run that is resumed.
@@ -157,6 +156,12 @@ def write_config(path: Path, config: Config) -> None:
     write_json(path / CONFIG, values)
 
 
+def beside_run(config: Config, ending: str) -> Path:
+    """Where something is written that belongs to a run, but not into it: its directory's name with an ending."""
+    run = expanded(config.run_dir) if config.run_dir else ROOT / config.name
+    return run.with_name(run.name + ending)
+
+
 def is_finished(path: Path) -> bool:
     """Whether a run directory holds a run that came to its end."""
     return (path / RESULT).exists()
@@ -168,7 +173,7 @@ def read_config(path: str | Path) -> Config:
     Raises:
         UserError: there is none, or this version does not know one of its fields.
     """
-    file = Path(path) / CONFIG
+    file = expanded(path) / CONFIG
     try:
         return config_lib.from_dict(json.loads(file.read_text(encoding='utf-8')))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
@@ -178,7 +183,7 @@ def read_config(path: str | Path) -> Config:
 def is_run(path: str | Path) -> bool:
     """Whether a directory is a run's; others hold a config.json too, of another kind."""
     try:
-        saved = json.loads((Path(path) / CONFIG).read_text(encoding='utf-8'))
+        saved = json.loads((expanded(path) / CONFIG).read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         return False
     return isinstance(saved, dict) and {'transfer', 'optim'} <= set(saved)
@@ -191,7 +196,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
         UserError: the run is not finished.
     """
     try:
-        return json.loads((Path(path) / RESULT).read_text(encoding='utf-8'))
+        return json.loads((expanded(path) / RESULT).read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError):
         raise UserError(f'{path} holds no finished run') from None
 

@@ -37,6 +37,7 @@ from jtransfer.experiments.search_sampler import grid_size
 from jtransfer.experiments.search_space import Dimension, parse_space, settled
 from jtransfer.experiments.search_study import BESIDES, JOURNAL, Study, TrialRecord, need_optuna, open_study
 from jtransfer.experiments.summary import short_names
+from jtransfer.paths import output_folder
 
 TRIALS, PLOT, BEST, FOUND, FOLDS = 'trials.csv', 'search.png', 'best', 'best.json', 'inner_folds.json'
 
@@ -97,7 +98,7 @@ def run(
     need_optuna()
     config = config_lib.validate(config)
     space = parse_space(config)
-    folder = Path(folder or config.run_dir or ROOT / f'search-{config.name}').expanduser()
+    folder = output_folder(folder or config.run_dir or ROOT / f'search-{config.name}', 'run_dir')
     check_folder(folder, config)
     parts = parts or load_parts(config.data, config.seed, source)
     check_data(parts)
@@ -160,8 +161,6 @@ def search_in(
 
 def check_folder(folder: Path, config: Config) -> None:
     """Raises `UserError` if a folder holds anything but this very search, finished or not."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f'{folder} is a file; name a directory with run_dir')
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if not there - {JOURNAL}:
         return

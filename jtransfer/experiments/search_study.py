@@ -20,6 +20,7 @@ from jtransfer.errors import UserError
 from jtransfer.experiments.run_dir import NOT_IDENTITY
 from jtransfer.experiments.search_sampler import check_sampler, make_pruner, make_sampler
 from jtransfer.experiments.search_space import Dimension
+from jtransfer.paths import output_file
 
 JOURNAL = 'study.journal'
 # What may differ between two sittings, or two machines, of one search.
@@ -186,11 +187,14 @@ def _storage(text: str, folder: Path) -> Any:
     from optuna.storages import JournalStorage, RDBStorage
     from optuna.storages.journal import JournalFileBackend
 
+    if text.startswith('sqlite:///') and ':memory:' not in text:
+        name, *query = text.removeprefix('sqlite:///').split('?', 1)
+        database = output_file(name, 'search.storage')
+        database.parent.mkdir(parents=True, exist_ok=True)
+        text = '?'.join([f'sqlite:///{database}', *query])
     if '://' in text:
         return RDBStorage(text)
-    path = Path(text).expanduser() if text else folder / JOURNAL
-    if path.is_dir():
-        raise UserError(f'search.storage={text} is a directory; name a file in it')
+    path = output_file(text, 'search.storage') if text else folder / JOURNAL
     if path.exists() and path.stat().st_size:
         with path.open('rb') as file:
             if file.read(1) != b'{':

@@ -25,6 +25,7 @@ from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.experiments.safely import noted
 from jtransfer.experiments.soup_members import open_members, reopen_data, start_of
+from jtransfer.paths import output_folder
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE, locate
@@ -97,7 +98,7 @@ def make_soup(
         raise UserError('recipe=wise needs an alpha, the share of the run, between 0 and 1')
     if outside := [value for value in alphas if not 0 <= value <= 1]:
         raise UserError(f'alpha={outside[0]} must be between 0 (the source) and 1 (the run)')
-    output = _new_folder(output)
+    output = output_folder(output, empty=True)
     members = open_members(runs, recipe)
     first = next(iter(members.values()))
     config, parts = first.config, reopen_data(first, source)
@@ -189,13 +190,6 @@ def _wise(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
 def _sha256(path: Path) -> str:
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
-
-
-def _new_folder(output: str | Path) -> Path:
-    output = Path(output).expanduser()
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise UserError(f'output={output} exists already; name a new folder')
-    return output
 
 
 def _write(output: Path, model: Model, config: Config, record: Mapping[str, Any]) -> None:

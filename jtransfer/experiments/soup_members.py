@@ -14,6 +14,7 @@ from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import SPLIT, is_run, read_config, read_result
+from jtransfer.paths import expanded
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import open_model
 from jtransfer.pretrained.files import read_metadata
@@ -49,7 +50,7 @@ def open_members(runs: Sequence[str | Path], recipe: str) -> dict[str, Member]:
         raise UserError(f'recipe=wise is between one run and its source: name one run, not {len(names)}')
     if recipe != 'wise' and len(names) < 2:
         raise UserError(f'recipe={recipe} averages several runs: name two or more, not {len(names)}')
-    paths = [Path(name).expanduser() for name in names]
+    paths = [expanded(name) for name in names]
     for index, path in enumerate(paths):
         if path.resolve() in (other.resolve() for other in paths[:index]):
             raise UserError(f'the run {path} is named twice')

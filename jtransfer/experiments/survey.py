@@ -26,7 +26,8 @@ from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.experiments.contact_sheet import contact_sheet
 from jtransfer.experiments.data_lines import outputs_in_words
 from jtransfer.experiments.duplicate_report import labels_differ, write_duplicates
-from jtransfer.experiments.run_dir import ROOT, write_json
+from jtransfer.experiments.run_dir import beside_run, write_json
+from jtransfer.paths import output_folder
 from jtransfer.text import printable
 from jtransfer.train.progress import progress_bar
 
@@ -72,7 +73,7 @@ def survey(
     Args:
         config: whose `data` counts.
         output: folder for `contact_sheet.png` (of the training part), `survey.json` and, where there are duplicates,
-            `duplicates.html`; files of these names are replaced. Empty: `runs/NAME-data`.
+            `duplicates.html`; files of these names are replaced. Empty: `RUN_DIR-data`, see `beside_run`.
         source: labelled images in memory, instead of `config.data.source`.
         say: told, line by line, what is going on.
 
@@ -81,7 +82,7 @@ def survey(
             cannot be written.
     """
     config = config_lib.validate(config)
-    folder = Path(output).expanduser() if output else ROOT / f'{config.name}-data'
+    folder = output_folder(output or beside_run(config, '-data'))
     # Only what is kept together changes the parts; what is reported is looked for below.
     duplicates = 'group' if config.data.duplicates == 'group' else 'ignore'
     data = dataclasses.replace(config.data, skip_unreadable=True, duplicates=duplicates)

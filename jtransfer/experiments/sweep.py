@@ -20,8 +20,9 @@ from jtransfer.data.parts import Parts, load_parts
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.checking import check_data, check_run
-from jtransfer.experiments.run_dir import NOT_IDENTITY, ROOT, RunDirectory, is_finished, read_result
+from jtransfer.experiments.run_dir import CONFIG, NOT_IDENTITY, ROOT, RunDirectory, is_finished, read_result
 from jtransfer.experiments.summary import Record
+from jtransfer.paths import output_folder
 from jtransfer.transfer.plan import make_plan
 
 # Bytes; what file systems allow, less room for the names of temporary files.
@@ -92,7 +93,7 @@ def run(
     Args:
         config: the configuration.
         over: values by dotted field name.
-        folder: where the runs go. Empty: `runs/sweep-NAME`.
+        folder: where the runs go. Empty: `config.run_dir`, or `runs/sweep-NAME`.
         say: told, line by line, what is going on.
 
     Returns:
@@ -102,7 +103,9 @@ def run(
         UserError: a configuration that cannot be run, or what is in the way of its directory.
     """
     variants = combinations(config, over)
-    folder = Path(folder).expanduser() if folder else ROOT / f'sweep-{config.name}'
+    folder = output_folder(folder or config.run_dir or ROOT / f'sweep-{config.name}')
+    if (folder / CONFIG).exists():
+        raise UserError(f'{folder} holds a run, no sweep; name another folder with --output')
     planned = []
     for fields, variant in variants:
         train = dataclasses.replace(variant.train, resume='auto')
@@ -111,7 +114,7 @@ def run(
         if not is_finished(path):
             RunDirectory.find(variant)  # refuses what is in the way before the first run starts
         elif differs := RunDirectory.differs(variant):
-            raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another --out')
+            raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another --output')
         planned.append((fields, variant, path))
     check_all([(path, variant) for _, variant, path in planned if not is_finished(path)])
     records = []

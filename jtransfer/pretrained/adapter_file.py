@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ import numpy as np
 
 from jtransfer import rules
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values
 from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, save_model
 from jtransfer.pretrained.files import is_safetensors, read_metadata
@@ -42,7 +42,7 @@ def save_adapter(
     image size or number of channels are written too.
 
     Args:
-        path: of the `.safetensors` file; its folder must exist.
+        path: of the `.safetensors` file; missing folders above it are made.
         model: as it was trained, adapters not merged.
         base: the model that training started from, as `load_model` gave it, or adapted.
         checkpoint: what the base is to be loaded by. Empty: what its load report says. A file or a directory is
@@ -98,7 +98,7 @@ def load_adapter(path: str | os.PathLike[str], base: str | os.PathLike[str] = ''
     Raises:
         UserError: no adapter file, or a base that is not there or is not the one the adapter was trained on.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     kind = read_metadata(file).get('format', '') if file.is_file() and is_safetensors(file) else ''
     if kind != ADAPTER_FORMAT:
         raise UserError(

@@ -14,6 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from jtransfer import rules
+from jtransfer.paths import expanded
 from jtransfer.pretrained.entries import entries
 from jtransfer.pretrained.load import LoadReport
 
@@ -47,15 +48,15 @@ class Base:
             sha256: see `base_hash`.
             frozen_dtype: see `Base`.
         """
-        path = Path(checkpoint).expanduser()
+        path = expanded(checkpoint)
         if checkpoint.partition('@')[0] in entries() or not path.exists():
             return cls(checkpoint, '', sha256, frozen_dtype)
-        beside = os.path.relpath(path.resolve(), Path(adapter).expanduser().resolve().parent)
+        beside = os.path.relpath(path.resolve(), expanded(adapter).resolve().parent)
         return cls(str(path.resolve()), Path(beside).as_posix(), sha256, frozen_dtype)
 
     def found(self, adapter: Path) -> str:
         """The name to load it by: the path it was at, or where it now is relative to the adapter file."""
-        moved = adapter.expanduser().resolve().parent / self.beside
+        moved = expanded(adapter).resolve().parent / self.beside
         return str(moved) if self.beside and not Path(self.checkpoint).exists() and moved.exists() else self.checkpoint
 
     def short_hash(self) -> str:

@@ -57,7 +57,7 @@ def save_model(
     """Writes a model in one piece, in float32; equal inputs give equal bytes.
 
     Args:
-        path: of the `.safetensors` file; its folder must exist.
+        path: of the `.safetensors` file; missing folders above it are made.
         variables: the nested Flax variables, whole: frozen parameters and statistics too.
         architecture: name of the variant.
         class_names: of the head's outputs, in order; none for a network without a head, or with several.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,6 +12,7 @@ from jtransfer import models, rules
 from jtransfer.adapters import can_merge, to_dict
 from jtransfer.config_check import nearest
 from jtransfer.errors import UserError
+from jtransfer.paths import output_file
 from jtransfer.pretrained.files import write_safetensors
 from jtransfer.pretrained.model import Model, merge_model
 from jtransfer.pretrained.namemap import NameMap
@@ -57,7 +57,7 @@ def export_model(model: Model, path: str | os.PathLike[str], naming: str = '') -
 
     Args:
         model: the network.
-        path: of the `.safetensors` file; its folder must exist.
+        path: of the `.safetensors` file; missing folders above it are made.
         naming: `timm`, `huggingface`, …, see `export_names`. Empty: that of the file the weights came from, or the
             family's most usual one.
 
@@ -68,7 +68,7 @@ def export_model(model: Model, path: str | os.PathLike[str], naming: str = '') -
         UserError: no such naming for this network, a tensor that it cannot express, adapters that cannot be merged, or
             a file that is there already or cannot be written.
     """
-    path = Path(path).expanduser()
+    path = output_file(path, 'path', 'model.safetensors')
     if path.suffix != '.safetensors':
         raise UserError(f'export to {path}: the file must end in .safetensors')
     if path.exists():

@@ -20,6 +20,7 @@ import numpy as np
 import safetensors
 
 from jtransfer.errors import UserError
+from jtransfer.paths import expanded
 
 _DTYPES = {
     'F64': np.dtype(np.float64),
@@ -67,7 +68,7 @@ def read_safetensors(
         UserError: the file is missing, truncated or damaged, holds a type that is not supported, or a value that is
             not finite (the message names the tensor).
     """
-    path = Path(path)
+    path = expanded(path)
     header, start = _header(path)
     data = np.memmap(path, np.uint8, mode='r')
     metadata = header.pop('__metadata__', None) or {}
@@ -89,7 +90,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         UserError: the file is missing, truncated or damaged.
     """
-    return _header(Path(path))[0].get('__metadata__') or {}
+    return _header(expanded(path))[0].get('__metadata__') or {}
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
@@ -119,7 +120,7 @@ def write_safetensors(
     Equal inputs give equal bytes, whatever the order of the mappings.
 
     Args:
-        path: of the file; its folder must exist.
+        path: of the file; missing folders above it are made.
         arrays: by name.
         metadata: texts by name.
 
@@ -127,7 +128,7 @@ def write_safetensors(
         UserError: an array of a type that is not supported or with values that are not finite (the message names it),
             or a folder that cannot be written to.
     """
-    path = Path(path)
+    path = expanded(path)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     for name, array in arrays.items():
         if array.dtype.newbyteorder('=') not in _NAMES:
@@ -150,6 +151,7 @@ def write_safetensors(
     chunks = [len(head).to_bytes(8, 'little'), head]
     chunks += [arrays[name].astype(arrays[name].dtype.newbyteorder('<'), copy=False).tobytes() for name in names]
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         _write_in_one_piece(path, chunks)
     except OSError as error:
         raise UserError(f'{path}: cannot be written: {error.strerror}') from None

@@ -20,6 +20,7 @@ from typing import Any
 from jtransfer.config_check import nearest
 from jtransfer.errors import UserError
 from jtransfer.models import variant_names
+from jtransfer.paths import expanded
 from jtransfer.pretrained.download import Fetched, fetch_hub, fetch_url
 from jtransfer.pretrained.entries import Entry, entries
 from jtransfer.pretrained.tfjs import shard_names
@@ -83,7 +84,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> Located:
         if text.endswith(('.json', '/')):
             raise UserError(f'{text}: a file that names others is not fetched; fetch the whole folder, and name that')
         return Located(fetch_url(text).path, text)
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.is_dir():
         return _folder(path, text)
     if path.is_file():

@@ -70,7 +70,8 @@ def test_the_picture_is_written_and_said(tiny_config, tmp_path):
 
 def test_without_augmentation_it_says_so(tiny_config, tmp_path):
     lines = []
-    augment_grid.show(_with(tiny_config()), str(tmp_path / 'grid.png'), images=1, draws=1, say=lines.append)
+    config = _with(tiny_config(run_dir=str(tmp_path / 'bees')))
+    assert augment_grid.show(config, images=1, draws=1, say=lines.append) == tmp_path / 'bees-augment.png'
     assert lines == ['nothing: images are as evaluation sees them']
 
 

@@ -170,7 +170,7 @@ def test_predictions_are_those_of_the_evaluation(trained, nowhere):
     assert pathlib.Path('a.csv').read_bytes() == pathlib.Path('b.csv').read_bytes()
 
 
-def test_predicting_relative_paths_sub_folders_one_picture_and_odd_names(checkpoints, photos, nowhere):
+def test_predicting_relative_paths_sub_folders_one_picture_and_odd_names(checkpoints, photos, nowhere, monkeypatch):
     (nowhere / 'mine' / 'deep').mkdir(parents=True)
     odd = os.fsdecode(b'\xff.png')
     for name in ('deep/z.png', 'comma, "quoted".png', 'ä.png', odd, '.hidden.png'):
@@ -179,9 +179,11 @@ def test_predicting_relative_paths_sub_folders_one_picture_and_odd_names(checkpo
     assert prediction.predict_folder(checkpoints['resnet'], 'mine', 'table.csv') == (4, ())
     files = [row['file'] for row in table('table.csv')]
     assert files == ['mine/comma, "quoted".png', 'mine/deep/z.png', 'mine/ä.png', 'mine/\\xff.png']
-    assert prediction.predict_folder(checkpoints['resnet'], 'mine/ä.png', 'one.csv') == (1, ())
-    one, among = table('one.csv')[0], table('table.csv')[2]
-    assert (one['file'], one['class']) == ('mine/ä.png', among['class'])
+    monkeypatch.setenv('HOME', str(nowhere))
+    assert prediction.predict_folder(checkpoints['resnet'], '~/mine/ä.png', '~/out/one.csv') == (1, ())
+    one, among = table('out/one.csv')[0], table('table.csv')[2]
+    assert (one['file'], one['class']) == (f'{nowhere}/mine/ä.png', among['class'])
+    assert not (nowhere / '~').exists()
     assert float(one['probability']) == pytest.approx(float(among['probability']), abs=2e-6)
 
 

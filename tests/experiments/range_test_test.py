@@ -263,3 +263,6 @@ def test_results_are_written_and_an_existing_folder_is_refused(nowhere, tiny_con
     assert any('trained: head' in line for line in said)
     with pytest.raises(UserError, match='runs/tiny-lr_find exists already; name a new folder'):
         find(tiny_config(), steps=30)
+    folder.rename('runs/bees-lr_find')
+    with pytest.raises(UserError, match='runs/bees-lr_find exists already; name a new folder'):
+        find(tiny_config(run_dir='runs/bees'), steps=30)

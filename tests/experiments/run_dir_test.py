@@ -159,9 +159,10 @@ def test_what_does_not_make_another_run_is_ignored(nowhere):
 
 def test_a_directory_that_cannot_be_made_is_one_line(nowhere):
     pathlib.Path('file').touch()
-    directory = RunDirectory.find(dataclasses.replace(CONFIG, run_dir='file/run'))
+    with pytest.raises(UserError, match=r'run_dir=file/run: .*/file is no folder'):
+        RunDirectory.find(dataclasses.replace(CONFIG, run_dir='file/run'))
     with pytest.raises(UserError, match=r'run directory file/run cannot be made: Not a directory'):
-        directory.create(CONFIG)
+        RunDirectory(pathlib.Path('file/run'), resumes=False).create(CONFIG)
 
 
 def test_a_directory_taken_in_the_meantime_is_not_shared(nowhere):

@@ -212,8 +212,11 @@ def test_a_study_of_something_else_is_one_line(tmp_path):
     opened(tmp_path, data='other', name='another')
 
 
-@pytest.mark.parametrize('storage', ['sqlite:///{0}/study.db', '{0}/deep/study.log', ''])
-def test_storages(tmp_path, storage):
+@pytest.mark.parametrize(
+    'storage', ['sqlite:///{0}/study.db', 'sqlite:///~/deep/study.db', '{0}/deep/study.log', '~/study.log', '']
+)
+def test_storages(tmp_path, storage, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
     config = searching(storage=storage.format(tmp_path))
     opened(tmp_path, config).optimise(2, objective, ())
     study = opened(tmp_path, config)
@@ -225,10 +228,10 @@ def test_storages(tmp_path, storage):
 @pytest.mark.parametrize(
     ('storage', 'message'),
     [
-        ('sqlite:///{0}/missing/study.db', r'cannot be used: .*unable to open'),
+        ('sqlite:///{0}/text/study.db', r'search\.storage=.*/study\.db: .*/text is no folder'),
         ('nosuch://host/db', r'cannot be used: .*nosuch'),
         ('mysql+nosuchdriver://host/db', r'cannot be used|not installed'),
-        ('{0}', r'is a directory; name a file'),
+        ('{0}', r'is a folder; name a file'),
         ('{0}/text', r'is a file of something else'),
     ],
 )

@@ -203,13 +203,14 @@ def test_names_are_text_and_never_markup(tiny_config, tmp_path, width):
 def test_an_output_that_cannot_be_is_one_line(tiny_config, tmp_path):
     (tmp_path / 'file').touch()
     source = ArraySource(noise(16), np.arange(16) % 2, ('a', 'b'))
-    with pytest.raises(UserError, match=r'file cannot be a folder for what is found \(File exists\): name another'):
+    with pytest.raises(UserError, match='file is a file; name a folder'):
         survey(tiny_config(), tmp_path / 'file', source)
 
 
 def test_the_folder_is_named_after_the_configuration(tiny_config, nowhere):
     source = ArraySource(noise(16), np.arange(16) % 2, ('a', 'b'))
     assert str(survey(tiny_config(name='bees'), source=source).folder) == 'runs/bees-data'
+    assert str(survey(tiny_config(run_dir='mine/bees'), source=source).folder) == 'mine/bees-data'
     assert (nowhere / 'runs' / 'bees-data' / 'survey.json').exists()
 
 

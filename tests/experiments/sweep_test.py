@@ -176,12 +176,24 @@ def test_the_tables_hold_what_the_runs_wrote(tiny_config, nowhere, quick_runs):
     assert [float(row['test accuracy sd']) for row in rows] == pytest.approx([0.01, 0.01])
 
 
+def test_the_runs_go_where_they_are_told_to(tiny_config, nowhere, quick_runs, monkeypatch):
+    monkeypatch.setenv('HOME', str(nowhere / 'home'))
+    config = tiny_config(run_dir='~/mine')
+    assert sweep.run(config, {'seed': ['0']}, '~/out')[0] == nowhere / 'home' / 'out'
+    folder, [record] = sweep.run(config, {'seed': ['0']})
+    assert folder == nowhere / 'home' / 'mine'
+    assert record['run_dir'] == str(folder / 'seed=0')
+    with pytest.raises(UserError, match='seed=0 holds a run, no sweep; name another folder with --output'):
+        sweep.run(config, {'seed': ['0']}, folder / 'seed=0')
+    assert [path.name for path in nowhere.iterdir()] == ['home']
+
+
 def test_what_is_in_the_way_is_refused_before_the_first_run(tiny_config, nowhere, quick_runs):
     over = {'seed': ['0', '1']}
     sweep.run(tiny_config(), over, 'out')
     quick_runs.clear()
     (nowhere / 'out' / 'seed=0').rename(nowhere / 'elsewhere')
-    with pytest.raises(UserError, match=r'seed=1 holds a finished run .*train\.steps is 4 there and 2 here.*--out'):
+    with pytest.raises(UserError, match=r'seed=1 holds a finished run .*train\.steps is 4 there and 2 here.*--output'):
         sweep.run(tiny_config(**{'train.steps': 2}), over, 'out')
     (nowhere / 'out' / 'seed=0').mkdir()
     (nowhere / 'out' / 'seed=0' / 'notes.txt').touch()

@@ -117,9 +117,11 @@ def test_a_directory(tmp_path):
         files.read_safetensors(tmp_path)
 
 
-def test_missing_folder(tmp_path):
-    with pytest.raises(UserError, match='cannot be written: No such file'):
-        files.write_safetensors(tmp_path / 'no' / 'w.safetensors', ARRAYS)
+def test_missing_folders_are_made(tmp_path):
+    files.write_safetensors(tmp_path / 'no' / 'such' / 'w.safetensors', ARRAYS)
+    with pytest.raises(UserError, match=r'cannot be written: (File exists|Not a directory)'):
+        files.write_safetensors(tmp_path / 'no' / 'such' / 'w.safetensors' / 'w.safetensors', ARRAYS)
+    assert set(files.read_safetensors(tmp_path / 'no' / 'such' / 'w.safetensors')[0]) == set(ARRAYS)
 
 
 @pytest.mark.parametrize('keep', [0, 5, 8, 40, -1])
