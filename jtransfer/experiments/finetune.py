@@ -305,6 +305,7 @@ def _record(result: Result, trained: Trained) -> dict[str, Any]:
         'loss': metrics.loss,
         'test_time_augmentation': metrics.test_time_augmentation,
         'best_validation_accuracy' if isinstance(metrics, Metrics) else 'best_validation_score': best,
+        'best_validation_loss': trained.fit.best_loss,
         'chosen_step': trained.fit.chosen_step,
         'trainable_parameters': result.plan.trainable_elements,
         'parameters': result.plan.elements,

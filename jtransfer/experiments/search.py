@@ -28,7 +28,7 @@ from jtransfer.experiments.run_dir import (
     write_config,
     write_json,
 )
-from jtransfer.experiments.search_judge import Judge, make_judge
+from jtransfer.experiments.search_judge import Judge, Verdict, make_judge
 from jtransfer.experiments.search_plot import plot
 from jtransfer.experiments.search_report import best_trial, counted, in_words, write_trials
 from jtransfer.experiments.search_sampler import grid_size
@@ -192,7 +192,7 @@ def _optimise(
         wanted = min(wanted, grid_size(space))
     names = short_names([dimension.field for dimension in space])
 
-    def objective(fields: Mapping[str, Any], report: Callable[[int, float], None]) -> float:
+    def objective(fields: Mapping[str, Any], report: Callable[[int, float], None]) -> Verdict:
         return judge(settled(config, fields), report)
 
     def told(trial: TrialRecord) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,13 @@ from jtransfer.train.placement import make_placement
 from jtransfer.transfer.plan import Plan, make_plan
 
 Report = Callable[[int, float], None]
+
+
+class Verdict(NamedTuple):
+    """What settings are worth: a score, larger is better, and of equal scores a loss, smaller is better."""
+
+    score: float
+    loss: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,8 +94,8 @@ class Judge:
             train, validated = parts.train, parts.validation is not None
             make_step_parts(model, plan, config, len(train), labels=train.labels, validated=validated)
 
-    def __call__(self, config: Config, report: Report = lambda step, score: None) -> float:
-        """Trains with the settings, and scores; larger is better.
+    def __call__(self, config: Config, report: Report = lambda step, score: None) -> Verdict:
+        """Trains with the settings, and scores.
 
         Args:
             config: the settings.
@@ -101,13 +108,14 @@ class Judge:
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, progress=False))
         if not self.folds:
             return self._validated(config, report)
-        scores: list[float] = []
+        found: list[Verdict] = []
         for number, fold in enumerate(self.folds, 1):
-            scores.append(_held_out(config, fold))
-            report(number, float(np.mean(scores)))
-        return _finite(float(np.mean(scores)))
+            found.append(_held_out(config, fold))
+            report(number, float(np.mean([verdict.score for verdict in found])))
+        score, loss = np.mean(found, axis=0).tolist()
+        return Verdict(_finite(score), loss)
 
-    def _validated(self, config: Config, report: Report) -> float:
+    def _validated(self, config: Config, report: Report) -> Verdict:
         validations: list[float] = []
 
         def observe(step: int, scores: Any) -> None:
@@ -116,8 +124,9 @@ class Judge:
             report(len(validations), _finite(deciding(scores)))
 
         model, plan = _start(config, self.parts)
-        best = train_model(model, self.parts, plan, config, observe=observe).fit.best_score
-        return _finite(float('nan') if best is None else best)
+        fit = train_model(model, self.parts, plan, config, observe=observe).fit
+        score, loss = (float('nan') if value is None else value for value in (fit.best_score, fit.best_loss))
+        return Verdict(_finite(score), loss)
 
 
 def make_judge(config: Config, parts: Parts, groups: Sequence[str] | None = None) -> Judge:
@@ -188,10 +197,11 @@ def _start(config: Config, parts: Parts) -> tuple[Model, Plan]:
     return model, make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
 
 
-def _held_out(config: Config, fold: InnerFold) -> float:
+def _held_out(config: Config, fold: InnerFold) -> Verdict:
     model, plan = _start(config, fold.parts)
     trained = train_model(model, fold.parts, plan, config).model
-    return _finite(float(score(trained, read_examples(fold.held, trained.preprocessing, config), config).metrics.score))
+    metrics = score(trained, read_examples(fold.held, trained.preprocessing, config), config).metrics
+    return Verdict(_finite(float(metrics.score)), float(metrics.loss))
 
 
 def _finite(value: float) -> float:
