@@ -83,7 +83,10 @@ def run(
             crossval_results.read_fold(plan.path, plan.fold, crossing)
     waiting = [plan for plan in chosen if not plan.finished]
     if waiting:
-        after_folds.check(config, crossing, check_runs(waiting))
+        model, treatment = check_runs(waiting)
+        for line in treatment.notes:
+            say(line)
+        after_folds.check(config, crossing, model)
         (folder / RESULT).unlink(missing_ok=True)
     _run(waiting, config, lambda: _begin(folder, config, crossing), say)
     if missing := sum(not plan.finished for plan in every):

@@ -24,7 +24,7 @@ from jtransfer.experiments.temperature import check_temperature
 from jtransfer.experiments.training import make_step_parts
 from jtransfer.pretrained.model import Model
 from jtransfer.train.loop import epoch_steps, total_steps
-from jtransfer.transfer.plan import make_plan
+from jtransfer.transfer.plan import Plan, make_plan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -122,11 +122,11 @@ def check_directory(plan: FoldPlan, searched: Collection[str] = ()) -> None:
         raise UserError(f'{plan.path} holds a finished run of another configuration ({differs}); name another run_dir')
 
 
-def check_runs(plans: Sequence[FoldPlan]) -> Model:
+def check_runs(plans: Sequence[FoldPlan]) -> tuple[Model, Plan]:
     """Raises `UserError` for whatever would stop one of the runs before its first step, unreadable images excepted.
 
     Returns:
-        The network that all of them start from.
+        The network that all of them start from, and which of its parameters move.
     """
     config, parts = plans[0].config, plans[0].parts
     model = finetune.make_model(config, parts.class_names, parts.tasks)
@@ -137,7 +137,7 @@ def check_runs(plans: Sequence[FoldPlan]) -> Model:
         check_labelled(plan.parts.tasks, plan.parts)
         check_temperature(plan.config, plan.parts, treatment)
         make_step_parts(model, treatment, plan.config, len(train), labels=train.labels, validated=validated)
-    return model
+    return model, treatment
 
 
 def _check_measurable(parts: Parts) -> None:

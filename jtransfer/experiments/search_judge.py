@@ -85,14 +85,15 @@ class Judge:
         what |= {'classes': split['class_names'], 'folds': self.record and self.record['sha256']}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
-    def check(self, config: Config) -> None:
-        """Raises `UserError` for whatever would stop every trial before its first step."""
+    def check(self, config: Config) -> tuple[str, ...]:
+        """Raises `UserError` for whatever would stop every trial before its first step; returns what its plan says."""
         placement = make_placement(config.train.placement)
         placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
         model, plan = _start(config, self.parts)
         for parts in [fold.parts for fold in self.folds] or [self.parts]:
             train, validated = parts.train, parts.validation is not None
             make_step_parts(model, plan, config, len(train), labels=train.labels, validated=validated)
+        return plan.notes
 
     def __call__(self, config: Config, report: Report = lambda step, score: None) -> Verdict:
         """Trains with the settings, and scores.

@@ -37,7 +37,8 @@ def plan_table(plan: Plan) -> str:
             *[str(row['phase']) if moves else '-'] * phased,
         )
     console = Console(file=io.StringIO(), width=200)
-    console.print(plan.summary(), highlight=False, soft_wrap=True)
+    for line in (plan.summary(), *plan.notes):
+        console.print(Text(line), soft_wrap=True)
     console.print()
     console.print(table)
     for group in plan.groups:
@@ -56,6 +57,8 @@ def describe(result: Result) -> RenderableType:
     facts.add_row('strategy', f'{result.config.transfer.strategy}; {result.load_summary}')
     facts.add_row('trained', result.plan.trained())
     facts.add_row('frozen', result.plan.frozen())
+    for line in result.plan.notes:
+        facts.add_row('set aside', Text(line))
     for name, text in _more(result.metrics):
         facts.add_row(name, text)
     if result.skipped:
