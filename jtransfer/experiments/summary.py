@@ -55,6 +55,7 @@ class Row:
             for `scratch` itself and where there is nothing to compare with.
         interval: 95 % interval of the gain; None below two runs a side.
         tuned: the values that were chosen on the validation part, by dotted field name.
+        tried: what they were chosen of, likewise.
         at_end: those of them at the end of what was tried.
         given: what the runs were given, in words, by what it is.
         seeds: of the finished runs, in the order of `values`.
@@ -67,6 +68,7 @@ class Row:
     gain: float | None = None
     interval: tuple[float, float] | None = None
     tuned: dict[str, str] = dataclasses.field(default_factory=dict)
+    tried: dict[str, str] = dataclasses.field(default_factory=dict)
     at_end: tuple[str, ...] = ()
     given: dict[str, str] = dataclasses.field(default_factory=dict)
     seeds: tuple[str, ...] = ()
@@ -176,6 +178,7 @@ def write_tables(folder: str | os.PathLike[str], records: Sequence[Record], rows
         (
             *rows[0].fields,
             *rows[0].tuned,
+            *(f'{name} of' for name in rows[0].tuned),
             *(['at the end of the range'] if rows[0].tuned else []),
             *(f'{name} {c}' for name in metrics for c in columns),
             'gain over scratch',
@@ -189,6 +192,7 @@ def write_tables(folder: str | os.PathLike[str], records: Sequence[Record], rows
             (
                 *row.fields.values(),
                 *row.tuned.values(),
+                *row.tried.values(),
                 *([' '.join(row.at_end)] if row.tuned else []),
                 *(cell for name in metrics for cell in _statistics(row, name)),
                 row.gain,
@@ -211,6 +215,7 @@ def _row(fields: dict[str, str], members: Sequence[Record], tried: Mapping[str, 
         failed=len(members) - len(finished),
         seconds=statistics.fmean(record['seconds'] for record in finished) if finished else 0.0,
         tuned={name: _text(members[0]['fields'][name]) for name in tried},
+        tried={name: ', '.join(dict.fromkeys(map(_text, values))) for name, values in tried.items()},
         at_end=tuple(name for name, values in tried.items() if at_the_end(members[0]['fields'][name], values)),
         given=shared(record.get('given', {}) for record in finished),
         seeds=tuple(_text(record['fields'].get(SEED)) for record in finished),

@@ -75,8 +75,8 @@ def given_columns(rows: Sequence[Row]) -> list[str]:
 
 def _caption(rows: Sequence[Row], share: bool) -> list[str]:
     lines = []
-    if rows[0].tuned:
-        lines.append(f'{", ".join(rows[0].tuned)}: chosen for each row by the mean score on the validation part')
+    for name, values in rows[0].tried.items():
+        lines.append(f'{name}: of {values}, chosen for each row by the mean score on the validation part')
     if any(row.at_end for row in rows):
         lines.append(f'†: {AT_END}')
     if any(row.gain is not None for row in rows):

@@ -111,6 +111,7 @@ def test_test_results_of_what_was_not_chosen_are_shown_nowhere(config, nowhere, 
         scratch, ours = csv.DictReader(file)
     assert (scratch['optim.learning_rate'], scratch['at the end of the range']) == ('0.03', 'optim.learning_rate')
     assert (ours['optim.learning_rate'], ours['at the end of the range']) == ('0.003', '')
+    assert ours['optim.learning_rate of'] == '0.001, 0.003, 0.01, 0.03'
     assert float(ours['gain low']) < float(ours['gain over scratch']) < float(ours['gain high'])
     console = Console(file=io.StringIO(), width=120)
     print_table(rows, console=console)
@@ -118,6 +119,7 @@ def test_test_results_of_what_was_not_chosen_are_shown_nowhere(config, nowhere, 
     assert '0.03 †' in text
     assert '†: at the end of the range: a value beyond it may do better' in text
     assert '0.003 †' not in text
+    assert 'optim.learning_rate: of 0.001, 0.003, 0.01, 0.03, chosen for each row' in text
 
 
 @pytest.mark.parametrize(
