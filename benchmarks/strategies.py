@@ -4,8 +4,9 @@
     python -m benchmarks.strategies --task=clothing
 
 First every strategy runs at every learning rate, with the seeds of `--search_seeds`; then, at the learning rate of the
-best mean validation accuracy, with those of `--seeds`, and only these runs' test accuracies are reported. A seed draws
-weights, order, augmentation and the training images. Finished runs are kept, so that an interrupted benchmark goes on.
+best mean validation accuracy (of equal ones the lower loss), with those of `--seeds`, and only these runs' test
+accuracies are reported. A seed draws weights, order, augmentation and the training images. Finished runs are kept, so
+that an interrupted benchmark goes on.
 Writes `benchmarks/results/strategies_TASK.json` and prints a table.
 """
 
@@ -19,6 +20,7 @@ from absl import app, flags, logging
 from benchmarks.machine import circumstances
 from configs import finetune as finetune_config
 from configs import quickstart
+from jtransfer.better import rank
 from jtransfer.config import Augment, Config, Data, Model, Optim, Train, Transfer
 from jtransfer.experiments import finetune, run_dir
 
@@ -96,11 +98,12 @@ def run(config: Config) -> dict[str, float]:
 
 def measure(task: str, variant: str) -> dict[str, object]:
     """A strategy's learning rate, and its accuracies at it."""
-    found = {}
+    found, losses = {}, {}
     for rate in map(float, _RATES.value):
         runs = [run(configured(task, variant, rate, seed)) for seed in range(_SEARCH.value)]
         found[rate] = statistics.mean(result['best_validation_accuracy'] for result in runs)
-    chosen = max(found, key=lambda rate: found[rate])
+        losses[rate] = statistics.mean(result['best_validation_loss'] for result in runs)
+    chosen = max(found, key=lambda rate: rank(found[rate], losses[rate]))
     runs = [run(configured(task, variant, chosen, seed)) for seed in range(_SEEDS.value)]
     tests = [result['accuracy'] for result in runs]
     return {

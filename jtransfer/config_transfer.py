@@ -23,7 +23,9 @@ class Transfer:
 
     Attributes:
         strategy: what trains beside the head.
-            `scratch`: everything, from new random weights. `linear_probe`: nothing, statistics included.
+            `scratch`: everything, from new random weights; settings for pretrained ones (a slower backbone, layer
+            decay, frozen stages, pulls towards the source) are set aside, and a line says so.
+            `linear_probe`: nothing, statistics included.
             `fine_tune`: everything, from the pretrained weights.
             `norm_only`: the scales and biases of the normalisations. `bitfit`: the biases (Ben Zaken et al., 2022).
             `surgical`: the stages and blocks of `blocks` (Lee et al., 2023).
@@ -159,11 +161,6 @@ def validate_transfer(transfer: Transfer, *, pretrained: bool, validated: bool) 
             'transfer.strategy=gradual unfreezes when validation stalls: set data.validation_fraction, or '
             'transfer.unfreeze_every, a number of steps'
         )
-    if strategy == 'scratch':
-        source = [name for name in ('l2_sp', 'decay_to_source', 'distill') if getattr(transfer, name)]
-        source += ['freeze_until'] if transfer.freeze_until else []
-        if source:
-            raise UserError(f'transfer.{source[0]} needs pretrained weights, and strategy=scratch has none')
     if transfer.distill and not transfer.distill_features:
         raise UserError('transfer.distill needs transfer.distill_features, stages or pooled')
 

@@ -3,6 +3,11 @@
     python -m launch.sweep --config=configs/quickstart.py \\
         --over=transfer.strategy=scratch,linear_probe,fine_tune --over=seed=0,1,2,3,4
 
+With `--tune`, every setting gets the values that suit it best on the validation part, and these alone are reported:
+
+    python -m launch.sweep --config=configs/finetune.py --over=transfer.strategy=scratch,fine_tune --over=seed=0,1,2 \\
+        --tune=optim.learning_rate=1e-3,3e-3,1e-2
+
 Finished runs are kept and skipped on a rerun. The table goes to the terminal, `runs.csv`, `summary.csv` and
 `summary.png`.
 """
@@ -17,23 +22,26 @@ _CONFIG = app.define_config()
 _OVER = flags.DEFINE_multi_string('over', [], 'FIELD=VALUE,VALUE,…; may be given several times.')
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder of the runs; config.run_dir or runs/sweep-NAME by default.')
 flags.DEFINE_alias('out', 'output')
+_TUNE = flags.DEFINE_multi_string('tune', [], 'FIELD=VALUE,VALUE,…, of which each setting gets the best on validation.')
 
 
 def main() -> None:
     """Checks the configurations, runs what is not there yet, and shows the table."""
     config = _CONFIG()
-    from jtransfer.experiments import summary, summary_plot, sweep
+    from jtransfer.experiments import summary, summary_plot, summary_table, sweep
 
     over = sweep.parse_over(_OVER.value)
-    folder, records = sweep.run(config, over, _OUTPUT.value, say=app.say)
-    finished = [record for record in records if record['error'] is None]
+    tune = sweep.parse_fields(_TUNE.value, '--tune')
+    folder, records = sweep.run(config, over, _OUTPUT.value, tune=tune, say=app.say)
+    reported = [record for record in records if record.get('chosen', True)]
+    finished = [record for record in reported if record['error'] is None]
     metric = next((name for record in finished for name in record['metrics']), summary.METRIC)
-    rows = summary.summarise(records, list(over), metric)
+    rows = summary.summarise(records, list(over), metric, list(tune))
     summary.write_tables(folder, records, rows)
     summary_plot.plot(folder / 'summary.png', rows, metric)
-    summary.print_table(rows, metric)
+    summary_table.print_table(rows, metric)
     app.say(f'{folder}: summary.png, summary.csv, runs.csv and a directory a run')
-    if len(finished) < len(records):
+    if len(finished) < len(reported):
         sys.exit(1)
 
 

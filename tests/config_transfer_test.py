@@ -29,14 +29,17 @@ def test_every_strategy_is_valid_with_pretrained_weights_and_only_scratch_withou
         (Transfer(stage_learning_rates=(('stem', 0.0),)), "the factor of 'stem'=0.0 must be above 0"),
         (Transfer('surgical'), 'needs transfer.blocks'),
         (Transfer(blocks=('stage1',)), 'transfer.blocks is for transfer.strategy=surgical, not fine_tune'),
-        (Transfer('scratch', distill=1.0), 'transfer.distill needs pretrained weights'),
-        (Transfer('scratch', freeze_until='stage1'), 'transfer.freeze_until needs pretrained weights'),
         (Transfer(distill=1.0, distill_features=()), 'needs transfer.distill_features'),
     ],
 )
 def test_what_cannot_be_is_refused(transfer, message):
     with pytest.raises(UserError, match=message):
         validate_transfer(transfer, pretrained=True, validated=True)
+
+
+def test_settings_for_pretrained_weights_are_no_error_from_scratch_so_that_strategies_compare():
+    settings = {'distill': 1.0, 'l2_sp': 0.1, 'decay_to_source': 0.1, 'freeze_until': 'stage1', 'layer_decay': 0.5}
+    validate_transfer(Transfer('scratch', **settings), pretrained=False, validated=True)
 
 
 def test_gradual_waits_for_validation_unless_it_counts_steps():

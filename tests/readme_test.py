@@ -56,11 +56,16 @@ def test_every_command_parses(command):
     assert done.stdout.startswith('parsed')
 
 
-def test_the_sweep_it_shows_is_fifteen_runs_of_the_quickstart():
+def test_the_sweep_it_shows_gives_each_strategy_the_rate_that_suits_it():
     [command] = [c for c in commands() if 'launch.sweep' in c]
-    over = sweep.parse_over([part.removeprefix('--over=') for part in shlex.split(command) if '--over' in part])
+    over, tune = (
+        sweep.parse_fields([part.removeprefix(f'{flag}=') for part in shlex.split(command) if flag in part], flag)
+        for flag in ('--over', '--tune')
+    )
     config = importlib.import_module('configs.quickstart').get_config()
     assert len(sweep.combinations(config, over)) == 15
+    assert len(sweep.combinations(config, over, tune)) == 90
+    assert [*tune] == ['optim.learning_rate']
 
 
 def test_the_rules_it_shows_are_valid():

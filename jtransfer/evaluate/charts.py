@@ -25,7 +25,7 @@ class Series:
         points: (x, y), in the order of x; a point that is not finite is left out.
         colour: number of the palette colour, in 1 … 6.
         markers: whether every point gets a dot (sparse measurements).
-        best: whether the largest value is marked.
+        best: where along x the point stands that is marked. None: nowhere.
         peak: whether the legend says the largest value instead of the last.
         noisy: whether many points are drawn pale, with their running mean on top.
         alone: whether the running mean is drawn without the points.
@@ -36,7 +36,7 @@ class Series:
     points: Sequence[tuple[float, float] | tuple[int, float]]
     colour: int
     markers: bool = False
-    best: bool = False
+    best: float | int | None = None
     peak: bool = False
     noisy: bool = True
     alone: bool = False
@@ -139,7 +139,8 @@ def line_chart(
     for entry, points in shown:
         smooth = _running_mean(points) if _is_smoothed(entry, points) else points
         dotted = points if (entry.markers and len(points) <= _SMOOTH_ABOVE) or len(points) == 1 else points[:0]
-        best = dot(entry, *points[points[:, 1].argmax()].tolist()) if entry.best else None
+        nearest = None if entry.best is None else np.abs(points[:, 0] - entry.best).argmin()
+        best = None if nearest is None else dot(entry, *points[nearest].tolist())
         lines.append(
             Line(
                 faint=entry.faint,

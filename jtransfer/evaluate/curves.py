@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jtransfer.better import rank
 from jtransfer.evaluate.charts import WIDE, LineChart, Series, line_chart
 from jtransfer.evaluate.sections import is_percent
 
@@ -33,7 +34,7 @@ def training_charts(lines: Lines, score_name: str = 'accuracy') -> list[LineChar
     """
     norms = [y for _, y in _points(lines, 'gradient_norm') if y > 0]
     accuracy = Series('train', _points(lines, 'train/accuracy'), 1)
-    score = Series('validation', _scores(lines), 2, markers=True, best=True, noisy=False)
+    score = Series('validation', _scores(lines), 2, markers=True, best=_best_step(lines), noisy=False)
     own = score_name == 'accuracy'
     charts = [
         line_chart(
@@ -120,6 +121,13 @@ def _points(lines: Lines, key: str) -> list[tuple[float, float]]:
 
 def _scores(lines: Lines) -> list[tuple[float, float]]:
     return _points(lines, 'validation/score') or _points(lines, 'validation/top1')
+
+
+def _best_step(lines: Lines) -> float | None:
+    """Where the best checkpoint was: the largest score, of equal ones the lower loss, of equal losses the latest."""
+    losses = dict(_points(lines, 'validation/loss'))
+    found = [(*rank(score, losses.get(step)), step) for step, score in _scores(lines)]
+    return max(found)[-1] if found else None
 
 
 def _title(score_name: str) -> str:

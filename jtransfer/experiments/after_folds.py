@@ -137,7 +137,7 @@ def _soup(
     moving = statistics_move(trees.values())
     training = read_examples(crossing.pool, model.preprocessing, config) if moving else None
     kitchen = Kitchen(model, config, trees, chooser, training)
-    made = greedy_soup(trees, lambda variables: kitchen.score(variables) or 0.0, kitchen.finish)
+    made = greedy_soup(trees, kitchen.judged, kitchen.finish)
     model = dataclasses.replace(model, variables=dict(made.variables))
     folder.mkdir(parents=True, exist_ok=True)
     _describe_data(folder, config, crossing)

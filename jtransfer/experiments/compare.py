@@ -24,8 +24,9 @@ from jtransfer.evaluate.fold_statistics import (
     mcnemar,
     paired_bootstrap,
 )
+from jtransfer.experiments.given import ASIDE, differing, in_words
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels
-from jtransfer.experiments.run_dir import FOLDS, read_result, write_json
+from jtransfer.experiments.run_dir import FOLDS, is_run, read_config, read_result, write_json
 from jtransfer.paths import expanded, output_file
 
 
@@ -43,6 +44,7 @@ class Comparison:
         bootstrap: of the difference, over the images, for single runs of one label an image.
         confidence: level of the intervals.
         mcnemar: on which images only one of the two is right, for one label an image.
+        given: of the two, what each was given, in words: learning rate, what trains, steps.
     """
 
     names: tuple[str, str]
@@ -54,6 +56,7 @@ class Comparison:
     bootstrap: Difference | None
     confidence: float
     mcnemar: McNemar | None
+    given: tuple[dict[str, str], dict[str, str]] = dataclasses.field(default_factory=lambda: ({}, {}))
 
     @property
     def difference(self) -> float:
@@ -103,6 +106,7 @@ def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) 
         bootstrap=bootstrap,
         confidence=confidence,
         mcnemar=None if right is None else mcnemar(*right),
+        given=(_given(paths[0], results[0]), _given(paths[1], results[1])),
     )
 
 
@@ -116,13 +120,21 @@ def write(path: str | Path, outcome: Comparison) -> None:
 
 def describe(outcome: Comparison) -> RenderableType:
     """The comparison for a terminal."""
+    columns = [name for name in differing(outcome.given) if name != ASIDE]
     table = Table(box=None)
     table.add_column('', overflow='fold')
-    table.add_column(outcome.score_name)
-    for name, score in zip(outcome.names, outcome.scores, strict=True):
-        table.add_row(name, f'{score:.4f}')
+    for name in (outcome.score_name, *columns):
+        table.add_column(name)
+    for name, score, given in zip(outcome.names, outcome.scores, outcome.given, strict=True):
+        table.add_row(name, f'{score:.4f}', *(given.get(column, '') for column in columns))
     table.add_row('difference', f'{outcome.difference:+.4f}')
     lines: list[RenderableType] = [table]
+    same = {name: text for name, text in outcome.given[0].items() if name not in (*columns, ASIDE)}
+    if same:
+        lines.append(Text('both: ' + ', '.join(f'{name} {text}' for name, text in same.items())))
+    for name, given in zip(outcome.names, outcome.given, strict=True):
+        if given.get(ASIDE):
+            lines.append(Text(f'{name}: {given[ASIDE]}'))
     if (test := outcome.t_test) is not None:
         lines.append(
             Text(
@@ -146,6 +158,13 @@ def describe(outcome: Comparison) -> RenderableType:
             )
         )
     return Group(*lines)
+
+
+def _given(path: Path, result: dict[str, Any]) -> dict[str, str]:
+    """What a run was given; of what is no run of ours (an ensemble) nothing."""
+    return (
+        {'strategy': read_config(path).transfer.strategy, **in_words(read_config(path), result)} if is_run(path) else {}
+    )
 
 
 def _folds_test(paths: Sequence[Path], results: Sequence[dict[str, Any]], confidence: float) -> TTest:

@@ -93,7 +93,10 @@ def run(
     waiting = [plan for plan in chosen if not plan.finished]
     if waiting:
         side_by_side = config.crossval.side_by_side and len(waiting) > 1
-        after_folds.check(config, crossing, check_runs(waiting, side_by_side=side_by_side))
+        model, treatment = check_runs(waiting, side_by_side=side_by_side)
+        for line in treatment.notes:
+            say(line)
+        after_folds.check(config, crossing, model)
         (folder / RESULT).unlink(missing_ok=True)
     _run(waiting, every, config, lambda: _begin(folder, config, crossing), say)
     if missing := sum(not plan.finished for plan in every):

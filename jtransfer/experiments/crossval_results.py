@@ -24,6 +24,7 @@ from jtransfer.evaluate.measure import AnyMetrics, measure_tasks
 from jtransfer.evaluate.sections import is_percent
 from jtransfer.evaluate.write import write_csv, write_evaluation
 from jtransfer.experiments.crossval_plan import Crossing
+from jtransfer.experiments.given import KEYS
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels, write_outputs
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.run_dir import RESULT, read_config, read_result, write_json
@@ -101,9 +102,10 @@ def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
     write_evaluation(folder / 'evaluation', pooled, outputs.outputs, outputs.labels, outputs.ids)
     write_outputs(folder / 'evaluation' / OUTPUTS, outputs)
     _write_folds(folder, summaries)
-    write_json(folder / RESULT, _record(result, crossing, ratio))
+    given = {name: results[0][name] for name in KEYS if name in results[0]}
+    write_json(folder / RESULT, {**_record(result, crossing, ratio), **given})
     with page_of_finished(folder):
-        _write_page(result, crossing, outputs, directories)
+        _write_page(result, crossing, outputs, directories, results[0].get('set_aside', ()))
     return result
 
 
@@ -199,7 +201,9 @@ def _write_folds(folder: Path, summaries: Sequence[FoldSummary]) -> None:
     write_csv(folder / 'folds.csv', names, [[getattr(summary, name) for name in names] for summary in summaries])
 
 
-def _write_page(result: CrossResult, crossing: Crossing, outputs: Outputs, directories: Sequence[Path]) -> None:
+def _write_page(
+    result: CrossResult, crossing: Crossing, outputs: Outputs, directories: Sequence[Path], notes: Sequence[str]
+) -> None:
     scores = Scores(result.pooled, outputs.outputs, outputs.labels, outputs.ids, crossing.pool.tasks)
     config = result.config
     write_crossval_page(
@@ -216,7 +220,7 @@ def _write_page(result: CrossResult, crossing: Crossing, outputs: Outputs, direc
             'folds': f'{crossing.record["splitter"]}, seed {crossing.record["seed"]}',
         },
         config_text=(result.folder / 'config.py').read_text(encoding='utf-8'),
-        notes=crossing.notes,
+        notes=(*crossing.notes, *notes),
     )
 
 

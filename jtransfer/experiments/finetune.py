@@ -24,6 +24,7 @@ from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.checking import check_data, check_run, reported
 from jtransfer.experiments.data_lines import describe_parts
+from jtransfer.experiments.given import given_record
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
 from jtransfer.experiments.page import write_page
 from jtransfer.experiments.reading import Examples, read_examples
@@ -76,7 +77,8 @@ def run(
     model = make_model(config, parts.class_names, parts.tasks)
     say(model.load_report.summary())
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-    say(plan.summary())
+    for line in (plan.summary(), *plan.notes):
+        say(line)
     check_run(config, parts, model, plan)  # before any image is read
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     name, held_out = reported(parts)
@@ -295,10 +297,9 @@ def _record(result: Result, trained: Trained) -> dict[str, Any]:
         'loss': metrics.loss,
         'test_time_augmentation': metrics.test_time_augmentation,
         'best_validation_accuracy' if isinstance(metrics, Metrics) else 'best_validation_score': best,
+        'best_validation_loss': trained.fit.best_loss,
         'chosen_step': trained.fit.chosen_step,
-        'trainable_parameters': result.plan.trainable_elements,
-        'parameters': result.plan.elements,
-        'train_examples': trained.examples,
+        **given_record(result.plan, result.config, trained.examples),
         'skipped_images': result.skipped,
         'fit_seconds': result.fit_seconds,
         'seconds': result.seconds,

@@ -21,7 +21,7 @@ from jtransfer.experiments.run_dir import RunDirectory, difference, is_finished
 from jtransfer.pretrained.model import Model
 from jtransfer.text import first_few
 from jtransfer.train.loop import epoch_steps, total_steps
-from jtransfer.transfer.plan import make_plan
+from jtransfer.transfer.plan import Plan, make_plan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,7 +134,7 @@ def check_directory(plan: FoldPlan, searched: Collection[str] = ()) -> None:
         raise UserError(f'{plan.path} holds a finished run of another configuration ({differs}); name another run_dir')
 
 
-def check_runs(plans: Sequence[FoldPlan], *, side_by_side: bool = False) -> Model:
+def check_runs(plans: Sequence[FoldPlan], *, side_by_side: bool = False) -> tuple[Model, Plan]:
     """Raises `UserError` for whatever would stop one of the runs, unreadable images excepted.
 
     Args:
@@ -142,11 +142,11 @@ def check_runs(plans: Sequence[FoldPlan], *, side_by_side: bool = False) -> Mode
         side_by_side: whether they run at once, which shares their batches out over the devices in its own way.
 
     Returns:
-        The network that all of them start from.
+        The network that all of them start from, and which of its parameters move.
     """
     config, parts = plans[0].config, plans[0].parts
     model = finetune.make_model(config, parts.class_names, parts.tasks)
     treatment = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     for plan in plans:
         check_run(plan.config, plan.parts, model, treatment, placed=not side_by_side)
-    return model
+    return model, treatment

@@ -54,6 +54,12 @@ class Kitchen:
         """On the validation part, the accuracy where there is one label an image; None without a validation part."""
         return None if self.validation is None else self.metrics(self.validation, variables).score
 
+    def judged(self, variables: Variables) -> tuple[float, float]:
+        """Score and loss on the validation part, which must be there."""
+        assert self.validation is not None
+        metrics = self.metrics(self.validation, variables)
+        return metrics.score, metrics.loss
+
     @property
     def word(self) -> str:
         """What records call the score."""

@@ -31,6 +31,7 @@ def write_page(result: Result, scores: Scores, part: Part) -> None:
         facts={
             'strategy': config.transfer.strategy,
             'started from': config.model.checkpoint if config.transfer.strategy != 'scratch' else 'random weights',
+            **({'set aside': '; '.join(result.plan.notes)} if result.plan.notes else {}),
             'architecture': result.model.architecture,
             'data': config.data.source,
             'evaluated on': f'{result.metrics.examples:,} {result.part} images',

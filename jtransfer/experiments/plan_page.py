@@ -65,6 +65,8 @@ class PlanReport:
 
         say(f'{self.model.architecture}, input {shape[0]} × {shape[1]}, {self.classes[0]} classes ({self.classes[1]})')
         say(f'trained: {plan.trained()}; frozen: {plan.frozen()}')
+        for line in plan.notes:
+            say(line)
         say(f'optimiser state: {_bytes(sum(self.group_bytes.values()))}')
         for table in (self._groups(), self._norms(), self._costs(), self._batches()):
             if table is not None:

@@ -73,7 +73,7 @@ def plan_report(
         costs.append(step.cost)
         backward.append(() if all_move(parts.current) else tuple(frozen_backward(step, model.variables)))
     full = costs[-1]
-    if not all_move(parts.current) or config.transfer != Transfer(config.transfer.strategy):
+    if not all_move(parts.current) or plan.transfer != Transfer(plan.transfer.strategy):
         say('compiling full fine-tuning')
         whole, source = _parts(dataclasses.replace(config, transfer=Transfer('fine_tune')), extent)
         full = step_cost(whole, source.variables, size, devices=devices)

@@ -213,7 +213,8 @@ def find(
     model = make_model(config, parts.class_names, parts.tasks)
     say(model.load_report.summary())
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-    say(plan.summary())
+    for line in (plan.summary(), *plan.notes):
+        say(line)
     found = range_test(model, parts, plan, config, lowest=lowest, highest=highest, steps=steps, phase=phase)
     write(folder, found, config, phase)
     return found, folder

@@ -30,7 +30,7 @@ from jtransfer.experiments.run_dir import (
     write_config,
     write_json,
 )
-from jtransfer.experiments.search_judge import Judge, make_judge
+from jtransfer.experiments.search_judge import Judge, Verdict, make_judge
 from jtransfer.experiments.search_plot import plot
 from jtransfer.experiments.search_report import best_trial, counted, in_words, write_trials
 from jtransfer.experiments.search_sampler import grid_size
@@ -38,12 +38,14 @@ from jtransfer.experiments.search_space import Dimension, parse_space, settled
 from jtransfer.experiments.search_study import BESIDES, JOURNAL, Study, TrialRecord, need_optuna, open_study
 from jtransfer.experiments.summary import short_names
 from jtransfer.paths import output_folder
+from jtransfer.transfer.set_aside import for_weights, random_weights_notes
 
 TRIALS, PLOT, BEST, FOUND, FOLDS = 'trials.csv', 'search.png', 'best', 'best.json', 'inner_folds.json'
 
 # A setting that diverges or is too large for the device says nothing about the others.
 FAILURES = (UserError, TrainingDivergedError, jax.errors.JaxRuntimeError, MemoryError)
 _LOCK = '.best.lock'
+STRATEGY = 'transfer.strategy'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,7 +105,7 @@ def run(
     parts = parts or load_parts(config.data, config.seed, source)
     check_data(parts)
     judge = make_judge(config, parts)
-    study = _begin(config, space, parts, judge, folder)
+    study = _begin(config, space, parts, judge, folder, say)
     for line in (*describe_parts(parts, config.data.source), _describe(config, judge), *judge.notes):
         say(line)
     (folder / RESULT).unlink(missing_ok=True)
@@ -150,7 +152,7 @@ def search_in(
     space, folder = parse_space(config), Path(folder)
     check_folder(folder, config)
     judge = make_judge(config, parts, groups)
-    study = _begin(config, space, parts, judge, folder, name=f'{config.name}-{folder.name}')
+    study = _begin(config, space, parts, judge, folder, say, name=f'{config.name}-{folder.name}')
     _optimise(study, config, space, judge, say)
     while any(trial.state == 'running' for trial in study.trials()):
         time.sleep(1)
@@ -171,10 +173,20 @@ def check_folder(folder: Path, config: Config) -> None:
 
 
 def _begin(
-    config: Config, space: tuple[Dimension, ...], parts: Parts, judge: Judge, folder: Path, name: str = ''
+    config: Config,
+    space: tuple[Dimension, ...],
+    parts: Parts,
+    judge: Judge,
+    folder: Path,
+    say: Callable[[str], None],
+    name: str = '',
 ) -> Study:
     """Checks what would stop every trial, opens the study, and writes what is known before the first one."""
-    judge.check(settled(config, {}), parts)
+    notes = judge.check(settled(config, {}), parts)
+    if any(each.field == STRATEGY and 'scratch' in each.choices for each in space):
+        notes = random_weights_notes(for_weights(dataclasses.replace(config.transfer, strategy='scratch'))[1])
+    for line in notes:
+        say(line)
     study = open_study(config, space, judge.digest(parts), folder, name=name)
     folder.mkdir(parents=True, exist_ok=True)
     write_config(folder, config)
@@ -191,7 +203,7 @@ def _optimise(
         wanted = min(wanted, grid_size(space))
     names = short_names([dimension.field for dimension in space])
 
-    def objective(fields: Mapping[str, Any], report: Callable[[int, float], None]) -> float:
+    def objective(fields: Mapping[str, Any], report: Callable[[int, float], None]) -> Verdict:
         return judge(settled(config, fields), report)
 
     def told(trial: TrialRecord) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,13 @@ from jtransfer.train.loop import deciding
 from jtransfer.transfer.plan import Plan, make_plan
 
 Report = Callable[[int, float], None]
+
+
+class Verdict(NamedTuple):
+    """What settings are worth: a score, larger is better, and of equal scores a loss, smaller is better."""
+
+    score: float
+    loss: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,21 +86,25 @@ class Judge:
         what |= {'classes': split['class_names'], 'folds': self.record and self.record['sha256']}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
-    def check(self, config: Config, parts: Parts) -> None:
+    def check(self, config: Config, parts: Parts) -> tuple[str, ...]:
         """Raises `UserError` for whatever would stop every trial, or the run with the best settings after them.
 
         Args:
             config: of a trial.
             parts: of that run; its images are not looked at.
+
+        Returns:
+            What is to be said of its plan.
         """
         model, plan = _start(config, self.parts)
         check_run(config, parts, model, plan)
         for own in [fold.parts for fold in self.folds]:
             train, validated = own.train, own.validation is not None
             make_step_parts(model, plan, config, len(train), labels=train.labels, validated=validated)
+        return plan.notes
 
-    def __call__(self, config: Config, report: Report = lambda step, score: None) -> float:
-        """Trains with the settings, and scores; larger is better.
+    def __call__(self, config: Config, report: Report = lambda step, score: None) -> Verdict:
+        """Trains with the settings, and scores.
 
         Args:
             config: the settings.
@@ -106,13 +117,14 @@ class Judge:
         config = dataclasses.replace(config, train=dataclasses.replace(config.train, progress=False))
         if not self.folds:
             return self._validated(config, report)
-        scores: list[float] = []
+        found: list[Verdict] = []
         for number, fold in enumerate(self.folds, 1):
-            scores.append(_held_out(config, fold))
-            report(number, float(np.mean(scores)))
-        return _finite(float(np.mean(scores)))
+            found.append(_held_out(config, fold))
+            report(number, float(np.mean([verdict.score for verdict in found])))
+        score, loss = np.mean(found, axis=0).tolist()
+        return Verdict(_finite(score), loss)
 
-    def _validated(self, config: Config, report: Report) -> float:
+    def _validated(self, config: Config, report: Report) -> Verdict:
         validations: list[float] = []
 
         def observe(step: int, scores: Any) -> None:
@@ -121,8 +133,9 @@ class Judge:
             report(len(validations), _finite(deciding(scores)))
 
         model, plan = _start(config, self.parts)
-        best = train_model(model, self.parts, plan, config, observe=observe).fit.best_score
-        return _finite(float('nan') if best is None else best)
+        fit = train_model(model, self.parts, plan, config, observe=observe).fit
+        score, loss = (float('nan') if value is None else value for value in (fit.best_score, fit.best_loss))
+        return Verdict(_finite(score), loss)
 
 
 def make_judge(config: Config, parts: Parts, groups: Sequence[str] | None = None) -> Judge:
@@ -195,10 +208,11 @@ def _start(config: Config, parts: Parts) -> tuple[Model, Plan]:
     return model, make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
 
 
-def _held_out(config: Config, fold: InnerFold) -> float:
+def _held_out(config: Config, fold: InnerFold) -> Verdict:
     model, plan = _start(config, fold.parts)
     trained = train_model(model, fold.parts, plan, config).model
-    return _finite(float(score(trained, read_examples(fold.held, trained.preprocessing, config), config).metrics.score))
+    metrics = score(trained, read_examples(fold.held, trained.preprocessing, config), config).metrics
+    return Verdict(_finite(float(metrics.score)), float(metrics.loss))
 
 
 def _finite(value: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jtransfer.better import rank
 from jtransfer.evaluate.write import write_csv
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.experiments.search_study import TrialRecord
@@ -15,9 +16,14 @@ from jtransfer.text import printable
 
 
 def best_trial(trials: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The complete trial with the largest score, of equal ones the first; None when there is none."""
+    """The complete trial with the largest score, of equal ones the lower loss, then the first; None without any."""
     complete = [trial for trial in trials if trial.state == 'complete' and trial.score is not None]
-    return max(complete, key=lambda trial: (trial.score or 0.0, -trial.number), default=None)
+    return max(complete, key=_order, default=None)
+
+
+def _order(trial: TrialRecord) -> tuple[float, float, int]:
+    # Trials are drawn by chance, so that a later one is no better for it: what was found first stays.
+    return (*rank(trial.score, trial.loss), -trial.number)
 
 
 def counted(trials: Sequence[TrialRecord]) -> str:
@@ -64,7 +70,7 @@ def trials_table(
 
     best = best_trial(trials)
     complete = [trial for trial in trials if trial.state == 'complete' and trial.score is not None]
-    order = sorted(complete, key=lambda trial: (-(trial.score or 0.0), trial.number))[:most]
+    order = sorted(complete, key=_order, reverse=True)[:most]
     percent = score_name == 'accuracy'
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=Text(f'best trials ({counted(trials)})', style='bold'),

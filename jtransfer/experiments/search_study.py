@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import math
 import os
 import socket
 import warnings
@@ -25,11 +26,11 @@ from jtransfer.paths import output_file
 JOURNAL = 'study.journal'
 # What may differ between two sittings, or two machines, of one search.
 BESIDES = (*NOT_IDENTITY, 'search.trials', 'search.storage', 'data.data_dir', 'data.cache_dir')
-_CONFIG, _DATA, _ERROR, _PROCESS = 'config', 'data', 'error', 'process'
+_CONFIG, _DATA, _ERROR, _LOSS, _PROCESS = 'config', 'data', 'error', 'loss', 'process'
 # A running trial of another machine that takes so many times the longest finished one is taken for lost.
 _PATIENCE, _AT_LEAST = 3, 60.0
 
-Objective = Callable[[Mapping[str, Any], Callable[[int, float], None]], float]
+Objective = Callable[[Mapping[str, Any], Callable[[int, float], None]], float | tuple[float, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,7 @@ class TrialRecord:
         seconds: how long it took, None where it has not ended.
         started: date and time, local, ISO 8601; empty before it began.
         error: why it failed, else empty.
+        loss: beside the score, of a complete one; None where it is not known.
     """
 
     number: int
@@ -54,6 +56,7 @@ class TrialRecord:
     seconds: float | None
     started: str
     error: str
+    loss: float | None = None
 
 
 class Study:
@@ -84,7 +87,7 @@ class Study:
         Args:
             trials: how many.
             objective: from the fields of a trial, and a function that is told intermediate scores (number from 1, and
-                score) and ends the trial where it falls behind, to its score; larger is better.
+                score) and ends the trial where it falls behind, to its score, larger is better, with or without a loss.
             failures: what the objective may raise without an end to the search; the trial is then a failed one.
             told: called after every trial of this process.
         """
@@ -106,13 +109,16 @@ class Study:
                 raise optuna.TrialPruned
 
         try:
-            score = objective({each.field: _suggest(trial, each) for each in self._space}, report)
+            found = objective({each.field: _suggest(trial, each) for each in self._space}, report)
+            score, loss = found if isinstance(found, tuple) else (found, math.nan)
         except optuna.TrialPruned:
             self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         except failures as error:
             trial.set_user_attr(_ERROR, (str(error).splitlines() or [type(error).__name__])[0])
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:
+            if math.isfinite(loss):
+                trial.set_user_attr(_LOSS, loss)
             self._study.tell(trial, score)
         return trial.number
 
@@ -259,6 +265,7 @@ def _record(trial: Any, longest: float) -> TrialRecord:
         seconds=None if trial.duration is None else trial.duration.total_seconds(),
         started='' if trial.datetime_start is None else trial.datetime_start.isoformat(timespec='seconds'),
         error=trial.user_attrs.get(_ERROR, ''),
+        loss=trial.user_attrs.get(_LOSS),
     )
 
 

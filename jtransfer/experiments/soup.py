@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jtransfer.better import rank
 from jtransfer.config import Config
 from jtransfer.config_check import one_of
 from jtransfer.data.source import Source
@@ -82,8 +83,8 @@ def make_soup(
         output: folder for `model.safetensors` and `soup.json`; new or empty. It is a checkpoint for `load_model`.
         recipe: `uniform` (the mean), `greedy` (members by their validation accuracy, each kept if that of the mean does
             not get worse) or `wise` (between a run and the checkpoint that it started from).
-        alpha: of `wise`: shares of the run, in [0, 1]; of several, the best on the validation part (of equal ones the
-            first) is taken.
+        alpha: of `wise`: shares of the run, in [0, 1]; of several, the best on the validation part (of equal scores
+            the lower loss, of equal losses the last) is taken.
         recalibrate: take the running statistics of batch normalisation anew over the training images, see
             `recalibrate_statistics`; those that never moved stay. False: they are averaged like everything else.
         source: labelled images in memory, for runs that were given theirs so.
@@ -165,22 +166,22 @@ def _uniform(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
 
 def _greedy(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
     del alphas
-    greedy = averaging.greedy_soup(kitchen.trees, lambda variables: kitchen.score(variables) or 0.0, kitchen.finish)
+    greedy = averaging.greedy_soup(kitchen.trees, kitchen.judged, kitchen.finish)
     return _Made(greedy.variables, greedy.members, greedy.own, {})
 
 
 def _wise(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
     run = next(name for name in kitchen.trees if name != _SOURCE)
-    best: tuple[float, float, Variables] | None = None
+    best: tuple[tuple[float, float], float, Variables] | None = None
     tried = []
     for alpha in alphas:
         variables: Variables = averaging.interpolate(kitchen.trees[_SOURCE], kitchen.trees[run], alpha, keep=_HEADS)
         # At 1 it is the run itself, with the statistics that belong to it.
         variables = kitchen.finish((_SOURCE, run), variables) if alpha < 1 else variables
-        score = kitchen.score(variables)
-        tried.append({'alpha': alpha, f'validation_{kitchen.word}': score})
-        if best is None or (score or 0.0) > best[0]:
-            best = score or 0.0, alpha, variables
+        score, loss = (None, None) if kitchen.validation is None else kitchen.judged(variables)
+        tried.append({'alpha': alpha, f'validation_{kitchen.word}': score, 'validation_loss': loss})
+        if best is None or rank(score, loss) >= best[0]:
+            best = rank(score, loss), alpha, variables
     assert best is not None
     _, alpha, variables = best
     used = (_SOURCE, run) if alpha < 1 else (run,)

@@ -1,4 +1,7 @@
-"""What a sweep found: one row a setting over its seeds, as a table and CSV files (`summary_plot` draws it)."""
+"""What a sweep found: one row a setting over its seeds, and CSV files.
+
+`summary_table` prints it, `summary_plot` draws it.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,27 @@ import dataclasses
 import os
 import pathlib
 import statistics
-from collections.abc import Sequence
-from typing import Any, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
 
+from jtransfer.better import rank
 from jtransfer.errors import UserError
+from jtransfer.evaluate.sections import is_percent
 from jtransfer.evaluate.write import write_csv
-from jtransfer.text import printable
+from jtransfer.experiments.given import shared
+from jtransfer.experiments.summary_gain import gain
 
 METRIC = 'test accuracy'
-_SEED, _STRATEGY, _BASELINE = 'seed', 'transfer.strategy', 'scratch'
+SEED, _STRATEGY, _BASELINE = 'seed', 'transfer.strategy', 'scratch'
 
 
 class Record(TypedDict):
     """One run of a sweep.
 
     `fields` holds the swept values by dotted field name, `metrics` the results by name (empty for a run that failed),
-    `seconds` its duration, `run_dir` where it is, and `error` why it failed (None: it did not).
+    `seconds` its duration, `run_dir` where it is, and `error` why it failed (None: it did not). `given` says in words
+    what it was given (`given.in_words`), `validation` its score and loss on the validation part, by name, and `chosen`,
+    of a sweep that tunes, whether its values were; those that were not have no `metrics`.
     """
 
     fields: dict[str, Any]
@@ -29,6 +37,9 @@ class Record(TypedDict):
     seconds: float
     run_dir: str
     error: str | None
+    given: NotRequired[dict[str, str]]
+    validation: NotRequired[dict[str, float]]
+    chosen: NotRequired[bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +53,12 @@ class Row:
         seconds: mean duration of the finished runs; 0 without any.
         gain: mean of the compared metric less that of training from scratch under otherwise the same setting; None
             for `scratch` itself and where there is nothing to compare with.
+        interval: 95 % interval of the gain; None below two runs a side.
+        tuned: the values that were chosen on the validation part, by dotted field name.
+        tried: what they were chosen of, likewise.
+        at_end: those of them at the end of what was tried.
+        given: what the runs were given, in words, by what it is.
+        seeds: of the finished runs, in the order of `values`.
     """
 
     fields: dict[str, str]
@@ -49,6 +66,12 @@ class Row:
     failed: int
     seconds: float
     gain: float | None = None
+    interval: tuple[float, float] | None = None
+    tuned: dict[str, str] = dataclasses.field(default_factory=dict)
+    tried: dict[str, str] = dataclasses.field(default_factory=dict)
+    at_end: tuple[str, ...] = ()
+    given: dict[str, str] = dataclasses.field(default_factory=dict)
+    seeds: tuple[str, ...] = ()
 
     def count(self, metric: str = METRIC) -> int:
         """How many runs have the metric."""
@@ -63,13 +86,16 @@ class Row:
         return statistics.stdev(self.values[metric]) if self.count(metric) > 1 else None
 
 
-def summarise(records: Sequence[Record], over: Sequence[str], metric: str = METRIC) -> list[Row]:
-    """Groups runs by every swept field but `seed`.
+def summarise(
+    records: Sequence[Record], over: Sequence[str], metric: str = METRIC, tune: Sequence[str] = ()
+) -> list[Row]:
+    """Groups runs by every swept field but `seed`; of a sweep that tunes, the chosen runs alone.
 
     Args:
         records: the runs, failed ones included.
         over: the swept fields, dotted names.
         metric: what `Row.gain` compares; larger is better.
+        tune: the tuned fields, dotted names.
 
     Returns:
         One row a setting, in the order in which the settings first appear.
@@ -79,22 +105,30 @@ def summarise(records: Sequence[Record], over: Sequence[str], metric: str = METR
     """
     if not records:
         raise UserError('the sweep has no runs to summarise')
+    tried = {name: [record['fields'][name] for record in records] for name in tune}
+    records = [record for record in records if record.get('chosen', True)]
     finished = [record for record in records if record['error'] is None]
     if finished and not any(metric in record['metrics'] for record in finished):
         known = ', '.join(dict.fromkeys(name for record in finished for name in record['metrics'])) or 'none'
         raise UserError(f'no run of the sweep has the metric {metric!r}; they have: {known}')
-    names = [name for name in over if name != _SEED]
+    names = [name for name in over if name != SEED]
     groups: dict[tuple[str, ...], list[Record]] = {}
     for record in records:
         groups.setdefault(tuple(_text(record['fields'][name]) for name in names), []).append(record)
-    rows = [_row(dict(zip(names, key, strict=True)), members) for key, members in groups.items()]
-    return [dataclasses.replace(row, gain=_gain(row, rows, metric)) for row in rows]
+    rows = [_row(dict(zip(names, key, strict=True)), members, tried) for key, members in groups.items()]
+    return [_with_gain(row, rows, metric) for row in rows]
 
 
 def best_row(rows: Sequence[Row], metric: str = METRIC) -> Row | None:
-    """The row with the largest mean (of equal ones the first); None when no run finished."""
+    """The row with the largest mean, of equal ones the lower loss, then the first; None when no run finished."""
     measured = [row for row in rows if row.count(metric)]
-    return max(measured, key=lambda row: row.mean(metric) or 0.0, default=None)
+    loss = f'{metric.partition(" ")[0]} loss'
+    return max(measured, key=lambda row: rank(row.mean(metric), row.mean(loss)), default=None)
+
+
+def percent(metric: str) -> bool:
+    """Whether a metric (`test accuracy`, `validation R²`) is a share, shown in percent."""
+    return is_percent(metric.partition(' ')[2])
 
 
 def label(row: Row) -> str:
@@ -108,102 +142,71 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     return {name: short if last.count(short) == 1 else name for name, short in zip(names, last, strict=True)}
 
 
-def print_table(rows: Sequence[Row], metric: str = METRIC, *, console: Any = None) -> None:
-    """Prints the rows as a table, the best one marked.
-
-    The metric is a share in [0, 1] and shown in percent, its gain over scratch in percentage points.
-
-    Args:
-        rows: of `summarise`.
-        metric: which to show.
-        console: a `rich.console.Console`; None: the standard output.
-    """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from jtransfer.terminal import wide_console
-
-    best = best_row(rows, metric) if len(rows) > 1 else None
-    gains = any(row.gain is not None for row in rows)
-    failures = any(row.failed for row in rows)
-    caption = 'gain: percentage points over scratch' if gains else None
-    table = Table(
-        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=Text(f'{metric}, %', style='bold'), title_justify='left',
-        caption=caption, caption_justify='left',
-    )  # fmt: skip
-    short = short_names(list(rows[0].fields))
-    names = list(short) or ['']
-    table.add_column('', width=1)
-    for name in names:
-        table.add_column(Text(short.get(name, '')), overflow='fold')
-    for name in ('mean', 'sd', 'min', 'max', *(['gain'] if gains else []), 'runs'):
-        table.add_column(name, justify='right', no_wrap=True)
-    if failures:
-        table.add_column('failed', justify='right', no_wrap=True)
-    table.add_column('s/run', justify='right', no_wrap=True)
-    for row in rows:
-        values = row.values.get(metric, ())
-        cells = [Text('★' if row is best else '')]
-        cells += [Text(printable(value)) for value in row.fields.values()] or [Text('all runs')]
-        cells += [_share(row.mean(metric)), _share(row.deviation(metric))]
-        cells += [_share(min(values, default=None)), _share(max(values, default=None))]
-        if gains:
-            cells.append(Text('–') if row.gain is None else Text(f'{100 * row.gain:+.1f}'))
-        cells.append(Text(str(len(values))))
-        if failures:
-            cells.append(Text(str(row.failed or ''), style='red'))
-        cells.append(Text(f'{row.seconds:.1f}' if row.seconds else '–'))
-        table.add_row(*cells, style='bold green' if row is best else '')
-    (console or wide_console()).print(table)
-
-
 def write_tables(folder: str | os.PathLike[str], records: Sequence[Record], rows: Sequence[Row]) -> None:
     """Writes `runs.csv` (a row a run) and `summary.csv` (a row a setting), each whole or not at all.
 
-    `summary.csv` has mean, sd (sample), min, max and n of every metric, as they are (no percent).
+    `summary.csv` has mean, sd (sample), min, max and n of every metric, as they are (no percent), the gain over scratch
+    with the ends of its 95 % interval, and what the runs were given. Of a sweep that tunes, it has the values that were
+    chosen and the fields among them `at the end of the range`, and `runs.csv` the results on the validation part and
+    whether a run was chosen.
     """
     folder = pathlib.Path(folder)
     fields = list(dict.fromkeys(name for record in records for name in record['fields']))
     metrics = list(dict.fromkeys(name for record in records for name in record['metrics']))
+    tunes = any('chosen' in record for record in records)
+    judged = list(dict.fromkeys(name for record in records if tunes for name in record.get('validation', {})))
     write_csv(
         folder / 'runs.csv',
-        (*fields, *metrics, 'seconds', 'run_dir', 'error'),
+        (*fields, *judged, *metrics, 'seconds', 'run_dir', 'error', *(['chosen'] if tunes else [])),
         (
             (
                 *(_text(record['fields'][name]) if name in record['fields'] else None for name in fields),
+                *(record.get('validation', {}).get(name) for name in judged),
                 *(record['metrics'].get(name) for name in metrics),
                 record['seconds'],
                 record['run_dir'],
                 record['error'],
+                *([int(record.get('chosen', False))] if tunes else []),
             )
             for record in records
         ),
     )
     columns = ('mean', 'sd', 'min', 'max', 'n')
+    given = list(dict.fromkeys(name for row in rows for name in row.given))
     write_csv(
         folder / 'summary.csv',
         (
             *rows[0].fields,
+            *rows[0].tuned,
+            *(f'{name} of' for name in rows[0].tuned),
+            *(['at the end of the range'] if rows[0].tuned else []),
             *(f'{name} {c}' for name in metrics for c in columns),
             'gain over scratch',
+            'gain low',
+            'gain high',
             'failed',
             'seconds',
+            *given,
         ),
         (
             (
                 *row.fields.values(),
+                *row.tuned.values(),
+                *row.tried.values(),
+                *([' '.join(row.at_end)] if row.tuned else []),
                 *(cell for name in metrics for cell in _statistics(row, name)),
                 row.gain,
+                *(row.interval or (None, None)),
                 row.failed,
                 row.seconds,
+                *(row.given.get(name) for name in given),
             )
             for row in rows
         ),
     )
 
 
-def _row(fields: dict[str, str], members: Sequence[Record]) -> Row:
+def _row(fields: dict[str, str], members: Sequence[Record], tried: Mapping[str, Sequence[Any]]) -> Row:
     finished = [record for record in members if record['error'] is None]
     metrics = dict.fromkeys(name for record in finished for name in record['metrics'])
     return Row(
@@ -211,16 +214,34 @@ def _row(fields: dict[str, str], members: Sequence[Record]) -> Row:
         values={name: tuple(r['metrics'][name] for r in finished if name in r['metrics']) for name in metrics},
         failed=len(members) - len(finished),
         seconds=statistics.fmean(record['seconds'] for record in finished) if finished else 0.0,
+        tuned={name: _text(members[0]['fields'][name]) for name in tried},
+        tried={name: ', '.join(dict.fromkeys(map(_text, values))) for name, values in tried.items()},
+        at_end=tuple(name for name, values in tried.items() if at_the_end(members[0]['fields'][name], values)),
+        given=shared(record.get('given', {}) for record in finished),
+        seeds=tuple(_text(record['fields'].get(SEED)) for record in finished),
     )
 
 
-def _gain(row: Row, rows: Sequence[Row], metric: str) -> float | None:
+def at_the_end(value: Any, tried: Sequence[Any]) -> bool:
+    """Whether a chosen number is the smallest or the largest that was tried, beyond which a better one may lie.
+
+    Nothing is said to lie below 0, and nothing beyond what is no number.
+    """
+    if any(isinstance(other, bool) or not isinstance(other, int | float) for other in tried):
+        return False
+    return min(tried) < max(tried) and (value == max(tried) or (value == min(tried) and value != 0))
+
+
+def _with_gain(row: Row, rows: Sequence[Row], metric: str) -> Row:
     if row.fields.get(_STRATEGY, _BASELINE) == _BASELINE:
-        return None
+        return row
     wanted = {**row.fields, _STRATEGY: _BASELINE}
-    baseline = next((other.mean(metric) for other in rows if other.fields == wanted), None)
-    mean = row.mean(metric)
-    return None if mean is None or baseline is None else mean - baseline
+    baseline = next((other for other in rows if other.fields == wanted and other.count(metric)), None)
+    if baseline is None or not row.count(metric):
+        return row
+    found = gain(row.values[metric], row.seeds, baseline.values[metric], baseline.seeds)
+    interval = None if found.low is None or found.high is None else (found.low, found.high)
+    return dataclasses.replace(row, gain=found.mean, interval=interval)
 
 
 def _statistics(row: Row, metric: str) -> tuple[float | int | None, ...]:
@@ -230,9 +251,3 @@ def _statistics(row: Row, metric: str) -> tuple[float | int | None, ...]:
 
 def _text(value: Any) -> str:
     return 'default' if value == '' else str(value)
-
-
-def _share(value: float | None) -> Any:
-    from rich.text import Text
-
-    return Text('–' if value is None else f'{100 * value:.1f}')

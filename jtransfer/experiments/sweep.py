@@ -18,12 +18,14 @@ from jtransfer.config_check import get_field, split_values
 from jtransfer.config_transfer import ADAPTATIONS
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.errors import TrainingDivergedError, UserError
-from jtransfer.experiments import finetune
+from jtransfer.experiments import finetune, given
 from jtransfer.experiments.checking import check_data, check_run
 from jtransfer.experiments.run_dir import CONFIG, NOT_IDENTITY, ROOT, RunDirectory, is_finished, read_result
 from jtransfer.experiments.summary import Record
+from jtransfer.experiments.sweep_tune import check_fields, check_parts, choose, in_words, validation_of
 from jtransfer.paths import output_folder
 from jtransfer.transfer.plan import make_plan
+from jtransfer.transfer.set_aside import for_weights, random_weights_notes
 
 # Bytes; what file systems allow, less room for the names of temporary files.
 _LONGEST_NAME = 200
@@ -40,34 +42,47 @@ def parse_over(texts: Sequence[str]) -> dict[str, list[str]]:
     """
     if not texts:
         raise UserError('--over is missing; --over=seed=0,1,2 runs three seeds')
+    return parse_fields(texts, '--over')
+
+
+def parse_fields(texts: Sequence[str], flag: str) -> dict[str, list[str]]:
+    """Fields and their values, from `FIELD=VALUE,VALUE,…`; as `parse_over`, and there may be none.
+
+    Args:
+        texts: as written.
+        flag: where, for the messages.
+    """
     over: dict[str, list[str]] = {}
     for text in texts:
         field, equals, values = text.partition('=')
         if not equals or not field or not values:
-            raise UserError(f'--over={text} is not of the form --over=FIELD=VALUE,VALUE')
+            raise UserError(f'{flag}={text} is not of the form {flag}=FIELD=VALUE,VALUE')
         if field in over:
-            raise UserError(f'--over names {field} twice; write all its values after one equals sign')
+            raise UserError(f'{flag} names {field} twice; write all its values after one equals sign')
         over[field] = list(split_values(values))
         if duplicates := [value for value in over[field] if over[field].count(value) > 1]:
-            raise UserError(f'--over={text} has the value {duplicates[0]} twice')
+            raise UserError(f'{flag}={text} has the value {duplicates[0]} twice')
         if '' in over[field]:
-            raise UserError(f'--over={text} has an empty value')
+            raise UserError(f'{flag}={text} has an empty value')
         if field in NOT_IDENTITY:
-            raise UserError(f'--over={field} would not make another run: the sweep sets {field} itself')
+            raise UserError(f'{flag}={field} would not make another run: the sweep sets {field} itself')
     return over
 
 
-def combinations(config: Config, over: Mapping[str, Sequence[str]]) -> list[tuple[dict[str, Any], Config]]:
-    """Every combination of the swept values, with its configuration, all of them valid.
+def combinations(
+    config: Config, over: Mapping[str, Sequence[str]], tune: Mapping[str, Sequence[str]] | None = None
+) -> list[tuple[dict[str, Any], Config]]:
+    """Every combination of the swept and the tuned values, with its configuration, all of them valid.
 
     Raises:
         UserError: a field that does not exist, a value that does not fit, one value written in two ways (1, 1.0), or a
             combination that is not possible.
     """
+    tuned, over = tune or {}, {**over, **(tune or {})}
     for field, values in over.items():
         meant = [get_field(config_lib.replace(config, field, value), field) for value in values]
         if again := [value for index, value in enumerate(values) if meant[index] in meant[:index]]:
-            raise UserError(f'--over={field}=… has the value {again[0]} twice')
+            raise UserError(f'{"--tune" if field in tuned else "--over"}={field}=… has the value {again[0]} twice')
     result = []
     for values in itertools.product(*over.values()):
         variant = config
@@ -83,6 +98,7 @@ def run(
     over: Mapping[str, Sequence[str]],
     folder: str | Path = '',
     *,
+    tune: Mapping[str, Sequence[str]] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[Path, list[Record]]:
     """Runs every combination, one after another; what is finished already is kept, what was cut short continues.
@@ -93,16 +109,21 @@ def run(
     Args:
         config: the configuration.
         over: values by dotted field name.
+        tune: values to choose from, likewise: for every setting of `over` but the seed, those that are best on the
+            validation part in the mean over the seeds, see `sweep_tune.choose`.
         folder: where the runs go. Empty: `config.run_dir`, or `runs/sweep-NAME`.
         say: told, line by line, what is going on.
 
     Returns:
-        The folder, and a record a run.
+        The folder, and a record a run; of those whose values were not chosen, without the results on the test part.
 
     Raises:
-        UserError: a configuration that cannot be run, or what is in the way of its directory.
+        UserError: fields or values that cannot be, a directory that holds something else, or values to choose from
+            without a validation part to choose by.
     """
-    variants = combinations(config, over)
+    tune = tune or {}
+    check_fields(over, tune)
+    variants = combinations(config, over, tune)
     folder = output_folder(folder or config.run_dir or ROOT / f'sweep-{config.name}')
     if (folder / CONFIG).exists():
         raise UserError(f'{folder} holds a run, no sweep; name another folder with --output')
@@ -115,8 +136,19 @@ def run(
             RunDirectory.find(variant)  # refuses what is in the way before the first run starts
         elif differs := RunDirectory.differs(variant):
             raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another --output')
+        elif for_weights(variant.transfer)[1] and 'set_aside' not in read_result(path):
+            raise UserError(
+                f'{path} was run when settings for pretrained weights were not set aside from scratch yet: '
+                'delete it to run it again'
+            )
         planned.append((fields, variant, path))
     check_all([(path, variant) for _, variant, path in planned if not is_finished(path)])
+    if tune:
+        check_parts([(variant, path) for _, variant, path in planned])
+    for line in dict.fromkeys(
+        line for _, own, _ in planned for line in random_weights_notes(for_weights(own.transfer)[1])
+    ):
+        say(line)
     records = []
     heard: set[str] = set()
 
@@ -130,11 +162,10 @@ def run(
         title = ', '.join(f'{field.rpartition(".")[2]}={value}' for field, value in fields.items())
         record = _one(fields, variant, path, tell)
         records.append(record)
-        outcome = record['error'] or ', '.join(
-            f'{k} {v:.1%}' for k, v in record['metrics'].items() if not k.endswith(' loss')
-        )
-        say(f'[{number}/{len(planned)}] {title}: {outcome}')
-    return folder, records
+        # What is not chosen yet is not to be judged by the test part, not by the person who reads along either.
+        found = record.get('validation', {}) if tune else record['metrics']
+        say(f'[{number}/{len(planned)}] {title}: {record["error"] or in_words(found)}')
+    return folder, choose(records, list(over), list(tune), say) if tune else records
 
 
 def check_all(variants: Sequence[tuple[Path, Config]]) -> None:
@@ -184,6 +215,8 @@ def _one(fields: dict[str, Any], config: Config, path: Path, say: Callable[[str]
     score_name = result.get('score_name', 'accuracy')
     score = float(result['score'] if 'score' in result else result['accuracy'])
     record['metrics'] = {f'{result["part"]} {score_name}': score, f'{result["part"]} loss': result['loss']}
+    record['validation'] = validation_of(result) or {}
+    record['given'] = given.in_words(config, result)
     record['seconds'] = result['seconds']
     return record
 

@@ -40,7 +40,8 @@ def plan_table(plan: Plan) -> str:
             *[str(row['phase']) if moves else '-'] * phased,
         )
     console = PlainConsole(file=io.StringIO(), width=_ANY_WIDTH)
-    console.print(plan.summary(), soft_wrap=True)
+    for line in (plan.summary(), *plan.notes):
+        console.print(line, soft_wrap=True)
     console.print()
     console.print(table)
     for group in plan.groups:
@@ -59,6 +60,8 @@ def describe(result: Result) -> RenderableType:
     facts.add_row('strategy', f'{result.config.transfer.strategy}; {result.load_summary}')
     facts.add_row('trained', result.plan.trained())
     facts.add_row('frozen', result.plan.frozen())
+    for line in result.plan.notes:
+        facts.add_row('set aside', Text(line))
     for name, text in _more(result.metrics):
         facts.add_row(name, text)
     if result.skipped:

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from jtransfer.better import rank
 from jtransfer.errors import UserError
 from jtransfer.rules import flatten
 from jtransfer.train.state import TrainState
@@ -27,10 +28,11 @@ class Progress:
 
     Attributes:
         best_score: the best validation score so far; None before the first evaluation, or without a validation part.
-        best_step: the step it was reached at.
+        best_step: the step it was reached at; of equal scores that of the lower loss, of equal losses the latest.
         starts: the steps after which the phases so far began.
         phase_score: the best validation score of this phase.
-        stalled: evaluations since it was reached.
+        stalled: evaluations since it was first reached: a score that stays the same has stalled, whatever its loss.
+        best_loss: the validation loss at `best_step`; None where it is not known.
     """
 
     best_score: float | None = None
@@ -38,17 +40,29 @@ class Progress:
     starts: tuple[int, ...] = (0,)
     phase_score: float | None = None
     stalled: int = 0
+    best_loss: float | None = None
 
-    def better(self, score: float) -> bool:
-        """Whether a score beats the best so far."""
-        return self.best_score is None or score > self.best_score
+    def better(self, score: float, step: int, loss: float | None = None) -> bool:
+        """Whether what was evaluated after a step is to be the best so far.
 
-    def after(self, score: float, step: int) -> Progress:
+        Of equal scores the lower loss is better, and of equal losses the later step. What was evaluated up to the best
+        step has been compared already: a resumed run may come by it again.
+        """
+        if self.best_score is None or self.best_step is None:
+            return True
+        return step > self.best_step and rank(score, loss) >= rank(self.best_score, self.best_loss)
+
+    def after(self, score: float, step: int, loss: float | None = None) -> Progress:
         """After an evaluation."""
         gained = self.phase_score is None or score > self.phase_score
-        best = {'best_score': score, 'best_step': step} if self.better(score) else {}
+        best = {'best_score': score, 'best_step': step, 'best_loss': loss} if self.better(score, step, loss) else {}
         now = {'phase_score': score, 'stalled': 0} if gained else {'stalled': self.stalled + 1}
         return dataclasses.replace(self, **best, **now)  # type: ignore[arg-type]
+
+    def with_best(self, other: Progress) -> Progress:
+        """With what another remembers of the best evaluation."""
+        best = {name: getattr(other, name) for name in ('best_score', 'best_step', 'best_loss')}
+        return dataclasses.replace(self, **best)
 
     def next_phase(self, step: int) -> Progress:
         """When a phase begins after a step."""

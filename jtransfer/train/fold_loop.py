@@ -24,7 +24,7 @@ from jtransfer.train.feed import FeedMaker
 from jtransfer.train.fold_placement import FoldPlacement
 from jtransfer.train.fold_run import FoldRun, find_fold
 from jtransfer.train.log_values import log_values
-from jtransfer.train.loop import FitResult, deciding
+from jtransfer.train.loop import FitResult
 from jtransfer.train.progress import progress_bar
 from jtransfer.train.sizes import step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
@@ -123,7 +123,7 @@ def fit_folds(
                     # On one device, the same for every fold: the caller's program is then compiled once.
                     scores = validate(fold.number, jax.device_put(single.variables(), placement.devices[0]))
                     values |= {f'validation/{name}': score for name, score in scores.items()}
-                    fold.scored(deciding(scores), step, single)
+                    fold.scored(scores, step, single)
                 fold.write(step, values)
             text = _text([lines[fold.number] for fold in going])
             if changes:

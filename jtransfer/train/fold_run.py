@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.checkpoints import Progress as RunProgress
 from jtransfer.train.log import MetricLog, read_log
 from jtransfer.train.log_values import in_float32
-from jtransfer.train.loop import FitResult
+from jtransfer.train.loop import FitResult, deciding
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import StepParts
 from jtransfer.transfer.plan import Plan
@@ -60,10 +60,11 @@ class FoldRun:
         if self.log:
             self.log.write(step, values)
 
-    def scored(self, score: float, step: int, state: TrainState) -> None:
+    def scored(self, scores: Mapping[str, float], step: int, state: TrainState) -> None:
         """Takes note of a validation, and of the state if it is the best so far."""
-        better = self.progress.better(score)
-        self.progress = self.progress.after(score, step)
+        score, loss = deciding(scores), scores.get('loss')
+        better = self.progress.better(score, step, loss)
+        self.progress = self.progress.after(score, step, loss)
         if better:
             self.best = state
             if self.checkpoints:
@@ -89,6 +90,7 @@ class FoldRun:
             history=self.history,
             seconds=seconds,
             starts=self.progress.starts,
+            best_loss=self.progress.best_loss,
         )
 
     def close(self) -> None:
@@ -125,7 +127,7 @@ def find_fold(number: int, parts: StepParts, fresh: Fresh, run_dir: Path | None)
             # It may be newer than the last one: a run killed between the two will come by it again.
             found = checkpoints.best_progress()
             fold.best = _restored(checkpoints.restore_best, found, parts, fresh, checkpoints)
-            fold.progress = dataclasses.replace(fold.progress, best_score=found.best_score, best_step=found.best_step)
+            fold.progress = fold.progress.with_best(found)
         failing.pop_all()
     return fold
 

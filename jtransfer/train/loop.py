@@ -41,13 +41,15 @@ class FitResult:
 
     Attributes:
         state: the last state.
-        variables: what to evaluate and save: of the best validation score where there was validation, else the last;
-            averaged parameters where there is a moving average.
+        variables: what to evaluate and save: of the best validation score where there was validation (of equal scores
+            the lower loss, of equal losses the latest), else the last; averaged parameters where there is a moving
+            average.
         chosen_step: the step they come from.
         best_score: the best validation score, see `deciding`, or None.
         history: the lines of the metrics, in order; of a resumed run all of them.
         seconds: training time of this process, validation and checkpoints included.
         starts: the steps after which the phases began.
+        best_loss: the validation loss at the chosen step, or None.
     """
 
     state: TrainState
@@ -57,6 +59,7 @@ class FitResult:
     history: list[dict[str, Any]]
     seconds: float
     starts: tuple[int, ...] = (0,)
+    best_loss: float | None = None
 
 
 def total_steps(config: Config, examples: int) -> int:
@@ -114,7 +117,7 @@ def fit(
         found = checkpoints.best_progress()
         then = dataclasses.replace(parts, starts=found.starts)
         best = checkpoints.restore_best(then.start(variables), then.current)
-        progress = dataclasses.replace(progress, best_score=found.best_score, best_step=found.best_step)
+        progress = progress.with_best(found)
     state = state or parts.start(variables)
     start = int(state.step)
     log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start) if run_dir else None
@@ -159,10 +162,10 @@ def fit(
                 single = placement.get_state(state)
                 scores = validate(single.variables())
                 values |= {f'validation/{name}': score for name, score in scores.items()}
-                score = deciding(scores)
+                score, loss = deciding(scores), scores.get('loss')
                 text += f'  validation {score:.1%}' if 'top1' in scores else f'  validation {score:.3f}'
-                better = progress.better(score)
-                progress = progress.after(score, step)
+                better = progress.better(score, step, loss)
+                progress = progress.after(score, step, loss)
                 if better:
                     best = jax.tree.map(np.array, single)
                     if checkpoints:
@@ -193,6 +196,7 @@ def fit(
         history=history,
         seconds=time.perf_counter() - began,
         starts=progress.starts,
+        best_loss=progress.best_loss,
     )
 
 

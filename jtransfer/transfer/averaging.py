@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jtransfer import rules
+from jtransfer.better import rank
 from jtransfer.errors import UserError
 
 Variables = Mapping[str, Any]
@@ -117,7 +118,7 @@ def uniform_soup(trees: Iterable[Variables], weights: Sequence[float] | None = N
 
 def greedy_soup(
     candidates: Mapping[str, Variables],
-    score: Callable[[Variables], float],
+    score: Callable[[Variables], float | tuple[float, float]],
     finish: Callable[[tuple[str, ...], Variables], Variables] = lambda members, average: average,
 ) -> Greedy:
     """Adds networks to a soup, the best first, wherever the held-out score does not get worse.
@@ -126,12 +127,13 @@ def greedy_soup(
 
     Args:
         candidates: variables by name; asked for one at a time, so that they need not all be in memory.
-        score: larger is better; of examples that are neither trained on nor reported (a validation part).
+        score: larger is better; of examples that are neither trained on nor reported (a validation part). With a loss
+            beside it, the lower one goes first of equal scores.
         finish: from the names of the members and their mean to the network that is scored and returned: the place to
             correct running statistics. Not called for a network by itself.
 
     Returns:
-        The soup; of candidates with equal scores the earlier one is tried first.
+        The soup; of candidates with equal scores and losses the earlier one is tried first.
 
     Raises:
         UserError: no candidate, a score that is not a number, or trees that differ, see `uniform_soup`.
@@ -139,15 +141,17 @@ def greedy_soup(
     if not candidates:
         raise UserError('there is no network to average')
 
-    def scored(what: str, variables: Variables) -> float:
-        value = float(score(variables))
+    def scored(what: str, variables: Variables) -> tuple[float, float | None]:
+        found = score(variables)
+        value, loss = found if isinstance(found, tuple) else (float(found), None)
         if np.isnan(value):
             raise UserError(f'the score of {what} is not a number')
-        return value
+        return value, loss
 
-    own = {name: scored(name, candidates[name]) for name in candidates}
-    own = dict(sorted(own.items(), key=lambda item: -item[1]))
-    order = list(own)
+    alone = {name: scored(name, candidates[name]) for name in candidates}
+    # Reversed, sorting leaves equal ones in their order.
+    order = sorted(alone, key=lambda name: rank(*alone[name]), reverse=True)
+    own = {name: alone[name][0] for name in order}
     members: tuple[str, ...] = (order[0],)
     average = _floats(candidates[order[0]])
     finished: Variables = average
@@ -156,7 +160,7 @@ def greedy_soup(
         tried = (*members, name)
         mean = _step(average, candidates[name], 1 / len(tried))
         network = finish(tried, mean)
-        value = scored(' + '.join(tried), network)
+        value, _ = scored(' + '.join(tried), network)
         if value >= best:
             members, average, best, finished = tried, mean, value, network
     return Greedy(members, finished, best, own)

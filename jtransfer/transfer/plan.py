@@ -19,6 +19,7 @@ from jtransfer.adapters import AnyNetwork
 from jtransfer.config_check import one_of
 from jtransfer.config_transfer import ADAPTATIONS, Transfer
 from jtransfer.errors import UserError
+from jtransfer.transfer.set_aside import for_weights, random_weights_notes
 from jtransfer.transfer.strategies import speeds, strategy_rules
 from jtransfer.transfer.treatment import Treatment, parse_treatment
 
@@ -60,11 +61,13 @@ class Plan:
 
     Attributes:
         groups: the groups, in the order of the rules; their paths cover `params` exactly once.
-        transfer: the strategy and its settings, beside the rules.
+        transfer: the strategy and its settings, beside the rules; of `scratch` without what was set aside.
+        notes: lines a person should know: what of the settings has no effect on the weights that training starts from.
     """
 
     groups: tuple[Group, ...]
     transfer: Transfer = dataclasses.field(default_factory=Transfer)
+    notes: tuple[str, ...] = ()
 
     @functools.cached_property
     def frozen_modules(self) -> tuple[str, ...]:
@@ -171,6 +174,9 @@ def combine(trainable: Mapping[str, Any], frozen: Mapping[str, Any]) -> dict[str
 def make_plan(network: AnyNetwork, params: Mapping[str, Any], transfer: Transfer, weight_decay: float = 0.0) -> Plan:
     """Turns a strategy and its rules into the plan for a network.
 
+    With `scratch`, settings that are meant for pretrained weights have no effect, see `for_weights`; `Plan.notes` says
+    so. Rules apply as they are written.
+
     Args:
         network: states its stages, and the depth of every parameter.
         params: the network's parameters (or their shapes), with `backbone` and `head` at the top.
@@ -185,6 +191,7 @@ def make_plan(network: AnyNetwork, params: Mapping[str, Any], transfer: Transfer
         raise UserError(
             f'transfer.strategy={transfer.strategy} trains what is added to a network: add it first (adapt_model)'
         )
+    transfer, aside = for_weights(transfer)
     for name in transfer.distill_features if transfer.distill else ():
         one_of('transfer.distill_features', name, (*network.stages, 'pooled'))
     written = [(pattern, parse_treatment(pattern, text)) for pattern, text in transfer.rules]
@@ -228,7 +235,13 @@ def make_plan(network: AnyNetwork, params: Mapping[str, Any], transfer: Transfer
                 phase=treatment.phase if treatment.trainable else 0,
             )
         )
-    plan = Plan(_without_gaps(groups), transfer)
+    holding = {
+        index
+        for (index, _, _), paths in members.items()
+        if index < own and everything[index].holds_back and any(path.startswith('backbone/') for path in paths)
+    }
+    held = [transfer.rules[index] for index in sorted(holding)] if transfer.strategy == 'scratch' else []
+    plan = Plan(_without_gaps(groups), transfer, random_weights_notes(aside, held))
     if not plan.trainable_groups:
         raise UserError('every parameter is frozen: let some train, as transfer.rules=(("head/.*", "train"),) would')
     plan.at_phase(0)

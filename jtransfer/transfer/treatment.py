@@ -31,6 +31,11 @@ class Treatment:
     schedule: str | None = None
     phase: int = 0
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether parameters move less, or later, than others would."""
+        return not self.trainable or self.learning_rate_scale < 1 or self.phase > 0
+
 
 # Setting in a rule's text → field, and what reads its value.
 _SETTINGS: dict[str, tuple[str, Callable[[str], Any]]] = {

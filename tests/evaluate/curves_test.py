@@ -28,6 +28,13 @@ def test_every_chart_of_a_full_log():
     assert rates == {'head': '1e-3', 'backbone': '1e-4'}
 
 
+def test_of_equal_scores_the_checkpoint_that_was_chosen_is_marked():
+    scores = [(1, 1.0, 0.9), (2, 1.0, 0.2), (3, 0.5, 0.1), (4, 1.0, 0.2), (5, 1.0, 0.3)]
+    log = [{'step': s, 'validation/top1': score, 'validation/loss': loss} for s, score, loss in scores]
+    (accuracy,) = (chart for chart in training_charts(log) if chart.title == 'Accuracy')
+    assert accuracy.lines[0].best.label == 'validation: 100.0% at step 4'
+
+
 def test_what_was_not_logged_is_left_out():
     assert training_charts([]) == []
     assert [c.title for c in training_charts([{'step': 1, 'train/loss': 2.0, 'gradient_norm': None}])] == ['Loss']

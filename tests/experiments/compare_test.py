@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
+from jtransfer.config import Config, Optim, Transfer
 from jtransfer.data.fold_file import fold_record
 from jtransfer.data.folds import make_folds
 from jtransfer.errors import UserError
 from jtransfer.experiments.compare import compare, describe, write
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
-from jtransfer.experiments.run_dir import write_json
+from jtransfer.experiments.run_dir import read_result, write_config, write_json
 
 COUNT, CLASSES = 40, ('a', 'b')
 IDS = tuple(f'p{index}' for index in range(COUNT))
@@ -112,6 +113,22 @@ def test_runs_of_numbers_are_told_by_their_scores_alone(tmp_path):
     outcome = compare(*folders)
     assert (outcome.mcnemar, outcome.bootstrap, outcome.t_test) == (None, None, None)
     assert 'difference' in shown(outcome)
+
+
+def test_what_each_side_was_given_is_said(tmp_path):
+    folders = [single(tmp_path / name, rights(0)) for name in ('a', 'b')]
+    for folder, strategy, rate, note in zip(folders, ('scratch', 'fine_tune'), (0.01, 0.003), (['x'], []), strict=True):
+        write_config(folder, Config(transfer=Transfer(strategy), optim=Optim(learning_rate=rate)))
+        given = {'steps': 1500, 'trainable_parameters': 1, 'parameters': 2, 'set_aside': note}
+        write_json(folder / 'result.json', {**read_result(folder), **given})
+    outcome = compare(*folders)
+    assert [given['learning rate'] for given in outcome.given] == ['0.01', '0.003']
+    text = shown(outcome)
+    assert all(word in text for word in ('learning rate', 'scratch', '0.003', 'both: trains 50.0%, steps 1,500'))
+    assert f'{folders[0]}: x' in text
+    assert f'{folders[1]}: ' not in text
+    write(tmp_path / 'c.json', outcome)
+    assert json.loads((tmp_path / 'c.json').read_text())['given'][1]['strategy'] == 'fine_tune'
 
 
 def test_images_without_a_label_do_not_count(tmp_path):

@@ -90,9 +90,9 @@ def test_its_numbers_agree_everywhere(finished):
     log = read_log(path / 'metrics.jsonl')
     assert [line['step'] for line in log] == list(range(1, 7))
     assert record['best_validation_accuracy'] == max(line.get('validation/top1', 0) for line in log)
-    assert record['chosen_step'] == next(
-        line['step'] for line in log if line.get('validation/top1') == record['best_validation_accuracy']
-    )
+    equal = [line for line in log if line.get('validation/top1') == record['best_validation_accuracy']]
+    assert record['best_validation_loss'] == min(line['validation/loss'] for line in equal)
+    assert record['chosen_step'] == min(equal, key=lambda line: line['validation/loss'])['step']
     assert record['trainable_parameters'] == record['parameters'] == result.plan.elements
     assert record['train_examples'] == 13
     assert re.fullmatch(r'\d+\.\d+.*', record['versions']['jax'])

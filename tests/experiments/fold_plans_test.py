@@ -97,7 +97,7 @@ def test_what_stops_a_run_is_found_without_one(tmp_path, settings, message):
 
 
 def test_the_network_is_the_one_that_the_folds_start_from(tmp_path):
-    model = check_runs(planned(tmp_path, **{'data.batch_size': 8}))
+    model, _ = check_runs(planned(tmp_path, **{'data.batch_size': 8}))
     assert model.class_names == ('a', 'b')
 
 

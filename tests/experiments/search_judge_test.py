@@ -47,7 +47,8 @@ def test_the_validation_part_judges_and_every_validation_is_reported(tiny_config
     observed = []
     trained = train_model(model, parts, plan, config, observe=lambda step, scores: observed.append((step, scores)))
     assert [step for step, _ in observed] == [2, 4]
-    assert found == trained.fit.best_score == max(score for _, score in reported)
+    assert found == (trained.fit.best_score, trained.fit.best_loss)
+    assert found.score == max(score for _, score in reported)
     assert reported == [(number, scores['top1']) for number, (_, scores) in enumerate(observed, 1)]
     assert judge(config) == found
 
@@ -110,11 +111,11 @@ def test_inner_folds_are_scored_on_what_was_held_out(tiny_config):
     reported = []
     found = judge(config, lambda step, score: reported.append((step, score)))
     assert [step for step, _ in reported] == [1, 2]
-    assert reported[-1][1] == found
+    assert reported[-1][1] == found.score
     # A mean of shares of what each fold holds.
     sizes = [len(fold.held) for fold in judge.folds]
     first = reported[0][1] * sizes[0]
-    second = (2 * found - reported[0][1]) * sizes[1]
+    second = (2 * found.score - reported[0][1]) * sizes[1]
     assert first == pytest.approx(round(first))
     assert second == pytest.approx(round(second))
     assert judge(config) == found

@@ -1,6 +1,7 @@
 """The table of a search, and its CSV."""
 
 import csv
+import dataclasses
 import io
 
 import pytest
@@ -32,7 +33,10 @@ TRIALS = (
 )
 
 
-def test_the_best_is_complete_and_of_equals_the_first():
+def test_the_best_is_complete_and_of_equals_the_one_of_lower_loss_or_else_the_first():
+    sure = dataclasses.replace(TRIALS[4], loss=0.1)
+    unsure = dataclasses.replace(TRIALS[2], loss=0.2)
+    assert best_trial([TRIALS[0], unsure, sure]) is sure
     assert best_trial(TRIALS) is TRIALS[2]
     assert best_trial(TRIALS[1:2]) is None
     assert best_trial([trial(0, score=-2.0), trial(1, score=-1.0)]).number == 1

@@ -206,7 +206,8 @@ def test_between_a_run_and_its_source(runs, checkpoints, nowhere):
     record = made.record
     assert [tried['alpha'] for tried in record['alphas']] == alphas
     scores = [tried['validation_accuracy'] for tried in record['alphas']]
-    assert record['alpha'] == alphas[scores.index(max(scores))]
+    equal = [tried for tried in record['alphas'] if tried['validation_accuracy'] == max(scores)]
+    assert record['alpha'] == min(equal, key=lambda tried: tried['validation_loss'])['alpha']
     assert record['validation']['accuracy'] == max(scores)
     assert scores[2] == record['members'][0]['validation_accuracy'] == read_result(run)['best_validation_accuracy']
     assert record['start']['checkpoint'] == checkpoints['resnet']

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from jtransfer.errors import UserError
-from jtransfer.experiments.summary import best_row, label, print_table, short_names, summarise, write_tables
+from jtransfer.experiments.summary import best_row, label, short_names, summarise, write_tables
+from jtransfer.experiments.summary_table import print_table
 
 ACCURACY = {
     ('scratch', 0): 0.70, ('scratch', 1): 0.74, ('linear_probe', 0): 0.80, ('linear_probe', 1): 0.82,

@@ -188,6 +188,17 @@ def test_the_runs_go_where_they_are_told_to(tiny_config, nowhere, quick_runs, mo
     assert [path.name for path in nowhere.iterdir()] == ['home']
 
 
+def test_what_scratch_sets_aside_is_said_once_before_the_first_run(tiny_config, nowhere, quick_runs):
+    config, said = tiny_config(**{'transfer.backbone_learning_rate_scale': 0.3}), []
+    over = {'transfer.strategy': ['fine_tune', 'scratch'], 'seed': ['0', '1']}
+    sweep.run(config, over, 'out', say=said.append)
+    line = 'scratch: transfer.backbone_learning_rate_scale=0.3 is for pretrained weights and was set aside'
+    assert (said[0], said.count(line), len(said)) == (line, 1, 5)
+    # The results of these runs do not say that anything was set aside: they are of an earlier version.
+    with pytest.raises(UserError, match=r'scratch,seed=0 was run when settings for .* delete it to run it again'):
+        sweep.run(config, over, 'out')
+
+
 def test_what_is_in_the_way_is_refused_before_the_first_run(tiny_config, nowhere, quick_runs):
     over = {'seed': ['0', '1']}
     sweep.run(tiny_config(), over, 'out')

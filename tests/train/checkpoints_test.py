@@ -35,7 +35,7 @@ def distinct(state, step):
 def test_a_state_comes_back_whole_and_with_its_progress(toy, checkpoints, transfer, optim):
     parts, variables = toy.make(transfer=transfer, optim=optim)
     like = toy.start(parts, variables)
-    state, progress = distinct(like, 7), Progress(0.1 + 0.2, 4)
+    state, progress = distinct(like, 7), Progress(0.1 + 0.2, 4, best_loss=0.7)
     checkpoints.save_last(state, progress)
     checkpoints.wait()
     assert checkpoints.last_step == 7
@@ -176,7 +176,23 @@ def test_a_half_written_checkpoint_is_passed_over(toy, checkpoints):
     assert [path.name for path in (checkpoints.directory / 'last').iterdir()] == ['8']
 
 
-def test_better():
-    assert Progress().better(0.0)
-    assert Progress(0.5, 1).better(0.6)
-    assert not Progress(0.5, 1).better(0.5)
+def test_of_equal_scores_the_lower_loss_is_better_and_of_equal_losses_the_later_step():
+    assert Progress().better(0.0, 1)
+    best = Progress(0.5, 1, best_loss=2.0)
+    assert best.better(0.6, 2, 9.0)
+    assert best.better(0.5, 2, 1.9)
+    assert best.better(0.5, 2, 2.0)
+    assert not best.better(0.5, 2, 2.1)
+    assert not best.better(0.5, 2, float('nan'))
+    assert not best.better(0.4, 2, 0.1)
+    # Of a checkpoint that does not say its loss, and where there is none.
+    assert Progress(0.5, 1).better(0.5, 2)
+    # A resumed run comes by what has been compared already.
+    assert not Progress(0.5, 6, best_loss=2.0).better(0.5, 3, 2.0)
+
+
+def test_a_score_that_stays_has_stalled_though_its_loss_falls():
+    progress = Progress()
+    for step, loss in enumerate((3.0, 2.0, 1.0), 1):
+        progress = progress.after(1.0, step, loss)
+    assert (progress.best_step, progress.best_loss, progress.stalled) == (3, 1.0, 2)

@@ -141,6 +141,29 @@ def test_the_best_step_is_chosen(toy, whole, states):
     assert [line['validation/top1'] for line in result.history if 'validation/top1' in line] == [*scores.values()]
 
 
+@pytest.mark.parametrize('at', [None, 7, 11])
+def test_of_equal_scores_the_lower_loss_is_chosen_and_of_equal_losses_the_latest(
+    toy, placement, feed, states, tmp_path, at
+):
+    parts, variables = make(toy)
+    losses = {3: 0.9, 6: 0.2, 9: 0.2, 12: 0.5}
+    steps = {jax.tree.leaves(states[step].variables())[0].tobytes(): step for step in losses}
+
+    def certain(variables):
+        step = steps[np.asarray(jax.tree.leaves(variables)[0]).tobytes()]
+        return {'top1': 1.0, 'loss': losses[step]}
+
+    if at:
+        with pytest.raises(KeyboardInterrupt):
+            fit(parts, variables, cut(feed, at, interrupt), placement, validate=certain, run_dir=tmp_path)
+    result = fit(parts, variables, feed, placement, validate=certain, run_dir=tmp_path)
+    assert (result.chosen_step, result.best_score, result.best_loss) == (9, 1.0, 0.2)
+    chex.assert_trees_all_equal(result.variables, states[9].variables())
+    state, progress = restored(toy, tmp_path, 'best')
+    chex.assert_trees_all_equal(state, states[9])
+    assert (progress.best_step, progress.best_loss) == (9, 0.2)
+
+
 def test_metrics_are_means_over_the_steps_since_the_last_line(toy, placement, feed, whole):
     parts, variables = make(toy, log_every=1)
     single = fit(parts, variables, feed, placement)

@@ -188,6 +188,12 @@ def test_an_equal_score_is_not_worse_and_ties_are_tried_as_given():
     assert first.members == ('up', 'down')
 
 
+def test_of_equal_scores_the_lower_loss_goes_first():
+    soup = greedy_soup({'unsure': point(1), 'sure': point(2)}, lambda tree: (0.5, -nearness(2)(tree)))
+    assert soup.members == ('sure', 'unsure')
+    assert (soup.score, soup.own) == (0.5, {'sure': 0.5, 'unsure': 0.5})
+
+
 def test_the_best_alone_is_returned_untouched():
     finished = []
 
