@@ -287,7 +287,7 @@ def test_unreadable_images_are_skipped_and_counted(tiny_config, photos, nowhere)
     assert result.skipped == read_result(result.directory.path)['skipped_images'] == 2
     record = read_result(result.directory.path)
     assert record['train_examples'] + record['examples'] == 36
-    assert '1 files in the folders are no images' in lines[0]
+    assert '1 files in the folders are no images' in lines[1]
 
 
 def test_labels_outside_the_range_and_other_arrays(tiny_config, nowhere):
