@@ -128,6 +128,7 @@ def test_missing_folder(tmp_path):
         (['a/1.png'], [], r"has 1 class \('a'\)"),
         (['a/1.png', 'b/1.png'], ['c d'], r"class folder '.*c d' has no images \(\.jpg"),
         (['train/a/1.png', 'train/b/1.png', 'test/a/1.png', 'test/z/1.png'], [], "has a class 'z' that the training"),
+        (['train/a/1.png', 'train/b/1.png', 'val/a/1.png'], ['train/b2'], "class folder '.*train/b2' has no images"),
         (['train/a/1.png', 'train/b/1.png', 'val/a/1.png', 'valid/a/1.png'], [], r"has both 'val' and 'valid'.*valida"),
         (['test/a/1.png', 'val/b/1.png'], [], "has a folder 'val' but no train folder"),
     ],
@@ -188,3 +189,17 @@ def test_names_that_are_written_alike_are_refused(tmp_path, names):
     fill(tmp_path, *names, 'c/1.png')
     with pytest.raises(UserError, match=r"has two f\w+ that are both written '.*\\x1b.*': rename one"):
         load_folder(str(tmp_path))
+
+
+def test_a_class_folder_may_be_empty_in_other_parts_than_the_training_part_and_to_evaluate_on(tmp_path):
+    fill(tmp_path, 'train/a/1.png', 'train/b/1.png', 'val/a/1.png')
+    (tmp_path / 'val' / 'b').mkdir()
+    assert load_folder(str(tmp_path))['validation'].labels.tolist() == [0]
+    (tmp_path / 'train' / 'c').mkdir()
+    parts = load_folder(str(tmp_path), training=False)
+    assert {part: source.class_names for part, source in parts.items()} == {
+        'train': ('a', 'b', 'c'),
+        'validation': ('a', 'b'),
+    }
+    fill(tmp_path, 'one/train/1.png')  # a class called train
+    assert load_folder(str(tmp_path / 'one'), training=False)['train'].class_names == ('train',)

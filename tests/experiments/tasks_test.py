@@ -262,7 +262,7 @@ def test_evaluation_and_predictions_of_a_saved_network(run, tmp_path, monkeypatc
         if tasks == HEADS:
             assert {row['kind class'] for row in rows} <= {'dark', 'light'}
             assert 0 <= float(rows[0]['tags probability red']) <= 1
-        monkeypatch.setattr(prediction, 'open_source', lambda data, source=source: {'train': source})
+        monkeypatch.setattr(matching, 'open_source', lambda data, known, source=source: {'train': source})
         metrics, _ = prediction.evaluate_checkpoint(
             str(result.directory.path), tmp_path / f'out{len(tasks)}', source='csv:it'
         )
