@@ -135,7 +135,7 @@ def test_it_leaves_a_folder_that_explains_itself(crossed):
         *('config.py', 'config.json', 'duplicates.json', 'folds.json', 'folds.csv', 'result.json', 'report.html'),
         *('evaluation', *FOLDS),
     }
-    assert '36 images in 3 folds (stratified)' in said[0]
+    assert '3 classes (ant, bee, cat); 36 images in 3 folds (stratified)' in said[0]
     assert 'no duplicates were found' in said
     assert [line.split(':')[0] for line in said[-3:]] == FOLDS
 

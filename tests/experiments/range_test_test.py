@@ -253,6 +253,7 @@ def test_results_are_written_and_an_existing_folder_is_refused(nowhere, tiny_con
     said = []
     found, folder = find(tiny_config(), lowest=1e-4, highest=10.0, steps=30, say=said.append)
     assert str(folder) == 'runs/tiny-lr_find'
+    assert '3 classes (ant, bee, cat); images: 21 to train on' in said[0]
     assert sorted(path.name for path in folder.iterdir()) == ['lr_find.csv', 'lr_find.json', 'lr_find.png']
     table = np.loadtxt(folder / 'lr_find.csv', delimiter=',', skiprows=1)
     np.testing.assert_array_equal(table, np.stack([found.learning_rates, found.losses, found.smoothed], axis=1))

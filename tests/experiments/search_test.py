@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -67,6 +68,7 @@ def test_a_search_and_the_run_with_what_it_found(tiny_config, tmp_path):
     config = searching(tiny_config, folder, trials=3)
     found = search.run(config, pictures(), say=said.append)
     assert [trial.state for trial in found.trials] == ['complete'] * 3
+    assert re.match(r'.*: \d classes \(.*\); images: \d+ to train on', said[0])
     assert found.best.score == max(trial.score for trial in found.trials)
     assert {path.name for path in folder.iterdir()} >= {
         'best', 'best.json', 'config.json', 'result.json', 'search.png', 'study.journal', 'trials.csv',

@@ -29,6 +29,7 @@ def test_the_quickstart_with_a_frozen_backbone(tmp_path, monkeypatch):
     done = launch('--config=configs/quickstart.py', '--config.transfer.strategy=linear_probe', '--batch_sizes=10,40')
     assert (done.returncode, done.stderr) == (0, '')
     for text in (
+        'digits: 10 classes (0, 1, 2, 3, 4, …); images: 100 to train on',
         'resnet_small, input 16 × 16, 10 classes (digits)',
         'trained: head (1,290 of 308,826 parameters, 0.4%); frozen: backbone',
         'backbone/stage4      running statistics (3 layers)',

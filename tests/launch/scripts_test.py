@@ -115,6 +115,7 @@ def test_evaluate_gives_the_accuracy_of_the_run_again(finished, here):
     assert metrics['top1'] == result['accuracy']
     assert metrics['loss'] == pytest.approx(result['loss'], abs=1e-6)
     assert f'accuracy {result["accuracy"]:.1%}' in done.stdout
+    assert done.stdout.startswith('runs/tiny: 3 classes (ant, bee, cat); images: 15 of the test part\n')
     assert (here / 'evaluation' / 'report.html').exists()
     done = launch(here, 'evaluate', '--checkpoint=runs/tiny', '--output=evaluation', status=2)
     assert 'name a new folder' in done.stderr
