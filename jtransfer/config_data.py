@@ -39,7 +39,8 @@ class Data:
             part all that is left over becomes the test part. 0: all of them.
         split_seed: seed of the hold-out and few-shot draws. None: the configuration's `seed`.
         duplicates: what becomes of exact and near duplicates: `group` keeps them on one side of every split, `report`
-            lists them, `ignore` does not look. `auto`: `group` in cross-validation, `ignore` for a hold-out.
+            lists them, `ignore` does not look. `auto`: `group` in cross-validation; a hold-out is made without
+            looking, and the run says how many held-out images have copies in the training part.
         duplicate_distance: largest Hamming distance of two perceptual hashes, of 64 bits, that may make a duplicate,
             in [0, 32].
         imbalance: for studies: training images of the largest class for each one of the smallest, thinned out

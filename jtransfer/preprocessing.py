@@ -210,8 +210,8 @@ def resized_picture(
     return _resize(image, *resized_shape(image.shape[:2], preprocessing), preprocessing.interpolation)
 
 
-def resized_shape(sides: tuple[int, ...], preprocessing: Preprocessing) -> tuple[int, int]:
-    """Height and width of the whole picture before the crop, pixels, from those of the original."""
+def resized_shape(sides: tuple[int | float, ...], preprocessing: Preprocessing) -> tuple[int, int]:
+    """Height and width of the whole picture before the crop, pixels, from those of the original, in any unit."""
     scaled = [math.floor(side / preprocessing.crop_fraction) for side in preprocessing.shape]
     if preprocessing.squash:
         return scaled[0], scaled[1]

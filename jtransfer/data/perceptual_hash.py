@@ -97,10 +97,11 @@ def turned(pictures: np.ndarray, symmetry: int) -> np.ndarray:
     return pictures[:, :, ::-1] if symmetry & 1 else pictures
 
 
-def kept_thumbnail(thumbnail: UInt8[np.ndarray, '32 32 3']) -> UInt8[np.ndarray, '16 16 3']:
-    """What is kept of a thumbnail, to compare two pictures by."""
+def kept_thumbnail(thumbnail: UInt8[np.ndarray, '*n 32 32 3']) -> UInt8[np.ndarray, '*n 16 16 3']:
+    """What is kept of a thumbnail, or of several, to compare two pictures by."""
     factor = THUMBNAIL // KEPT
-    return np.round(thumbnail.reshape(KEPT, factor, KEPT, factor, 3).mean(axis=(1, 3))).astype(np.uint8)
+    squares = thumbnail.reshape(*thumbnail.shape[:-3], KEPT, factor, KEPT, factor, 3)
+    return np.round(squares.mean(axis=(-4, -2))).astype(np.uint8)
 
 
 def has_detail(kept: UInt8[np.ndarray, 'n 16 16 3']) -> Bool[np.ndarray, ' n']:

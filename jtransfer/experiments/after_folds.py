@@ -182,7 +182,13 @@ def _refit(
     plan = make_plan(model.network, model.variables['params'], own.transfer, own.optim.weight_decay)
     began = time.perf_counter()
     trained = train_model(
-        model, parts, plan, own, run_dir=folder, ready=lambda: finetune.begin(directory, own, parts, plan)
+        model,
+        parts,
+        plan,
+        own,
+        run_dir=folder,
+        ready=lambda: finetune.begin(directory, own, parts, plan),
+        title=f'{config.name} {folder.name}',
     )
     scores = _test(trained.model, config, crossing)
     finetune.save(

@@ -85,7 +85,7 @@ def run(
     if waiting:
         after_folds.check(config, crossing, check_runs(waiting))
         (folder / RESULT).unlink(missing_ok=True)
-    _run(waiting, config, lambda: _begin(folder, config, crossing), say)
+    _run(waiting, every, config, lambda: _begin(folder, config, crossing), say)
     if missing := sum(not plan.finished for plan in every):
         say(f'{missing} of {len(every)} folds are still to be run')
         return None
@@ -94,11 +94,18 @@ def run(
     return result
 
 
-def _run(waiting: Sequence[FoldPlan], config: Config, begin: Callable[[], None], say: Callable[[str], None]) -> None:
+def _run(
+    waiting: Sequence[FoldPlan],
+    every: Sequence[FoldPlan],
+    config: Config,
+    begin: Callable[[], None],
+    say: Callable[[str], None],
+) -> None:
     """Runs what has not been run yet.
 
     Args:
         waiting: the folds.
+        every: these, and those that have been run or that others run.
         config: of the whole experiment.
         begin: writes what they share, before the first of them.
         say: told about each that is finished.
@@ -113,7 +120,9 @@ def _run(waiting: Sequence[FoldPlan], config: Config, begin: Callable[[], None],
         if own.search.space:
             where = plan.path.with_name(f'search-{plan.path.name}')
             own = search.search_in(own, plan.parts, where, say, groups=plan.groups)
-        trained = finetune.run(own, parts=plan.parts)
+        title = f'{config.name} {plan.path.name} ({every.index(plan) + 1} of {len(every)})'
+        # Duplicates are on one side of every fold, unless the person wants none of that.
+        trained = finetune.run(own, parts=plan.parts, title=title, look_for_copies=False)
         say(f'{plan.path.name}: {trained.headline}')
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -27,11 +28,35 @@ def feeds(
     """How many examples there are, what makes the feed from a step on, and the ids of the unreadable images.
 
     Raises:
+        UserError: see `read_training`.
+    """
+    read = read_training(part, preprocessing, config)
+    return len(read.examples), make_feed(read, preprocessing, config, placement), read.skipped
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Training:
+    """A training part, read.
+
+    Attributes:
+        examples: its readable images, decoded, or to be decoded on the way.
+        kept: where they are, see `placement_of`.
+        skipped: ids of the unreadable ones.
+    """
+
+    examples: Decoded | Part
+    kept: str
+    skipped: tuple[str, ...]
+
+
+def read_training(part: Part, preprocessing: Preprocessing, config: Config) -> Training:
+    """Reads the images to train on.
+
+    Raises:
         UserError: an unreadable image, unless `data.skip_unreadable` leaves them out, a cache that cannot be used,
             fewer images than a batch, or `data.sampling=balanced` without classes.
     """
     pixels = training_pixels(preprocessing, config.augment.crops, config.augment.sizes)
-    data, seed, repeats = config.data, config.seed, config.augment.repeats
     check_sampling(part, config)
     kept = placement_of(part, pixels, config)
     examples: Decoded | Part
@@ -40,7 +65,15 @@ def feeds(
     else:
         examples = read_decoded(part, pixels, config)
         skipped = examples.skipped
-    check_batch_size(data.batch_size, len(examples))
+    check_batch_size(config.data.batch_size, len(examples))
+    return Training(examples, kept, skipped)
+
+
+def make_feed(read: Training, preprocessing: Preprocessing, config: Config, placement: Placement) -> FeedMaker:
+    """What makes the feed from a step on."""
+    pixels = training_pixels(preprocessing, config.augment.crops, config.augment.sizes)
+    data, seed, repeats = config.data, config.seed, config.augment.repeats
+    examples, kept = read.examples, read.kept
     classes = classes_of(examples) if data.sampling == 'balanced' else None
     total = total_steps(config, len(examples))
 
@@ -74,7 +107,7 @@ def feeds(
         )
         return stream_feed(batches, seed=seed, start_step=start, placement=placement)
 
-    return len(examples), feed, skipped
+    return feed
 
 
 def check_sampling(part: Part, config: Config) -> None:

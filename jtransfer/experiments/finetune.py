@@ -48,6 +48,8 @@ def run(
     *,
     parts: Parts | None = None,
     say: Callable[[str], None] = lambda line: None,
+    title: str = '',
+    look_for_copies: bool = True,
 ) -> Result:
     """Runs an experiment: reads, plans, trains, evaluates once on the test part, and writes the run directory.
 
@@ -56,6 +58,9 @@ def run(
         source: labelled images in memory, instead of `config.data.source`.
         parts: data that are divided already, instead of either.
         say: told, line by line, what is going on.
+        title: what the progress bar is called, where the run is one of several. Empty: the configuration's name.
+        look_for_copies: whether to say how many held-out images have copies in the training part, unless
+            `data.duplicates` says what is to become of them. False: that has been seen to.
 
     Raises:
         UserError: anything the person asked for that cannot be done; nothing has been written then.
@@ -78,13 +83,24 @@ def run(
     labels, validated = parts.train.labels, parts.validation is not None
     make_step_parts(model, plan, config, len(parts.train), labels=labels, validated=validated)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
-    examples = read_examples(reported(parts)[1], model.preprocessing, config, views)
+    name, held_out = reported(parts)
+    examples = read_examples(held_out, model.preprocessing, config, views)
 
     def ready() -> None:
         begin(directory, config, parts, plan)
         say(f'{"resuming" if directory.resumes else "writing"} {directory.path}')
 
-    trained = train_model(model, parts, plan, config, run_dir=directory.path, ready=ready)
+    trained = train_model(
+        model,
+        parts,
+        plan,
+        config,
+        run_dir=directory.path,
+        ready=ready,
+        title=title,
+        held_out={name: examples},
+        say=say if look_for_copies else None,
+    )
     return conclude(directory, config, parts, examples, trained, plan, base=model, began=began)
 
 
@@ -147,6 +163,7 @@ def conclude(
     more |= {'temperatures': temperatures} if temperatures else {}
     if skipped := sorted({*trained.skipped, *examples.skipped}):
         more['skipped'] = skipped
+    more |= {'copies_in_training': dict(trained.copies)} if any(trained.copies.values()) else {}
     directory.finish({**_record(result, trained), **more})
     return result
 

@@ -126,4 +126,4 @@ def _reading_bar(part: Part, config: Config) -> Iterator[Callable[[int, int], No
     """A progress bar for reading a part's images, where there are enough of them to wait for."""
     show = config.train.progress and len(part) >= MANY
     with progress_bar('reading images', len(part), show=show) as bar:
-        yield lambda done, total: bar(done, f'{done:,} of {total:,}')
+        yield lambda done, total: bar(done, '')

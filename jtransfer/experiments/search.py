@@ -230,7 +230,7 @@ def _run_best(config: Config, parts: Parts, folder: Path, say: Callable[[str], N
             path.rename(folder / f'{BEST}-before-{number}')
         if not is_finished(path):
             say('the best settings, on the training part:')
-            say(finetune.run(config, parts=parts, say=say).headline)
+            say(finetune.run(config, parts=parts, say=say, title=f'{config.name} {BEST}').headline)
     return read_result(path)
 
 

@@ -118,7 +118,7 @@ def survey(
 
 def bar_progress(bar: Callable[..., None]) -> Callable[[int, int], None]:
     """What a progress bar is told, from images done and in all."""
-    return lambda done, total: bar(done, f'{done / total:.0%}')
+    return lambda done, total: bar(done, '')
 
 
 def describe(result: Survey) -> RenderableType:

@@ -121,7 +121,7 @@ def _one(fields: dict[str, Any], config: Config, path: Path) -> Record:
     record = Record(fields=fields, metrics={}, seconds=0.0, run_dir=str(path), error=None)
     if not is_finished(path):
         try:
-            finetune.run(config)
+            finetune.run(config, title=f'{config.name} {path.name}')
         except (UserError, TrainingDivergedError, jax.errors.JaxRuntimeError, MemoryError) as error:
             # The last two: a setting too large for the device need not be so for the others.
             record['error'] = (str(error).splitlines() or [type(error).__name__])[0]

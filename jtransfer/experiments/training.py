@@ -18,7 +18,8 @@ from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
 from jtransfer.evaluate.measure import HeadsMetrics
 from jtransfer.evaluate.metrics import Metrics
-from jtransfer.experiments.feeding import feeds
+from jtransfer.experiments.feeding import make_feed, read_training
+from jtransfer.experiments.leak_note import leaks
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.standardise import standardise, without_scaling
@@ -41,12 +42,14 @@ class Trained:
         fit: what the loop returned.
         examples: how many images were trained on.
         skipped: ids of the unreadable training and validation images that were left out.
+        copies: how many images of a held-out part have a copy among those, by part, where it was looked for.
     """
 
     model: Model
     fit: FitResult
     examples: int
     skipped: tuple[str, ...]
+    copies: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def train_model(
@@ -58,6 +61,9 @@ def train_model(
     run_dir: str | Path | None = None,
     observe: Observe | None = None,
     ready: Callable[[], None] = lambda: None,
+    title: str = '',
+    held_out: Mapping[str, Examples] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Trained:
     """Trains a model on the training part, choosing the best checkpoint by the validation part if there is one.
 
@@ -69,6 +75,9 @@ def train_model(
         run_dir: where metrics and checkpoints go. None: nothing is written.
         observe: told the step and the scores of every validation; what it raises ends the training.
         ready: called when every image has been read and nothing stands in the way of the first step.
+        title: what the progress bar is called. Empty: the configuration's name.
+        held_out: what else is scored, read, by part.
+        say: told of copies of held-out images in the training part. None: they are not looked for.
 
     Raises:
         UserError: an unreadable image, a batch size that does not share out, or data of other tasks than the model's.
@@ -81,17 +90,33 @@ def train_model(
     make_step_parts(model, plan, config, len(parts.train), labels=labels, validated=validated)
     placement = make_placement(config.train.placement)
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
-    count, make_feed, skipped = feeds(parts.train, model.preprocessing, config, placement)
-    validate = None
+    read = read_training(parts.train, model.preprocessing, config)
+    count, skipped, validate = len(read.examples), read.skipped, None
+    held_out = dict(held_out or {})
     if parts.validation is not None:
         validation = read_examples(parts.validation, model.preprocessing, config)
+        held_out['validation'] = validation
         skipped += validation.skipped
         validate = make_validator(validation, model, config)
     # Again: unreadable images may have been left out.
     step_parts = make_step_parts(model, plan, config, count, labels=labels)
+    copies: Mapping[str, int] = {}
+    if say is not None:
+        copies, lines = leaks(read.examples, held_out, model.preprocessing, config)
+        for line in lines:
+            say(line)
     ready()
-    result = fit(step_parts, model.variables, make_feed, placement, validate=validate, observe=observe, run_dir=run_dir)
-    return Trained(dataclasses.replace(model, variables=result.variables), result, count, skipped)
+    result = fit(
+        step_parts,
+        model.variables,
+        make_feed(read, model.preprocessing, config, placement),
+        placement,
+        validate=validate,
+        observe=observe,
+        run_dir=run_dir,
+        title=title,
+    )
+    return Trained(dataclasses.replace(model, variables=result.variables), result, count, skipped, copies)
 
 
 def check_tasks(model: Model, parts: Parts) -> None:

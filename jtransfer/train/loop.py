@@ -80,6 +80,7 @@ def fit(
     validate: Validate | None = None,
     observe: Observe | None = None,
     run_dir: str | Path | None = None,
+    title: str = '',
 ) -> FitResult:
     """Trains.
 
@@ -91,6 +92,7 @@ def fit(
         validate: scores variables; see `deciding` for what chooses the best checkpoint. None: the last state is taken.
         observe: told the step and the scores of every validation; what it raises ends the training.
         run_dir: where metrics and checkpoints go; a checkpoint found there is resumed. None: nothing is written.
+        title: what the progress bar is called. Empty: the configuration's name.
 
     Raises:
         TrainingDivergedError: the loss, a gradient or a parameter became NaN or infinite.
@@ -131,7 +133,7 @@ def fit(
         for opened in (log, checkpoints):
             if opened:
                 closing.callback(opened.close)
-        bar = closing.enter_context(progress_bar(config.name, end, start=start, show=config.train.progress))
+        bar = closing.enter_context(progress_bar(title or config.name, end, start=start, show=config.train.progress))
         for step in range(start + 1, end + 1):
             size = step_size(config.augment, config.seed, step - 1, total)
             state, metrics = train_step(size)(state, next(feed))

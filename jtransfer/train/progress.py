@@ -14,8 +14,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class Bar(Protocol):
     """What the loop tells its progress bar."""
 
-    def __call__(self, step: int, text: str = '') -> None:
-        """Moves the bar to a step; a text, when given, replaces the one behind it."""
+    def __call__(self, step: int, text: str | None = None) -> None:
+        """Moves the bar to a step; a text, when given, replaces the one behind it, and is worth a line in a log file.
+
+        The text need not say how far it is, which stands before it; there may be nothing to add, ''.
+        """
 
 
 @contextmanager
@@ -33,24 +36,24 @@ def progress_bar(
     """
     console = console or Console(stderr=True)
     if not show:
-        yield lambda step, text='': None
+        yield lambda step, text=None: None
     elif not console.is_terminal:
         yield _lines(console, title, total, start)
     else:
         columns = (
-            TextColumn('{task.description}'),
+            TextColumn('{task.description}', markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn('left'),
             TimeRemainingColumn(),
-            TextColumn('{task.fields[text]}'),
+            TextColumn('{task.fields[text]}', markup=False),
         )
         with Progress(*columns, console=console) as progress:
             task = progress.add_task(title, total=total, completed=start, text='')
 
-            def move(step: int, text: str = '') -> None:
-                fields = {'text': text} if text else {}
+            def move(step: int, text: str | None = None) -> None:
+                fields = {} if text is None else {'text': text}
                 progress.update(task, completed=step, **fields)  # type: ignore[arg-type]
 
             yield move
@@ -59,10 +62,11 @@ def progress_bar(
 def _lines(console: Console, title: str, total: int, start: int) -> Bar:
     tenth = start * 10 // max(1, total)
 
-    def move(step: int, text: str = '') -> None:
+    def move(step: int, text: str | None = None) -> None:
         nonlocal tenth
-        if text and step * 10 // total > tenth:
+        if text is not None and step * 10 // total > tenth:
             tenth = step * 10 // total
-            console.print(f'{title} {step}/{total}  {text}', highlight=False, soft_wrap=True)
+            line = f'{title} {step}/{total}  {text}'.rstrip()
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     return move

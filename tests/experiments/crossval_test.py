@@ -314,7 +314,10 @@ def test_a_fold_that_diverges_leaves_the_others_as_they_are(make, tmp_path, monk
     config = make(run_dir=str(tmp_path / 'run'))
     run = finetune.run
 
+    titles = []
+
     def fails(own, **options):
+        titles.append(options['title'])
         if own.run_dir.endswith('fold-1'):
             raise UserError('lost')
         return run(own, **options)
@@ -322,6 +325,7 @@ def test_a_fold_that_diverges_leaves_the_others_as_they_are(make, tmp_path, monk
     monkeypatch.setattr(finetune, 'run', fails)
     with pytest.raises(UserError, match='lost'):
         crossval.run(config)
+    assert titles == ['tiny fold-0 (1 of 3)', 'tiny fold-1 (2 of 3)']  # what the progress bars are called
     assert (tmp_path / 'run' / 'fold-0' / 'result.json').exists()
     assert not (tmp_path / 'run' / 'result.json').exists()
 

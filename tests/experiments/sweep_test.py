@@ -83,7 +83,8 @@ def quick_runs(monkeypatch):
     """Runs that take no time: a directory with a result that tells the configuration; some fail."""
     started = []
 
-    def run(config):
+    def run(config, title):
+        assert title == f'{config.name} {pathlib.Path(config.run_dir).name}'  # which of the runs it is
         started.append(config)
         if config.seed == 13:
             raise UserError('thirteen is unlucky')

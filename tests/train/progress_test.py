@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from jtransfer.train.progress import progress_bar
@@ -23,8 +24,23 @@ def test_a_log_file_gets_ten_lines():
     assert len(lines) == 10
 
 
-def test_a_log_file_gets_no_line_without_numbers():
-    assert show(False, range(1, 101), 100, text='') == ''
+def test_a_log_file_gets_no_line_without_news():
+    assert show(False, range(1, 101), 100, text=None) == ''
+
+
+def test_how_far_it_is_may_be_all_there_is_to_say():
+    """And it is said once: `303/3021  303 of 3,021` stood there."""
+    assert show(False, range(1, 101), 100, text='').splitlines()[:2] == ['digits 10/100', 'digits 20/100']
+
+
+@pytest.mark.parametrize('terminal', [False, True])
+def test_names_are_text_and_no_markup(terminal):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=120)
+    with progress_bar('sweep [red]', 2, console=console) as bar:
+        bar(2, 'loss [bold]')
+    assert 'sweep [red]' in file.getvalue()
+    assert 'loss [bold]' in file.getvalue()
 
 
 def test_a_resumed_run_goes_on_where_it_stopped():

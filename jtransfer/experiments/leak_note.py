@@ -1,0 +1,87 @@
+"""What a single run says of copies of its held-out images among those it trains on.
+
+Nothing is decoded for it: the pixels that are in memory anyway, or in the file of decoded images, are compared. The
+training images are kept whole where augmentation crops them, and of those the part counts that evaluation would see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from jtransfer.config import Config
+from jtransfer.data import perceptual_hash as ph
+from jtransfer.data.copies import Fingerprints, find_copies, fingerprints
+from jtransfer.data.memory import Decoded
+from jtransfer.data.part import Part
+from jtransfer.experiments.reading import Examples
+from jtransfer.preprocessing import Preprocessing, resized_shape
+from jtransfer.text import printable
+
+# Of a training part, and of pairs: a few seconds. `data.duplicates=report` looks at any number.
+MOST, MOST_PAIRS = 20_000, 20_000_000
+_COLOURS = 3
+
+
+def leaks(
+    train: Decoded | Part, held_out: Mapping[str, Examples], preprocessing: Preprocessing, config: Config
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """How many images of every held-out part have a copy in the training part, and lines that say so.
+
+    Nothing is looked for, and nothing said, where `data.duplicates` says what is to become of duplicates, where images
+    are streamed, or where there are more than `MOST` (or `MOST_PAIRS`), or fewer than 32 pixels a side.
+
+    Args:
+        train: the training part, as it was read.
+        held_out: the parts that are scored, as they were read, by name.
+        preprocessing: of the network.
+        config: of the run.
+    """
+    counts: dict[str, int] = {}
+    lines: list[str] = []
+    if config.data.duplicates != 'auto' or not isinstance(train, Decoded) or not _fit(train.images.shape):
+        return counts, ()
+    trained: Fingerprints | None = None
+    for name, examples in held_out.items():
+        held = examples.held
+        few = len(held) * len(train) <= MOST_PAIRS
+        if not isinstance(held, Decoded) or not few or min(examples.pixels.sizes[0].shape) < ph.THUMBNAIL:
+            continue
+        trained = trained or fingerprints(train.images, _boxes(train, preprocessing, config))
+        pairs = find_copies(fingerprints(_centres(held, examples)), trained, config.data.duplicate_distance)
+        counts[name] = len(pairs)
+        if pairs:
+            first, second = pairs[0]
+            has = 'image has a copy' if len(pairs) == 1 else 'images have copies'
+            lines.append(
+                f'{len(pairs):,} {name} {has} in the training part (first: {printable(held.ids[first])} = '
+                f'{printable(train.ids[second])}); data.duplicates=group keeps them on one side of a hold-out'
+            )
+    return counts, tuple(lines)
+
+
+def _fit(shape: tuple[int, ...]) -> bool:
+    count, height, width, channels = shape
+    return count <= MOST and min(height, width) >= ph.THUMBNAIL and channels == _COLOURS
+
+
+def _boxes(train: Decoded, preprocessing: Preprocessing, config: Config) -> np.ndarray | None:
+    """What evaluation sees of pictures that are kept whole, to the pixel: (left, top, width, height) in shares."""
+    if not config.augment.crops:
+        return None
+    height, width = preprocessing.shape
+    boxes = []
+    for aspect in train.aspects.tolist():
+        down, across = resized = resized_shape((1.0, aspect), preprocessing)
+        top, left = preprocessing.crop_start(resized)
+        boxes.append((left / across, top / down, width / across, height / down))
+    return np.array(boxes)
+
+
+def _centres(held: Decoded, examples: Examples) -> Iterator[np.ndarray]:
+    """The central view of every picture, in the first of its sizes."""
+    views = examples.pixels
+    for index in range(len(held)):
+        *_, centre = (view for view, _ in zip(views.split(held.images[index][None]), range(views.crops), strict=False))
+        yield centre[0]
