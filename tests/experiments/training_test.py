@@ -123,7 +123,7 @@ def test_sizes_that_a_network_does_not_take_are_told_before_an_image_is_read(
     with pytest.raises(UserError, match=message):
         make_step_parts(model, plan, config, len(parts.train))
     read = []
-    monkeypatch.setattr(training, 'feeds', lambda *arguments: read.append(arguments))
+    monkeypatch.setattr(training, 'read_training', lambda *arguments: read.append(arguments))
     with pytest.raises(UserError, match=message):
         train_model(model, parts, plan, config)
     assert not read
