@@ -1,11 +1,20 @@
 """The two kinds of failure a person can act on, and what stops nothing but should be known."""
 
+from __future__ import annotations
+
+from jtransfer.text import printable_lines
+
 
 class UserError(ValueError):
     """Something the person asked for cannot be done: one line that says what is wrong and what would be right.
 
-    The launch scripts print the message without a traceback and leave with exit status 2.
+    The launch scripts print the message without a traceback and leave with exit status 2. Control characters are spelt
+    out: names in it come from files and tables, and a traceback ends on a terminal, too.
     """
+
+    def __init__(self, message: str) -> None:
+        """Takes the line."""
+        super().__init__(printable_lines(str(message)))
 
 
 class DataWarning(UserWarning):

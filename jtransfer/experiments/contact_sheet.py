@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -42,7 +44,7 @@ def contact_sheet(
     shown = groups[:rows]
     width = _GAP + columns * (_SIDE + _GAP)
     sheet = Image.new('RGB', (width, _GAP + len(shown) * (_TITLE + _SIDE + _GAP)), _GROUND)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
+    draw, font = ImageDraw.Draw(sheet), _font()
     for row, (title, members) in enumerate(shown):
         top = _GAP + row * (_TITLE + _SIDE + _GAP)
         number = '1 image' if len(members) == 1 else f'{len(members):,} images'
@@ -69,6 +71,11 @@ def contact_sheet(
     with atomic_path(path) as temporary:
         sheet.save(temporary, 'PNG', optimize=True)
     return len(groups) - len(shown)
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    """matplotlib's, which has the letters of more languages than Pillow's own."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'), 12)
 
 
 def _shortened(title: str, measure: Callable[[str], float], most: float) -> str:

@@ -7,6 +7,8 @@ rules never changes the format; the moving average and the optimiser's state cov
 from __future__ import annotations
 
 import dataclasses
+import glob
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,8 +77,10 @@ class Checkpoints:
     def __init__(self, directory: str | Path) -> None:
         """Args: directory: where they live; made when missing."""
         self.directory = Path(directory).absolute()
-        self._last = _manager(self.directory / 'last')
-        self._best = _manager(self.directory / 'best')
+        self.directory.mkdir(parents=True, exist_ok=True)
+        directory, self._link = _without_wildcards(self.directory)
+        self._last = _manager(directory / 'last')
+        self._best = _manager(directory / 'best')
 
     def save_last(self, state: TrainState, progress: Progress) -> None:
         """Starts writing the state; training may go on (and donate it) at once."""
@@ -98,6 +102,8 @@ class Checkpoints:
         self.wait()
         self._last.close()
         self._best.close()
+        if self._link is not None:
+            self._link.cleanup()
 
     @property
     def last_step(self) -> int | None:
@@ -145,15 +151,30 @@ def _manager(directory: Path) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(directory, options=options)
 
 
+def _without_wildcards(directory: Path) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
+    """The directory by a name that Orbax does not take for a pattern, and the folder of the link that this needs.
+
+    Under `runs/a[b]` it would not find the files that it has written, and leave a checkpoint without values.
+    """
+    if glob.escape(str(directory)) == str(directory):
+        return directory, None
+    folder = tempfile.TemporaryDirectory(prefix='jtransfer-')
+    link = Path(folder.name) / 'checkpoints'
+    link.symlink_to(directory, target_is_directory=True)
+    return link, folder
+
+
 def read_variables(directory: str | Path) -> tuple[dict[str, Any], int]:
     """The variables of the last checkpoint below a directory, without knowing the plan, and their step.
 
     The moving average takes the place of what it averages, as in evaluation.
     """
-    directory = Path(directory).absolute() / 'last'
-    manager = ocp.CheckpointManager(directory, options=ocp.CheckpointManagerOptions(read_only=True))
+    directory, link = _without_wildcards(Path(directory).absolute())
+    manager = ocp.CheckpointManager(directory / 'last', options=ocp.CheckpointManagerOptions(read_only=True))
     tree, step = _read(manager)
     manager.close()
+    if link is not None:
+        link.cleanup()
     params = combine(tree['params'], tree.get('ema') or {})
     return {'params': params, **(tree.get('model_state') or {})}, step
 
@@ -161,7 +182,7 @@ def read_variables(directory: str | Path) -> tuple[dict[str, Any], int]:
 def _restore(manager: ocp.CheckpointManager, like: TrainState, plan: Plan) -> TrainState:
     tree, step = _read(manager)
     if difference := _difference(tree, _to_tree(like)):
-        raise UserError(f'the checkpoint {manager.directory}/{step} does not fit this configuration: {difference}')
+        raise UserError(f'the checkpoint {_place(manager)}/{step} does not fit this configuration: {difference}')
     return _from_tree(tree, like, plan)
 
 
@@ -178,8 +199,12 @@ def _read_progress(manager: ocp.CheckpointManager) -> Progress:
 def _latest(manager: ocp.CheckpointManager) -> int:
     step = manager.latest_step()
     if step is None:
-        raise UserError(f'{manager.directory} holds no complete checkpoint')
+        raise UserError(f'{_place(manager)} holds no complete checkpoint')
     return step
+
+
+def _place(manager: ocp.CheckpointManager) -> Path:
+    return Path(manager.directory).resolve()
 
 
 def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:

@@ -1,5 +1,8 @@
 """Checkpoints: canonical names, the values of their own step, and one line where they do not fit."""
 
+import contextlib
+import re
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -44,6 +47,21 @@ def test_a_state_comes_back_whole_and_with_its_progress(toy, checkpoints, transf
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     chex.assert_trees_all_equal_shapes_and_dtypes(restored, state)
     chex.assert_trees_all_equal(restored, state)
+
+
+@pytest.mark.parametrize('name', ['a[b]c', 'rules=((head[_]._,_**', 'x?'])
+def test_a_directory_whose_name_looks_like_a_pattern(toy, tmp_path, name):
+    parts, variables = toy.make(transfer=PROBE)
+    like = toy.start(parts, variables)
+    state = distinct(like, 7)
+    with contextlib.closing(Checkpoints(tmp_path / name / 'checkpoints')) as checkpoints:
+        with pytest.raises(UserError, match=re.escape(f'{name}/checkpoints/best holds no complete checkpoint')):
+            checkpoints.restore_best(like, parts.plan)
+        checkpoints.save_last(state, Progress())
+    assert (tmp_path / name / 'checkpoints' / 'last' / '7').is_dir()
+    with contextlib.closing(Checkpoints(tmp_path / name / 'checkpoints')) as again:
+        chex.assert_trees_all_equal(again.restore_last(like, parts.plan), state)
+    assert read_variables(tmp_path / name / 'checkpoints')[1] == 7
 
 
 @pytest.mark.parametrize('transfer', [PROBE, STAGES, Transfer('fine_tune')])
