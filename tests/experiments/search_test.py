@@ -14,7 +14,7 @@ from jtransfer.data.parts import load_parts
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import search
 from jtransfer.experiments.run_dir import read_config
-from jtransfer.experiments.search_judge import Judge
+from jtransfer.experiments.search_judge import Judge, Verdict
 
 optuna = pytest.importorskip('optuna')
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -55,7 +55,7 @@ def searching(tiny_config, folder, trials=4, **settings):
 
 def scored(monkeypatch, score):
     """Trials that train nothing."""
-    monkeypatch.setattr(Judge, '__call__', lambda self, config, report=None: score(config))
+    monkeypatch.setattr(Judge, '__call__', lambda self, config, report=None: Verdict(score(config), 1.0))
 
 
 def rows(folder):
