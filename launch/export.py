@@ -13,6 +13,9 @@ _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Run directory, catalogue na
 _NAMING = flags.DEFINE_string('naming', '', "timm, huggingface, …. Empty: the source's own, or the most usual one.")
 _ARCHITECTURE = flags.DEFINE_string('architecture', '', 'The network, for a file of weights that does not say.')
 _OPTIONS = flags.DEFINE_string('options', '', 'Fields of its backbone that these weights need: gelu=erf,eps=1e-5.')
+_CLASSES = flags.DEFINE_string(
+    'checkpoint_classes', '', "Names of its head's outputs, where it does not state them: ant,bee or a file of lines."
+)
 _OUTPUT = flags.DEFINE_string('output', '', 'The .safetensors file to write; it must not exist.')
 
 
@@ -27,7 +30,12 @@ def main() -> None:
     from jtransfer.pretrained.model import load_model
 
     options = parse_options(_OPTIONS.value)
-    model = load_model(_CHECKPOINT.value, architecture=_ARCHITECTURE.value, options=options)
+    model = load_model(
+        _CHECKPOINT.value,
+        architecture=_ARCHITECTURE.value,
+        options=options,
+        checkpoint_classes=_CLASSES.value,
+    )
     shapes = export_model(model, _OUTPUT.value, _NAMING.value)
     for note in export_notes(model, _NAMING.value):
         app.say(note)

@@ -115,6 +115,7 @@ def evaluate_checkpoint(
     flips: bool | None = None,
     crops: int = 0,
     scales: Sequence[float | str] = (),
+    checkpoint_classes: str | Sequence[str] = (),
 ) -> tuple[AnyMetrics, str]:
     """Evaluates a checkpoint and writes `metrics.json`, the CSV tables and `report.html`.
 
@@ -132,6 +133,7 @@ def evaluate_checkpoint(
         flips: as `evaluate.flips`. None: as the run, or not.
         crops: as `evaluate.crops`. 0: as the run, or 1.
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
+        checkpoint_classes: names of the outputs of its head, where it does not state them, as for `load_model`.
 
     Returns:
         The metrics, and the name of the part.
@@ -142,7 +144,7 @@ def evaluate_checkpoint(
     output = _new_folder(output)
     if part:
         one_of('part', part, NAMES)
-    given = _Given(batch_size, skip_unreadable, flips, crops, scales)
+    given = _Given(batch_size, skip_unreadable, flips, crops, scales, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=not source)
     model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
@@ -182,6 +184,7 @@ def predict_folder(
     flips: bool | None = None,
     crops: int = 0,
     scales: Sequence[float | str] = (),
+    checkpoint_classes: str | Sequence[str] = (),
 ) -> tuple[int, tuple[str, ...]]:
     """Says of every image below a folder what a model makes of it, in a CSV file, see `write_task_predictions_csv`.
 
@@ -196,6 +199,7 @@ def predict_folder(
         flips: as `evaluate.flips`. None: as the run, or not.
         crops: as `evaluate.crops`. 0: as the run, or 1.
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
+        checkpoint_classes: names of the outputs of its head, where it does not state them, as for `load_model`.
 
     Returns:
         How many images there were, and the unreadable ones that were left out.
@@ -211,7 +215,7 @@ def predict_folder(
         raise UserError(f'{folder} holds no images')
     if Path(output).is_dir():
         raise UserError(f'--output={output} is a folder; name a .csv file')
-    given = _Given(batch_size, skip_unreadable, flips, crops, scales)
+    given = _Given(batch_size, skip_unreadable, flips, crops, scales, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=False)
     model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
@@ -266,6 +270,7 @@ class _Given(NamedTuple):
     flips: bool | None
     crops: int
     scales: Sequence[float | str]
+    checkpoint_classes: str | Sequence[str]
 
 
 def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, ...], Config]:
@@ -287,9 +292,12 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     for field, value in changes.items():
         config = config if value is None else replace(config, field, value)
     validate_evaluate(config.evaluate)
+    if several and given.checkpoint_classes:
+        raise UserError(f'{run} is an ensemble, whose networks know their classes; leave checkpoint_classes out')
     if several:
         return load_ensemble(run, config.model.dtype), config
-    return (load_model(checkpoint, dtype=config.model.dtype),), config
+    model = load_model(checkpoint, dtype=config.model.dtype, checkpoint_classes=given.checkpoint_classes)
+    return (model,), config
 
 
 def _thresholds(checkpoint: str) -> dict[str, list[float]] | None:

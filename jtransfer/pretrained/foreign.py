@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from flax import traverse_util
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.pretrained.class_names import stated_by_huggingface, stated_by_timm
 from jtransfer.pretrained.files import check_finite
 from jtransfer.pretrained.load import HEAD
 from jtransfer.pretrained.locate import Located
@@ -47,18 +48,21 @@ class Identity:
     class_names: tuple[str, ...] = ()
 
 
-def open_published(located: Located, architecture: str = '', options: Mapping[str, Any] | None = None) -> Stored:
+def open_published(
+    located: Located, architecture: str = '', options: Mapping[str, Any] | None = None, *, named: bool = False
+) -> Stored:
     """Reads weights and puts them under our names and into our layouts.
 
     Args:
         located: the file, and what is known of it.
         architecture: the variant's name, for a file that nothing is known of.
         options: fields of the backbone that these weights need otherwise, on top of what is known.
+        named: a person names the classes, so that what the files say of them need not be understood.
 
     Raises:
         UserError: nobody says which network the file is of, or it does not hold that network.
     """
-    known = identify(located, architecture)
+    known = identify(located, architecture, named=named)
     arrays, metadata = read_weights(located.path, finite=False)
     known = dataclasses.replace(known, options={**known.options, **(options or {})})
     naming, network = _naming(known, list(arrays), located.source)
@@ -93,6 +97,11 @@ def open_published(located: Located, architecture: str = '', options: Mapping[st
     shape = _shape(metadata)
     preprocessing = _of_stored_tensors(known, values, network, shape)
     stated = known.class_names if len(known.class_names) == classes else ()
+    notes = []
+    if classes and known.class_names and not stated and 'params/head/bias' not in naming.constants:
+        notes.append(
+            f'config.json names {len(known.class_names)} classes and the head has {classes} outputs, which are numbered'
+        )
     return Stored(
         path=located.path,
         variables=traverse_util.unflatten_dict(values, sep='/'),
@@ -108,6 +117,7 @@ def open_published(located: Located, architecture: str = '', options: Mapping[st
         positions=naming.positions,
         ignored={name: tuple(arrays[name].shape) for name in sorted(ignored)},
         name_of=lambda path: converted.names.get(path) or naming.name_of(path),
+        notes=tuple(notes),
     )
 
 
@@ -121,8 +131,13 @@ def _naming(known: Identity, names: list[str], source: str) -> tuple[NameMap, mo
     return choose(chosen, names, source), network
 
 
-def identify(located: Located, architecture: str = '') -> Identity:
+def identify(located: Located, architecture: str = '', *, named: bool = False) -> Identity:
     """Which network a file is of: the catalogue says so, its config.json, or the person.
+
+    Args:
+        located: the file, and what is known of it.
+        architecture: the variant's name, by the person.
+        named: see `open_published`.
 
     Raises:
         UserError: nobody does, or two of them disagree.
@@ -130,7 +145,7 @@ def identify(located: Located, architecture: str = '') -> Identity:
     if located.entry is not None:
         entry = located.entry
         known = Identity(entry.architecture, entry.options, entry.preprocessing, entry.naming)
-    elif (said := _said(located, unsure=bool(architecture))) is not None:
+    elif (said := _said(located, unsure=bool(architecture), named=named)) is not None:
         known = said
     elif architecture:
         known = Identity(architecture, {}, models.describe(architecture).preprocessing, guessed=True)
@@ -148,33 +163,29 @@ def identify(located: Located, architecture: str = '') -> Identity:
     return known
 
 
-def _said(located: Located, unsure: bool) -> Identity | None:
+def _said(located: Located, unsure: bool, named: bool) -> Identity | None:
     """What the config.json beside a file says; None where there is none, or where it cannot be read and need not be.
 
     Args:
         located: the file.
         unsure: a person has named the architecture, whose word will do.
+        named: a person names the classes, whose word will do.
     """
     config = located.config or {}
+
+    def names(stated: Callable[[Mapping[str, Any]], tuple[str, ...]]) -> tuple[str, ...]:
+        return () if named else stated(config)
+
     try:
         if 'architecture' in config:
-            return Identity(*described_by_timm(config), class_names=_names(config.get('label_names')))
+            return Identity(*described_by_timm(config), class_names=names(stated_by_timm))
         if 'model_type' in config:
-            labels = config.get('id2label') or {}
-            names = _names([labels[key] for key in sorted(labels, key=int)] if isinstance(labels, Mapping) else None)
             described = described_by_huggingface(dict(config), located.processor)
-            return Identity(*described, class_names=names)
+            return Identity(*described, class_names=names(stated_by_huggingface))
     except UserError as error:
         if not unsure:
             raise UserError(f'{located.source}: {error}') from None
     return None
-
-
-def _names(names: Any) -> tuple[str, ...]:
-    """Class names, unless they are numbers under another name."""
-    if not isinstance(names, list | tuple) or all(re.fullmatch(r'(LABEL_)?\d+', str(name)) for name in names):
-        return ()
-    return tuple(str(name) for name in names)
 
 
 def _shape(metadata: Mapping[str, str]) -> tuple[int, int] | None:

@@ -65,6 +65,7 @@ class LoadReport:
         ignored: stored, and not used: our paths for a head that was replaced, the file's names for what has no place.
         shapes: of the network's tensors by path.
         stored_shapes: of the stored tensors by path.
+        notes: what else a person should know, in a few words each.
     """
 
     source: str = ''
@@ -74,6 +75,7 @@ class LoadReport:
     ignored: tuple[str, ...] = ()
     shapes: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
     stored_shapes: Mapping[str, Shape] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """One line for people."""
@@ -97,7 +99,7 @@ class LoadReport:
             parts.append(f'the stored {name} {verb} kept{detail}')
         if others := [name for name in self.ignored if name not in dropped]:
             parts.append(f'ignored {len(others)} tensors that have no place in the network, such as {others[0]}')
-        return '; '.join(parts)
+        return '; '.join([*parts, *self.notes])
 
     def table(self) -> str:
         """One line per tensor: what became of it, its path, its shape, and the stored shape where that differs."""

@@ -41,6 +41,7 @@ class Stored:
         name_of: the file's name of one of our paths, '' where there is none.
         adaptation: what its `params/adapters` are of; None for a plain network.
         tasks: what its heads are for. Empty: one label an image, of `class_names`.
+        notes: what a person who loads it should know, in a few words each.
     """
 
     path: Path
@@ -59,6 +60,7 @@ class Stored:
     name_of: Callable[[str], str] = lambda path: ''
     adaptation: Adaptation | None = None
     tasks: tuple[Task, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Says what an ordinary classifier is for."""
