@@ -33,6 +33,9 @@ class Model:
         image_width: width of a network input that is not square, pixels. 0: square.
         input_channels: 3, or 1: pictures become grey, and the first kernel is summed over the colours. 0: the
             checkpoint's.
+        checkpoint_classes: names of the outputs of the checkpoint's own head, where it does not state them: in its
+            order between commas, or a file with one name a line. The head is kept when they are the classes of the
+            data. Empty: as the checkpoint states them.
         options: fields of the backbone that these weights need otherwise than is known of them, `gelu=erf,eps=1e-5`.
         preprocessing: fields of `jtransfer.preprocessing.Preprocessing` that these weights need otherwise than the
             checkpoint says, or where it says nothing: `interpolation=bilinear,crop_fraction=0.875,mean=0.5,std=0.5`.
@@ -47,6 +50,7 @@ class Model:
     image_size: int = 0
     image_width: int = 0
     input_channels: int = 0
+    checkpoint_classes: str = ''
     options: str = ''
     preprocessing: str = ''
     dtype: str = 'float32'
@@ -135,6 +139,8 @@ def validate(config: Config) -> Config:
         raise UserError(f'model.input_channels={model.input_channels} must be 3, 1 (grey) or 0 (as the checkpoint)')
     check.fraction('model.drop_path', model.drop_path)
     check.fraction('model.dropout', model.dropout)
+    if model.checkpoint_classes and not model.checkpoint:
+        raise UserError("model.checkpoint_classes names the classes of a checkpoint's head: name model.checkpoint too")
     if not model.checkpoint and not model.name:
         raise UserError('model.checkpoint and model.name are both empty: name the weights or the architecture')
 

@@ -14,6 +14,9 @@ from launch import app
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Catalogue name, .safetensors file or run directory.')
 _SOURCE = flags.DEFINE_string('source', '', 'As data.source. Empty: the data of the run that the checkpoint is.')
 _PART = flags.DEFINE_string('part', '', 'train, validation or test; the test part where there is one by default.')
+_CLASSES = flags.DEFINE_string(
+    'checkpoint_classes', '', "Names of its head's outputs, where it does not state them: ant,bee or a file of lines."
+)
 _OUTPUT = flags.DEFINE_string('output', '', 'Folder of the results; evaluation by default.')
 _DATA_DIR = flags.DEFINE_string('data_dir', '', 'Where prepared TFDS data sets live.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 0, "Images a forward pass. 0: the run's, or 256.", lower_bound=0)
@@ -51,6 +54,7 @@ def main() -> None:
         scales=_SCALES.value,
         max_pixels=_MAX_PIXELS.value,
         pixel_range=_PIXEL_RANGE.value,
+        checkpoint_classes=_CLASSES.value,
         say=app.say,
     )
     app.say(prediction.describe(metrics, part))

@@ -17,6 +17,9 @@ _OPTIONS = flags.DEFINE_string('options', '', 'Fields of its backbone that these
 _PREPROCESSING = flags.DEFINE_string(
     'preprocessing', '', 'How images must look to them, where the file does not say: interpolation=bilinear,mean=0.5.'
 )
+_CLASSES = flags.DEFINE_string(
+    'checkpoint_classes', '', "Names of its head's outputs, where it does not state them: ant,bee or a file of lines."
+)
 _OUTPUT = flags.DEFINE_string('output', '', 'The .safetensors file to write; it must not exist.')
 
 
@@ -35,6 +38,7 @@ def main() -> None:
         architecture=_ARCHITECTURE.value,
         preprocessing=parse_options(_PREPROCESSING.value),
         options=parse_options(_OPTIONS.value),
+        checkpoint_classes=_CLASSES.value,
     )
     shapes = export_model(model, _OUTPUT.value, _NAMING.value)
     for note in export_notes(model, _NAMING.value):

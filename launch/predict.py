@@ -11,6 +11,9 @@ from launch import app
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Catalogue name, .safetensors file or run directory.')
 _IMAGES = flags.DEFINE_string('images', '', 'Folder of images, with or without sub-folders, or one image.')
+_CLASSES = flags.DEFINE_string(
+    'checkpoint_classes', '', "Names of its head's outputs, where it does not state them: ant,bee or a file of lines."
+)
 _OUTPUT = flags.DEFINE_string('output', 'predictions.csv', 'The CSV file to write.')
 _BATCH_SIZE = flags.DEFINE_integer('batch_size', 0, "Images a forward pass. 0: the run's, or 256.", lower_bound=0)
 _SKIP = flags.DEFINE_bool('skip_unreadable', False, 'Leave unreadable images out instead of stopping at the first.')
@@ -44,6 +47,7 @@ def main() -> None:
         scales=_SCALES.value,
         max_pixels=_MAX_PIXELS.value,
         pixel_range=_PIXEL_RANGE.value,
+        checkpoint_classes=_CLASSES.value,
     )
     app.say(f'{count:,} images classified: {expanded(_OUTPUT.value)}')
     if skipped:

@@ -195,6 +195,7 @@ def make_model(config: Config, class_names: Sequence[str], tasks: Sequence[Task]
         head_init=config.model.head_init,
         seed=config.seed,
         random_weights=config.transfer.strategy == 'scratch',
+        checkpoint_classes=config.model.checkpoint_classes,
     )
     return adapted(model, config) if config.transfer.strategy in ADAPTATIONS else model
 

@@ -132,6 +132,7 @@ def abstract_model(config: Config, num_classes: int, tasks: Sequence[Task] = ())
             dropout=wanted.dropout,
             head_init=wanted.head_init,
             random_weights=True,
+            checkpoint_classes=wanted.checkpoint_classes if checkpoint else '',
         )
         models.append(adapted(model, config) if config.transfer.strategy in ADAPTATIONS else model)
         return models[0].variables

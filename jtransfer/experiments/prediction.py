@@ -66,6 +66,7 @@ def evaluate_checkpoint(
     scales: Sequence[float | str] = (),
     max_pixels: int = 0,
     pixel_range: Sequence[float | str] = (),
+    checkpoint_classes: str | Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[AnyMetrics, str]:
     """Evaluates a checkpoint and writes `metrics.json`, the CSV tables and `report.html`.
@@ -90,6 +91,7 @@ def evaluate_checkpoint(
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
         max_pixels: as `data.max_pixels`. 0: as the run, or 100,000,000.
         pixel_range: as `data.pixel_range`, numbers or text. Empty: as the run, or what the images state.
+        checkpoint_classes: names of the outputs of its head, where it does not state them, as for `load_model`.
         say: told, line by line, what a person should know about the data.
 
     Returns:
@@ -101,7 +103,7 @@ def evaluate_checkpoint(
     output = output_folder(output, empty=True)
     if part:
         one_of('part', part, NAMES)
-    given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range)
+    given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=not source)
     model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
@@ -148,6 +150,7 @@ def predict_folder(
     scales: Sequence[float | str] = (),
     max_pixels: int = 0,
     pixel_range: Sequence[float | str] = (),
+    checkpoint_classes: str | Sequence[str] = (),
 ) -> tuple[int, tuple[str, ...]]:
     """Says of every image below a folder what a model makes of it, in a CSV file, see `write_task_predictions_csv`.
 
@@ -164,6 +167,7 @@ def predict_folder(
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
         max_pixels: as `data.max_pixels`. 0: as the run, or 100,000,000.
         pixel_range: as `data.pixel_range`, numbers or text. Empty: as the run, or what the images state.
+        checkpoint_classes: names of the outputs of its head, where it does not state them, as for `load_model`.
 
     Returns:
         How many images there were, and the unreadable ones that were left out.
@@ -178,7 +182,7 @@ def predict_folder(
     left = left_out(others, f'in {printable_path(str(folder))}')
     if not files:
         raise UserError('; '.join([f'{folder} holds no images', *left]))
-    given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range)
+    given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=False)
     model = models[0]
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
@@ -238,6 +242,7 @@ class _Given(NamedTuple):
     scales: Sequence[float | str]
     max_pixels: int
     pixel_range: Sequence[float | str]
+    checkpoint_classes: str | Sequence[str]
 
 
 def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, ...], Config]:
@@ -262,9 +267,12 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
         config = config if value is None else replace(config, field, value)
     validate_evaluate(config.evaluate)
     check_pixel_range('--pixel_range', config.data.pixel_range)
+    if several and given.checkpoint_classes:
+        raise UserError(f'{run} is an ensemble, whose networks know their classes; leave checkpoint_classes out')
     if several:
         return load_ensemble(run, config.model.dtype), config
-    return (load_model(checkpoint, dtype=config.model.dtype),), config
+    model = load_model(checkpoint, dtype=config.model.dtype, checkpoint_classes=given.checkpoint_classes)
+    return (model,), config
 
 
 def _thresholds(checkpoint: str) -> dict[str, list[float]] | None:

@@ -15,6 +15,7 @@ from flax import traverse_util
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.pretrained.class_names import stated_by_huggingface, stated_by_timm
 from jtransfer.pretrained.files import check_finite
 from jtransfer.pretrained.load import HEAD
 from jtransfer.pretrained.locate import Located
@@ -57,6 +58,7 @@ def open_published(
     options: Mapping[str, Any] | None = None,
     *,
     restated: bool = False,
+    named: bool = False,
 ) -> Stored:
     """Reads weights and puts them under our names and into our layouts.
 
@@ -65,12 +67,13 @@ def open_published(
         architecture: the variant's name, for a file that nothing is known of.
         options: fields of the backbone that these weights need otherwise, on top of what is known.
         restated: a person also says how images must look, so that the files need not be understood in that.
+        named: a person names the classes, so that what the files say of them need not be understood.
 
     Raises:
         UserError: nobody says which network the file is of, it does not hold that network, or images are to be
             prepared in a way that cannot be had here.
     """
-    known = identify(located, architecture, restated=restated)
+    known = identify(located, architecture, restated=restated, named=named)
     arrays, metadata = read_weights(located.path, finite=False)
     known = dataclasses.replace(known, options={**known.options, **(options or {})})
     naming, network = _naming(known, list(arrays), located.source)
@@ -105,6 +108,11 @@ def open_published(
     shape = _shape(metadata)
     preprocessing = _of_stored_tensors(known, values, network, shape)
     stated = known.class_names if len(known.class_names) == classes else ()
+    notes = []
+    if classes and known.class_names and not stated and 'params/head/bias' not in naming.constants:
+        notes.append(
+            f'config.json names {len(known.class_names)} classes and the head has {classes} outputs, which are numbered'
+        )
     return Stored(
         path=located.path,
         variables=traverse_util.unflatten_dict(values, sep='/'),
@@ -121,6 +129,7 @@ def open_published(
         positions=naming.positions,
         ignored={name: tuple(arrays[name].shape) for name in sorted(ignored)},
         name_of=lambda path: converted.names.get(path) or naming.name_of(path),
+        notes=tuple(notes),
     )
 
 
@@ -134,13 +143,14 @@ def _naming(known: Identity, names: list[str], source: str) -> tuple[NameMap, mo
     return choose(chosen, names, source), network
 
 
-def identify(located: Located, architecture: str = '', *, restated: bool = False) -> Identity:
+def identify(located: Located, architecture: str = '', *, restated: bool = False, named: bool = False) -> Identity:
     """Which network a file is of: the catalogue says so, its config.json, or the person.
 
     Args:
         located: the file, and what is known of it.
         architecture: the variant's name, by the person.
         restated: see `open_published`.
+        named: see `open_published`.
 
     Raises:
         UserError: nobody does, two of them disagree, or images are to be prepared in a way that cannot be had here.
@@ -148,7 +158,7 @@ def identify(located: Located, architecture: str = '', *, restated: bool = False
     if located.entry is not None:
         entry = located.entry
         known = Identity(entry.architecture, entry.options, entry.preprocessing, entry.naming)
-    elif (said := _said(located, unsure=bool(architecture), restated=restated)) is not None:
+    elif (said := _said(located, unsure=bool(architecture), restated=restated, named=named)) is not None:
         known = said
     elif architecture:
         known = Identity(architecture, {}, models.describe(architecture).preprocessing, guessed=True, framed=False)
@@ -166,23 +176,23 @@ def identify(located: Located, architecture: str = '', *, restated: bool = False
     return known
 
 
-def _said(located: Located, unsure: bool, restated: bool) -> Identity | None:
+def _said(located: Located, unsure: bool, restated: bool, named: bool) -> Identity | None:
     """What the files beside the weights say; None where there are none, or where they cannot be read and need not be.
 
     Args:
         located: the file.
         unsure: a person has named the architecture, whose word will do.
         restated: a person says how images must look, whose word will do.
+        named: a person names the classes, whose word will do.
     """
     config = dict(located.config or {})
     try:
         if 'architecture' in config:
             name, options, shape = described_by_timm(config)
             known = Identity(name, options, models.describe(name).preprocessing)
-            names = _names(config.get('label_names'))
+            names = () if named else stated_by_timm(config)
         elif 'model_type' in config:
-            labels = config.get('id2label') or {}
-            names = _names([labels[key] for key in sorted(labels, key=int)] if isinstance(labels, Mapping) else None)
+            names = () if named else stated_by_huggingface(config)
             known = Identity(*described_by_huggingface(config), framed=located.processor is not None)
         else:
             return None
@@ -201,13 +211,6 @@ def _said(located: Located, unsure: bool, restated: bool) -> Identity | None:
         if not restated:
             raise UserError(f'{located.source}: {error}') from None
     return known
-
-
-def _names(names: Any) -> tuple[str, ...]:
-    """Class names, unless they are numbers under another name."""
-    if not isinstance(names, list | tuple) or all(re.fullmatch(r'(LABEL_)?\d+', str(name)) for name in names):
-        return ()
-    return tuple(str(name) for name in names)
 
 
 def _shape(metadata: Mapping[str, str]) -> tuple[int, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -93,20 +94,65 @@ def same(first: Task, second: Task) -> bool:
     return (first.name, first.kind, first.class_names) == (second.name, second.kind, second.class_names)
 
 
-def adopt(wanted: Sequence[Task], stored: Sequence[Task]) -> tuple[tuple[Task, ...], frozenset[str]]:
+def adopt(wanted: Sequence[Task], stored: Sequence[Task]) -> tuple[tuple[Task, ...], Mapping[str, tuple[int, ...]]]:
     """The tasks of a network that keeps what heads it can, and which heads these are.
 
-    A head is kept where its task has the same name, kind and outputs; with it comes the scaling of its numbers, since
-    the head means nothing with another. A task that states other scaling gets a new head.
+    A head is kept where its task has the same name, kind and outputs, in any order; with it comes the scaling of its
+    numbers, since the head means nothing with another. A task that states other scaling gets a new head.
+
+    Returns:
+        The tasks, and by the head that is kept the place of each of its outputs in the stored head; an empty tuple
+        where they stand there in the same order.
     """
-    result, kept = [], set()
+    result, kept = [], {}
     for task in wanted:
-        match = next((other for other in stored if same(task, other)), None)
-        if match is not None and all(getattr(task, name) in ((), getattr(match, name)) for name in ('offset', 'scale')):
-            task = dataclasses.replace(task, offset=match.offset, scale=match.scale)
-            kept.add(path_of(task))
+        for match in stored:
+            if (order := _order(task, match)) is None:
+                continue
+            offset, scale = (_taken(values, order) for values in (match.offset, match.scale))
+            if task.offset in ((), offset) and task.scale in ((), scale):
+                task = dataclasses.replace(task, offset=offset, scale=scale)
+                kept[path_of(task)] = order
+            break
         result.append(task)
-    return tuple(result), frozenset(kept)
+    return tuple(result), kept
+
+
+def _taken(values: tuple[float, ...], order: tuple[int, ...]) -> tuple[float, ...]:
+    return tuple(values[index] for index in order) if values and order else values
+
+
+def _order(wanted: Task, stored: Task) -> tuple[int, ...] | None:
+    """Where the outputs of a task stand in a stored one; none where that is not the same task.
+
+    Empty where they stand in the same order. Of outputs that share a name only the order tells which is which.
+    """
+    if same(wanted, stored):
+        return ()
+    if (wanted.name, wanted.kind) != (stored.name, stored.kind):
+        return None
+    if sorted(wanted.class_names) != sorted(stored.class_names) or len(set(stored.class_names)) < stored.outputs:
+        return None
+    return tuple(stored.class_names.index(name) for name in wanted.class_names)
+
+
+def reordered(variables: Mapping[str, Any], orders: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """The variables with the outputs of some heads in another order.
+
+    Args:
+        variables: of the network, nested.
+        orders: by head, as `adopt` gives them.
+    """
+    flat = dict(rules.flatten(variables))
+    for path, value in flat.items():
+        order = orders.get(head_of(path), ())
+        if order and _OUTPUT_LAYER.fullmatch(path):
+            flat[path] = np.asarray(value)[..., list(order)]
+    return dict(rules.unflatten(flat))
+
+
+# The layer whose outputs a head's are, in one of a single part, of several, and in an auxiliary one.
+_OUTPUT_LAYER = re.compile(r'params/(head|heads/[^/]+)/(part\d+/|[^/]+/fc2/)?(kernel|bias)')
 
 
 def rescale(variables: Mapping[str, Any], tasks: Sequence[Task], wanted: Sequence[Task]) -> dict[str, Any]:

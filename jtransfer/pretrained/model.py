@@ -20,6 +20,7 @@ from jtransfer.preprocessing import Preprocessing, restated
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values, shortened
 from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter, open_model
+from jtransfer.pretrained.class_names import given_names
 from jtransfer.pretrained.files import is_safetensors, read_metadata
 from jtransfer.pretrained.foreign import open_published
 from jtransfer.pretrained.load import Fitting, LoadReport, load_into, random_report
@@ -27,6 +28,7 @@ from jtransfer.pretrained.locate import Located, locate
 from jtransfer.pretrained.positions import DEFAULT_METHOD
 from jtransfer.pretrained.stored import Stored
 from jtransfer.tasks import Task, single_label
+from jtransfer.text import first_few
 
 # Part of the stream's definition: the same seed gives other streams (augmentation, order, dropout) other keys.
 _STREAM = zlib.crc32(b'init')
@@ -106,12 +108,14 @@ def load_model(
     seed: int = 0,
     random_weights: bool = False,
     base: str | os.PathLike[str] = '',
+    checkpoint_classes: str | os.PathLike[str] | Sequence[str] = (),
 ) -> Model:
     """Makes a network and fills it with pretrained or random weights.
 
     The stored head is kept when none of `num_classes`, `class_names` and `tasks` is given, or when `class_names` are
-    those of the checkpoint, in its order. Of `tasks`, each keeps the stored head of its name where that is of the same
-    kind and outputs; the scaling of its numbers comes with it. Otherwise a head is new, and the report says so.
+    those of the checkpoint, in any order: its outputs are put in that of `class_names`. Of `tasks`, each keeps the
+    stored head of its name where that is of the same kind and outputs; the scaling of its numbers comes with it.
+    Otherwise a head is new, and the report says so. `checkpoint_classes` names the classes of a file that does not.
 
     >>> load_model('timm/resnet50.a1_in1k', num_classes=10)  # doctest: +SKIP
     >>> load_model('~/my_model.safetensors', architecture='convnext_tiny', num_classes=0)  # doctest: +SKIP
@@ -141,6 +145,9 @@ def load_model(
         random_weights: take architecture, input size and preprocessing from the checkpoint, but no weights, and no
             adapters.
         base: of an adapter file, where its base now is, named as a checkpoint. Empty: where the file says.
+        checkpoint_classes: names of the outputs of the checkpoint's own head, in its order, where the checkpoint does
+            not state them or states others: a sequence, a text with commas, or a file, see `given_names`. No value
+            changes. Empty: as it states them, or the numbers from 0.
 
     Raises:
         UserError: no such checkpoint or architecture, the two do not agree, the stored tensors do not fit, or the base
@@ -153,9 +160,12 @@ def load_model(
         raise UserError('load_model needs a checkpoint or an architecture (one of models.variant_names())')
     if base and not checkpoint:
         raise UserError(f'base={os.fspath(base)!r} is that of an adapter file, and no checkpoint is named')
+    if checkpoint_classes and not checkpoint:
+        raise UserError("checkpoint_classes names the classes of a checkpoint's head, and no checkpoint is named")
+    outputs = given_names(checkpoint_classes) if checkpoint_classes else ()
     stored, said = None, bool(preprocessing)
     if checkpoint:
-        stored = open_stored(locate(checkpoint), architecture, options, os.fspath(base), restated=said)
+        stored = open_stored(locate(checkpoint), architecture, options, os.fspath(base), outputs, restated=said)
     architecture = stored.architecture if stored is not None else architecture
     options = {**(stored.options if stored is not None else {}), **(options or {})}
     stated = stored.preprocessing if stored is not None else models.describe(architecture).preprocessing
@@ -196,15 +206,17 @@ def load_model(
         fresh = any(heads.path_of(task) not in kept for task in wanted)
         variables, report = load_into(
             jax.eval_shape(network.init, key, images),
-            stored.variables,
+            heads.reordered(stored.variables, kept),
             source=stored.source or os.fspath(checkpoint),
             fitting=_fitting(network, stored, preprocessing),
             fresh_head=_compile_quickly(init_heads)(key) if fresh else None,
             ignored=stored.ignored,
             name_of=stored.name_of,
         )
+        notes = (*stored.notes, *_about_heads(wanted, stored, kept))
         if not stored.framed and not said:
-            report = dataclasses.replace(report, notes=(_unstated(preprocessing),))
+            notes += (_unstated(preprocessing),)
+        report = dataclasses.replace(report, notes=notes)
     naming = stored.naming if stored is not None and not random_weights else ''
     positions = stored.positions if stored is not None else DEFAULT_METHOD
     names = heads.class_names(wanted)
@@ -216,6 +228,7 @@ def open_stored(
     architecture: str = '',
     options: Mapping[str, Any] | None = None,
     base: str = '',
+    classes: tuple[str, ...] = (),
     *,
     restated: bool = False,
 ) -> Stored:
@@ -226,16 +239,31 @@ def open_stored(
         architecture: the variant's name, for a file that nothing is known of.
         options: fields of the backbone that these weights need otherwise, for a file that nothing is known of.
         base: of an adapter file, see `load_model`.
+        classes: names of the outputs of its head, instead of what it says itself.
         restated: a person also says how images must look, see `open_published`.
 
     Raises:
-        UserError: the file cannot be read, is of another architecture, or the base is not the right one.
+        UserError: the file cannot be read, is of another architecture, has no head for these classes, or the base is
+            not the right one.
     """
+    stored = _open(located, architecture, options, base, named=bool(classes), restated=restated)
+    return _with_classes(stored, classes) if classes else stored
+
+
+def _open(
+    located: Located,
+    architecture: str,
+    options: Mapping[str, Any] | None,
+    base: str,
+    *,
+    named: bool,
+    restated: bool,
+) -> Stored:
     kind = read_metadata(located.path).get('format', '') if is_safetensors(located.path) else ''
     if base and kind != ADAPTER_FORMAT:
         raise UserError(f'checkpoint {located.source!r} is no adapter file, so that it has no base; leave base out')
     if not kind.startswith(FORMAT.split('/')[0]):
-        return open_published(located, architecture, options, restated=restated)
+        return open_published(located, architecture, options, restated=restated, named=named)
     if kind == ADAPTER_FORMAT:
         stored, needed = open_adapter(located.path)
         _check_architecture(stored, located, architecture)
@@ -243,6 +271,37 @@ def open_stored(
     stored = open_model(located.path)
     _check_architecture(stored, located, architecture)
     return stored
+
+
+def _with_classes(stored: Stored, classes: tuple[str, ...]) -> Stored:
+    """The checkpoint with other names for the outputs of its only head."""
+    source = stored.source or str(stored.path)
+    if len(stored.tasks) != 1 or heads.named(stored.tasks):
+        what = 'several heads' if stored.tasks else 'no head'
+        raise UserError(f'checkpoint_classes names the outputs of one head, and {source} has {what}')
+    if len(classes) != stored.tasks[0].outputs:
+        raise UserError(
+            f'checkpoint_classes names {len(classes)} classes ({first_few(classes, 3)}), and the head of {source} has '
+            f'{stored.tasks[0].outputs} outputs'
+        )
+    tasks = heads.check_tasks([dataclasses.replace(stored.tasks[0], class_names=classes)])
+    return dataclasses.replace(stored, class_names=classes, tasks=tasks, classes_stated=True)
+
+
+def _about_heads(wanted: Sequence[Task], stored: Stored, kept: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What the report of a load says of heads whose names decided what became of them."""
+    notes = [
+        f'the outputs of the {path.replace("/", " ")} are put in the order of the classes asked for'
+        for path, order in kept.items()
+        if order
+    ]
+    new = [task for task in wanted if heads.path_of(task) not in kept and task.kind == 'single_label']
+    # What transformers calls classes that nobody has named.
+    unnamed = [f'LABEL_{index}' for index in range(stored.num_classes)] == list(stored.class_names)
+    if (unnamed or not stored.classes_stated) and any(task.outputs == stored.num_classes for task in new):
+        called = 'calls its classes LABEL_0, …' if unnamed else 'does not name its classes'
+        notes.append(f'the file {called}; checkpoint_classes names them, and with the names asked for its head is kept')
+    return notes
 
 
 def _check_architecture(stored: Stored, located: Located, architecture: str) -> None:
@@ -352,12 +411,12 @@ def _keep(
     num_classes: int | None,
     class_names: Sequence[str] | None,
     tasks: Sequence[Task] | None,
-) -> tuple[tuple[Task, ...], frozenset[str]]:
-    """The tasks with the scaling of the stored heads that they keep, and which heads these are."""
+) -> tuple[tuple[Task, ...], Mapping[str, tuple[int, ...]]]:
+    """The tasks with the scaling of the stored heads that they keep, and which heads these are, see `heads.adopt`."""
     named = class_names is not None or tasks is not None
     # Classes that are only numbered are not those of somebody who calls theirs by number.
     if stored is None or (num_classes is not None and not named) or (named and not stored.classes_stated):
-        return wanted, frozenset()
+        return wanted, {}
     return heads.adopt(wanted, stored.tasks)
 
 

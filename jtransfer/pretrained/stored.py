@@ -42,6 +42,7 @@ class Stored:
         adaptation: what its `params/adapters` are of; None for a plain network.
         tasks: what its heads are for. Empty: one label an image, of `class_names`.
         framed: whether `preprocessing` is stated by somebody, and not only what is usual.
+        notes: what a person who loads it should know, in a few words each.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Stored:
     adaptation: Adaptation | None = None
     tasks: tuple[Task, ...] = ()
     framed: bool = True
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Says what an ordinary classifier is for."""

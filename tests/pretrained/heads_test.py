@@ -188,3 +188,22 @@ def test_where_parameters_belong():
     assert heads.head_of('params/heads/kind/part0/bias') == heads.path_of(KIND) == 'heads/kind'
     assert heads.head_of('batch_stats/head/aux1/bn/mean') == heads.path_of(single_label(('a', 'b'))) == 'head'
     assert heads.head_of('params/backbone/head/kernel') == ''
+
+
+def test_outputs_in_another_order_are_the_same_outputs():
+    wanted = (single_label(('c', 'a', 'b'), 'kind'), Task('age', 'regression', ('months', 'years')))
+    tasks, kept = heads.adopt(wanted, TASKS)
+    assert kept == {'heads/kind': (2, 0, 1), 'heads/age': (1, 0)}
+    assert (tasks[1].offset, tasks[1].scale) == ((360.1, 30.0), (0.3, 10.0))
+    kernel = np.arange(6).reshape(2, 3)
+    variables = {'params': {'heads': {'kind': {'kernel': kernel}, 'tags': {'kernel': kernel}}}}
+    found = heads.reordered(variables, kept)['params']['heads']
+    np.testing.assert_array_equal(found['kind']['kernel'], kernel[:, [2, 0, 1]])
+    np.testing.assert_array_equal(found['tags']['kernel'], kernel)
+    # Only the order tells two outputs of one name apart, and a hidden layer's are nobody's classes.
+    twice = single_label(('a', 'b', 'a'), 'kind')
+    assert heads.adopt([dataclasses.replace(twice, class_names=('a', 'a', 'b'))], [twice])[1] == {}
+    assert heads.adopt([twice], [twice])[1] == {'heads/kind': ()}
+    hidden = {'params': {'head': {'aux1': {'fc1': {'bias': kernel[0]}, 'fc2': {'bias': kernel[0]}}}}}
+    inner = heads.reordered(hidden, {'head': (2, 0, 1)})['params']['head']['aux1']
+    assert (inner['fc1']['bias'].tolist(), inner['fc2']['bias'].tolist()) == ([0, 1, 2], [2, 0, 1])

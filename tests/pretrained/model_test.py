@@ -56,7 +56,7 @@ def test_the_checkpoint_as_it_is(saved, asked):
     [
         ({'num_classes': 5}, ('0', '1', '2', '3', '4')),
         ({'num_classes': 3}, ('0', '1', '2')),
-        ({'class_names': ('bee', 'ape', 'cat')}, ('bee', 'ape', 'cat')),
+        ({'class_names': ('bee', 'ape', 'dog')}, ('bee', 'ape', 'dog')),
         ({'class_names': ('x', 'y')}, ('x', 'y')),
     ],
 )

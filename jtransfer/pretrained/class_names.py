@@ -1,0 +1,111 @@
+"""Names of a head's outputs, as the files of others state them and as a person gives them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jtransfer.config_check import split_values
+from jtransfer.errors import UserError
+from jtransfer.text import printable
+
+REMEDY = 'checkpoint_classes names them instead'
+_FILES = ('.json', '.txt')
+
+
+def stated_by_timm(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The class names of a config.json of timm; empty where it has none.
+
+    Raises:
+        UserError: `label_names` that are no names, or do not number the outputs from 0 on.
+    """
+    inner = config.get('pretrained_cfg')
+    for place in (config, inner if isinstance(inner, Mapping) else {}):
+        for field in ('label_names', 'labels'):  # the older name
+            if place.get(field):
+                return _ordered(place[field], f'config.json: {field}')
+    return ()
+
+
+def stated_by_huggingface(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The class names of a config.json of transformers; empty where it has none.
+
+    Raises:
+        UserError: an `id2label` that is no mapping from the numbers of the outputs, 0 on, to names.
+    """
+    labels = config.get('id2label')
+    return _ordered(labels, 'config.json: id2label') if labels else ()
+
+
+def given_names(names: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...]:
+    """Class names as a person gives them: in a sequence, in one text between commas, or in a file.
+
+    A file has one name a line, or is JSON: a list, a mapping from numbers to names, or a config.json with `id2label`
+    or `label_names`.
+
+    >>> given_names('ant, bee')
+    ('ant', 'bee')
+
+    Raises:
+        UserError: a file that is not there or holds no names, or an empty name.
+    """
+    if not isinstance(names, str | os.PathLike):
+        found = tuple(str(name) for name in names)
+    else:
+        path = Path(names).expanduser()
+        text = os.fspath(names)
+        if _is_file(path):
+            found = _from_file(path)
+        elif isinstance(names, os.PathLike) or path.suffix in _FILES:
+            raise UserError(f'checkpoint_classes={text!r}: no such file')
+        else:
+            found = tuple(split_values(text))
+    if not found or not all(found):
+        raise UserError(f'checkpoint_classes={names!r} must name a class for every output; one of the names is empty')
+    return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a long list of names is no path
+        return False
+
+
+def _from_file(path: Path) -> tuple[str, ...]:
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+        read = json.loads(text) if path.suffix == '.json' else None
+    except (OSError, ValueError) as error:
+        raise UserError(f'checkpoint_classes: {path} cannot be read: {" ".join(str(error).split())}') from None
+    if path.suffix != '.json':
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    if isinstance(read, Mapping) and not all(str(key).isdecimal() for key in read):
+        found = stated_by_huggingface(read) or stated_by_timm(read)
+        if not found:
+            raise UserError(f'checkpoint_classes: {path} has neither id2label nor label_names')
+        return found
+    return _ordered(read, f'checkpoint_classes: {path}')
+
+
+def _ordered(labels: Any, what: str) -> tuple[str, ...]:
+    """The names of a list, or of a mapping whose keys number the outputs."""
+    if isinstance(labels, Mapping):
+        try:
+            numbered = {int(key): name for key, name in labels.items()}
+        except (TypeError, ValueError):
+            key = next(key for key in labels if not str(key).isdecimal())
+            raise UserError(f'{what} has the key {key!r}, where the number of an output belongs; {REMEDY}') from None
+        if sorted(numbered) != list(range(len(labels))):
+            missing = next(index for index in range(len(labels) + 1) if index not in numbered)
+            raise UserError(
+                f'{what} has {len(labels)} names and none for output {missing}: its keys must be the numbers from 0 '
+                f'to {len(labels) - 1}; {REMEDY}'
+            )
+        labels = [numbered[index] for index in range(len(numbered))]
+    if not isinstance(labels, list | tuple) or not all(isinstance(name, str | int | float) for name in labels):
+        raise UserError(f'{what} holds no class names: {printable(str(labels)[:60])}; {REMEDY}')
+    return tuple(str(name) for name in labels)
