@@ -1,6 +1,9 @@
 """Saves a network as safetensors under the names of timm, torchvision or Hugging Face, for PyTorch users.
 
+A folder also gets the config.json by which timm or transformers load it, with its classes and its preprocessing.
+
 python -m launch.export --checkpoint=runs/finetune --naming=timm --output=finetuned.safetensors
+python -m launch.export --checkpoint=runs/finetune --naming=huggingface --output=finetuned
 python -m launch.export --checkpoint=weights.npz --architecture=vit_b16 --naming=timm --output=weights.safetensors
 """
 
@@ -20,7 +23,9 @@ _PREPROCESSING = flags.DEFINE_string(
 _CLASSES = flags.DEFINE_string(
     'checkpoint_classes', '', "Names of its head's outputs, where it does not state them: ant,bee or a file of lines."
 )
-_OUTPUT = flags.DEFINE_string('output', '', 'The .safetensors file to write; it must not exist.')
+_OUTPUT = flags.DEFINE_string(
+    'output', '', 'The .safetensors file to write, or a folder, which gets a config.json too.'
+)
 
 
 def main() -> None:
@@ -28,10 +33,13 @@ def main() -> None:
     if not _CHECKPOINT.value:
         raise UserError('--checkpoint is missing; --checkpoint=runs/finetune takes a finished run')
     if not _OUTPUT.value:
-        raise UserError('--output is missing; --output=model.safetensors names the file to write')
+        raise UserError(
+            '--output is missing; --output=model.safetensors names a file to write, --output=model a folder'
+        )
     from jtransfer.config_check import parse_options
-    from jtransfer.pretrained.export import export_model, export_notes
+    from jtransfer.pretrained.export import export_model, export_notes, is_export_folder
     from jtransfer.pretrained.model import load_model
+    from jtransfer.text import first_few
 
     model = load_model(
         _CHECKPOINT.value,
@@ -40,12 +48,14 @@ def main() -> None:
         options=parse_options(_OPTIONS.value),
         checkpoint_classes=_CLASSES.value,
     )
+    folder = is_export_folder(_OUTPUT.value)
     shapes = export_model(model, _OUTPUT.value, _NAMING.value)
-    for note in export_notes(model, _NAMING.value):
+    for note in export_notes(model, _NAMING.value, folder=folder):
         app.say(note)
+    classes = f' ({first_few(model.class_names)})' if model.class_names else ''
     app.say(
         f'{expanded(_OUTPUT.value)}: {len(shapes)} tensors ({", ".join(list(shapes)[:3])}, …), '
-        f'{len(model.class_names)} classes'
+        f'{len(model.class_names)} classes{classes}'
     )
 
 

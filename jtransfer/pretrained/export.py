@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -12,8 +14,11 @@ from jtransfer import models, rules
 from jtransfer.adapters import can_merge, to_dict
 from jtransfer.config_check import nearest
 from jtransfer.errors import UserError
-from jtransfer.paths import output_file
+from jtransfer.paths import expanded, output_file
+from jtransfer.pretrained.export_files import published_files, reader_notes
 from jtransfer.pretrained.files import write_safetensors
+from jtransfer.pretrained.header import Header
+from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, merge_model
 from jtransfer.pretrained.namemap import NameMap
 from jtransfer.pretrained.names import namings
@@ -31,33 +36,32 @@ def export_names(model: Model) -> tuple[str, ...]:
     return tuple(naming.name for naming in _namings(model) if _fits(naming, model))
 
 
-def export_notes(model: Model, naming: str = '') -> tuple[str, ...]:
-    """What readers of an exported file must be told, since the naming stands for other settings than the network has.
+def export_notes(model: Model, naming: str = '', *, folder: bool = False) -> tuple[str, ...]:
+    """What readers of an export must be told, since the naming stands for other settings than the network has.
 
     Args:
         model: the network.
         naming: see `export_model`.
+        folder: whether it is a folder, whose files say more than a file of weights.
     """
     model = _plain(model)
-    chosen, backbone = _chosen(model, naming), model.network.backbone
-    has = {option: getattr(backbone, option) for option in chosen.options}
-    return tuple(
-        f"readers of '{chosen.name}' files take {option}={value}; this network has {has[option]}"
-        for option, value in chosen.options.items()
-        if has[option] != value
-    )
+    return reader_notes(model, _chosen(model, naming), folder)
 
 
 def export_model(model: Model, path: str | os.PathLike[str], naming: str = '') -> dict[str, tuple[int, ...]]:
     """Writes the whole network as safetensors under published names and in their layouts, in one piece.
 
-    Loading the file again gives the very same numbers, and a file that was loaded and not trained comes back with every
-    tensor of the network that it had. What the names do not tell (`export_notes`) its reader has to be told. LoRA and
-    SSF are merged into the weights; other adapters have no place in the networks of others.
+    Loading the file again gives the very same numbers, class names and preprocessing, which stand in its header; and a
+    file that was loaded and not trained comes back with every tensor of the network that it had. A folder gets
+    `model.safetensors` and, where timm or transformers have this network, the `config.json` and
+    `preprocessor_config.json` by which they load it: `timm.create_model('local-dir:FOLDER', pretrained=True)`,
+    `AutoModelForImageClassification.from_pretrained(FOLDER)`. What neither names nor files tell (`export_notes`) its
+    reader has to be told. LoRA and SSF are merged into the weights; other adapters have no place in the networks of
+    others.
 
     Args:
         model: the network.
-        path: of the `.safetensors` file; missing folders above it are made.
+        path: of the `.safetensors` file, or a folder, new or empty; missing folders above it are made.
         naming: `timm`, `huggingface`, …, see `export_names`. Empty: that of the file the weights came from, or the
             family's most usual one.
 
@@ -68,15 +72,56 @@ def export_model(model: Model, path: str | os.PathLike[str], naming: str = '') -
         UserError: no such naming for this network, a tensor that it cannot express, adapters that cannot be merged, or
             a file that is there already or cannot be written.
     """
-    path = output_file(path, 'path', 'model.safetensors')
-    if path.suffix != '.safetensors':
-        raise UserError(f'export to {path}: the file must end in .safetensors')
-    if path.exists():
-        raise UserError(f'export to {path}: it exists already; name another file, or remove it')
-    arrays = published_arrays(model, naming)
+    folder = is_export_folder(path)
+    path = expanded(path) if folder else output_file(path, 'path', 'model.safetensors')
+    if not folder and path.suffix != '.safetensors':
+        raise UserError(
+            f'export to {path}: the file must end in .safetensors; a folder has no such ending, or ends in a slash'
+        )
+    if path.exists() and not (folder and path.is_dir() and not any(path.iterdir())):
+        raise UserError(f'export to {path}: it exists already; name another {"folder" if folder else "file"}')
+    model = _plain(model)
+    chosen = _chosen(model, naming)
+    arrays = published_arrays(model, chosen.name)
     height, width = model.preprocessing.shape
-    write_safetensors(path, arrays, {**_METADATA, SHAPE: f'{height}x{width}'})
+    header = Header(
+        architecture=model.architecture,
+        naming=chosen.name,
+        preprocessing=model.preprocessing,
+        tasks=model.tasks,
+        options=model.options,
+        positions=model.positions if model.positions != chosen.positions else '',
+    )
+    metadata = {**_METADATA, SHAPE: f'{height}x{width}', **header.to_metadata()}
+    if not folder:
+        write_safetensors(path, arrays, metadata)
+    else:
+        _write_folder(path, arrays, metadata, published_files(model, chosen)[0])
     return {name: tuple(array.shape) for name, array in arrays.items()}
+
+
+def is_export_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names a folder: one that is there, or a name without an ending, or one that ends in a slash."""
+    return os.fspath(path).endswith(('/', os.sep)) or Path(path).expanduser().is_dir() or not Path(path).suffix
+
+
+def _write_folder(
+    path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str], files: Mapping[str, str]
+) -> None:
+    """Writes all of it, or nothing: a folder of that name is there when it is whole."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
+            inside = Path(temporary) / path.name
+            inside.mkdir()  # as the umask says, which the temporary one does not follow
+            write_safetensors(inside / MODEL_FILE, arrays, metadata)
+            for name, text in files.items():
+                (inside / name).write_text(text, encoding='utf-8')
+            if path.exists():
+                path.rmdir()
+            inside.rename(path)
+    except OSError as error:
+        raise UserError(f'export to {path}: cannot be written: {error.strerror}') from None
 
 
 def published_arrays(model: Model, naming: str = '') -> dict[str, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,18 +16,22 @@ from flax import traverse_util
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained.class_names import stated_by_huggingface, stated_by_timm
-from jtransfer.pretrained.files import check_finite
+from jtransfer.pretrained import heads
+from jtransfer.pretrained.class_names import REMEDY, stated_by_huggingface, stated_by_timm
+from jtransfer.pretrained.files import check_finite, is_safetensors, read_metadata
+from jtransfer.pretrained.header import Header
 from jtransfer.pretrained.load import HEAD
 from jtransfer.pretrained.locate import Located
 from jtransfer.pretrained.namemap import NameMap, Shape, choose
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.names.huggingface import described as described_by_huggingface
+from jtransfer.pretrained.names.huggingface_files import KINDS, processor_config
 from jtransfer.pretrained.names.huggingface_processor import framing
 from jtransfer.pretrained.stored import SHAPE, Stored, head_outputs, shapes_of
+from jtransfer.pretrained.timm_names import configuration_of, preprocessing_of
 from jtransfer.pretrained.timm_names import described as described_by_timm
-from jtransfer.pretrained.timm_names import preprocessing_of
-from jtransfer.pretrained.weight_file import read_weights
+from jtransfer.pretrained.weight_file import SHARD_INDEX, read_weights
+from jtransfer.tasks import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Identity:
         guessed: nothing but the architecture is known, so that the naming says what else its files need.
         class_names: of the outputs, where they are stated.
         framed: whether somebody states how images must look, and not only what network it is.
+        tasks: what the head is for, where that is stated.
     """
 
     architecture: str
@@ -50,6 +56,7 @@ class Identity:
     guessed: bool = False
     class_names: tuple[str, ...] = ()
     framed: bool = True
+    tasks: tuple[Task, ...] = ()
 
 
 def open_published(
@@ -73,7 +80,12 @@ def open_published(
         UserError: nobody says which network the file is of, it does not hold that network, or images are to be
             prepared in a way that cannot be had here.
     """
-    known = identify(located, architecture, restated=restated, named=named)
+    header = Header.from_metadata(_metadata(located), located.source)
+    if header is None:
+        known = identify(located, architecture, restated=restated, named=named)
+    else:
+        known = _of_export(located, header, named)
+    _check_architecture(known, located, architecture)
     arrays, metadata = read_weights(located.path, finite=False)
     known = dataclasses.replace(known, options={**known.options, **(options or {})})
     naming, network = _naming(known, list(arrays), located.source)
@@ -118,6 +130,7 @@ def open_published(
         variables=traverse_util.unflatten_dict(values, sep='/'),
         architecture=known.architecture,
         class_names=stated or tuple(str(index) for index in range(classes)),
+        tasks=tuple(dataclasses.replace(task, class_names=stated) for task in known.tasks) if stated else (),
         classes_stated=bool(stated),
         preprocessing=preprocessing,
         framed=known.framed,
@@ -126,7 +139,7 @@ def open_published(
         options=dict(known.options),
         source=located.source,
         naming=naming.name,
-        positions=naming.positions,
+        positions=(header.positions if header is not None else '') or naming.positions,
         ignored={name: tuple(arrays[name].shape) for name in sorted(ignored)},
         name_of=lambda path: converted.names.get(path) or naming.name_of(path),
         notes=tuple(notes),
@@ -168,12 +181,58 @@ def identify(located: Located, architecture: str = '', *, restated: bool = False
             'load_model, --config.model.name=resnet50 of a run, --architecture=resnet50 of launch.export; '
             'python -m launch.models --architectures lists them'
         )
+    _check_architecture(known, located, architecture)
+    return known
+
+
+def _check_architecture(known: Identity, located: Located, architecture: str) -> None:
     if architecture and architecture != known.architecture:
         raise UserError(
             f"checkpoint {located.source!r} is of architecture '{known.architecture}', not '{architecture}': "
             'leave the architecture out, or name another checkpoint'
         )
-    return known
+
+
+def _metadata(located: Located) -> Mapping[str, str]:
+    """Of a safetensors file that the catalogue does not know."""
+    if located.entry is not None or located.path.name.endswith(SHARD_INDEX) or not located.path.is_file():
+        return {}
+    try:
+        return read_metadata(located.path) if is_safetensors(located.path) else {}
+    except UserError:
+        return {}  # a damaged file: said when its tensors are read, and known by what lies beside it
+
+
+def _of_export(located: Located, header: Header, named: bool) -> Identity:
+    """What an export of ours is of: as its header says, and as its files say where somebody has changed them since."""
+    known = Identity(header.architecture, header.options, header.preprocessing, header.naming)
+    known = dataclasses.replace(known, class_names=heads.class_names(header.tasks), tasks=header.tasks)
+    if not located.config:
+        return known
+    if _differ(header.preprocessing, located.config, located.processor):
+        files = _said(located, unsure=True, restated=False, named=True)
+        known = known if files is None else dataclasses.replace(known, preprocessing=files.preprocessing)
+    stated = () if named else (stated_by_timm(located.config) or stated_by_huggingface(located.config))
+    if stated and len(stated) != len(known.class_names):
+        raise UserError(
+            f'{located.source}: its config.json names {len(stated)} classes, and the head has {len(known.class_names)} '
+            f'outputs; {REMEDY}'
+        )
+    return dataclasses.replace(known, class_names=stated) if stated else known
+
+
+def _differ(preprocessing: Preprocessing, config: Mapping[str, Any], processor: Mapping[str, Any] | None) -> bool:
+    """Whether files beside an export say otherwise how pictures must look than the export had it."""
+    if 'pretrained_cfg' in config:
+        written, found = configuration_of(preprocessing), config['pretrained_cfg']
+    elif processor is not None:
+        try:
+            written, found = processor_config(preprocessing), processor
+        except UserError:
+            return True
+    else:
+        return False
+    return json.loads(json.dumps(written)) != {name: found.get(name) for name in written}
 
 
 def _said(located: Located, unsure: bool, restated: bool, named: bool) -> Identity | None:
@@ -193,7 +252,9 @@ def _said(located: Located, unsure: bool, restated: bool, named: bool) -> Identi
             names = () if named else stated_by_timm(config)
         elif 'model_type' in config:
             names = () if named else stated_by_huggingface(config)
-            known = Identity(*described_by_huggingface(config), framed=located.processor is not None)
+            kind = KINDS.get(str(config.get('problem_type')))
+            tasks = (Task('', kind, names),) if kind and names else ()
+            known = Identity(*described_by_huggingface(config), framed=located.processor is not None, tasks=tasks)
         else:
             return None
     except UserError as error:

@@ -13,18 +13,15 @@ from typing import Any
 from jtransfer import models
 from jtransfer.config_check import nearest
 from jtransfer.errors import UserError
+from jtransfer.models.backbone import Backbone
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.pretrained.timm_arguments import Arguments, arguments_of, backbone_of, options_of
 
 Options = dict[str, Any]
 
 _ERF: Options = {'gelu': 'erf'}
 _QUICK: Options = {'gelu': 'quick'}
 _GAP: Options = {'pool': 'avg'}
-
-# Arguments of timm's networks that are read here, or that a loaded file shows by itself.
-_READ_ARGUMENTS = {'dynamic_img_size', 'global_pool', 'img_size', 'in_chans', 'num_classes', 'pretrained'}
-# What timm does when a Vision Transformer is asked for another pooling than its own.
-_POOLS = {'token': 'token', 'avg': 'avg_norm', 'map': 'map'}
 
 # Names without the size of the pictures at the end; architectures that have the same name here are not listed.
 _STEMS: dict[str, tuple[str, Options]] = {
@@ -134,8 +131,9 @@ def preprocessing_of(config: Mapping[str, Any], shape: Sequence[int] = ()) -> Pr
         raise UserError(f"timm's configuration has no fields in pretrained_cfg, but {given!r}")
     prefix = 'test_' if str(given.get('tag') or '').startswith(_EVALUATED_AS_TESTED) else ''
     size = given.get(f'{prefix}input_size') or given.get('input_size')
-    if not isinstance(size, list | tuple) or len(size) != 3 or size[0] != 3:
-        raise UserError(f"timm's configuration has input_size={size!r} where [3, height, width] belongs")
+    if not isinstance(size, list | tuple) or len(size) != 3:
+        raise UserError(f"timm's configuration has input_size={size!r} where [channels, height, width] belongs")
+    channels = size[0]
     height, width = shape or size[1:]
     mode = given.get('crop_mode') or 'center'
     if mode not in ('center', 'squash'):
@@ -143,7 +141,7 @@ def preprocessing_of(config: Mapping[str, Any], shape: Sequence[int] = ()) -> Pr
     for field in ('mean', 'std'):
         if not isinstance(given.get(field), list | tuple):
             raise UserError(f"timm's configuration has {field}={given.get(field)!r} where three numbers belong")
-    return Preprocessing(
+    known = Preprocessing(
         height,
         tuple(given['mean']),
         tuple(given['std']),
@@ -152,6 +150,66 @@ def preprocessing_of(config: Mapping[str, Any], shape: Sequence[int] = ()) -> Pr
         squash=mode == 'squash',
         image_width=0 if width == height else width,
     )
+    return known if known.channels == channels else known.for_channels(channels)
+
+
+def configuration_of(preprocessing: Preprocessing) -> dict[str, Any]:
+    """The fields of `pretrained_cfg` for how pictures must look: the inverse of `preprocessing_of`."""
+    return {
+        'input_size': [preprocessing.channels, *preprocessing.shape],
+        'interpolation': preprocessing.interpolation,
+        'crop_pct': preprocessing.crop_fraction,
+        'crop_mode': 'squash' if preprocessing.squash else 'center',
+        'mean': list(preprocessing.mean),
+        'std': list(preprocessing.std),
+    }
+
+
+def named_by_timm(architecture: str, backbone: Backbone) -> tuple[str, Arguments]:
+    """The architecture of timm that a network here is, and the arguments that it takes for that: the fewest.
+
+    Args:
+        architecture: the variant's name.
+        backbone: the network, with all its options.
+
+    Raises:
+        UserError: none is; the message says what the nearest one has otherwise.
+    """
+    family = models.describe(architecture).family
+    known = {_whole(stem): one for stem, one in _STEMS.items()}
+    if family not in ('vit', 'bit') and architecture not in _UNKNOWN_TO_TIMM:
+        known[architecture] = (architecture, {})
+    own = {name: one for name, one in known.items() if one[0] == architecture}
+    if not own and family == 'vit':
+        own = {name: one for name, one in known.items() if one[0].startswith('vit_')}
+    found: list[tuple[str, Arguments]] = []
+    reason = f'timm has no network of the form of {architecture}'
+    for name, (variant, options) in reversed(own.items()):
+        try:
+            found.append((name, arguments_of(name, backbone_of(variant, options), backbone, family)))
+        except UserError as error:
+            reason = str(error)
+    if not found:
+        raise UserError(reason)
+    return min(reversed(found), key=lambda one: len(one[1]))
+
+
+def _whole(stem: str) -> str:
+    """A name that timm has: most of those of Vision Transformers end in the size of the pictures."""
+    if stem.endswith(('dinov2', 'bit', '_512')):
+        return stem
+    return f'{stem}_{next((size for part, size in _SIZES if part in stem), 224)}'
+
+
+# The smallest size of those that are not there at 224.
+_SIZES = (
+    ('patch32_siglip', 256),
+    ('large_patch16_siglip', 256),
+    ('so400m_patch16_siglip', 256),
+    ('giantopt', 256),
+)
+# Variants of the other families that have no namesake there.
+_UNKNOWN_TO_TIMM = {'resnet_small', 'resnet_tiny', 'resnet_tiny_bottleneck', 'mobilenetv2_130'}
 
 
 def described(config: Mapping[str, Any]) -> tuple[str, Options, Sequence[int]]:
@@ -168,17 +226,6 @@ def described(config: Mapping[str, Any]) -> tuple[str, Options, Sequence[int]]:
     """
     name, options = architecture_of(config['architecture'])
     arguments = config.get('model_args') or {}
-    if unknown := sorted(set(arguments) - _READ_ARGUMENTS):
-        raise UserError(
-            f"config.json: {config['architecture']} with model_args '{unknown[0]}', which is not read; "
-            'give the file itself, with architecture and options'
-        )
-    variant = models.describe(name)
-    usual = options.get('pool', variant.kwargs.get('pool', 'token')) if variant.family == 'vit' else 'avg'
-    pool = arguments.get('global_pool', usual)
-    if pool != usual and not (pool == 'avg' and usual == 'avg_norm'):
-        if variant.family != 'vit' or pool not in _POOLS:
-            raise UserError(f"config.json: {config['architecture']} with global_pool='{pool}', which is not had here")
-        options = {**options, 'pool': _POOLS[pool]}
+    options = {**options, **options_of(config['architecture'], models.describe(name), options, arguments)}
     size = arguments.get('img_size') or ()
     return name, options, size if isinstance(size, list | tuple) else (size, size)

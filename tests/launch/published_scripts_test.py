@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from tests.launch.process import ROOT, launch
 
@@ -10,11 +10,12 @@ from tests.launch.process import ROOT, launch
 @pytest.fixture(scope='module')
 def here(tmp_path_factory):
     """An empty folder with a file under timm's names."""
-    from jtransfer.pretrained.export import export_model
+    from jtransfer.pretrained.export import published_arrays
     from jtransfer.pretrained.model import load_model
 
     folder = tmp_path_factory.mktemp('here')
-    export_model(load_model(architecture='resnet_tiny', num_classes=7, seed=3), folder / 'theirs.safetensors', 'timm')
+    model = load_model(architecture='resnet_tiny', num_classes=7, seed=3)
+    save_file(published_arrays(model, 'timm'), folder / 'theirs.safetensors')
     return folder
 
 
@@ -43,7 +44,7 @@ def test_a_run_starts_from_weights_of_others_and_says_so(finished):
     assert 're-initialised the head, 3 classes (the stored head, 7 classes, is ignored)' in finished.stdout
 
 
-def test_the_run_exports_under_the_names_it_came_with(finished, here):
+def test_the_run_exports_under_the_names_it_came_with(finished, here, photos):
     done = launch(here, 'export', '--checkpoint=run', '--naming=timm', '--output=back.safetensors')
     assert 'back.safetensors' in done.stdout
     theirs, back = load_file(here / 'theirs.safetensors'), load_file(here / 'back.safetensors')
@@ -52,6 +53,20 @@ def test_the_run_exports_under_the_names_it_came_with(finished, here):
         # A linear probe left the backbone as it was.
         np.testing.assert_array_equal(back[name], theirs[name])
     assert back['fc.weight'].shape == (3, theirs['fc.weight'].shape[1])
+    # The file alone says which network it is, and what its classes are called.
+    launch(here, 'predict', '--checkpoint=back.safetensors', f'--images={photos}', '--output=p.csv')
+    assert {line.split(',')[0] for line in (here / 'p.csv').read_text().splitlines()[1:]} <= {'ant', 'bee', 'cat'}
+
+
+def test_a_folder_says_what_cannot_be_said_in_it(finished, here):
+    named = '--checkpoint_classes=a,b,c,d,e,f,g'
+    theirs = ('--checkpoint=theirs.safetensors', '--architecture=resnet_tiny', '--naming=huggingface')
+    done = launch(here, 'export', *theirs, named, '--output=out/folder')
+    said = ' '.join(done.stdout.split())
+    assert "there is no config.json: transformers' ResNet has stem=imagenet, and this network cifar" in said
+    assert '7 classes (a, b, c, d, e, … (7))' in said
+    wrong = launch(here, 'export', '--checkpoint=run', '--checkpoint_classes=a', '--output=x', status=2)
+    assert 'checkpoint_classes names 1 classes (a), and the head of run/model.safetensors has 3 outputs' in wrong.stderr
 
 
 def test_what_cannot_be_exported_is_one_line(finished, here):

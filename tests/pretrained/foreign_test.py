@@ -323,7 +323,9 @@ def test_the_way_positions_are_resized_is_kept_with_our_own_checkpoints(tmp_path
 
 def test_export_says_what_its_readers_must_be_told_and_offers_what_can_be_said():
     model = load_model(architecture='vit_tiny_test', num_classes=2)
-    assert export_notes(model, 'timm') == ()
+    assert export_notes(model, 'timm') == (
+        "timm makes this network by create_model('vit_small_patch8_224', embed_dim=16, depth=2, num_heads=2)",
+    )
     assert export_notes(model, 'huggingface') == (
         "readers of 'huggingface' files take eps=1e-12; this network has 1e-06",
     )

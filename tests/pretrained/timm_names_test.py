@@ -115,7 +115,7 @@ def test_preprocessing(changes, expected):
     ('changes', 'message'),
     [
         ({'input_size': None}, 'input_size=None'),
-        ({'input_size': [1, 224, 224]}, r'input_size=\[1, 224, 224\]'),
+        ({'input_size': [224, 224]}, r'input_size=\[224, 224\] where \[channels, height, width\] belongs'),
         ({'crop_mode': 'border'}, "crop_mode='border'; known: center, squash"),
         ({'mean': None}, 'mean=None'),
         ({'interpolation': 'random'}, "interpolation='random'"),
@@ -154,7 +154,7 @@ def test_arguments_of_the_network_are_read(name, arguments, options, size):
     [
         ('resnet18', {'global_pool': 'max'}, "global_pool='max'"),
         ('vit_tiny_patch16_224', {'global_pool': ''}, "global_pool=''"),
-        ('vit_tiny_patch16_224', {'qk_norm': True}, "model_args 'qk_norm', which is not read"),
+        ('vit_tiny_patch16_224', {'qk_norm': True}, 'model_args qk_norm=True, which is not had here'),
     ],
 )
 def test_arguments_that_make_another_network_are_refused(name, arguments, message):
