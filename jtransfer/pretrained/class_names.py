@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,10 @@ from typing import Any
 
 from jtransfer.config_check import split_values
 from jtransfer.errors import UserError
-from jtransfer.text import printable
+from jtransfer.pretrained import heads
+from jtransfer.pretrained.stored import Stored
+from jtransfer.tasks import Task
+from jtransfer.text import first_few, printable
 
 REMEDY = 'checkpoint_classes names them instead'
 _FILES = ('.json', '.txt')
@@ -66,6 +70,47 @@ def given_names(names: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...
     if not found or not all(found):
         raise UserError(f'checkpoint_classes={names!r} must name a class for every output; one of the names is empty')
     return found
+
+
+def name_outputs(stored: Stored, classes: tuple[str, ...]) -> Stored:
+    """The checkpoint with other names for the outputs of its only head.
+
+    Raises:
+        UserError: it has no head or several, with another number of outputs, or two names are alike.
+    """
+    source = stored.source or str(stored.path)
+    if len(stored.tasks) != 1 or heads.named(stored.tasks):
+        what = 'several heads' if stored.tasks else 'no head'
+        raise UserError(f'checkpoint_classes names the outputs of one head, and {source} has {what}')
+    if len(classes) != stored.tasks[0].outputs:
+        raise UserError(
+            f'checkpoint_classes names {len(classes)} classes ({first_few(classes, 3)}), and the head of {source} has '
+            f'{stored.tasks[0].outputs} outputs'
+        )
+    tasks = heads.check_tasks([dataclasses.replace(stored.tasks[0], class_names=classes)])
+    return dataclasses.replace(stored, class_names=classes, tasks=tasks, classes_stated=True)
+
+
+def about_heads(wanted: Sequence[Task], stored: Stored, kept: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What the report of a load says of heads whose names decided what became of them.
+
+    Args:
+        wanted: tasks of the network.
+        stored: what it was loaded from.
+        kept: see `heads.adopt`.
+    """
+    notes = [
+        f'the outputs of the {path.replace("/", " ")} are put in the order of the classes asked for'
+        for path, order in kept.items()
+        if order
+    ]
+    new = [task for task in wanted if heads.path_of(task) not in kept and task.kind == 'single_label']
+    # What transformers calls classes that nobody has named.
+    unnamed = [f'LABEL_{index}' for index in range(stored.num_classes)] == list(stored.class_names)
+    if (unnamed or not stored.classes_stated) and any(task.outputs == stored.num_classes for task in new):
+        called = 'calls its classes LABEL_0, …' if unnamed else 'does not name its classes'
+        notes.append(f'the file {called}; checkpoint_classes names them, and with the names asked for its head is kept')
+    return notes
 
 
 def _is_file(path: Path) -> bool:

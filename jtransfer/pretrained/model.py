@@ -20,7 +20,7 @@ from jtransfer.preprocessing import Preprocessing, restated
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values, shortened
 from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter, open_model
-from jtransfer.pretrained.class_names import given_names
+from jtransfer.pretrained.class_names import about_heads, given_names, name_outputs
 from jtransfer.pretrained.files import is_safetensors, read_metadata
 from jtransfer.pretrained.foreign import open_published
 from jtransfer.pretrained.load import Fitting, LoadReport, load_into, random_report
@@ -28,7 +28,6 @@ from jtransfer.pretrained.locate import Located, locate
 from jtransfer.pretrained.positions import DEFAULT_METHOD
 from jtransfer.pretrained.stored import Stored
 from jtransfer.tasks import Task, single_label
-from jtransfer.text import first_few
 
 # Part of the stream's definition: the same seed gives other streams (augmentation, order, dropout) other keys.
 _STREAM = zlib.crc32(b'init')
@@ -213,7 +212,7 @@ def load_model(
             ignored=stored.ignored,
             name_of=stored.name_of,
         )
-        notes = (*stored.notes, *_about_heads(wanted, stored, kept))
+        notes = (*stored.notes, *about_heads(wanted, stored, kept))
         if not stored.framed and not said:
             notes += (_unstated(preprocessing),)
         report = dataclasses.replace(report, notes=notes)
@@ -247,7 +246,7 @@ def open_stored(
             not the right one.
     """
     stored = _open(located, architecture, options, base, named=bool(classes), restated=restated)
-    return _with_classes(stored, classes) if classes else stored
+    return name_outputs(stored, classes) if classes else stored
 
 
 def _open(
@@ -271,37 +270,6 @@ def _open(
     stored = open_model(located.path)
     _check_architecture(stored, located, architecture)
     return stored
-
-
-def _with_classes(stored: Stored, classes: tuple[str, ...]) -> Stored:
-    """The checkpoint with other names for the outputs of its only head."""
-    source = stored.source or str(stored.path)
-    if len(stored.tasks) != 1 or heads.named(stored.tasks):
-        what = 'several heads' if stored.tasks else 'no head'
-        raise UserError(f'checkpoint_classes names the outputs of one head, and {source} has {what}')
-    if len(classes) != stored.tasks[0].outputs:
-        raise UserError(
-            f'checkpoint_classes names {len(classes)} classes ({first_few(classes, 3)}), and the head of {source} has '
-            f'{stored.tasks[0].outputs} outputs'
-        )
-    tasks = heads.check_tasks([dataclasses.replace(stored.tasks[0], class_names=classes)])
-    return dataclasses.replace(stored, class_names=classes, tasks=tasks, classes_stated=True)
-
-
-def _about_heads(wanted: Sequence[Task], stored: Stored, kept: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """What the report of a load says of heads whose names decided what became of them."""
-    notes = [
-        f'the outputs of the {path.replace("/", " ")} are put in the order of the classes asked for'
-        for path, order in kept.items()
-        if order
-    ]
-    new = [task for task in wanted if heads.path_of(task) not in kept and task.kind == 'single_label']
-    # What transformers calls classes that nobody has named.
-    unnamed = [f'LABEL_{index}' for index in range(stored.num_classes)] == list(stored.class_names)
-    if (unnamed or not stored.classes_stated) and any(task.outputs == stored.num_classes for task in new):
-        called = 'calls its classes LABEL_0, …' if unnamed else 'does not name its classes'
-        notes.append(f'the file {called}; checkpoint_classes names them, and with the names asked for its head is kept')
-    return notes
 
 
 def _check_architecture(stored: Stored, located: Located, architecture: str) -> None:
