@@ -6,7 +6,7 @@ from jtransfer import models
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.timm_arguments import backbone_of
 from jtransfer.pretrained.timm_config import timm_config
-from jtransfer.pretrained.timm_names import described
+from jtransfer.pretrained.timm_names import described, preprocessing_of
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,9 @@ def test_it_is_read_as_the_network_it_was_written_for(architecture, first, class
     assert config['pretrained_cfg']['first_conv'] == first
     assert config['pretrained_cfg']['classifier'] == classifier
     assert config['pretrained_cfg']['fixed_input_size'] == (variant.family == 'vit')
-    assert described(config) == (architecture, {}, variant.preprocessing)
+    name, options, shape = described(config)
+    assert (name, options) == (architecture, {})
+    assert preprocessing_of(config, shape) == variant.preprocessing
     bare = timm_config(architecture, backbone, variant.preprocessing, (), naming)
     assert bare['num_classes'] == 0
     assert 'label_names' not in bare

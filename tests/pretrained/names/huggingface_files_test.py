@@ -9,6 +9,7 @@ from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing, resized_shape
 from jtransfer.pretrained.names.huggingface import described
 from jtransfer.pretrained.names.huggingface_files import network_config, processor_config
+from jtransfer.pretrained.names.huggingface_processor import framing
 from jtransfer.pretrained.timm_arguments import backbone_of
 from jtransfer.tasks import Task, single_label
 
@@ -78,9 +79,7 @@ def test_a_network_that_transformers_does_not_have_is_said(naming, architecture,
 )
 def test_the_processor_frames_pictures_as_the_preprocessing_does(change):
     preprocessing = dataclasses.replace(Preprocessing(224, crop_fraction=0.875), **change)
-    backbone = backbone_of('vit_b16', {})
-    config = network_config('huggingface', backbone, preprocessing, TASKS)
-    again = described(config, processor_config(preprocessing))[2]
+    again = framing(processor_config(preprocessing), 'vit')
     for sides in ((300, 400), (401, 299), (224, 224)):
         assert resized_shape(sides, again) == resized_shape(sides, preprocessing)
     shown = ('mean', 'std', 'interpolation', 'squash', 'shape')
