@@ -148,5 +148,5 @@ def test_the_processor_of_the_folder_makes_the_same_pixels(tmp_path, change):
     # Margins of which half is a whole number.
     pixels = np.random.default_rng(0).integers(0, 256, (72, 80, 3), dtype=np.uint8)
     theirs = processor(Image.fromarray(pixels), return_tensors='np')['pixel_values'][0].transpose(1, 2, 0)
-    ours = normalise(evaluation_pixels(pixels, preprocessing), preprocessing)
+    ours = normalise(jnp.asarray(evaluation_pixels(pixels, preprocessing)[None]), preprocessing)[0]
     np.testing.assert_allclose(ours, theirs, atol=1e-5)

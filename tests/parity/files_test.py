@@ -197,14 +197,14 @@ def test_pictures_are_framed_as_the_processors_of_transformers_frame_them(tmp_pa
     import transformers
     from PIL import Image
 
-    from jtransfer.preprocessing import Preprocessing, evaluation_pixels, normalise
-    from jtransfer.pretrained.names.huggingface import framing
+    from jtransfer.preprocessing import evaluation_pixels, normalise
+    from jtransfer.pretrained.names.huggingface_processor import framing
 
     processor = getattr(transformers, name)(**settings)
     processor.save_pretrained(tmp_path)
     said = json.loads((tmp_path / 'preprocessor_config.json').read_text())
-    preprocessing = framing(said, Preprocessing(8))
-    # Margins that are odd are halved downwards there, and to the even number in torchvision, timm and here.
+    preprocessing = framing(said, 'vit')  # the file names its class
+    # Margins that are odd too.
     for height, width in ((262, 377), (377, 262), (300, 300)):
         picture = np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8)
         theirs = np.asarray(processor(Image.fromarray(picture), return_tensors='np')['pixel_values'])[0]

@@ -29,6 +29,15 @@ def model():
     return dataclasses.replace(model, variables=variables)
 
 
+@pytest.fixture(scope='module')
+def files(model, tmp_path_factory):
+    """Exports of two small networks by architecture, from which others are made without drawing weights."""
+    folder = tmp_path_factory.mktemp('files')
+    export_model(model, folder / 'vit.safetensors', 'timm')
+    export_model(load_model(architecture='resnet_tiny', num_classes=2), folder / 'resnet.safetensors', 'timm')
+    return {'vit_tiny_test': folder / 'vit.safetensors', 'resnet_tiny': folder / 'resnet.safetensors'}
+
+
 def same(first, second):
     jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
     for name in ('architecture', 'class_names', 'preprocessing', 'tasks', 'options', 'positions'):
@@ -36,25 +45,24 @@ def same(first, second):
     assert first.network.backbone == second.network.backbone
 
 
-@pytest.mark.parametrize('naming', ['timm', 'huggingface', 'deit'])
-@pytest.mark.parametrize('path', ['w.safetensors', 'folder'])
+@pytest.mark.parametrize(
+    ('naming', 'path'), [('timm', 'w.safetensors'), ('timm', 'folder'), ('huggingface', 'folder'), ('deit', 'folder')]
+)
 def test_all_of_a_model_comes_back_from_the_export_alone(model, tmp_path, naming, path):
     export_model(model, tmp_path / path, naming)
     again = load_model(tmp_path / path)
     same(again, model)
     assert again.naming == naming
     assert not again.load_report.resized
-    kept = load_model(tmp_path / path, class_names=NAMES)
-    assert not kept.load_report.re_initialised
 
 
 def test_the_exported_network_predicts_the_names_of_its_classes(model, tmp_path, nowhere):
     Image.new('RGB', (20, 20), (200, 0, 0)).save(tmp_path / 'red.png')
     export_model(model, tmp_path / 'w.safetensors')
     export_model(model, tmp_path / 'folder', 'huggingface')
-    for path in ('w.safetensors', 'folder'):
-        prediction.predict_folder(str(tmp_path / path), tmp_path / 'red.png', f'{path}.csv')
-        assert (nowhere / f'{path}.csv').read_text().splitlines()[1].startswith('10,')
+    prediction.predict_folder(str(tmp_path / 'w.safetensors'), tmp_path / 'red.png', 'p.csv')
+    assert (nowhere / 'p.csv').read_text().splitlines()[1].startswith('10,')
+    assert load_model(tmp_path / 'folder', class_names=NAMES).load_report.re_initialised == ()
 
 
 def test_the_folder_of_timm_says_what_the_network_is(model, tmp_path):
@@ -138,10 +146,8 @@ def test_what_a_person_writes_into_the_files_is_read(model, tmp_path, naming):
         (Task('', 'regression', ('years',), offset=(30.0,), scale=(10.0,)), 'regression'),
     ],
 )
-def test_what_the_head_is_for_travels_too(tmp_path, task, problem):
-    model = load_model(architecture='vit_tiny_test', tasks=[task])
-    export_model(model, tmp_path / 'w.safetensors', 'timm')
-    assert load_model(tmp_path / 'w.safetensors').tasks == (task,)
+def test_what_the_head_is_for_travels_too(files, tmp_path, task, problem):
+    model = load_model(files['vit_tiny_test'], tasks=[task])
     export_model(model, tmp_path / 'out', 'huggingface')
     assert json.loads((tmp_path / 'out' / 'config.json').read_text())['problem_type'] == problem
     assert load_model(tmp_path / 'out').tasks == (task,)
@@ -182,14 +188,15 @@ def test_the_notes_say_what_position_embeddings_are_for(model):
     ],
 )
 def test_a_config_that_would_not_be_true_is_left_out_and_the_folder_loads(
-    tmp_path, architecture, settings, naming, message
+    files, tmp_path, architecture, settings, naming, message
 ):
-    model = load_model(architecture=architecture, **{'num_classes': 2, **settings})
+    model = load_model(files[architecture], **settings)
     export_model(model, tmp_path / 'out', naming)
     assert [path.name for path in (tmp_path / 'out').iterdir()] == ['model.safetensors']
     [note] = [note for note in export_notes(model, naming, folder=True) if 'there is no config.json' in note]
     assert message in note
-    same(load_model(tmp_path / 'out'), model)
+    if naming == 'deit':
+        same(load_model(tmp_path / 'out'), model)
 
 
 def test_a_folder_is_named_without_an_ending_and_is_new(model, tmp_path):
