@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,13 @@ from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import crossval, finetune
 from jtransfer.experiments.crossval_results import CrossResult
-from jtransfer.experiments.matching import for_model, open_for_model
+from jtransfer.experiments.matching import for_model, labelled_for_model, open_for_model
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.model import Model
+from jtransfer.terminal import PlainConsole
 from jtransfer.transfer import plan as plan_lib
 from jtransfer.transfer.plan import Plan
 
@@ -151,28 +152,32 @@ def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) ->
     return train_model(model, data, plan, config)
 
 
-def evaluate_model(model: Model, part: Part | Source | str, **settings: Any) -> AnyMetrics:
+def evaluate_model(model: Model, part: Part | Source | str | os.PathLike[str], **settings: Any) -> AnyMetrics:
     """Measures a model on every example of a part.
 
     Heads, classes and numbers are matched by name; those that the part has no labels of have no figure of their own.
 
     Args:
         model: the network.
-        part: such as `data.test`, any source, or the name of one (`'folder:photos'`: its test part where it has one).
+        part: such as `data.test`, any source, or the name or path of one (`'folder:photos'`: its test part where it has
+            one).
         **settings: fields of `config.Evaluate` (`flips=True, crops=5`) and of reading (`skip_unreadable=True`,
-            `skip_unlabelled=True` of a source that is named).
+            `skip_unlabelled=True`).
 
     Raises:
         UserError: the model does not know a class (or head, or number) of the part, settings that cannot be, an
             unreadable image, or views that the network does not take.
     """
-    config = _checked(configure(**settings))
+    if isinstance(part, Parts):
+        raise UserError('evaluate_model takes one part of what load_data gives: jt.evaluate_model(model, data.test)')
+    config, skip = _checked(configure(**settings)), 'skip_unlabelled' in settings and settings['skip_unlabelled']
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
+    if isinstance(part, os.PathLike):
+        part = source_of_path(part)
     if isinstance(part, str):
-        skip = config.data.skip_unlabelled
         source = open_for_model(part, model, config, data_dir=config.data.data_dir, skip_unlabelled=skip).source
     else:
-        source = for_model(part, model, 'the part')
+        source = for_model(labelled_for_model(part, model, 'the part', skip), model, 'the part')
     held = source if isinstance(source, Part) else Part(source, np.arange(len(source)))
     return score(model, read_examples(held, model.preprocessing, config, views), config).metrics
 
@@ -191,7 +196,7 @@ def fine_tune(checkpoint: str | os.PathLike[str], source: Images, **settings: An
         TrainingDivergedError: the loss or a gradient became NaN or infinite.
     """
     config, given = _with_source(configure(_base(settings), checkpoint=checkpoint, **settings), source)
-    return finetune.run(config, given)
+    return finetune.run(config, given, say=_say(config))
 
 
 def cross_validate(checkpoint: str | os.PathLike[str], source: Images, **settings: Any) -> CrossResult:
@@ -210,9 +215,17 @@ def cross_validate(checkpoint: str | os.PathLike[str], source: Images, **setting
         TrainingDivergedError: the loss or a gradient of a fold became NaN or infinite.
     """
     config, given = _with_source(configure(_base(settings), checkpoint=checkpoint, **settings), source)
-    result = crossval.run(config, given)
+    result = crossval.run(config, given, say=_say(config))
     assert result is not None  # every fold was asked for
     return result
+
+
+def _say(config: Config) -> Callable[[str], None]:
+    """Prints what a run says of its data and weights, where its progress is shown too, unless `progress=False`."""
+    if not config.train.progress:
+        return lambda line: None
+    console = PlainConsole(stderr=True)
+    return lambda line: console.print(line, soft_wrap=True)
 
 
 def _checked(config: Config) -> Config:

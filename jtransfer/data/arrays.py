@@ -89,7 +89,13 @@ class ArraySource:
         for image in images if not isinstance(images, np.ndarray) else images[:1]:
             if not isinstance(image, Image.Image):
                 _check_image(np.asarray(image), name)
-        check_source(self, name, every_class)
+        try:
+            check_source(self, name, every_class)
+        except UserError as error:
+            if not every_class or not len(self.ids):
+                raise
+            check_source(self, name, every_class=False)
+            raise UserError(f'{error}; every_class=False takes it, to evaluate on') from None
 
     def __len__(self) -> int:
         """The number of images."""

@@ -64,8 +64,8 @@ def plain_numbers(cells: Iterable[str]) -> tuple[dict[str, str], str]:
 
 
 def check_names(names: Sequence[str], where: str) -> None:
-    """Raises `UserError` if a name of a class stands twice, in whichever of Unicode's forms."""
-    counts = collections.Counter(unicodedata.normalize('NFC', name) for name in names)
+    """Raises `UserError` if a name of a class stands twice, but for spaces around it and its Unicode form."""
+    counts = collections.Counter(unicodedata.normalize('NFC', name).strip() for name in names)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise UserError(f"{where}: the class name '{printable(twice[0])}' stands twice among {first_few(names)}")

@@ -215,7 +215,7 @@ def _check_not_above(folder: Path, root: Path, only: Path) -> None:
     where = f'folder:{only}' if folder == root else f'data.train_split={printable_path(os.path.relpath(only, root))}'
     raise UserError(
         f"{folder} holds a single folder, '{printable(only.name)}', and that holds {first_few(below)}: if these are "
-        f'the classes, write {where}'
+        f'the classes (or the parts), write {where}'
     )
 
 

@@ -104,7 +104,7 @@ def _decode(
             if image.width * image.height > max_pixels:
                 raise UnreadableImageError(
                     f'{name} has {image.width:,}x{image.height:,} pixels (a decompression bomb?); '
-                    f'data.max_pixels={max_pixels:,} are allowed'
+                    f'{max_pixels:,} are allowed, and data.max_pixels allows more'
                 )
             # Pillow takes the upper 8 bits of colour; afterwards nothing tells that there were more.
             deep = any(';16' in str(tile[3]) for tile in getattr(image, 'tile', ())) and not image.mode.startswith('I')

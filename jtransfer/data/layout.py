@@ -84,7 +84,8 @@ def find_parts(root: Path, named: Mapping[str, str], training: bool = True) -> d
     if 'train' not in found:
         raise _no_train(root, parts, list(names.values()))
     odd = [child for child in filled if not child.part or not child.below]
-    check_known(str(root), names, [_described(child, root) for child in odd], named)
+    whole = f', and data.train_split={WHOLE} takes all sub-folders for the classes'
+    check_known(str(root), names, [_described(child, root) for child in odd], named, whole)
     return found
 
 

@@ -44,7 +44,8 @@ def check_labels(task: Task, labels: Labels, where: str) -> None:
         raise UserError(f'none of the {len(values)} images of {where} has a label{called}')
     if task.kind == 'multi_label' and not (values[labelled(values)] > 0).any():
         raise UserError(
-            f'none of the {len(values)} images of {where} has any of the labels{of}: nothing can be measured on them'
+            f'none of the {len(values)} images of {where} has any of the labels{of}: nothing can be measured on them; '
+            'give it other examples (data.split_seed draws others), or hold none out'
         )
 
 

@@ -43,6 +43,7 @@ class Decoded:
         class_names: in label order.
         tasks: what the labels are of.
         weights: how much every example counts in the training loss, where the source says so.
+        digests: of the encoded bytes of every picture, where a cache keeps them by it.
     """
 
     images: Images
@@ -53,6 +54,7 @@ class Decoded:
     class_names: tuple[str, ...]
     tasks: tuple[Task, ...]
     weights: Float32[np.ndarray, ' n'] | None
+    digests: tuple[bytes, ...] = ()
 
     def __len__(self) -> int:
         """The number of images."""
@@ -86,10 +88,10 @@ def decode_part(
     if cache is not None and part.content is not None:
         opened = open_cache(cache, pixels, part.pixel_range)
     decode = _decode_into_memory if opened is None else functools.partial(_decode_into_cache, opened)
-    kept, images, aspects = decode(part, pixels, workers, skip_unreadable, progress)
+    kept, images, aspects, digests = decode(part, pixels, workers, skip_unreadable, progress)
     readable, skipped = _without(part, np.array(kept, np.int64))
     return Decoded(
-        images, readable.labels, readable.ids, aspects, skipped, part.class_names, part.tasks, readable.weights
+        images, readable.labels, readable.ids, aspects, skipped, part.class_names, part.tasks, readable.weights, digests
     )
 
 
@@ -126,7 +128,7 @@ def can_be_cached(part: Part, pixels: Pixels) -> bool:
     return part.content is not None and describe(pixels) is not None
 
 
-_Result = tuple[list[int], Images, Float32[np.ndarray, ' n']]
+_Result = tuple[list[int], Images, Float32[np.ndarray, ' n'], tuple[bytes, ...]]
 
 
 def _decode_into_memory(
@@ -146,7 +148,7 @@ def _decode_into_memory(
     if images is None:
         raise _none_readable(part)
     _tell(part, narrow, len(kept))
-    return kept, images[: len(kept)], aspects[: len(kept)]
+    return kept, images[: len(kept)], aspects[: len(kept)], ()
 
 
 def _decode_into_cache(
@@ -185,7 +187,7 @@ def _decode_into_cache(
     known = {i: cache.narrow(digest) for i, digest in zip(kept, digests, strict=True)}
     _tell(part, {i: narrow for i, narrow in known.items() if narrow is not None}, len(kept))
     rows = cache.rows(digests)
-    return kept, map_rows(cache.images(), rows), cache.aspects(rows)
+    return kept, map_rows(cache.images(), rows), cache.aspects(rows), tuple(digests)
 
 
 def _none_readable(part: Part) -> UserError:

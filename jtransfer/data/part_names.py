@@ -92,7 +92,9 @@ def check_named(where: str, named: Mapping[str, str], splits: Sequence[str]) -> 
             raise UserError(f'data.{part}_split={name!r}: {where} has no such split.{nearest(name, list(splits))}')
 
 
-def check_known(where: str, chosen: Mapping[str, str], unknown: Sequence[str], named: Mapping[str, str]) -> None:
+def check_known(
+    where: str, chosen: Mapping[str, str], unknown: Sequence[str], named: Mapping[str, str], otherwise: str = ''
+) -> None:
     """Raises `UserError` where there is more than the parts, and the person has named none of them.
 
     Args:
@@ -100,6 +102,7 @@ def check_known(where: str, chosen: Mapping[str, str], unknown: Sequence[str], n
         chosen: names of the parts.
         unknown: names of what is in none, with whatever is to be said of each.
         named: what the person calls the parts, those that are named.
+        otherwise: what else would be right.
     """
     if not unknown or named:
         return
@@ -107,5 +110,5 @@ def check_known(where: str, chosen: Mapping[str, str], unknown: Sequence[str], n
     alone = f'; data.train_split={printable(chosen["train"])} leaves it out' if 'train' in chosen else ''
     raise UserError(
         f'{where} has parts by known names ({parts}) and beside them {first_few(unknown)}, which is none that is known:'
-        f' say which parts there are with {FIELDS}{alone}'
+        f' say which parts there are with {FIELDS}{alone}{otherwise}'
     )

@@ -40,7 +40,7 @@ def without_unlabelled(sources: Mapping[str, Source], skip: bool) -> dict[str, S
 
     A part without any label is left out whole: the data are then divided as if the source had no such part. With one
     label an image, an example without it is an error unless it is to be skipped; other tasks take what labels there
-    are, so that such examples stay unless they are to be skipped.
+    are, so that such examples stay, and are said, unless they are to be skipped.
 
     Args:
         sources: by part; no image is decoded.
@@ -56,10 +56,17 @@ def without_unlabelled(sources: Mapping[str, Source], skip: bool) -> dict[str, S
         known = has_label(source)
         tasks = tasks_of(source)
         needed = len(tasks) == 1 and tasks[0].kind == 'single_label'
-        if known.all() or not (skip or needed):
+        total, lost = len(known), int((~known).sum())
+        if not lost:
             kept[part] = source
             continue
-        total, lost = len(known), int((~known).sum())
+        if not (skip or needed):
+            said = (
+                f'{lost:,} of the {total:,} examples of the {part} part have no label: nothing is learnt from them or '
+                'measured on them (data.skip_unlabelled leaves them out)'
+            )
+            kept[part] = Kept(source, np.arange(total), (*getattr(source, 'notes', ()), said))
+            continue
         if not skip or (lost == total and part == 'train'):
             raise unlabelled_error(source, f'the {part} part', skip)
         if lost == total:

@@ -49,7 +49,11 @@ def in_words(config: Config, result: Mapping[str, Any]) -> dict[str, str]:
         config: of the run.
         result: its `result.json`; of earlier versions without all of this.
     """
-    words = {'learning rate': f'{config.optim.learning_rate:g}'}
+    model = config.model
+    words = {'network': model.checkpoint or model.name} if model.checkpoint or model.name else {}
+    if model.image_size or model.image_width:
+        words['image size'] = f'{model.image_size}' + (f' × {model.image_width}' if model.image_width else '')
+    words['learning rate'] = f'{config.optim.learning_rate:g}'
     if 'backbone_learning_rate_scales' in result:
         scales = result['backbone_learning_rate_scales']
         words['backbone ×'] = '–'.join(dict.fromkeys(f'{scale:.3g}' for scale in scales)) if scales else 'frozen'

@@ -1,7 +1,8 @@
 """What a single run says of copies of its held-out images among those it trains on.
 
-Nothing is decoded for it: the pixels that are in memory anyway, or in the file of decoded images, are compared. The
-training images are kept whole where augmentation crops them, and of those the part counts that evaluation would see.
+Nothing is decoded for it. Identical files are told by the digests that the store of decoded images knows them by. Other
+copies are told by the pixels that are in memory anyway, or in the store: the training images are kept whole where
+augmentation crops them, and of those the part counts that evaluation would see.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ def leaks(
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """How many images of every held-out part have a copy in the training part, and lines that say so.
 
-    Nothing is looked for, and nothing said, where `data.duplicates` says what is to become of duplicates, where images
-    are streamed, or where there are more than `MOST` (or `MOST_PAIRS`), or fewer than 32 pixels a side.
+    Nothing is looked for, and nothing said, where `data.duplicates` says what is to become of duplicates, or where
+    images are streamed. Where there are more than `MOST` (or `MOST_PAIRS`), fewer than 32 pixels a side, or other
+    channels than three, identical files alone are told.
 
     Args:
         train: the training part, as it was read.
@@ -40,16 +42,23 @@ def leaks(
     """
     counts: dict[str, int] = {}
     lines: list[str] = []
-    if config.data.duplicates != 'auto' or not isinstance(train, Decoded) or not _fit(train.images.shape):
+    if config.data.duplicates != 'auto' or not isinstance(train, Decoded):
         return counts, ()
+    first_of = {digest: index for index, digest in reversed([*enumerate(train.digests)])}
     trained: Fingerprints | None = None
     for name, examples in held_out.items():
         held = examples.held
-        few = len(held) * len(train) <= MOST_PAIRS
-        if not isinstance(held, Decoded) or not few or min(examples.pixels.sizes[0].shape) < ph.THUMBNAIL:
+        if not isinstance(held, Decoded):
             continue
-        trained = trained or fingerprints(train.images, _boxes(train, preprocessing, config))
-        pairs = find_copies(fingerprints(_centres(held, examples)), trained, config.data.duplicate_distance)
+        found = {index: first_of[digest] for index, digest in enumerate(held.digests) if digest in first_of}
+        few = len(held) * len(train) <= MOST_PAIRS and _fit(train.images.shape)
+        if few and min(examples.pixels.sizes[0].shape) >= ph.THUMBNAIL:
+            trained = trained or fingerprints(train.images, _boxes(train, preprocessing, config))
+            alike = find_copies(fingerprints(_centres(held, examples)), trained, config.data.duplicate_distance)
+            found = {**dict(alike), **found}
+        elif not (first_of and held.digests):
+            continue
+        pairs = sorted(found.items())
         counts[name] = len(pairs)
         if pairs:
             first, second = pairs[0]

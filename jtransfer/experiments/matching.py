@@ -73,19 +73,46 @@ def open_for_model(
     name = pick(part, sources, source)
     notes = describe_source(name, sources, source)
     if skip_unlabelled and not part and not has_label(sources[name]).any():
-        labelled_parts = {other: own for other, own in sources.items() if has_label(own).any()}
+        others = {other: own for other, own in sources.items() if other != 'train' and has_label(own).any()}
+        if name != 'train' and not others:
+            # What is left may be what the network was trained on.
+            raise UserError(f'the {name} part of {source} has no labels; --part=train evaluates on the training part')
         notes.append(f'the {name} part has no labels and was left out')
-        name = pick(part, labelled_parts, source) if labelled_parts else name
+        name = pick(part, others, source) if others else name
     chosen = sources[name]
     where = f'the {name} part of {source}' if divided else source
     if skip_unlabelled:
-        kept = without_unlabelled({'train': chosen}, skip=True)['train']
+        if not has_label(chosen).any():
+            raise unlabelled_error(chosen, where, skip=True)
+        kept = without_unlabelled({name: chosen}, skip=True)[name]
         notes += [f'{len(chosen) - len(kept):,} examples without a label were left out'] if kept is not chosen else []
         chosen = kept
     elif not has_label(chosen).all() and len(model.tasks) == 1 and model.tasks[0].kind == 'single_label':
         raise unlabelled_error(chosen, where, field='--skip_unlabelled')
+    elif unlabelled := int((~has_label(chosen)).sum()):
+        notes.append(f'{unlabelled:,} of the {len(chosen):,} examples have no label and are not measured')
     matched = for_model(chosen, model, where)
     return Opened(name if divided else 'all', matched, (*notes, *absent_lines(model.tasks, matched.labels, where)))
+
+
+def labelled_for_model(source: Source, model: Model, where: str, skip: bool) -> Source:
+    """The source, of one label an image without the examples that have none.
+
+    Args:
+        source: labelled images.
+        model: the network.
+        where: names them in errors.
+        skip: whether such examples are left out.
+
+    Raises:
+        UserError: there are some, and they are not to be left out; or there are no others.
+    """
+    known = has_label(source)
+    if known.all() or not (skip or (len(model.tasks) == 1 and model.tasks[0].kind == 'single_label')):
+        return source
+    if not skip or not known.any():
+        raise unlabelled_error(source, where, skip, 'skip_unlabelled')
+    return Part(source, np.flatnonzero(known))
 
 
 def pick(part: str, sources: Mapping[str, Source], what: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,9 +15,9 @@ from jtransfer.config import Config, replace
 from jtransfer.config_check import one_of
 from jtransfer.config_data import Data, check_pixel_range
 from jtransfer.config_evaluate import validate_evaluate
-from jtransfer.data.folder import list_images
-from jtransfer.data.image_kinds import left_out
+from jtransfer.data.image_kinds import count_endings, left_out
 from jtransfer.data.images import UnreadableImageError, read_image
+from jtransfer.data.listing import Files, list_files
 from jtransfer.data.measurable import absent_lines
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES
@@ -178,8 +179,11 @@ def predict_folder(
     folder, output = expanded(folder), output_file(output, example='predictions.csv')
     if not folder.exists():
         raise UserError(f'{folder}: there is no such folder')
-    files, others = ([str(folder)], {}) if folder.is_file() else list_images(folder)
-    left = left_out(others, f'in {printable_path(str(folder))}')
+    listed = Files((str(folder),)) if folder.is_file() else list_files(folder)
+    files, where = listed.images, f'in {printable_path(str(folder))}'
+    left = left_out(count_endings(map(os.path.basename, listed.others)), where)
+    if listed.hidden:
+        left.append(f'{listed.hidden:,} hidden file{"s" * (listed.hidden > 1)} {where} left out')
     if not files:
         raise UserError('; '.join([f'{folder} holds no images', *left]))
     given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range, checkpoint_classes)

@@ -14,7 +14,13 @@ from jtransfer.experiments.summary import METRIC, Row, best_row, percent, short_
 from jtransfer.terminal import wide_console
 
 AT_END = 'at the end of the range: a value beyond it may do better'
-_RATE = 'learning rate'
+# What a swept or tuned field says already.
+_SWEPT = {
+    'optim.learning_rate': 'learning rate',
+    'model.checkpoint': 'network',
+    'model.name': 'network',
+    'model.image_size': 'image size',
+}
 
 
 def print_table(rows: Sequence[Row], metric: str = METRIC, *, console: Any = None) -> None:
@@ -70,14 +76,15 @@ def print_table(rows: Sequence[Row], metric: str = METRIC, *, console: Any = Non
 def given_columns(rows: Sequence[Row]) -> list[str]:
     """What was given to some rows and not to others, beside the swept and tuned fields themselves."""
     told = {*rows[0].fields, *rows[0].tuned}
-    hidden = {ASIDE, *([_RATE] if 'optim.learning_rate' in told else [])}
+    hidden = {ASIDE, *(name for field, name in _SWEPT.items() if field in told)}
     return [name for name in differing([row.given for row in rows if row.given]) if name not in hidden]
 
 
 def _caption(rows: Sequence[Row], share: bool) -> list[str]:
     lines = []
     for name, values in rows[0].tried.items():
-        lines.append(f'{name}: of {values}, chosen for each row by the mean score on the validation part')
+        chosen = 'chosen for each row by the mean score on the validation part (of equal ones the lower loss)'
+        lines.append(f'{name}: of {values}, {chosen}')
     if any(row.at_end for row in rows):
         lines.append(f'†: {AT_END}')
     if any(row.gain is not None for row in rows):

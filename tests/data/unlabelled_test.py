@@ -114,6 +114,8 @@ def test_other_tasks_take_what_labels_there_are():
     labels = {'kind': [0, 1, -1, -1], 'age': [1.0, np.nan, 2.0, np.nan]}
     source = ArraySource(images(4), labels, tasks=tasks)
     assert has_label(source).tolist() == [True, True, True, False]
-    assert without_unlabelled({'train': source}, skip=False)['train'] is source
+    whole = without_unlabelled({'train': source}, skip=False)['train']
+    assert whole.ids == source.ids
+    assert whole.notes[0].startswith('1 of the 4 examples of the train part have no label: nothing is learnt from them')
     kept = without_unlabelled({'train': source}, skip=True)['train']
     assert kept.ids == source.ids[:3]

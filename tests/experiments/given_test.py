@@ -36,6 +36,7 @@ def test_a_run_says_it_on_the_way_in_its_plan_its_record_and_its_page(tiny_confi
     assert record['steps'] == 1
     assert result.plan.notes == (LINE,)
     assert in_words(result.config, record) == {
+        'network': result.config.model.checkpoint,
         'learning rate': '0.05',
         'backbone ×': '1',
         'trains': '100.0%',
@@ -61,7 +62,7 @@ def searched(config, say, monkeypatch):
 def searched_for_the_strategy(config, say, monkeypatch):
     pytest.importorskip('optuna')
     monkeypatch.setattr(search, 'open_study', stop)
-    monkeypatch.setattr(Judge, 'check', lambda self, config: ())
+    monkeypatch.setattr(Judge, 'check', lambda self, config, parts: ())
     config.search.space = ('transfer.strategy=choice(scratch, fine_tune)',)
     config.transfer.strategy = 'fine_tune'
     config.data.validation_fraction = 0.3

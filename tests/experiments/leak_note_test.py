@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jtransfer.data.arrays import ArraySource
+from jtransfer.data.folder import load_folder
 from jtransfer.data.parts import load_parts
 from jtransfer.evaluate.views import Views
 from jtransfer.experiments import finetune, training
@@ -55,6 +57,21 @@ def test_it_is_not_looked_for_where_it_is_not_wanted_or_not_cheap(tiny_config, s
 
 def test_small_images_are_not_told_apart_by_hashes(tiny_config, sources):
     assert found(tiny_config(**{'data.batch_size': 2}), sources, settings=Preprocessing(16)) == ({}, ())
+
+
+def test_identical_files_are_told_at_any_size(tiny_config, sources, tmp_path):
+    """By the digests that a cache knows them by, where hashes of pixels mean nothing."""
+    config = tiny_config(**{'data.batch_size': 2, 'data.cache_dir': str(tmp_path / 'cache')})
+    counts, lines = found(config, sources, settings=Preprocessing(16))
+    assert (counts, lines) == ({}, ())  # arrays have no files
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 3), np.uint8)
+    for place, index in (('train/a/1', 0), ('train/b/1', 1), ('test/a/1', 2), ('test/b/9', 1)):
+        path = tmp_path / 'photos' / f'{place}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels[index]).save(path)
+    counts, [line] = found(config, load_folder(str(tmp_path / 'photos')), settings=Preprocessing(16))
+    assert counts == {'test': 1}
+    assert line.startswith('1 test image has a copy in the training part (first: test/b/9.png = train/b/1.png)')
 
 
 def test_a_run_says_it_and_keeps_the_count(tiny_config, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Labels matched by name to what a network has outputs for, whatever the task and the kind of source."""
 
 import csv
+import pathlib
 
 import numpy as np
 import pytest
@@ -184,4 +185,36 @@ def test_unlabelled_examples_are_told_or_left_out(tmp_path):
     with pytest.raises(UserError, match='none of the 3 examples of the test part'):
         open_for_model(name, model, Config())
     opened = open_for_model(name, model, Config(), skip_unlabelled=True)
-    assert (opened.part, opened.notes[-1]) == ('validation', 'the test part has no labels and was left out')
+    assert opened.part == 'validation'
+    assert 'the test part has no labels and was left out' in opened.notes
+    columns['split'][2] = 'train'  # no validation part: what is left may be what the network was trained on
+    name = table(tmp_path / 'parts', columns)
+    with pytest.raises(
+        UserError, match=r'the test part of .* has no labels; --part=train evaluates on the training part'
+    ):
+        open_for_model(name, model, Config(), skip_unlabelled=True)
+    with pytest.raises(UserError, match='none of the 3 examples of the test part'):
+        open_for_model(name, model, Config(), part='test', skip_unlabelled=True)
+    assert open_for_model(name, model, Config(), part='train', skip_unlabelled=True).part == 'train'
+
+
+def test_numbers_without_a_value_are_said(tmp_path):
+    model = load_model(architecture='resnet_tiny', tasks=[Task('', 'regression', ('age',))])
+    name = table(tmp_path, {'age': ['1.5', '', '2.5', '', '3', '4']})
+    opened = open_for_model(name, model, Config(data=Data(label_columns=('age',))))
+    assert '2 of the 6 examples have no label and are not measured' in opened.notes
+
+
+def test_in_python_a_part_is_what_a_person_has_at_hand(tmp_path):
+    model = load_model(architecture='resnet_tiny', class_names=('light', 'dark'))
+    images = np.zeros((3, 8, 8, 3), np.uint8)
+    with pytest.raises(UserError, match="class 'dark' has no examples; every_class=False takes it, to evaluate on"):
+        jt.ArraySource(images, [0, 0, 0], ('light', 'dark'))
+    source = jt.ArraySource(images, [0, -1, 0], ('light', 'dark'), every_class=False)
+    with pytest.raises(UserError, match=r'1 of the 3 examples of the part .*; skip_unlabelled=true leaves them out'):
+        jt.evaluate_model(model, source)
+    assert jt.evaluate_model(model, source, skip_unlabelled=True).examples == 2
+    name = table(tmp_path, {'label': ['dark', 'light'] * 3})
+    assert jt.evaluate_model(model, pathlib.Path(name.removeprefix('csv:'))).examples == 6
+    with pytest.raises(UserError, match=r'evaluate_model takes one part'):
+        jt.evaluate_model(model, jt.load_data(name, test_fraction=0.5))

@@ -330,7 +330,7 @@ def test_the_range_of_values_and_the_limit_of_pixels_are_those_of_the_run_or_giv
     assert expected.loss == of_run.loss == given.loss
     with pytest.warns(DataWarning, match='4 of 4 images have 16 bits'):
         prediction.predict_folder(plain, 'deep', 'dark.csv')
-    with pytest.raises(UserError, match=r'has 32x32 pixels .*; --max_pixels=1,023 are allowed'):
+    with pytest.raises(UserError, match=r'has 32x32 pixels .*; 1,023 are allowed, and --max_pixels allows more'):
         prediction.predict_folder('ranged', 'deep', 'x.csv', max_pixels=1023)
     with pytest.raises(UserError, match=r'--pixel_range=.* must be two numbers'):
         prediction.predict_folder(plain, 'deep', 'x.csv', pixel_range=('5',))
