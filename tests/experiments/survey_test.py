@@ -47,7 +47,7 @@ def odd(tiny_config, tmp_path_factory):
 
 def test_a_folder_of_odd_pictures(odd):
     result, said, folder = odd
-    assert said == [f'folder:{folder}: train 13, test 11 images']
+    assert said == [f'folder:{folder}: 2 classes (odd, plain); images: train 13, test 11']
     text = lines(printed(result))
     assert text[:4] == ['class train test', 'odd 8 6', 'plain 5 5', 'images 13 11']
     assert 'width 30 to 150, median 30 30 to 150, median 30' in text
@@ -56,7 +56,7 @@ def test_a_folder_of_odd_pictures(odd):
     assert 'unreadable 2' in text
     assert 'duplicates: 1 pair of pictures, 0 of them exact, such as' in ' '.join(text)
     assert '1 pair of duplicates is in two parts of the data' in ' '.join(text)
-    for name, what in (('empty.png', 'an empty file'), ('torn.jpg', 'a truncated or damaged JPEG')):
+    for name, what in (('empty.png', 'an empty file, not an image'), ('torn.jpg', 'a truncated or damaged JPEG')):
         assert f'train: {folder}/train/odd/{name} is {what}' in ''.join(printed(result, 1000))
     assert text[-1].endswith('found: contact_sheet.png, duplicates.html, survey.json')
 

@@ -36,7 +36,8 @@ def runs(monkeypatch):
     """Runs that take no time; which were started."""
     started = []
 
-    def run(config):
+    def run(config, **others):
+        assert set(others) == {'title', 'say'}
         started.append(config)
         found = FOUND[config.transfer.strategy, config.optim.learning_rate]
         directory = finetune.RunDirectory.find(config)

@@ -156,16 +156,19 @@ def test_what_is_missing_is_one_line(here, script, arguments, message):
 
 def test_sweep_prints_and_saves_a_table_and_says_when_a_run_failed(here):
     flags = ['--config=tiny.py', '--config.train.tensorboard=false', '--over=transfer.strategy=scratch,linear_probe']
-    # 24 are more than there are to train on.
-    done = launch(here, 'sweep', *flags, '--over=data.batch_size=8,24', status=1)
-    assert 'batch_size=24 is larger than the training part of 21' in done.stdout
+    # 24 are more than there are to train on, which is known before the first run.
+    done = launch(here, 'sweep', *flags, '--over=data.batch_size=8,24', status=2)
+    assert 'batch_size=24 is larger than the training part of 21' in done.stderr
+    assert not (here / 'runs' / 'sweep-tiny').exists()
+    done = launch(here, 'sweep', *flags, '--over=optim.learning_rate=0.01,1e30', status=1)
+    assert 'learning_rate=1e+30: the loss' in done.stdout
     assert 'linear_probe' in done.stdout
     assert 'gain' in done.stdout
     folder = here / 'runs' / 'sweep-tiny'
     with open(folder / 'runs.csv', newline='') as file:
         runs = list(csv.DictReader(file))
-    assert [(run['transfer.strategy'], run['data.batch_size'], bool(run['error'])) for run in runs] == [
-        (strategy, size, size == '24') for strategy in ('scratch', 'linear_probe') for size in ('8', '24')
+    assert [(run['transfer.strategy'], run['optim.learning_rate'], bool(run['error'])) for run in runs] == [
+        (strategy, rate, rate == '1e+30') for strategy in ('scratch', 'linear_probe') for rate in ('0.01', '1e+30')
     ]
     for run in runs:
         if not run['error']:
@@ -180,7 +183,7 @@ def test_sweep_prints_and_saves_a_table_and_says_when_a_run_failed(here):
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob('model.safetensors')}
     assert len(before) == 2
-    done = launch(here, 'sweep', *flags, '--over=data.batch_size=8')
+    done = launch(here, 'sweep', *flags, '--over=optim.learning_rate=0.01')
     assert '[2/2]' in done.stdout
     assert {path: path.stat().st_mtime_ns for path in folder.rglob('model.safetensors')} == before
 
