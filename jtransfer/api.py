@@ -145,6 +145,8 @@ def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) ->
     if not isinstance(data, Parts):
         raise UserError("fit takes what load_data gives: jt.fit(model, jt.load_data('folder:photos'), …)")
     config = configure(_base(settings), **settings)
+    skip = config.data.skip_unreadable or data.skip_unreadable
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, skip_unreadable=skip))
     # The model is at hand: what the configuration would say about it has been decided.
     described = dataclasses.replace(config.model, name=model.architecture)
     config = config_lib.validate(dataclasses.replace(config, model=described, transfer=Transfer(strategy='scratch')))

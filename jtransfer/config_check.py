@@ -16,8 +16,14 @@ from jtransfer.errors import UserError
 T = TypeVar('T')
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """' Did you mean …?' for the closest known word, or the list of them when nothing is close (and they are few)."""
+def nearest(word: str, known: Iterable[str], *, listed: bool = True) -> str:
+    """' Did you mean …?' for the closest known word, or the list of them when nothing is close (and they are few).
+
+    Args:
+        word: what was written.
+        known: what there is.
+        listed: whether the list may be given at all.
+    """
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     if not close:
@@ -26,7 +32,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
         close = [k for k in known if _initials(k) == word][:1]
     if close:
         return f" Did you mean '{close[0]}'?"
-    return f' Known: {", ".join(known)}.' if len(known) <= 20 else ''
+    return f' Known: {", ".join(known)}.' if listed and len(known) <= 20 else ''
 
 
 def _initials(name: str) -> str:

@@ -52,6 +52,15 @@ def first_few(names: Sequence[str], count: int = 5) -> str:
     return shown if len(names) <= count else f'{shown}, … ({len(names):,})'
 
 
+def count_of(number: int, what: str) -> str:
+    """A number of things in words.
+
+    >>> count_of(1, 'image'), count_of(2000, 'image')
+    ('1 image', '2,000 images')
+    """
+    return f'{number:,} {what}' if number == 1 else f'{number:,} {what}s'
+
+
 def to_cell(text: str) -> str:
     """Text as a cell of a CSV file, with an apostrophe before what a spreadsheet would take for a formula.
 

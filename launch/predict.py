@@ -7,6 +7,7 @@ from absl import flags
 
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
+from jtransfer.text import count_of
 from launch import app
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Catalogue name, .safetensors file or run directory.')
@@ -49,7 +50,7 @@ def main() -> None:
         pixel_range=_PIXEL_RANGE.value,
         checkpoint_classes=_CLASSES.value,
     )
-    app.say(f'{count:,} images classified: {expanded(_OUTPUT.value)}')
+    app.say(f'{count_of(count, "image")} classified: {expanded(_OUTPUT.value)}')
     if skipped:
         app.say(f'unreadable images left out: {len(skipped)}, the first of them {skipped[0]}')
 

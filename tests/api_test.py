@@ -1,5 +1,6 @@
 """The library in a few lines of Python."""
 
+import shutil
 from pathlib import Path
 
 import jax
@@ -12,8 +13,10 @@ from jtransfer.experiments.run_dir import read_result
 pytestmark = pytest.mark.usefixtures('compile_once')
 
 
-def test_load_plan_fit_evaluate(photos, checkpoints):
-    data = jt.load_data(f'folder:{photos}', test_fraction=0.4)
+def test_load_plan_fit_evaluate(photos, checkpoints, tmp_path):
+    folder = shutil.copytree(photos, tmp_path / 'photos')
+    data = jt.load_data(folder, test_fraction=0.4, skip_unreadable=True)
+    (folder / data.train.ids[0]).write_bytes(b'torn')
     model = jt.load_model(checkpoints['resnet'], class_names=data.class_names)
     before = jax.tree.map(np.array, model.variables)
     plan = jt.make_plan(model, 'linear_probe')

@@ -108,9 +108,8 @@ def numbered(
     unknown = next((index for index, cell in enumerate(cells) if cell and cell not in number), None)
     if unknown is not None:
         cell = cells[unknown]
-        raise UserError(
-            f"{place(unknown)}: '{cell}' is none of the classes {first_few(classes)}.{nearest(cell, classes)}"
-        )
+        meant = nearest(cell, classes, listed=False)
+        raise UserError(f"{place(unknown)}: '{cell}' is none of the classes {first_few(classes)}.{meant}")
     return classes, np.array([number[cell] if cell else -1 for cell in cells], np.int32)
 
 

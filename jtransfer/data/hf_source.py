@@ -21,7 +21,7 @@ from jtransfer.data.table_source import part_of_rows, rows_left_out, settle_spli
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
 from jtransfer.tasks import Task
-from jtransfer.text import printable
+from jtransfer.text import count_of, printable
 
 IMAGE_NAMES = ('image', 'img', 'picture', 'photo', 'jpg', 'png')
 
@@ -98,7 +98,7 @@ def load_hf(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, HfSo
         raise UserError(f'data.split_column={data.split_column!r} has no meaning for {root}: its files are of splits')
     files, ids, rows, columns = {}, {}, {}, {}
     notes = tuple(
-        f"{count_rows(own):,} examples of the split '{printable(name)}' of {root} left out, which is no part"
+        f"{count_of(count_rows(own), 'example')} of the split '{printable(name)}' of {root} left out, which is no part"
         for name, own in others.items()
     )
     for part, (split, own) in parts.items():

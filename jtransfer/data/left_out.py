@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jtransfer.data import image_kinds
 from jtransfer.data.listing import Files, count_files, entries, folder_key, is_folder, is_hidden, is_image, list_files
-from jtransfer.text import first_few, printable_path
+from jtransfer.text import count_of, first_few, printable_path
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,20 +68,16 @@ def left_out(found: Sequence[Beside], below: Sequence[Files], root: Path) -> lis
     strays = [path for each in found for path in each.strays.images]
     if strays:
         names = first_few([printable_path(os.path.relpath(path, root)) for path in strays], 3)
-        lines.append(f'{_counted(strays, "image")} beside the class folders left out: {names}')
+        lines.append(f'{count_of(len(strays), "image")} beside the class folders left out: {names}')
     folders = {name: files for each in found for name, files in each.folders.items()}
     for name, files in folders.items():
         if files.images:
-            lines.append(f"{_counted(files.images, 'image')} in '{name}' left out, which is no part")
+            lines.append(f"{count_of(len(files.images), 'image')} in '{name}' left out, which is no part")
     if empty := [name for name, files in folders.items() if not files.images]:
-        lines.append(f'{_counted(empty, "folder")} without images left out: {first_few(empty, 3)}')
+        lines.append(f'{count_of(len(empty), "folder")} without images left out: {first_few(empty, 3)}')
     everything = [*below, *(each.strays for each in found), *folders.values()]
     others = [path for files in everything for path in files.others]
     lines += image_kinds.left_out(image_kinds.count_endings(map(os.path.basename, others)), 'in the folders')
     if hidden := sum(files.hidden for files in everything):
-        lines.append(f'{hidden:,} hidden file{"s" * (hidden > 1)} left out')
+        lines.append(f'{count_of(hidden, "hidden file")} left out')
     return lines
-
-
-def _counted(things: Sequence[str], what: str) -> str:
-    return f'{len(things):,} {what}{"s" * (len(things) > 1)}'

@@ -19,6 +19,7 @@ from jtransfer.data.source import Source, check_every_class
 from jtransfer.data.targets import Labels, count, strata, take, tasks_of
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task
+from jtransfer.text import count_of
 
 NAMES = ('train', 'validation', 'test')
 
@@ -35,6 +36,7 @@ class Parts:
         notes: lines a person should know (what was left out).
         unlabelled: training examples set apart whose labels must not be used, if `data.unlabelled_fraction` asks for
             them.
+        skip_unreadable: whether images that cannot be read are left out when these parts are trained on.
     """
 
     train: Part
@@ -43,6 +45,7 @@ class Parts:
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     unlabelled: Part | None = None
+    skip_unreadable: bool = False
 
     @property
     def num_classes(self) -> int:
@@ -91,7 +94,8 @@ def load_parts(
     if training:
         check_training(train, data.batch_size)
     notes = (*source_notes(sources), *notes, *said)
-    result = Parts(train, parts.get('validation'), parts.get('test'), pool.class_names, notes, unlabelled)
+    held = (parts.get('validation'), parts.get('test'))
+    result = Parts(train, *held, pool.class_names, notes, unlabelled, data.skip_unreadable)
     if source is None:
         _check_disjoint(result)
     return result
@@ -135,9 +139,10 @@ def split_record(parts: Parts) -> dict[str, Any]:
 def source_notes(sources: Mapping[str, Source]) -> Sequence[str]:
     """Lines about how the sources were read: what is missing or not chosen, and what each says itself."""
     missing = sum(getattr(source, 'missing', 0) for source in sources.values())
-    lines = [f'{missing} files of the table are missing and were left out'] if missing else []
+    is_missing = 'is missing and was' if missing == 1 else 'are missing and were'
+    lines = [f'{count_of(missing, "file")} of the table {is_missing} left out'] if missing else []
     if unchosen := sum(getattr(source, 'unchosen', 0) for source in sources.values()):
-        lines.append(f'{unchosen:,} example{"s" * (unchosen > 1)} of other classes left out (data.classes)')
+        lines.append(f'{count_of(unchosen, "example")} of other classes left out (data.classes)')
     own = (note for source in sources.values() for note in getattr(source, 'notes', ()))
     return list(dict.fromkeys([*lines, *own]))
 

@@ -20,7 +20,7 @@ from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
 from jtransfer.tasks import Task
-from jtransfer.text import first_few, printable_path
+from jtransfer.text import count_of, first_few, printable_path
 
 PARTS = ('train', 'validation', 'test')
 _PARQUET = b'PAR1'
@@ -192,7 +192,7 @@ def rows_left_out(column: Column | None, parts: Mapping[str, Int64[np.ndarray, '
         return ()
     used = set(np.concatenate(list(parts.values())).tolist())
     names = dict.fromkeys(f"'{str(cell).strip()}'" for row, cell in enumerate(column.cells) if row not in used)
-    return (f'{gone:,} row{"s" * (gone > 1)} of {where} left out, of other parts: {first_few(list(names))}',)
+    return (f'{count_of(gone, "row")} of {where} left out, of other parts: {first_few(list(names))}',)
 
 
 def row_name(index: int) -> str:

@@ -16,6 +16,7 @@ from jtransfer.data.part_names import check_known, choose_splits
 from jtransfer.data.source import Example, check_source
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
+from jtransfer.text import count_of
 
 
 class TfdsSource:
@@ -154,7 +155,8 @@ def load_tfds(
     places = [place for spec in expressions.values() for place in _positions(known, spec, info.full_name)]
     used = collections.Counter(split for split, _ in set(places))
     left = {split: own.num_examples - used[split] for split, own in known.items()}
-    unknown = [f"'{split}' ({number:,} examples)" for split, number in left.items() if number and not used[split]]
+    unused = {split: number for split, number in left.items() if number and not used[split]}
+    unknown = [f"'{split}' ({count_of(number, 'example')})" for split, number in unused.items()]
     if training:
         check_known(f'tfds:{name}', expressions, unknown, named)
     sources = {
@@ -163,7 +165,7 @@ def load_tfds(
     if training:
         check_source(sources['train'], f'tfds:{name} {expressions["train"]}')
     next(iter(sources.values())).notes = tuple(
-        f"{number:,} examples of the split '{split}' left out" for split, number in left.items() if number
+        f"{count_of(number, 'example')} of the split '{split}' left out" for split, number in left.items() if number
     )
     return sources
 

@@ -21,7 +21,7 @@ from jtransfer.experiments.data_lines import describe_source
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks import Task
-from jtransfer.text import first_few, printable
+from jtransfer.text import count_of, first_few, printable
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,7 +85,8 @@ def open_for_model(
         if not has_label(chosen).any():
             raise unlabelled_error(chosen, where, skip=True)
         kept = without_unlabelled({name: chosen}, skip=True)[name]
-        notes += [f'{len(chosen) - len(kept):,} examples without a label were left out'] if kept is not chosen else []
+        if kept is not chosen:
+            notes.append(f'{count_of(len(chosen) - len(kept), "example")} without a label left out')
         chosen = kept
     elif not has_label(chosen).all() and len(model.tasks) == 1 and model.tasks[0].kind == 'single_label':
         raise unlabelled_error(chosen, where, field='--skip_unlabelled')

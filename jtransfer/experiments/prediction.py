@@ -49,7 +49,7 @@ from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.tasks import Task
-from jtransfer.text import printable_path
+from jtransfer.text import count_of, printable_path
 
 
 def evaluate_checkpoint(
@@ -183,7 +183,7 @@ def predict_folder(
     files, where = listed.images, f'in {printable_path(str(folder))}'
     left = left_out(count_endings(map(os.path.basename, listed.others)), where)
     if listed.hidden:
-        left.append(f'{listed.hidden:,} hidden file{"s" * (listed.hidden > 1)} {where} left out')
+        left.append(f'{count_of(listed.hidden, "hidden file")} {where} left out')
     if not files:
         raise UserError('; '.join([f'{folder} holds no images', *left]))
     given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range, checkpoint_classes)

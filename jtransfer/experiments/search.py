@@ -38,6 +38,7 @@ from jtransfer.experiments.search_space import Dimension, parse_space, settled
 from jtransfer.experiments.search_study import BESIDES, JOURNAL, Study, TrialRecord, need_optuna, open_study
 from jtransfer.experiments.summary import short_names
 from jtransfer.paths import output_folder
+from jtransfer.text import count_of
 from jtransfer.transfer.set_aside import for_weights, random_weights_notes
 
 TRIALS, PLOT, BEST, FOUND, FOLDS = 'trials.csv', 'search.png', 'best', 'best.json', 'inner_folds.json'
@@ -263,5 +264,5 @@ def _record(
 
 
 def _describe(config: Config, judge: Judge) -> str:
-    varied = f'{len(config.search.space)} field{"s" * (len(config.search.space) > 1)}'
-    return f'{config.search.trials} trials over {varied}, judged by the {judge.by}'
+    varied = count_of(len(config.search.space), 'field')
+    return f'{count_of(config.search.trials, "trial")} over {varied}, judged by the {judge.by}'

@@ -176,7 +176,7 @@ def test_unlabelled_examples_are_told_or_left_out(tmp_path):
         open_for_model(name, model, Config())
     opened = open_for_model(name, model, Config(), skip_unlabelled=True)
     assert opened.source.labels.tolist() == [1, 0, 1, 1]
-    assert opened.notes[-1:] == ('2 examples without a label were left out',)
+    assert opened.notes[-1:] == ('2 examples without a label left out',)
     (tmp_path / 'parts').mkdir()
     columns = {'label': ['dark', 'light', 'dark', '', '', ''], 'split': ['train'] * 2 + ['val'] + ['test'] * 3}
     name = table(tmp_path / 'parts', columns)

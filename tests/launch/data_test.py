@@ -36,7 +36,7 @@ def test_a_look_at_a_table_of_numbers(tmp_path):
         csv.writer(file).writerows([('file', 'size'), *rows, ('gone.png', '3')])
     arguments = (CONFIG, '--config.data.source=csv:sizes.csv', "--config.data.label_columns=('size',)", '--output=seen')
     done = launch(tmp_path, 'data', *arguments)
-    assert '1 files of the table are missing and were left out' in done.stdout
+    assert '1 file of the table is missing and was left out' in done.stdout
     assert 'images' in done.stdout
     assert done.stdout.splitlines()[-1] == 'seen: contact_sheet.png, survey.json'
 
