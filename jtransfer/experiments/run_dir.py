@@ -19,8 +19,8 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, get_field
 from jtransfer.errors import UserError
-from jtransfer.evaluate.write import atomic_text
 from jtransfer.paths import expanded, output_folder
+from jtransfer.writing import atomic_text
 
 CONFIG, RESULT, SPLIT, FOLDS = 'config.json', 'result.json', 'split.json', 'folds.json'
 ROOT = Path('runs')
