@@ -6,8 +6,11 @@ import math
 import time
 
 import numpy as np
+import pytest
 
+from jtransfer.errors import WritingError
 from jtransfer.train.log import MetricLog, read_log
+from tests.full_disk import files_up_to
 
 
 def write(directory, steps, **settings):
@@ -81,6 +84,15 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
     write(tmp_path, [2], start_step=1)
     assert steps_of(tmp_path) == [1, 2]
     assert path.read_text().endswith('{"step": 2, "loss": 1.0}\n')
+
+
+def test_a_full_disk_is_one_line_and_takes_no_line_that_was_there(tmp_path):
+    log = MetricLog(tmp_path, tensorboard=False)
+    with files_up_to(100), pytest.raises(WritingError, match=r'metrics\.jsonl cannot be written: File too large'):
+        _ = [log.write(step, {'loss': 0.5}) for step in range(1, 9)]
+    log.close()
+    assert (tmp_path / 'metrics.jsonl').stat().st_size == 100
+    assert steps_of(tmp_path) == [1, 2, 3, 4]
 
 
 def test_no_file_no_lines(tmp_path):
