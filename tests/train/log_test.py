@@ -6,7 +6,9 @@ import math
 import time
 
 import numpy as np
+import pytest
 
+from jtransfer.errors import UserError
 from jtransfer.train.log import MetricLog, read_log
 
 
@@ -81,6 +83,28 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
     write(tmp_path, [2], start_step=1)
     assert steps_of(tmp_path) == [1, 2]
     assert path.read_text().endswith('{"step": 2, "loss": 1.0}\n')
+
+
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('', 'an empty file'),
+        ('{"step": 2', 'no JSON'),
+        ('\x00\x00', 'no JSON'),
+        ('5', 'its JSON is no object'),
+        ('{"loss": 1.0}', "it has no 'step'"),
+        ('{"step": "2"}', "'step' must be a whole number"),
+        ('{"step": 2, "loss": [1]}', "'loss' must be a number or null"),
+        ('[' * 100_000, 'JSON that is nested too deeply'),
+        ('{"step": 1' + '0' * 50 + '}', 'a number of 51 digits'),
+    ],
+)
+def test_a_damaged_line_within_is_one_line(tmp_path, line, message):
+    path = tmp_path / 'metrics.jsonl'
+    path.write_text(f'{{"step": 1, "loss": 0.5}}\n{line}\n{{"step": 3, "loss": 0.5}}\n')
+    with pytest.raises(UserError, match=f'^line 2 of .*metrics.jsonl is damaged: {message}.*; delete the line') as told:
+        read_log(path)
+    assert '\n' not in str(told.value)
 
 
 def test_no_file_no_lines(tmp_path):
