@@ -122,7 +122,7 @@ def test_what_is_there_is_refused(nowhere):
     pathlib.Path('begun/config.json').write_text('{"seed": ')
     assert 'begun/config.json is damaged: no JSON at line 1' in refused('begun', auto())
     pathlib.Path('begun/config.json').write_text('[1]')
-    assert 'must be a dictionary' in refused('begun', auto())
+    assert 'begun/config.json is damaged: its JSON is no object' in refused('begun', auto())
 
 
 def test_auto_continues_an_unfinished_run(nowhere):
