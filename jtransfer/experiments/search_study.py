@@ -23,6 +23,7 @@ from jtransfer.experiments.search_sampler import check_sampler, make_pruner, mak
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.paths import output_file
 from jtransfer.reading import parse_json
+from jtransfer.record_types import NUMBER
 
 JOURNAL = 'study.journal'
 _REMEDY = 'give the search another name, or another search.storage'
@@ -32,6 +33,8 @@ _CONFIG, _DATA, _ERROR, _LOSS, _PROCESS = 'config', 'data', 'error', 'loss', 'pr
 # A running trial of another machine that takes so many times the longest finished one is taken for lost.
 _PATIENCE, _AT_LEAST = 3, 60.0
 _MAX_PID_DIGITS = 9
+# What Optuna says of a journal with damaged entries.
+_DAMAGE = (LookupError, TypeError, AttributeError, AssertionError)
 
 Objective = Callable[[Mapping[str, Any], Callable[[int, float], None]], float | tuple[float, float]]
 
@@ -222,8 +225,7 @@ def _reaching(text: str, make: Callable[[], Any]) -> Any:
         raise UserError(f'search.storage={text} needs a package that is not installed: {error}') from None
     except UserError:
         raise
-    except (SQLAlchemyError, OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError) as error:
-        # The last three: a journal with damaged entries.
+    except (SQLAlchemyError, OSError, ValueError, RuntimeError, *_DAMAGE) as error:
         reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
         raise UserError(f'search.storage={text} cannot be used: {reason}') from None
 
@@ -280,8 +282,8 @@ def _record(trial: Any, longest: float) -> TrialRecord:
         fields=dict(trial.params),
         seconds=None if trial.duration is None else trial.duration.total_seconds(),
         started='' if trial.datetime_start is None else trial.datetime_start.isoformat(timespec='seconds'),
-        error=trial.user_attrs.get(_ERROR, ''),
-        loss=trial.user_attrs.get(_LOSS),
+        error=str(trial.user_attrs.get(_ERROR, '')),
+        loss=loss if NUMBER.holds(loss := trial.user_attrs.get(_LOSS)) else None,
     )
 
 
