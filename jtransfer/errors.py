@@ -25,5 +25,9 @@ class DataWarning(UserWarning):
     """Something about the data that only reading them shows, one line; the launch scripts print it as a note."""
 
 
+class RunWarning(UserWarning):
+    """Something about a run that a person should know and that does not stop it; printed likewise."""
+
+
 class TrainingDivergedError(FloatingPointError):
     """The loss or a gradient stopped being finite; the message names the step and the last good checkpoint."""

@@ -21,7 +21,7 @@ from ml_collections import config_flags
 from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, nearest, unknown_field, wrong_type
-from jtransfer.errors import DataWarning, TrainingDivergedError, UserError
+from jtransfer.errors import DataWarning, RunWarning, TrainingDivergedError, UserError
 from jtransfer.paths import expanded
 from jtransfer.terminal import soften, wide_console
 from jtransfer.text import printable, printable_lines
@@ -90,8 +90,8 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
 
 
 def _show(otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
-    """Prints what the library says about the data as a line, and other warnings as Python does."""
-    if issubclass(category, DataWarning):
+    """Prints what the library says about the data or a run as a line, and other warnings as Python does."""
+    if issubclass(category, DataWarning | RunWarning):
         complain(f'note: {message}')
     else:
         otherwise(message, category, *where)

@@ -166,13 +166,17 @@ def _decode_into_cache(
     def read(index: int) -> tuple[bytes, Square | None]:
         digest = digest_of(content(index))
         if digest in cache:
-            return digest, None
+            if cache.is_whole(digest):
+                return digest, None
+            cache.forget(digest)
+            changed.append(index)
         square = _square(part, pixels, index)
         if digest_of(content(index)) != digest:
             raise UserError(f'{part.ids[index]} was changed while it was read: try again when the data are complete')
         return digest, square
 
     kept, digests = [], []
+    changed: list[int] = []
     try:
         for i, (digest, square) in _readable(read, part, workers, skip_unreadable, progress):
             if square is not None:
@@ -184,6 +188,13 @@ def _decode_into_cache(
         cache.commit()
     if not kept:
         raise _none_readable(part)
+    if changed:
+        warnings.warn(
+            f'{len(changed):,} cached image{"s" * (len(changed) > 1)} in {cache.folder} had changed on the disk: '
+            'decoded again',
+            DataWarning,
+            stacklevel=3,
+        )
     known = {i: cache.narrow(digest) for i, digest in zip(kept, digests, strict=True)}
     _tell(part, {i: narrow for i, narrow in known.items() if narrow is not None}, len(kept))
     rows = cache.rows(digests)

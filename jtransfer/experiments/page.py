@@ -27,7 +27,7 @@ def write_page(result: Result, scores: Scores, part: Part) -> None:
         curves=read_log(path / 'metrics.jsonl'),
         plan=plan_rows(result),
         most_wrong=wrong_pictures(scores, part, config.evaluate.most_wrong),
-        config_text=(path / 'config.py').read_text(encoding='utf-8'),
+        config_text=(path / 'config.py').read_text(encoding='utf-8', errors='replace'),
         facts={
             'strategy': config.transfer.strategy,
             'started from': config.model.checkpoint if config.transfer.strategy != 'scratch' else 'random weights',

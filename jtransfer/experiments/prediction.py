@@ -42,7 +42,7 @@ from jtransfer.experiments.matching import Opened, for_model, open_for_model, pi
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.reopen import parts_of_run
-from jtransfer.experiments.run_dir import is_finished, is_run, read_config, read_result
+from jtransfer.experiments.run_dir import RESULT, is_finished, is_run, read_config, read_result
 from jtransfer.experiments.scoring import score
 from jtransfer.paths import expanded, output_file, output_folder
 from jtransfer.preprocessing import Preprocessing
@@ -107,6 +107,7 @@ def evaluate_checkpoint(
     given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=not source)
     model = models[0]
+    thresholds = _thresholds(checkpoint, model)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if source:
         opened = open_for_model(source, model, config, part=part, data_dir=data_dir, skip_unlabelled=skip_unlabelled)
@@ -119,7 +120,7 @@ def evaluate_checkpoint(
     held_out = Part(opened.source, np.arange(len(opened.source)))
     examples = _read(held_out, model.preprocessing, config, views)
     if len(models) == 1:
-        scores = score(model, examples, config, thresholds=_thresholds(checkpoint))
+        scores = score(model, examples, config, thresholds=thresholds)
     else:
         scores = ensemble_scores(models, examples, config)
     write_evaluation(output, scores.metrics, scores.logits, scores.labels, scores.ids)
@@ -189,6 +190,7 @@ def predict_folder(
     given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=False)
     model = models[0]
+    thresholds = _thresholds(checkpoint, model)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     part = Part(_Files(tuple(files), model, config.data), np.arange(len(files)))
     examples = _read(part, model.preprocessing, config, views)
@@ -196,7 +198,7 @@ def predict_folder(
     for line in left:
         warnings.warn(line, DataWarning, stacklevel=2)
     results = to_results(model.tasks, outputs)
-    write_task_predictions_csv(output, examples.ids, results, model.tasks, thresholds=_thresholds(checkpoint))
+    write_task_predictions_csv(output, examples.ids, results, model.tasks, thresholds=thresholds)
     return len(examples.ids), examples.skipped
 
 
@@ -279,10 +281,14 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     return (model,), config
 
 
-def _thresholds(checkpoint: str) -> dict[str, list[float]] | None:
+def _thresholds(checkpoint: str, model: Model) -> dict[str, list[float]] | None:
     """Where an image may have several labels: from which probability on a run predicts each, if it is one."""
     run = expanded(checkpoint)
-    return read_result(run).get('thresholds') if is_run(run) and is_finished(run) else None
+    found = read_result(run).get('thresholds') if is_run(run) and is_finished(run) else None
+    outputs = {task.name: task.outputs for task in model.tasks}
+    if any(len(values) != outputs.get(name) for name, values in (found or {}).items()):
+        raise UserError(f'{run / RESULT} is damaged: its thresholds are not those of the outputs of the network')
+    return found
 
 
 def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views) -> Examples:

@@ -21,10 +21,15 @@ from jtransfer.config import Config
 from jtransfer.config_check import field_names, get_field
 from jtransfer.errors import UserError
 from jtransfer.experiments.run_lock import LOCK, check_free, held
+from jtransfer.experiments.run_records import read_result_file, read_split_file
 from jtransfer.paths import expanded, output_folder
+from jtransfer.reading import read_json, read_json_object
+from jtransfer.train.log import read_log
 from jtransfer.writing import atomic_text, is_partial, make_folder
 
 CONFIG, PROGRAM, RESULT, SPLIT, FOLDS = 'config.json', 'config.py', 'result.json', 'split.json', 'folds.json'
+LOG = 'metrics.jsonl'
+_CONFIG_REMEDY = 'config.py beside it says the same, and runs it again in a new directory: --config=…/config.py'
 ROOT = Path('runs')
 
 CONTENTS = {
@@ -72,6 +77,7 @@ class RunDirectory:
                 for number in sorted(taken, reverse=True):
                     if _continues(taken[number], config):
                         check_free(taken[number])
+                        check_records(taken[number])
                         return cls(taken[number], resumes=True)
             # One more than the largest: a number that was deleted is not given to another run.
             name = f'{config.name}-{max(taken) + 1}' if taken else config.name
@@ -88,12 +94,14 @@ class RunDirectory:
             raise UserError(f'run_dir={path} holds another configuration ({differs}); name another directory')
         check_free(path)
         if is_finished(path):
+            read_result(path)
             raise UserError(f'run_dir={path} holds a finished run of this configuration; name another directory')
         if not auto:
             raise UserError(
                 f'run_dir={path} holds an unfinished run of this configuration; '
                 '--config.train.resume=auto continues it, or name another directory'
             )
+        check_records(path)
         return cls(path, resumes=True)
 
     @staticmethod
@@ -130,7 +138,7 @@ class RunDirectory:
             UserError: the run is resumed, and was begun with other examples.
         """
         path = self.path / SPLIT
-        if self.resumes and path.exists() and json.loads(path.read_text(encoding='utf-8')) != record:
+        if self.resumes and path.exists() and read_split_file(path) != record:
             raise UserError(
                 f'{self.path} was begun with other images than there are now (see {path}); '
                 'train.resume=never starts a new run'
@@ -202,31 +210,49 @@ def read_config(path: str | Path) -> Config:
         UserError: there is none, or this version does not know one of its fields.
     """
     file = expanded(path) / CONFIG
+    if not file.exists():
+        raise UserError(f'{path} is not a run directory: it has no readable {CONFIG}')
+    values = read_json_object(file, remedy=_CONFIG_REMEDY)
     try:
-        return config_lib.from_dict(json.loads(file.read_text(encoding='utf-8')))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-        raise UserError(f'{path} is not a run directory: it has no readable {CONFIG}') from None
+        return config_lib.from_dict(values)
+    except (UserError, RecursionError) as error:
+        raise UserError(f'{file}: {error}; {_CONFIG_REMEDY}') from None
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether a directory is a run's; others hold a config.json too, of another kind."""
-    try:
-        saved = json.loads((expanded(path) / CONFIG).read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+    """Whether a directory is a run's; others hold a config.json too, of another kind.
+
+    Raises:
+        UserError: its config.json is damaged: nothing of the run would be known.
+    """
+    file = expanded(path) / CONFIG
+    if not file.exists():
         return False
+    saved = read_json(file, remedy=_CONFIG_REMEDY)
     return isinstance(saved, dict) and {'transfer', 'optim'} <= set(saved)
 
 
-def read_result(path: str | Path) -> dict[str, Any]:
+def read_result(path: str | Path, needs: Collection[str] = ()) -> dict[str, Any]:
     """The `result.json` of a finished run.
 
+    Args:
+        path: of the directory.
+        needs: fields that must be in it.
+
     Raises:
-        UserError: the run is not finished.
+        UserError: the run is not finished, or the file is damaged.
     """
-    try:
-        return json.loads((expanded(path) / RESULT).read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-        raise UserError(f'{path} holds no finished run') from None
+    file = expanded(path) / RESULT
+    if not file.exists():
+        raise UserError(f'{path} holds no finished run')
+    return read_result_file(file, needs)
+
+
+def check_records(path: Path) -> None:
+    """Raises `UserError` for damaged records of an unfinished run, before anything is computed to go on with it."""
+    if (path / SPLIT).exists():
+        read_split_file(path / SPLIT)
+    read_log(path / LOG)
 
 
 def difference(path: Path, config: Config, besides: Collection[str] = ()) -> str:

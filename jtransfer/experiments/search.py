@@ -104,6 +104,8 @@ def run(
     space = parse_space(config)
     folder = output_folder(folder or config.run_dir or ROOT / f'search-{config.name}', 'run_dir')
     check_folder(folder, config)
+    if is_finished(folder / BEST):
+        read_result(folder / BEST)  # before time is spent on trials
     parts = parts or load_parts(config.data, config.seed, source)
     check_data(parts)
     judge = make_judge(config, parts)
@@ -244,7 +246,7 @@ def _run_best(config: Config, parts: Parts, folder: Path, say: Callable[[str], N
         if not is_finished(path):
             say('the best settings, on the training part:')
             say(finetune.run(config, parts=parts, say=say, title=f'{config.name} {BEST}').headline)
-    return read_result(path)
+    return read_result(path, ('part', 'examples', 'score_name', 'score'))
 
 
 def _found(best: TrialRecord, judge: Judge) -> dict[str, Any]:

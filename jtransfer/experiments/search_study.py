@@ -22,13 +22,19 @@ from jtransfer.experiments.run_dir import NOT_IDENTITY
 from jtransfer.experiments.search_sampler import check_sampler, make_pruner, make_sampler
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.paths import output_file
+from jtransfer.reading import parse_json
+from jtransfer.record_types import NUMBER
 
 JOURNAL = 'study.journal'
+_REMEDY = 'give the search another name, or another search.storage'
 # What may differ between two sittings, or two machines, of one search.
 BESIDES = (*NOT_IDENTITY, 'search.trials', 'search.storage', 'data.data_dir', 'data.cache_dir')
 _CONFIG, _DATA, _ERROR, _LOSS, _PROCESS = 'config', 'data', 'error', 'loss', 'process'
 # A running trial of another machine that takes so many times the longest finished one is taken for lost.
 _PATIENCE, _AT_LEAST = 3, 60.0
+_MAX_PID_DIGITS = 9
+# What Optuna says of a journal with damaged entries.
+_DAMAGE = (LookupError, TypeError, AttributeError, AssertionError)
 
 Objective = Callable[[Mapping[str, Any], Callable[[int, float], None]], float | tuple[float, float]]
 
@@ -159,7 +165,7 @@ def open_study(
     with quiet():
         sampler = make_sampler(config.search.sampler, space, own if seed is None else seed)
         study = _reaching(
-            config.search.storage,
+            config.search.storage or str(folder / JOURNAL),
             lambda: optuna.create_study(
                 storage=_storage(config.search.storage, folder),
                 sampler=sampler,
@@ -217,8 +223,10 @@ def _reaching(text: str, make: Callable[[], Any]) -> Any:
         return make()
     except ImportError as error:
         raise UserError(f'search.storage={text} needs a package that is not installed: {error}') from None
-    except (SQLAlchemyError, OSError, ValueError, RuntimeError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+    except UserError:
+        raise
+    except (SQLAlchemyError, OSError, ValueError, RuntimeError, *_DAMAGE) as error:
+        reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
         raise UserError(f'search.storage={text} cannot be used: {reason}') from None
 
 
@@ -226,7 +234,7 @@ def _check_same(study: Any, config: Config, data: str) -> None:
     """Writes down what the study is of; raises `UserError` if that is something else already."""
     found = study.user_attrs
     if _CONFIG in found:
-        there = config_lib.from_dict(json.loads(found[_CONFIG]))
+        there = _config_of(study)
         for field in field_names(config):
             old, new = get_field(there, field), get_field(config, field)
             if field not in BESIDES and old != new:
@@ -234,12 +242,22 @@ def _check_same(study: Any, config: Config, data: str) -> None:
                     f"the study '{study.study_name}' is of another configuration ({field} is {old!r} there and {new!r} "
                     'here): give it another name, or another search.storage'
                 )
-        if found[_DATA] != data:
+        if found.get(_DATA) != data:
             raise UserError(f"the study '{study.study_name}' is of other images, or of another division of them")
         return
     # In this order: what has a configuration is complete.
     study.set_user_attr(_DATA, data)
     study.set_user_attr(_CONFIG, json.dumps(config_lib.to_dict(config)))
+
+
+def _config_of(study: Any) -> Config:
+    name = f"the study '{study.study_name}'"
+    text = study.user_attrs[_CONFIG]
+    values = parse_json(text if isinstance(text, str) else '', f'the configuration of {name}', remedy=_REMEDY)
+    try:
+        return config_lib.from_dict(values)
+    except (UserError, RecursionError) as error:
+        raise UserError(f'{name}: {error}; {_REMEDY}') from None
 
 
 def _suggest(trial: Any, dimension: Dimension) -> Any:
@@ -264,8 +282,8 @@ def _record(trial: Any, longest: float) -> TrialRecord:
         fields=dict(trial.params),
         seconds=None if trial.duration is None else trial.duration.total_seconds(),
         started='' if trial.datetime_start is None else trial.datetime_start.isoformat(timespec='seconds'),
-        error=trial.user_attrs.get(_ERROR, ''),
-        loss=trial.user_attrs.get(_LOSS),
+        error=str(trial.user_attrs.get(_ERROR, '')),
+        loss=loss if NUMBER.holds(loss := trial.user_attrs.get(_LOSS)) else None,
     )
 
 
@@ -275,7 +293,9 @@ def _this_process() -> str:
 
 def _alive(trial: Any, longest: float) -> bool:
     """Whether another process still works on a running trial, as far as one can know."""
-    host, _, number = trial.user_attrs.get(_PROCESS, '').rpartition(' ')
+    host, _, number = str(trial.user_attrs.get(_PROCESS, '')).rpartition(' ')
+    if not number.isdecimal() or len(number) > _MAX_PID_DIGITS:
+        return False
     if host == socket.gethostname():
         if int(number) == os.getpid():
             return False  # this process takes one after another: it was interrupted in it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import SPLIT, is_run, read_config, read_result
+from jtransfer.experiments.run_records import read_split_file
 from jtransfer.paths import expanded
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import open_model
@@ -75,7 +75,7 @@ def _open(run: Path) -> Member:
         read_config(run),
         open_model(run / MODEL_FILE),
         result,
-        json.loads((run / SPLIT).read_text(encoding='utf-8')),
+        read_split_file(run / SPLIT),
     )
 
 

@@ -22,6 +22,7 @@ from jtransfer.experiments import finetune, given
 from jtransfer.experiments.checking import check_data, check_run
 from jtransfer.experiments.run_dir import CONFIG, NOT_IDENTITY, ROOT, RunDirectory, is_finished, read_result
 from jtransfer.experiments.run_lock import check_free, held
+from jtransfer.experiments.run_records import NEEDED_OF_RUNS
 from jtransfer.experiments.summary import Record
 from jtransfer.experiments.sweep_tune import check_fields, check_parts, choose, in_words, validation_of
 from jtransfer.paths import output_folder
@@ -138,7 +139,7 @@ def run(
             RunDirectory.find(variant)  # refuses what is in the way before the first run starts
         elif differs := RunDirectory.differs(variant):
             raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another --output')
-        elif for_weights(variant.transfer)[1] and 'set_aside' not in read_result(path):
+        elif 'set_aside' not in read_result(path, NEEDED_OF_RUNS) and for_weights(variant.transfer)[1]:
             raise UserError(
                 f'{path} was run when settings for pretrained weights were not set aside from scratch yet: '
                 'delete it to run it again'
@@ -215,10 +216,9 @@ def _one(fields: dict[str, Any], config: Config, path: Path, say: Callable[[str]
             # The last two: a setting too large for the device need not be so for the others.
             record['error'] = (str(error).splitlines() or [type(error).__name__])[0]
             return record
-    result = read_result(path)
+    result = read_result(path, NEEDED_OF_RUNS)
     # Of runs before there were other tasks, the score is the accuracy.
-    score_name = result.get('score_name', 'accuracy')
-    score = float(result['score'] if 'score' in result else result['accuracy'])
+    score_name, score = result.get('score_name', 'accuracy'), float(result['score'])
     record['metrics'] = {f'{result["part"]} {score_name}': score, f'{result["part"]} loss': result['loss']}
     record['validation'] = validation_of(result) or {}
     record['given'] = given.in_words(config, result)

@@ -20,6 +20,7 @@ import safetensors
 
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
+from jtransfer.pretrained.file_digest import KEY, check_digest, digest_of, without_digest
 from jtransfer.writing import atomic_path
 
 _DTYPES = {
@@ -65,13 +66,14 @@ def read_safetensors(
         The arrays by name, read-only views of the mapped file in its types (bfloat16 included), and the metadata.
 
     Raises:
-        UserError: the file is missing, truncated or damaged, holds a type that is not supported, or a value that is
-            not finite (the message names the tensor).
+        UserError: the file is missing, truncated or damaged (see `file_digest`), holds a type that is not supported, or
+            a value that is not finite (the message names the tensor).
     """
     path = expanded(path)
     header, start = _header(path)
     data = np.memmap(path, np.uint8, mode='r')
-    metadata = header.pop('__metadata__', None) or {}
+    check_digest(path, header, np.asarray(data[start:]), release)
+    metadata = without_digest(header.pop('__metadata__', None))
     arrays = {}
     for name, tensor in header.items():
         dtype = _DTYPES.get(tensor['dtype'])
@@ -90,7 +92,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         UserError: the file is missing, truncated or damaged.
     """
-    return _header(expanded(path))[0].get('__metadata__') or {}
+    return without_digest(_header(expanded(path))[0].get('__metadata__'))
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
@@ -146,10 +148,11 @@ def write_safetensors(
             'data_offsets': [offset, offset + array.nbytes],
         }
         offset += array.nbytes
+    values = [arrays[name].astype(arrays[name].dtype.newbyteorder('<'), copy=False).tobytes() for name in names]
+    header['__metadata__'] = dict(sorted({**(metadata or {}), KEY: digest_of(header, values)}.items()))
     head = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
     head += b' ' * (-len(head) % _ALIGNMENT)
-    chunks = [len(head).to_bytes(8, 'little'), head]
-    chunks += [arrays[name].astype(arrays[name].dtype.newbyteorder('<'), copy=False).tobytes() for name in names]
+    chunks = [len(head).to_bytes(8, 'little'), head, *values]
     with atomic_path(path) as temporary, temporary.open('wb') as file:
         file.writelines(chunks)
 

@@ -21,10 +21,14 @@ import orbax.checkpoint as ocp
 from jtransfer.better import rank
 from jtransfer.errors import UserError, WritingError
 from jtransfer.rules import flatten
+from jtransfer.train.digests import ITEM, DamagedCheckpointError, DigestsSave, check_progress, check_state
 from jtransfer.train.orbax_errors import begin_quiet, end_quiet
 from jtransfer.train.state import TrainState
 from jtransfer.transfer.plan import Plan, combine
 from jtransfer.writing import make_folder, told_plainly
+
+DAMAGED = 'damaged'
+_MOST = 300  # letters of an error of Orbax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,17 +166,37 @@ class Checkpoints:
             self._failed = True
             raise
 
+    def set_aside_last(self) -> Path:
+        """Moves the last checkpoint, which is damaged, out of the way of those to come; says where it is now."""
+        return self._set_aside(self._last)
+
+    def set_aside_best(self) -> Path:
+        """Moves the best checkpoint out of the way, likewise."""
+        return self._set_aside(self._best)
+
+    def _set_aside(self, manager: ocp.CheckpointManager) -> Path:
+        step, folder = str(_latest(manager)), self.directory / DAMAGED
+        folder.mkdir(exist_ok=True)
+        name = f'{_place(manager).name}-{step}'
+        taken = sum(path.name.startswith(name) for path in folder.iterdir())
+        aside = folder / (f'{name}-{taken + 1}' if taken else name)
+        (_place(manager) / step).rename(aside)
+        manager.reload()
+        return aside
+
     def _save(self, manager: ocp.CheckpointManager, state: TrainState, progress: Progress) -> None:
         # A run killed between its best checkpoint and its last one comes by that step again, with the same state.
         if int(state.step) in manager.all_steps():
             return
         # Copies: the next step donates these buffers, and on a CPU NumPy would otherwise look into them.
-        tree = jax.tree.map(np.array, _to_tree(state))
+        tree, values = jax.tree.map(np.array, _to_tree(state)), dataclasses.asdict(progress)
         with self._told():
             manager.save(
                 int(state.step),
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(tree), progress=ocp.args.JsonSave(dataclasses.asdict(progress))
+                    state=ocp.args.StandardSave(tree),
+                    progress=ocp.args.JsonSave(values),
+                    **{ITEM: DigestsSave(tree, values)},
                 ),
                 force=True,
             )
@@ -220,12 +244,39 @@ def _restore(manager: ocp.CheckpointManager, like: TrainState, plan: Plan) -> Tr
 
 def _read(manager: ocp.CheckpointManager) -> tuple[dict[str, Any], int]:
     step = _latest(manager)
-    return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore())).state, step
+    tree = _item(manager, step, state=ocp.args.StandardRestore())
+    check_state(_place(manager) / str(step), tree)
+    return tree, step
 
 
 def _read_progress(manager: ocp.CheckpointManager) -> Progress:
-    found = manager.restore(_latest(manager), args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
-    return Progress(**{**found, 'starts': tuple(found['starts'])})
+    step = _latest(manager)
+    found = _item(manager, step, progress=ocp.args.JsonRestore())
+    try:
+        check_progress(_place(manager) / str(step), found)
+        return Progress(**{**found, 'starts': tuple(found['starts'])})
+    except (KeyError, TypeError) as error:
+        raise _damaged(manager, step, error) from None
+
+
+def _item(manager: ocp.CheckpointManager, step: int, **item: Any) -> Any:
+    """An item of a checkpoint; whatever Orbax and what it is made of say of a damaged one is one line."""
+    try:
+        found = manager.restore(step, args=ocp.args.Composite(**item))[next(iter(item))]
+    except (MemoryError, PermissionError):
+        raise  # says nothing about what is on the disk
+    except Exception as error:
+        raise _damaged(manager, step, error) from None
+    if not isinstance(found, dict):
+        raise _damaged(manager, step, TypeError('it holds no names'))
+    return found
+
+
+def _damaged(manager: ocp.CheckpointManager, step: int, error: Exception) -> DamagedCheckpointError:
+    # Of tensorstore's errors, the last words say which file and what; the first are many.
+    said = ' '.join(str(error).split()) or type(error).__name__
+    said = said if len(said) <= _MOST else f'{said[: _MOST // 2]} … {said[-_MOST // 2 :]}'
+    return DamagedCheckpointError(f'the checkpoint {_place(manager)}/{step} is damaged: {said}')
 
 
 def _latest(manager: ocp.CheckpointManager) -> int:

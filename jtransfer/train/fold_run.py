@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,9 @@ from jtransfer.train.checkpoints import Progress as RunProgress
 from jtransfer.train.log import MetricLog, read_log
 from jtransfer.train.log_values import in_float32
 from jtransfer.train.loop import FitResult, deciding
+from jtransfer.train.resuming import Fresh, find_resumed
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import StepParts
-from jtransfer.transfer.plan import Plan
-
-Fresh = Callable[[tuple[int, ...]], TrainState]
 
 
 @dataclasses.dataclass
@@ -119,15 +117,14 @@ def find_fold(number: int, parts: StepParts, fresh: Fresh, run_dir: Path | None)
         return fold
     with contextlib.ExitStack() as failing:
         failing.callback(checkpoints.close)
-        if checkpoints.last_step is not None:
-            fold.start, fold.progress = checkpoints.last_step, checkpoints.last_progress()
+        resumed = find_resumed(checkpoints, parts, fresh)
+        fold.progress = resumed.progress
+        if resumed.state is not None:
+            fold.start = int(resumed.state.step)
             _check_starts(parts, fold.progress.starts, fold.start, checkpoints)
-            fold.state = _restored(checkpoints.restore_last, fold.progress, parts, fresh, checkpoints)
-        if checkpoints.best_step is not None:
-            # It may be newer than the last one: a run killed between the two will come by it again.
-            found = checkpoints.best_progress()
-            fold.best = _restored(checkpoints.restore_best, found, parts, fresh, checkpoints)
-            fold.progress = fold.progress.with_best(found)
+            fold.state = _shared(resumed.state, fresh(fold.progress.starts), checkpoints)
+        if resumed.best is not None:
+            fold.best = _shared(resumed.best, fresh(resumed.best_starts), checkpoints)
         failing.pop_all()
     return fold
 
@@ -141,16 +138,8 @@ def _check_starts(parts: StepParts, starts: tuple[int, ...], step: int, checkpoi
         )
 
 
-def _restored(
-    restore: Callable[[TrainState, Plan], TrainState],
-    progress: RunProgress,
-    parts: StepParts,
-    fresh: Fresh,
-    checkpoints: Checkpoints,
-) -> TrainState:
+def _shared(state: TrainState, like: TrainState, checkpoints: Checkpoints) -> TrainState:
     """A checkpoint, on the host, with the frozen parameters that all folds share and that must be its own too."""
-    like = fresh(progress.starts)
-    state = restore(like, dataclasses.replace(parts, starts=progress.starts).current)
     theirs = rules.flatten(state.frozen)
     for path, leaf in rules.flatten(like.frozen).items():
         if not np.array_equal(leaf, np.asarray(theirs[path])):

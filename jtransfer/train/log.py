@@ -8,8 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jtransfer.errors import UserError
+from jtransfer.reading import parse_json, read_bytes
+from jtransfer.record_types import NUMBER, OBJECT, WHOLE, check_fields, optional
 from jtransfer.train.events import EventFile
 from jtransfer.writing import atomic_text, told_plainly
+
+MAX_LOG_BYTES = 2**31
 
 
 class MetricLog:
@@ -60,12 +65,24 @@ class MetricLog:
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:
-    """The lines of a `metrics.jsonl`; a line cut off by a kill is left out. Empty when there is no file."""
+    """The lines of a `metrics.jsonl`; a last line cut off by a kill is left out. Empty when there is no file.
+
+    Raises:
+        UserError: any other line is damaged.
+    """
     path = Path(path)
+    if not path.exists():
+        return []
     lines = []
-    for text in path.read_text(encoding='utf-8').splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
+    # Whole lines end in a line break.
+    *texts, _ = read_bytes(path, MAX_LOG_BYTES).split(b'\n')
+    for number, text in enumerate(texts, 1):
+        name, remedy = f'line {number} of {path}', 'delete the line, and its numbers are missing from the curves'
+        line = parse_json(text, name, remedy=remedy)
+        if not OBJECT.holds(line):
+            raise UserError(f'{name} is damaged: its JSON is no object; {remedy}')
+        check_fields(
+            line, dict.fromkeys(line, optional(NUMBER)) | {'step': WHOLE}, name, needs=('step',), remedy=remedy
+        )
+        lines.append(line)
     return lines

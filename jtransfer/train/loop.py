@@ -27,6 +27,7 @@ from jtransfer.train.log import MetricLog, read_log
 from jtransfer.train.log_values import in_float32, log_values
 from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
+from jtransfer.train.resuming import find_resumed
 from jtransfer.train.sizes import step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
 from jtransfer.train.step import StepParts
@@ -108,16 +109,13 @@ def fit(
     progress = RunProgress()
     best: TrainState | None = None
     state: TrainState | None = None
-    if checkpoints and checkpoints.last_step is not None:
-        progress = checkpoints.last_progress()
+    if checkpoints:
+        resumed = find_resumed(
+            checkpoints, parts, lambda starts: dataclasses.replace(parts, starts=starts).start(variables)
+        )
+        state, progress, best = resumed.state, resumed.progress, resumed.best
+    if state is not None:
         parts = dataclasses.replace(parts, starts=progress.starts)
-        state = checkpoints.restore_last(parts.start(variables), parts.current)
-    if checkpoints and checkpoints.best_step is not None:
-        # It may be newer than the last one: a run killed between the two will come by it again.
-        found = checkpoints.best_progress()
-        then = dataclasses.replace(parts, starts=found.starts)
-        best = checkpoints.restore_best(then.start(variables), then.current)
-        progress = progress.with_best(found)
     state = state or parts.start(variables)
     start = int(state.step)
     log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start) if run_dir else None

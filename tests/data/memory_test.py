@@ -24,6 +24,7 @@ from jtransfer.errors import DataWarning, UserError
 from jtransfer.evaluate.views import Views
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, training_pixels
 from jtransfer.tasks import Task
+from tests.flips import flip
 
 PIXELS = functools.partial(evaluation_pixels, preprocessing=Preprocessing(8))
 
@@ -184,6 +185,20 @@ def test_cached_pictures_are_the_decoded_ones_and_decoded_once(photographs, cach
     assert_same(again, direct)
     assert second.source.decoded == []
     assert isinstance(again.images, np.memmap)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_cached_pictures_that_the_disk_changed_are_decoded_again_and_said(photographs, cache, workers):
+    part = part_of(photographs)
+    direct = decode_part(part, PIXELS)
+    decode_part(part, PIXELS, cache=cache)
+    (pixels,) = cache.rglob('pixels.bin')
+    flip(pixels)
+    with pytest.warns(DataWarning, match='^1 cached image in .* had changed on the disk: decoded again$'):
+        assert_same(decode_part(part, PIXELS, workers, cache=cache), direct)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert_same(decode_part(part, PIXELS, workers, cache=cache), direct)
 
 
 def test_only_what_a_part_asks_for_is_decoded(photographs, cache):

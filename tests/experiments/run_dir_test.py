@@ -120,9 +120,9 @@ def test_what_is_there_is_refused(nowhere):
     assert 'another configuration (seed is 0 there and 3 here and 1 more field' in message
     assert 'another configuration' in refused('done', other)
     pathlib.Path('begun/config.json').write_text('{"seed": ')
-    assert 'no readable config.json' in refused('begun', auto())
+    assert 'begun/config.json is damaged: no JSON at line 1' in refused('begun', auto())
     pathlib.Path('begun/config.json').write_text('[1]')
-    assert 'must be a dictionary' in refused('begun', auto())
+    assert 'begun/config.json is damaged: its JSON is no object' in refused('begun', auto())
 
 
 def test_auto_continues_an_unfinished_run(nowhere):

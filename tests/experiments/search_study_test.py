@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -254,3 +255,36 @@ def test_without_optuna_there_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, 'optuna', None)
     with pytest.raises(UserError, match=r"pip install 'jtransfer\[search\]'"):
         need_optuna()
+
+
+DAMAGES = {
+    'cut off within': lambda lines: [lines[0], lines[1][:20], *lines[2:]],
+    'binary': lambda lines: [lines[0], bytes(range(256)), *lines[1:]],
+    'list': lambda lines: [lines[0], b'[]', *lines[1:]],
+    'empty object': lambda lines: [lines[0], b'{}', *lines[1:]],
+    'nested': lambda lines: [lines[0], b'{"a":' * 200_000, *lines[1:]],
+    'other types': lambda lines: [line.replace(b'"study_id":0', b'"study_id":[]') for line in lines],
+    'no configuration': lambda lines: [line.replace(b'{\\"name', b'[{\\"name') for line in lines],
+    'configuration of a number': lambda lines: [line.replace(b'\\"seed\\": 0', b'\\"seed\\": []') for line in lines],
+    'no data': lambda lines: [line.replace(b'{"data"', b'{"date"') for line in lines],
+    'process': lambda lines: [re.sub(rb'{"process":"[^"]*"}', b'{"process":5}', line) for line in lines],
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_a_damaged_journal_is_a_result_or_one_line(tmp_path, damage):
+    opened(tmp_path).optimise(2, objective, ())
+    journal = tmp_path / JOURNAL
+    whole = journal.read_bytes().splitlines()
+    lines = DAMAGES[damage](whole)
+    assert lines != whole
+    journal.write_bytes(b'\n'.join(lines) + b'\n')
+    try:
+        opened(tmp_path).trials()
+    except UserError as error:
+        said = str(error)
+    else:
+        said = ''
+    assert bool(said) == (damage != 'process'), said
+    assert '\n' not in said
+    assert len(said) < 1000

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from jtransfer.errors import WritingError
+from jtransfer.errors import UserError, WritingError
 from jtransfer.train.log import MetricLog, read_log
 from tests.full_disk import files_up_to
 
@@ -93,6 +93,28 @@ def test_a_full_disk_is_one_line_and_takes_no_line_that_was_there(tmp_path):
     log.close()
     assert (tmp_path / 'metrics.jsonl').stat().st_size == 100
     assert steps_of(tmp_path) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('', 'an empty file'),
+        ('{"step": 2', 'no JSON'),
+        ('\x00\x00', 'no JSON'),
+        ('5', 'its JSON is no object'),
+        ('{"loss": 1.0}', "it has no 'step'"),
+        ('{"step": "2"}', "'step' must be a whole number"),
+        ('{"step": 2, "loss": [1]}', "'loss' must be a number or null"),
+        ('[' * 100_000, 'JSON that is nested too deeply'),
+        ('{"step": 1' + '0' * 50 + '}', 'a number of 51 digits'),
+    ],
+)
+def test_a_damaged_line_within_is_one_line(tmp_path, line, message):
+    path = tmp_path / 'metrics.jsonl'
+    path.write_text(f'{{"step": 1, "loss": 0.5}}\n{line}\n{{"step": 3, "loss": 0.5}}\n')
+    with pytest.raises(UserError, match=f'^line 2 of .*metrics.jsonl is damaged: {message}.*; delete the line') as told:
+        read_log(path)
+    assert '\n' not in str(told.value)
 
 
 def test_no_file_no_lines(tmp_path):
