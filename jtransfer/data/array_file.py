@@ -12,6 +12,7 @@ import numpy as np
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.data.array_names import find_arrays
+from jtransfer.data.array_sizes import check_array_sizes
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.class_names import are_texts, check_names, texts_of
 from jtransfer.data.table_columns import Column
@@ -20,6 +21,8 @@ from jtransfer.errors import UserError
 from jtransfer.paths import expanded
 from jtransfer.tasks import Task, single_label
 from jtransfer.text import first_few, printable
+
+_STREAMED = 'save the images as files, which are streamed (data.source=folder:PATH)'
 
 
 def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, ArraySource]:
@@ -39,16 +42,19 @@ def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, Arr
         The parts that the file has; an undivided one has `train` alone.
 
     Raises:
-        UserError: no such file, none that can be read without running code, no images or labels, images of
-            what is no part, or what `ArraySource` refuses.
+        UserError: no such file, none that can be read without running code, arrays far larger than the file (see
+            `check_array_sizes`), no images or labels, images of what is no part, or what `ArraySource` refuses.
     """
     file = expanded(path)
     if not file.is_file():
         beside = sorted(other.name for other in file.parent.iterdir()) if file.parent.is_dir() else []
         raise UserError(f'there is no file {file}.{nearest(file.name, beside) if beside else ""}')
+    check_array_sizes(file)
     try:
         with np.load(file, allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened.files}
+    except MemoryError:
+        raise UserError(f'{file}: its arrays do not fit into memory: {_STREAMED}') from None
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         hint = '; texts are plain after array.astype(str)' if 'allow_pickle' in str(error) else ''
         raise UserError(f'{file} is no .npz file of plain arrays ({str(error).splitlines()[0]}){hint}') from None

@@ -16,7 +16,7 @@ from jaxtyping import Float32, Int64
 
 from jtransfer.data.decode_cache import DecodeCache, Square, digest_of, open_cache
 from jtransfer.data.describe import describe
-from jtransfer.data.images import UnreadableImageError
+from jtransfer.data.images import SKIP, UnreadableImageError
 from jtransfer.data.mapped import Images, map_rows
 from jtransfer.data.narrow import Narrow, narrow_in, narrow_note
 from jtransfer.data.part import Part
@@ -247,7 +247,7 @@ def _readable(
     progress: Progress | None,
 ) -> Iterator[tuple[int, T]]:
     """The function's result for every example that can be read, with the index of the example, in order."""
-    for i, result in enumerate(_each(function, len(part), workers)):
+    for i, result in enumerate(_each(function, part, workers)):
         if not isinstance(result, UnreadableImageError):
             yield i, result
         elif not skip_unreadable:
@@ -256,14 +256,19 @@ def _readable(
             progress(i + 1, len(part))
 
 
-def _each(function: Callable[[int], T], count: int, workers: int) -> Iterator[T | UnreadableImageError]:
+def _each(function: Callable[[int], T], part: Part, workers: int) -> Iterator[T | UnreadableImageError]:
     """Results in order; an unreadable image is a result like any other."""
+    count = len(part)
 
     def guarded(index: int) -> T | UnreadableImageError:
         try:
             return function(index)
         except UnreadableImageError as error:
             return error
+        except MemoryError:
+            # Of a strip of millions of pixels, resizing alone takes gigabytes.
+            name = part.ids[index]
+            return UnreadableImageError(f'{name} takes more memory than there is for one image; {SKIP}')
 
     if not workers:
         yield from map(guarded, range(count))

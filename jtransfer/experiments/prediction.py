@@ -15,6 +15,7 @@ from jtransfer.config import Config, replace
 from jtransfer.config_check import one_of
 from jtransfer.config_data import Data, check_pixel_range
 from jtransfer.config_evaluate import validate_evaluate
+from jtransfer.data.confinement import check_inside
 from jtransfer.data.image_kinds import count_endings, left_out
 from jtransfer.data.images import UnreadableImageError, read_image
 from jtransfer.data.listing import Files, list_files
@@ -67,6 +68,7 @@ def evaluate_checkpoint(
     scales: Sequence[float | str] = (),
     max_pixels: int = 0,
     pixel_range: Sequence[float | str] = (),
+    confine_paths: bool = False,
     checkpoint_classes: str | Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[AnyMetrics, str]:
@@ -92,6 +94,7 @@ def evaluate_checkpoint(
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
         max_pixels: as `data.max_pixels`. 0: as the run, or 100,000,000.
         pixel_range: as `data.pixel_range`, numbers or text. Empty: as the run, or what the images state.
+        confine_paths: as `data.confine_paths`, for a `source`. False: as the run.
         checkpoint_classes: names of the outputs of its head, where it does not state them, as for `load_model`.
         say: told, line by line, what a person should know about the data.
 
@@ -104,7 +107,8 @@ def evaluate_checkpoint(
     output = output_folder(output, empty=True)
     if part:
         one_of('part', part, NAMES)
-    given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range, checkpoint_classes)
+    read = (skip_unreadable, flips, crops, scales, max_pixels, pixel_range, confine_paths)
+    given = _Given(batch_size, *read, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=not source)
     model = models[0]
     thresholds = _thresholds(checkpoint, model)
@@ -152,6 +156,7 @@ def predict_folder(
     scales: Sequence[float | str] = (),
     max_pixels: int = 0,
     pixel_range: Sequence[float | str] = (),
+    confine_paths: bool = False,
     checkpoint_classes: str | Sequence[str] = (),
 ) -> tuple[int, tuple[str, ...]]:
     """Says of every image below a folder what a model makes of it, in a CSV file, see `write_task_predictions_csv`.
@@ -169,6 +174,7 @@ def predict_folder(
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
         max_pixels: as `data.max_pixels`. 0: as the run, or 100,000,000.
         pixel_range: as `data.pixel_range`, numbers or text. Empty: as the run, or what the images state.
+        confine_paths: refuse images that links out of the folder lead to. False: as the run.
         checkpoint_classes: names of the outputs of its head, where it does not state them, as for `load_model`.
 
     Returns:
@@ -187,8 +193,11 @@ def predict_folder(
         left.append(f'{count_of(listed.hidden, "hidden file")} {where} left out')
     if not files:
         raise UserError('; '.join([f'{folder} holds no images', *left]))
-    given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range, checkpoint_classes)
+    read = (skip_unreadable, flips, crops, scales, max_pixels, pixel_range, confine_paths)
+    given = _Given(batch_size, *read, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=False)
+    if config.data.confine_paths:
+        check_inside(files, folder if folder.is_dir() else folder.parent)
     model = models[0]
     thresholds = _thresholds(checkpoint, model)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
@@ -248,6 +257,7 @@ class _Given(NamedTuple):
     scales: Sequence[float | str]
     max_pixels: int
     pixel_range: Sequence[float | str]
+    confine_paths: bool
     checkpoint_classes: str | Sequence[str]
 
 
@@ -264,6 +274,7 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
         'data.skip_unreadable': given.skip_unreadable or (own_data and config.data.skip_unreadable),
         'data.max_pixels': given.max_pixels or None,
         'data.pixel_range': ','.join([*map(str, given.pixel_range), '']) if given.pixel_range else None,
+        'data.confine_paths': given.confine_paths or None,
         'evaluate.batch_size': given.batch_size or None,
         'evaluate.flips': given.flips,
         'evaluate.crops': given.crops or None,
