@@ -19,6 +19,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from jtransfer import config as config_lib
+from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, nearest, unknown_field, wrong_type
 from jtransfer.errors import DataWarning, TrainingDivergedError, UserError
@@ -72,20 +73,19 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
             logging.set_verbosity(logging.WARNING)  # absl sets INFO, and Orbax would account for every checkpoint
         warnings.filterwarnings('ignore', module='PIL')  # what it finds odd in metadata changes no pixel
         warnings.showwarning = functools.partial(_show, warnings.showwarning)
+        cache_compilations()
         try:
-            cache_compilations()
-            main(*argv[1:])
+            stopping.work(lambda: main(*argv[1:]))
         except UserError as error:
             fail(error)
         except TrainingDivergedError as error:
             complain(f'training stopped: {error}')
             sys.exit(3)
         except KeyboardInterrupt:
-            trains = any(part.startswith('--config=') for part in sys.argv)
-            hint = '; the same command with --config.train.resume=auto continues from the last checkpoint'
-            complain(f'interrupted{hint if trains else ""}')
+            complain('interrupted')
             sys.exit(130)
 
+    stopping.listen()
     app.run(guarded, flags_parser=functools.partial(parse, arguments=arguments))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jtransfer import config as config_lib
+from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.config_check import field_names
 from jtransfer.data import leaks
@@ -78,6 +79,18 @@ def run(
     searched = _searched(config)
     folder = output_folder(config.run_dir or ROOT / f'crossval-{config.name}', 'run_dir')
     check_folder(folder, config)
+    with stopping.resumable(folder):
+        return _cross(config, folder, source, fold, searched, say)
+
+
+def _cross(
+    config: Config,
+    folder: Path,
+    source: Source | Mapping[str, Source] | None,
+    fold: int | None,
+    searched: Sequence[str],
+    say: Callable[[str], None],
+) -> CrossResult | None:
     crossing = prepare(config, folder, source, _embedder(config))
     check_folds(folder, crossing)
     every = plan_folds(config, crossing, folder)

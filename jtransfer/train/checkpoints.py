@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,9 @@ class Progress:
         phase_score: the best validation score of this phase.
         stalled: evaluations since it was first reached: a score that stays the same has stalled, whatever its loss.
         best_loss: the validation loss at `best_step`; None where it is not known.
+        pending: of a run that was stopped between two lines of its log: the metrics of the steps that no line has yet.
+        seconds: that these steps took.
+        due: it was stopped in the validation of this step, which is still to be made.
     """
 
     best_score: float | None = None
@@ -43,6 +46,17 @@ class Progress:
     phase_score: float | None = None
     stalled: int = 0
     best_loss: float | None = None
+    pending: tuple[Mapping[str, float], ...] = ()
+    seconds: float = 0.0
+    due: bool = False
+
+    def stopped(self, pending: Sequence[Mapping[str, float]], seconds: float, *, due: bool) -> Progress:
+        """When a signal stops the run, wherever that is; see the attributes."""
+        return dataclasses.replace(self, pending=tuple(pending), seconds=seconds if pending else 0.0, due=due)
+
+    def on_time(self) -> Progress:
+        """When what was pending and due has been taken up."""
+        return dataclasses.replace(self, pending=(), seconds=0.0, due=False)
 
     def better(self, score: float, step: int, loss: float | None = None) -> bool:
         """Whether what was evaluated after a step is to be the best so far.
@@ -193,7 +207,8 @@ def _read(manager: ocp.CheckpointManager) -> tuple[dict[str, Any], int]:
 
 def _read_progress(manager: ocp.CheckpointManager) -> Progress:
     found = manager.restore(_latest(manager), args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
-    return Progress(**{**found, 'starts': tuple(found['starts'])})
+    tuples = {name: tuple(found.get(name, ())) for name in ('starts', 'pending')}
+    return Progress(**{**found, **tuples})
 
 
 def _latest(manager: ocp.CheckpointManager) -> int:

@@ -39,6 +39,12 @@ class MetricLog:
             for name, value in values.items():
                 self._writer.add_scalar(name, float(value), step)
 
+    def flush(self) -> None:
+        """Leaves nothing in memory that has not been written."""
+        self._file.flush()
+        if self._writer is not None:
+            self._writer.flush()
+
     def close(self) -> None:
         """Flushes and closes both."""
         self._file.close()

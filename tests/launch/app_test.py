@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -180,12 +181,14 @@ def test_what_ends_a_script_has_its_status(failure, status, message):
     assert (done.returncode, done.stderr) == (status, message)
 
 
-def test_an_interrupted_training_run_says_how_to_go_on():
-    program = 'from launch import app\nconfig = app.define_config()\n'
-    done = run(program + 'def main(): raise KeyboardInterrupt\napp.run(main)', QUICKSTART)
-    assert done.returncode == 130
-    assert '--config.train.resume=auto continues' in done.stderr
-    assert done.stderr.count('\n') == 1
+def test_a_signal_during_the_imports_is_one_line():
+    command = [sys.executable, '-X', 'importtime', '-m', 'launch.finetune', QUICKSTART]
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'nonsense'}
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        seen = next(line for line in process.stderr if 'absl.flags' in line)
+        process.send_signal(signal.SIGTERM)  # Ctrl-C is ignored where the tests run in the background
+        rest = [line for line in process.stderr if not line.startswith('import time:')]
+        assert (process.wait(timeout=60), rest) == (143, ['stopped by SIGTERM: nothing to save yet\n']), seen
 
 
 @pytest.mark.parametrize(
