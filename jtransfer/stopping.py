@@ -187,9 +187,9 @@ def work(function: Callable[[], None]) -> None:
 
 def leave(text: str, status: int) -> NoReturn:
     """Says a line on standard error and ends the process, whatever its threads are doing."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # what is closed is None
         sys.stdout.flush()
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):
         # A progress bar may have hidden the cursor.
         begin = '\x1b[?25h\r\x1b[K' if sys.stderr.isatty() else ''
         sys.stderr.write(f'{begin}{printable(text)}\n')

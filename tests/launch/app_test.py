@@ -232,14 +232,22 @@ def test_whatever_the_terminal_can_write_is_written(encoding, said, error):
     assert done.stderr == error
 
 
-def test_a_closed_pipe_ends_a_script_without_a_word():
-    program = "from launch import app\ndef main():\n  for _ in range(9999): app.say('a line')\napp.run(main)"
+def test_a_script_goes_on_when_nobody_reads_what_it_says(tmp_path):
+    program = f"""
+from launch import app
+def main():
+    for _ in range(9999): app.say('a line')
+    app.show('the end')
+    open({str(tmp_path / 'done')!r}, 'w').close()
+app.run(main)
+"""
     words = [sys.executable, '-c', program]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == 'a line\n'
         process.stdout.close()
         assert process.stderr.read() == ''
-    assert process.returncode == 141
+    assert process.returncode == 0
+    assert (tmp_path / 'done').exists()
 
 
 def test_what_the_data_are_warned_of_is_a_line(capsys):
