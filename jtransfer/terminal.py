@@ -77,7 +77,7 @@ def soften(stream: IO[str] | None) -> None:
 class _Enduring(io.FileIO):
     """What is written when the reader has gone, the terminal is closed or the disk is full is lost, and no error."""
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any, /) -> int:
         """Writes the bytes, or drops them."""
         try:
             return super().write(data)
