@@ -10,6 +10,7 @@ import numpy as np
 from absl import flags
 from jaxtyping import Int32
 
+from jtransfer.data import decoding_process
 from jtransfer.data.batches import Batch, about, gather_batch
 from jtransfer.data.memory import Decoded
 from jtransfer.data.order import Order, make_order, process_rows
@@ -133,7 +134,8 @@ def _batches(read: Callable[[int], Batch], start_step: int, num_steps: int, work
         if not flags.FLAGS.is_parsed():
             # Grain's worker processes read Grain's own flags, which nobody has parsed outside an absl program.
             flags.FLAGS.mark_as_parsed()
-        stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD))
+        several = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD)
+        stream = stream.mp_prefetch(several, worker_init_fn=decoding_process.begin)
     iterator = iter(stream)
     try:
         for batch in iterator:

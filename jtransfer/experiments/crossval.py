@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jtransfer import config as config_lib
+from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.config_check import field_names
 from jtransfer.data import leaks
@@ -82,6 +83,18 @@ def run(
     folder = output_folder(config.run_dir or ROOT / f'crossval-{config.name}', 'run_dir')
     check_folder(folder, config)
     check_free(folder, shared=fold is not None)
+    with stopping.resumable(folder):
+        return _cross(config, folder, source, fold, searched, say)
+
+
+def _cross(
+    config: Config,
+    folder: Path,
+    source: Source | Mapping[str, Source] | None,
+    fold: int | None,
+    searched: Sequence[str],
+    say: Callable[[str], None],
+) -> CrossResult | None:
     crossing = prepare(config, folder, source, _embedder(config))
     check_folds(folder, crossing)
     every = plan_folds(config, crossing, folder)

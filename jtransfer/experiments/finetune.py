@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from jtransfer import adapters
+from jtransfer import adapters, stopping
 from jtransfer.config import Config, validate
 from jtransfer.config_check import parse_options
 from jtransfer.config_transfer import ADAPTATIONS
@@ -31,7 +31,7 @@ from jtransfer.experiments.page import write_page
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
-from jtransfer.experiments.safely import page_of_finished, scoring_saved
+from jtransfer.experiments.safely import how_to_go_on, page_of_finished, scoring_saved
 from jtransfer.experiments.scoring import fitted_thresholds, score
 from jtransfer.experiments.tables import plan_table
 from jtransfer.experiments.temperature import calibrate
@@ -66,11 +66,25 @@ def run(
     Raises:
         UserError: anything the person asked for that cannot be done; nothing has been written then.
         TrainingDivergedError: the loss or a gradient became NaN or infinite; the run directory has the last good state.
+        Stopped: a signal arrived while it trained, and the run directory has the state; see `jtransfer.stopping`.
     """
     began = time.perf_counter()
     config = validate(config)
     directory = RunDirectory.find(config)
+    with stopping.resumable(directory.path, how_to_go_on(config)):
+        return _run(directory, config, source, parts, say, title, look_for_copies, began)
 
+
+def _run(
+    directory: RunDirectory,
+    config: Config,
+    source: Source | Mapping[str, Source] | None,
+    parts: Parts | None,
+    say: Callable[[str], None],
+    title: str,
+    look_for_copies: bool,
+    began: float,
+) -> Result:
     parts = parts or load_parts(config.data, config.seed, source)
     check_data(parts)
     for line in describe_parts(parts, config.data.source):

@@ -22,9 +22,14 @@ def scoring_saved(folder: Path, config: Config) -> Iterator[None]:
     Raises:
         UserError: instead of the one that is raised inside; other exceptions pass, with a note.
     """
-    how = _same_command(config)
+    how = how_to_go_on(config)
     with noted(f'the trained network is saved in {folder / MODEL_FILE}; {how} evaluates it without training again'):
         yield
+
+
+def how_to_go_on(config: Config) -> str:
+    """The command that goes on with a run."""
+    return 'the same command' if config.train.resume == 'auto' else 'the same command with --config.train.resume=auto'
 
 
 @contextlib.contextmanager
@@ -40,7 +45,7 @@ def checkpoints_saved(config: Config) -> Iterator[None]:
     try:
         yield
     except WritingError as error:
-        raise WritingError(f'{error}; {_same_command(config)} then goes on from the last checkpoint') from error
+        raise WritingError(f'{error}; {how_to_go_on(config)} then goes on from the last checkpoint') from error
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import jax
 from filelock import FileLock
 
 from jtransfer import config as config_lib
+from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
@@ -106,7 +107,14 @@ def run(
     check_folder(folder, config)
     if is_finished(folder / BEST):
         read_result(folder / BEST)  # before time is spent on trials
-    parts = parts or load_parts(config.data, config.seed, source)
+    with stopping.resumable(folder):
+        parts = parts or load_parts(config.data, config.seed, source)
+        return _search(config, space, parts, folder, say)
+
+
+def _search(
+    config: Config, space: tuple[Dimension, ...], parts: Parts, folder: Path, say: Callable[[str], None]
+) -> SearchResult:
     check_data(parts)
     judge = make_judge(config, parts)
     study = _begin(config, space, parts, judge, folder, say)

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from jtransfer import config as config_lib
+from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.config_check import get_field, split_values
 from jtransfer.config_transfer import ADAPTATIONS
@@ -164,7 +165,8 @@ def run(
     with held(folder):
         for number, (fields, variant, path) in enumerate(planned, 1):
             title = ', '.join(f'{field.rpartition(".")[2]}={value}' for field, value in fields.items())
-            record = _one(fields, variant, path, tell)
+            with stopping.resumable(folder):
+                record = _one(fields, variant, path, tell)
             records.append(record)
             # What is not chosen yet is not to be judged by the test part, not by the person who reads along either.
             found = record.get('validation', {}) if tune else record['metrics']

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import glob
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,9 @@ class Progress:
         phase_score: the best validation score of this phase.
         stalled: evaluations since it was first reached: a score that stays the same has stalled, whatever its loss.
         best_loss: the validation loss at `best_step`; None where it is not known.
+        pending: of a run that was stopped between two lines of its log: the metrics of the steps that no line has yet.
+        seconds: that these steps took.
+        due: it was stopped in the validation of this step, which is still to be made.
     """
 
     best_score: float | None = None
@@ -50,6 +53,17 @@ class Progress:
     phase_score: float | None = None
     stalled: int = 0
     best_loss: float | None = None
+    pending: tuple[Mapping[str, float], ...] = ()
+    seconds: float = 0.0
+    due: bool = False
+
+    def stopped(self, pending: Sequence[Mapping[str, float]], seconds: float, *, due: bool) -> Progress:
+        """When a signal stops the run, wherever that is; see the attributes."""
+        return dataclasses.replace(self, pending=tuple(pending), seconds=seconds if pending else 0.0, due=due)
+
+    def on_time(self) -> Progress:
+        """When what was pending and due has been taken up."""
+        return dataclasses.replace(self, pending=(), seconds=0.0, due=False)
 
     def better(self, score: float, step: int, loss: float | None = None) -> bool:
         """Whether what was evaluated after a step is to be the best so far.
@@ -254,7 +268,9 @@ def _read_progress(manager: ocp.CheckpointManager) -> Progress:
     found = _item(manager, step, progress=ocp.args.JsonRestore())
     try:
         check_progress(_place(manager) / str(step), found)
-        return Progress(**{**found, 'starts': tuple(found['starts'])})
+        # Of runs before a signal could stop them, nothing is pending.
+        tuples = {'starts': tuple(found['starts']), 'pending': tuple(found.get('pending', ()))}
+        return Progress(**{**found, **tuples})
     except (KeyError, TypeError) as error:
         raise _damaged(manager, step, error) from None
 

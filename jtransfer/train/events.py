@@ -56,6 +56,15 @@ class EventFile:
             if time.monotonic() > self._due:
                 self._flush()
 
+    def flush(self) -> None:
+        """Leaves nothing in memory that has not been written.
+
+        Raises:
+            WritingError: the disk is full.
+        """
+        with told_plainly(self.folder):
+            self._flush()
+
     def close(self) -> None:
         """Writes what is left, and closes the file.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ class FoldRun:
         checkpoints: None: nothing is written.
         log: likewise; opened when every fold has been looked at.
         history: the lines of the metrics.
+        pending: the metrics of the steps before `start` that no line has yet.
+        seconds: that these took.
+        due: the validation of step `start` is still to be made.
     """
 
     number: int
@@ -46,14 +49,23 @@ class FoldRun:
     checkpoints: Checkpoints | None = None
     log: MetricLog | None = None
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    pending: tuple[Mapping[str, float], ...] = ()
+    seconds: float = 0.0
+    due: bool = False
+
+    @property
+    def left_off(self) -> tuple[int, bool]:
+        """The step, and whether what follows the update was done, too: validation, a new phase."""
+        return self.start, not self.due
 
     def open_log(self, run_dir: Path, *, tensorboard: bool) -> None:
         """Begins, or goes on with, the metrics; drops the lines after the step the fold goes on from."""
-        self.log = MetricLog(run_dir, tensorboard=tensorboard, start_step=self.start)
+        self.log = MetricLog(run_dir, tensorboard=tensorboard, start_step=self.start - self.due)
         self.history = read_log(self.log.path)
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Adds a line to the metrics."""
+        """Adds a line to the metrics; it is of all steps that had none."""
+        self.pending, self.seconds, self.due = (), 0.0, False
         self.history.append({'step': step, **values})
         if self.log:
             self.log.write(step, values)
@@ -76,6 +88,24 @@ class FoldRun:
         if self.checkpoints.last_step != step:
             self.checkpoints.save_last(state, self.progress)
         return str(self.checkpoints.directory / 'last' / str(step))
+
+    def save_stopped(
+        self, state: TrainState, rows: Sequence[Mapping[str, float]], seconds: float, *, due: bool
+    ) -> None:
+        """Saves the state of a fold that a signal stops, and waits until it is on disk.
+
+        Args:
+            state: of now.
+            rows: the metrics of all steps that no line has yet.
+            seconds: that they took.
+            due: whether these are of a validation that was to be made at this step, and is not.
+        """
+        if not self.checkpoints or int(state.step) <= self.start:
+            return
+        self.checkpoints.save_last(state, self.progress.stopped(rows, seconds, due=due))
+        self.checkpoints.wait()
+        if self.log:
+            self.log.flush()
 
     def result(self, final: TrainState, seconds: float, *, validated: bool) -> FitResult:
         """What the fold leaves in memory."""
@@ -118,10 +148,12 @@ def find_fold(number: int, parts: StepParts, fresh: Fresh, run_dir: Path | None)
     with contextlib.ExitStack() as failing:
         failing.callback(checkpoints.close)
         resumed = find_resumed(checkpoints, parts, fresh)
-        fold.progress = resumed.progress
+        found = resumed.progress
+        fold.progress = found.on_time()
         if resumed.state is not None:
             fold.start = int(resumed.state.step)
-            _check_starts(parts, fold.progress.starts, fold.start, checkpoints)
+            fold.pending, fold.seconds, fold.due = found.pending, found.seconds, found.due
+            _check_starts(parts, fold.progress.starts, fold.start, checkpoints, due=fold.due)
             fold.state = _shared(resumed.state, fresh(fold.progress.starts), checkpoints)
         if resumed.best is not None:
             fold.best = _shared(resumed.best, fresh(resumed.best_starts), checkpoints)
@@ -129,8 +161,8 @@ def find_fold(number: int, parts: StepParts, fresh: Fresh, run_dir: Path | None)
     return fold
 
 
-def _check_starts(parts: StepParts, starts: tuple[int, ...], step: int, checkpoints: Checkpoints) -> None:
-    planned = tuple(start for start in parts.timetable.planned if start <= step)
+def _check_starts(parts: StepParts, starts: tuple[int, ...], step: int, checkpoints: Checkpoints, *, due: bool) -> None:
+    planned = tuple(start for start in parts.timetable.planned if start <= step - due)
     if starts != planned:
         raise UserError(
             f'the checkpoint {checkpoints.directory}/last/{step} has phases that began after the steps {starts}, and '

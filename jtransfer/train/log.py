@@ -57,6 +57,15 @@ class MetricLog:
         if self._events is not None:
             self._events.write(step, values)
 
+    def flush(self) -> None:
+        """Leaves nothing in memory that has not been written.
+
+        Raises:
+            WritingError: the disk is full.
+        """
+        if self._events is not None:
+            self._events.flush()
+
     def close(self) -> None:
         """Closes both."""
         self._file.close()

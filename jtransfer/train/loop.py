@@ -3,12 +3,16 @@
 Order within a step: the update; the metrics; the validation, which may name a new best; the beginning of a new phase;
 the checkpoint. A checkpoint at step n therefore always knows what the validation at step n found and which phase comes
 next, and a resumed run repeats nothing but computation.
+
+A run that a signal ends saves a checkpoint wherever it is, with the metrics that no line has yet; where it was at
+validation, the checkpoint says so, and whoever resumes begins with that.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -18,19 +22,20 @@ from typing import Any
 import jax
 import numpy as np
 
+from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.errors import TrainingDivergedError
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.checkpoints import Progress as RunProgress
-from jtransfer.train.feed import FeedMaker
+from jtransfer.train.feed import FeedMaker, close_feed
 from jtransfer.train.log import MetricLog, read_log
 from jtransfer.train.log_values import in_float32, log_values
 from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
 from jtransfer.train.resuming import find_resumed
-from jtransfer.train.sizes import step_size, steps_by_size
+from jtransfer.train.sizes import compile_ahead, step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
-from jtransfer.train.step import StepParts
+from jtransfer.train.step import StepParts, TrainStep
 
 Validate = Callable[[Mapping[str, Any]], dict[str, float]]
 Observe = Callable[[int, Mapping[str, float]], None]
@@ -101,6 +106,7 @@ def fit(
     Raises:
         TrainingDivergedError: the loss, a gradient or a parameter became NaN or infinite.
         UserError: a checkpoint that does not fit, or a batch that does not share out over the devices.
+        Stopped: a signal arrived; the step was finished, and is saved. Without `run_dir` a signal is not waited for.
     """
     config, total = parts.config, parts.total_steps
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
@@ -118,37 +124,68 @@ def fit(
         parts = dataclasses.replace(parts, starts=progress.starts)
     state = state or parts.start(variables)
     start = int(state.step)
-    log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start) if run_dir else None
+    due = progress.due  # the validation of the step that was the last one
+    log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start - due) if run_dir else None
 
     train_step = steps_by_size(placement, parts, state.trainable)
+    programs: set[TrainStep] = set()
     state = placement.put_state(state)
     end = config.train.stop_step or total
     evaluate_every = config.train.evaluate_every or max(1, total // 10)
     checkpoint_every = config.train.checkpoint_every or max(1, total // 10)
     feed = make_feed(start)
     history = read_log(log.path) if log else []
-    pending: list[dict[str, Any]] = []
-    began = logged = time.perf_counter()
+    pending: list[Mapping[str, Any]] = list(progress.pending)
+    began = time.perf_counter()
+    logged = began - progress.seconds
+    progress = progress.on_time()
+    done = start  # the step that all of this is after
+
+    def save(*, due: bool = False) -> str:
+        """Saves whatever was done last, and says what; for a signal that ends the run."""
+        assert state is not None
+        if checkpoints and log and done > start:
+            rows = _rows(pending)
+            if not all(row['finite'] for row in rows):
+                raise _diverged(placement.get_state(state), checkpoints, progress, config)
+            now = progress.stopped(rows, time.perf_counter() - logged, due=due)
+            checkpoints.save_last(placement.get_state(state), now)
+            checkpoints.wait()
+            log.flush()
+        return f'step {done} of {end}' if done else ''
+
+    def when(save: stopping.Save) -> contextlib.AbstractContextManager[None]:
+        return stopping.interruptible(save) if checkpoints else contextlib.nullcontext()
+
     with contextlib.ExitStack() as closing:
+        if checkpoints:
+            closing.enter_context(stopping.finishing())
         # Also when training is interrupted: what is being written is then complete, and whoever resumes finds it.
         for opened in (log, checkpoints):
             if opened:
                 closing.callback(opened.close)
+        closing.callback(close_feed, feed)
         bar = closing.enter_context(progress_bar(title or config.name, end, start=start, show=config.train.progress))
-        for step in range(start + 1, end + 1):
+        for step in range(start + (not due), end + 1):
             size = step_size(config.augment, config.seed, step - 1, total)
-            state, metrics = train_step(size)(state, next(feed))
-            pending.append(metrics)
+            if step > start:
+                with when(save):
+                    batch, make_step = next(feed), train_step(size)
+                    compile_ahead(make_step, state, batch, programs)
+                state, metrics = make_step(state, batch)
+                pending.append(metrics)
+            done = step
             last = step == end
             evaluates = validate is not None and (last or step % evaluate_every == 0)
             saves = checkpoints is not None and (last or step % checkpoint_every == 0)
             changes = step in timetable.planned
             if not (last or evaluates or saves or changes or step % config.train.log_every == 0):
                 bar(step)
+                if checkpoints and stopping.asked():
+                    stopping.stop(save())
                 continue
 
             values = _collect(pending, parts.config.data.batch_size, logged)
-            pending = []
             if size:
                 values['train/image_size'] = size
             if not values.pop('finite'):
@@ -158,7 +195,8 @@ def fit(
                 text += f'  accuracy {values["train/accuracy"]:.1%}'
             if evaluates and validate is not None:
                 single = placement.get_state(state)
-                scores = validate(single.variables())
+                with when(functools.partial(save, due=True)):
+                    scores = validate(single.variables())
                 values |= {f'validation/{name}': score for name, score in scores.items()}
                 score, loss = deciding(scores), scores.get('loss')
                 text += f'  validation {score:.1%}' if 'top1' in scores else f'  validation {score:.3f}'
@@ -170,6 +208,7 @@ def fit(
                         checkpoints.save_best(best, progress)
                 if observe:
                     observe(step, scores)
+            pending = []
             history.append({'step': step, **values})
             if log:
                 log.write(step, values)
@@ -184,6 +223,8 @@ def fit(
                 checkpoints.save_last(placement.get_state(state), progress)
             logged = time.perf_counter()
             bar(step, text)
+            if checkpoints and stopping.asked():
+                stopping.stop(save())
     final = placement.get_state(state)
     chosen = final if validate is None or best is None else best
     return FitResult(
@@ -203,9 +244,14 @@ def deciding(scores: Mapping[str, float]) -> float:
     return scores['top1'] if 'top1' in scores else scores['score']
 
 
-def _collect(pending: list[dict[str, Any]], batch_size: int, since: float) -> dict[str, Any]:
+def _rows(pending: list[Mapping[str, Any]]) -> tuple[dict[str, float], ...]:
+    """The metrics of steps, on the host; those of a run that is resumed are there already."""
+    return tuple({name: float(np.ravel(v)[0]) for name, v in row.items()} for row in jax.device_get(pending))
+
+
+def _collect(pending: list[Mapping[str, Any]], batch_size: int, since: float) -> dict[str, Any]:
     """What is to be said about the steps since the last line, see `log_values`."""
-    rows = [{name: float(np.ravel(v)[0]) for name, v in row.items()} for row in jax.device_get(pending)]
+    rows = _rows(pending)
     # Read after the results have arrived: dispatching a step takes no time.
     values = log_values(rows, batch_size, time.perf_counter() - since)
     if math.isnan(values['train/accuracy']) and values['finite']:

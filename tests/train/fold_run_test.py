@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 
+from jtransfer import stopping
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.fold_loop import fit_folds
@@ -110,6 +111,31 @@ def test_interrupted_folds_resume_as_if_nothing_had_happened(toy, placement, who
     with pytest.raises(KeyboardInterrupt):
         train(toy, placement, tmp_path, cut(feeder(FOLDS, placement), at, interrupt))
     assert_same_runs(toy, train(toy, placement, tmp_path), tmp_path, whole)
+
+
+# 2: no line yet; 3 and 6: at validation; 5: at a new phase, which no checkpoint was to be at.
+@pytest.mark.parametrize('at', [2, 3, 5, 6])
+def test_folds_that_a_signal_ends_save_the_step_and_lose_nothing(toy, placement, whole, signalled, tmp_path, at):
+    with pytest.raises(stopping.Stopped, match=f'stopped by SIGTERM: step {at} of {STEPS} of {FOLDS} folds is saved'):
+        train(toy, placement, tmp_path, cut(feeder(FOLDS, placement), at - 1, signalled))
+    parts, variables = make(toy)
+    for folder in folders(tmp_path):
+        stopped, progress = restored(parts, variables, folder, 'last')
+        assert (int(stopped.step), progress.due) == (at, at % SPARSE.evaluate_every == 0)
+    signalled.over()
+    assert_same_runs(toy, train(toy, placement, tmp_path), tmp_path, whole)
+
+
+def test_folds_that_signals_ended_at_different_steps_wait_for_each_other(toy, placement, whole, signalled, tmp_path):
+    for at in (9, 6, 3, 2):
+        with pytest.raises(stopping.Stopped):
+            train(toy, placement, tmp_path / str(at), cut(feeder(FOLDS, placement), at - 1, signalled))
+        signalled.over()
+    mixed = tmp_path / 'mixed'
+    mixed.mkdir()
+    for at, target in zip((9, 6, 3, 2), folders(mixed), strict=True):
+        folders(tmp_path / str(at))[folders(mixed).index(target)].rename(target)
+    assert_same_runs(toy, train(toy, placement, mixed), mixed, whole)
 
 
 def test_finished_folds_resumed_do_nothing(toy, placement, whole, tmp_path):
