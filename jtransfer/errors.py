@@ -17,6 +17,10 @@ class UserError(ValueError):
         super().__init__(printable_lines(str(message)))
 
 
+class WritingError(UserError):
+    """Something cannot be written: a full disk, a used-up quota, a limit, missing rights; the line names the path."""
+
+
 class DataWarning(UserWarning):
     """Something about the data that only reading them shows, one line; the launch scripts print it as a note."""
 

@@ -16,6 +16,7 @@ from jtransfer.data.targets import Labels, map_labels
 from jtransfer.errors import UserError
 from jtransfer.reading import read_json
 from jtransfer.record_types import OBJECT, TEXT, TEXTS, WHOLE, Kind, listing
+from jtransfer.writing import atomic_text
 
 FORMAT = 'jtransfer-folds/1'
 _MAX_BYTES = 2**30
@@ -100,19 +101,10 @@ def write_folds(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None
     """Writes the record of `fold_record`; the file appears whole or not at all, missing folders above it are made.
 
     Raises:
-        UserError: it cannot be written.
+        WritingError: it cannot be written.
     """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f'.{os.getpid()}.partial.{path.name}')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(json.dumps(record, indent=1) + '\n', encoding='ascii')
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f'{path}: the folds cannot be written: {error.strerror}') from None
+    with atomic_text(path) as file:
+        file.write(json.dumps(record, indent=1) + '\n')
 
 
 def read_folds(path: str | os.PathLike[str], ids: Sequence[str]) -> tuple[Fold, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 import time
@@ -84,22 +85,25 @@ def run(
     name, held_out = reported(parts)
     examples = read_examples(held_out, model.preprocessing, config, views)
 
-    def ready() -> None:
-        begin(directory, config, parts, plan)
-        say(f'{"resuming" if directory.resumes else "writing"} {directory.path}')
+    with contextlib.ExitStack() as held:
 
-    trained = train_model(
-        model,
-        parts,
-        plan,
-        config,
-        run_dir=directory.path,
-        ready=ready,
-        title=title,
-        held_out={name: examples},
-        say=say if look_for_copies else None,
-    )
-    return conclude(directory, config, parts, examples, trained, plan, base=model, began=began)
+        def ready() -> None:
+            held.enter_context(directory.held())
+            begin(directory, config, parts, plan)
+            say(f'{"resuming" if directory.resumes else "writing"} {directory.path}')
+
+        trained = train_model(
+            model,
+            parts,
+            plan,
+            config,
+            run_dir=directory.path,
+            ready=ready,
+            title=title,
+            held_out={name: examples},
+            say=say if look_for_copies else None,
+        )
+        return conclude(directory, config, parts, examples, trained, plan, base=model, began=began)
 
 
 def begin(directory: RunDirectory, config: Config, parts: Parts, plan: Plan) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
-from jtransfer.evaluate.write import atomic_path
+from jtransfer.writing import atomic_path
 
 OUTPUTS = 'outputs.npz'
 MAX_BYTES = 2**34

@@ -22,7 +22,7 @@ from jtransfer.config_check import at_least
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
-from jtransfer.evaluate.write import atomic_text, write_csv
+from jtransfer.evaluate.write import write_csv
 from jtransfer.experiments import feeding, training
 from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.finetune import make_model, versions
@@ -34,6 +34,7 @@ from jtransfer.train.placement import make_placement
 from jtransfer.train.progress import progress_bar
 from jtransfer.transfer.plan import Plan, make_plan
 from jtransfer.transfer.schedules import scaled
+from jtransfer.writing import atomic_text
 
 SMOOTHING = 0.98
 DIVERGED = 4.0

@@ -7,6 +7,7 @@ that the run is finished.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pprint
@@ -19,13 +20,14 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, get_field
 from jtransfer.errors import UserError
-from jtransfer.evaluate.write import atomic_text
+from jtransfer.experiments.run_lock import LOCK, check_free, held
 from jtransfer.experiments.run_records import read_result_file, read_split_file
 from jtransfer.paths import expanded, output_folder
 from jtransfer.reading import read_json, read_json_object
 from jtransfer.train.log import read_log
+from jtransfer.writing import atomic_text, is_partial, make_folder
 
-CONFIG, RESULT, SPLIT, FOLDS = 'config.json', 'result.json', 'split.json', 'folds.json'
+CONFIG, PROGRAM, RESULT, SPLIT, FOLDS = 'config.json', 'config.py', 'result.json', 'split.json', 'folds.json'
 LOG = 'metrics.jsonl'
 _CONFIG_REMEDY = 'config.py beside it says the same, and runs it again in a new directory: --config=…/config.py'
 ROOT = Path('runs')
@@ -74,13 +76,15 @@ class RunDirectory:
             if auto:
                 for number in sorted(taken, reverse=True):
                     if _continues(taken[number], config):
+                        check_free(taken[number])
                         check_records(taken[number])
                         return cls(taken[number], resumes=True)
             # One more than the largest: a number that was deleted is not given to another run.
             name = f'{config.name}-{max(taken) + 1}' if taken else config.name
             return cls(ROOT / name, resumes=False)
         path = output_folder(config.run_dir, 'run_dir')
-        if not path.exists() or not any(path.iterdir()):
+        if holds_nothing(path):
+            check_free(path)
             return cls(path, resumes=False)
         if not (path / CONFIG).exists():
             raise UserError(f'run_dir={path} is not empty and holds no run; name a new directory')
@@ -88,6 +92,7 @@ class RunDirectory:
             raise UserError(f'run_dir={path} holds a cross-validation, no single run; name a new directory')
         if differs := difference(path, config):
             raise UserError(f'run_dir={path} holds another configuration ({differs}); name another directory')
+        check_free(path)
         if is_finished(path):
             read_result(path)
             raise UserError(f'run_dir={path} holds a finished run of this configuration; name another directory')
@@ -104,19 +109,25 @@ class RunDirectory:
         """In which field `config.run_dir` holds another configuration, in words; empty when it holds this one."""
         return difference(expanded(config.run_dir), config)
 
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps other processes out of the directory while the block lasts, see `run_lock.held`."""
+        return held(self.path)
+
     def create(self, config: Config) -> None:
-        """Makes the directory and saves the resolved configuration in it; does nothing to a run that is resumed.
+        """Makes the directory and saves the resolved configuration in it; of a run that is resumed, what is missing.
 
         Raises:
-            UserError: the directory cannot be made, or another run has taken it since it was found.
+            UserError: another run has taken the directory since it was found, or the run was finished by another.
+            WritingError: the directory cannot be made.
         """
+        make_folder(self.path)
+        if self.resumes and is_finished(self.path):
+            raise UserError(f'another process has just finished the run in {self.path}')
         if self.resumes:
+            if not (self.path / PROGRAM).exists():
+                write_program(self.path, config)
             return
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f'the run directory {self.path} cannot be made: {error.strerror}') from None
-        if any(self.path.iterdir()):
+        if not holds_nothing(self.path):
             raise UserError(f'another run has just begun in {self.path}; start this one again')
         write_config(self.path, config)
 
@@ -157,11 +168,28 @@ def get_config() -> Config:
 
 
 def write_config(path: Path, config: Config) -> None:
-    """Writes `config.py` and `config.json` into a directory."""
-    saved = dataclasses.replace(config, run_dir='', train=dataclasses.replace(config.train, resume='never'))
-    values = config_lib.to_dict(saved)
-    write_text(path / 'config.py', _PROGRAM.format(values=pprint.pformat(values, sort_dicts=False, width=100)))
-    write_json(path / CONFIG, values)
+    """Writes `config.json` and `config.py` into a directory.
+
+    In this order: what has a `config.json` says which run it is, and whoever resumes it writes the rest.
+    """
+    write_json(path / CONFIG, _saved(config))
+    write_program(path, config)
+
+
+def write_program(path: Path, config: Config) -> None:
+    """Writes `config.py` alone."""
+    values = pprint.pformat(_saved(config), sort_dicts=False, width=100)
+    write_text(path / PROGRAM, _PROGRAM.format(values=values))
+
+
+def _saved(config: Config) -> dict[str, Any]:
+    train = dataclasses.replace(config.train, resume='never')
+    return config_lib.to_dict(dataclasses.replace(config, run_dir='', train=train))
+
+
+def holds_nothing(path: Path) -> bool:
+    """Whether a folder is missing or empty, but for what a process leaves that was killed before it had begun."""
+    return not path.exists() or all(entry.name == LOCK or is_partial(entry.name) for entry in path.iterdir())
 
 
 def beside_run(config: Config, ending: str) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jtransfer.config import Config
-from jtransfer.errors import UserError
+from jtransfer.errors import UserError, WritingError
 from jtransfer.pretrained.locate import MODEL_FILE
 
 
@@ -22,9 +22,25 @@ def scoring_saved(folder: Path, config: Config) -> Iterator[None]:
     Raises:
         UserError: instead of the one that is raised inside; other exceptions pass, with a note.
     """
-    how = 'the same command' if config.train.resume == 'auto' else 'the same command with --config.train.resume=auto'
+    how = _same_command(config)
     with noted(f'the trained network is saved in {folder / MODEL_FILE}; {how} evaluates it without training again'):
         yield
+
+
+@contextlib.contextmanager
+def checkpoints_saved(config: Config) -> Iterator[None]:
+    """Says, where a disk is full or may not be written, how to go on from the last checkpoint that is whole.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        WritingError: instead of the one that is raised inside; other exceptions pass.
+    """
+    try:
+        yield
+    except WritingError as error:
+        raise WritingError(f'{error}; {_same_command(config)} then goes on from the last checkpoint') from error
 
 
 @contextlib.contextmanager
@@ -40,7 +56,11 @@ def noted(note: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f'{error}; {note}') from error
+        raise type(error)(f'{error}; {note}') from error
     except Exception as error:
         error.add_note(note)
         raise
+
+
+def _same_command(config: Config) -> str:
+    return 'the same command' if config.train.resume == 'auto' else 'the same command with --config.train.resume=auto'

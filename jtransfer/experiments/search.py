@@ -39,6 +39,7 @@ from jtransfer.experiments.search_study import BESIDES, JOURNAL, Study, TrialRec
 from jtransfer.experiments.summary import short_names
 from jtransfer.paths import output_folder
 from jtransfer.transfer.set_aside import for_weights, random_weights_notes
+from jtransfer.writing import is_partial, make_folder
 
 TRIALS, PLOT, BEST, FOUND, FOLDS = 'trials.csv', 'search.png', 'best', 'best.json', 'inner_folds.json'
 
@@ -166,7 +167,7 @@ def search_in(
 def check_folder(folder: Path, config: Config) -> None:
     """Raises `UserError` if a folder holds anything but this very search, finished or not."""
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if not there - {JOURNAL}:
+    if all(name.startswith(JOURNAL) or is_partial(name) for name in there):  # the journal has a lock beside it
         return
     if CONFIG not in there or SPLIT in there or 'folds.json' in there:
         raise UserError(f'{folder} is not empty and holds no search; name a new directory with run_dir')
@@ -190,7 +191,7 @@ def _begin(
     for line in notes:
         say(line)
     study = open_study(config, space, judge.digest(parts), folder, name=name)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_config(folder, config)
     if judge.record is not None:
         write_json(folder / FOLDS, judge.record)

@@ -21,6 +21,7 @@ from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments.feeding import make_feed, read_training
 from jtransfer.experiments.leak_note import leaks
 from jtransfer.experiments.reading import Examples, read_examples
+from jtransfer.experiments.safely import checkpoints_saved
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.standardise import standardise, without_scaling
 from jtransfer.pretrained import heads
@@ -106,16 +107,17 @@ def train_model(
         for line in lines:
             say(line)
     ready()
-    result = fit(
-        step_parts,
-        model.variables,
-        make_feed(read, model.preprocessing, config, placement),
-        placement,
-        validate=validate,
-        observe=observe,
-        run_dir=run_dir,
-        title=title,
-    )
+    with checkpoints_saved(config):
+        result = fit(
+            step_parts,
+            model.variables,
+            make_feed(read, model.preprocessing, config, placement),
+            placement,
+            validate=validate,
+            observe=observe,
+            run_dir=run_dir,
+            title=title,
+        )
     return Trained(dataclasses.replace(model, variables=result.variables), result, count, skipped, copies)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import safetensors
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
 from jtransfer.pretrained.file_digest import KEY, check_digest, digest_of, without_digest
+from jtransfer.writing import atomic_path
 
 _DTYPES = {
     'F64': np.dtype(np.float64),
@@ -127,8 +127,8 @@ def write_safetensors(
         metadata: texts by name.
 
     Raises:
-        UserError: an array of a type that is not supported or with values that are not finite (the message names it),
-            or a folder that cannot be written to.
+        UserError: an array of a type that is not supported or with values that are not finite (the message names it).
+        WritingError: the file cannot be written.
     """
     path = expanded(path)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
@@ -153,30 +153,8 @@ def write_safetensors(
     head = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
     head += b' ' * (-len(head) % _ALIGNMENT)
     chunks = [len(head).to_bytes(8, 'little'), head, *values]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_in_one_piece(path, chunks)
-    except OSError as error:
-        raise UserError(f'{path}: cannot be written: {error.strerror}') from None
-
-
-def _write_in_one_piece(path: Path, chunks: list[bytes]) -> None:
-    # In the same folder: a rename is atomic within one file system only.
-    descriptor, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
-    try:
-        with os.fdopen(descriptor, 'wb') as file:
-            for chunk in chunks:
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp lets nobody else read it; an ordinary file follows the umask.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with atomic_path(path) as temporary, temporary.open('wb') as file:
+        file.writelines(chunks)
 
 
 def release(array: np.ndarray) -> None:

@@ -6,10 +6,11 @@ rules never changes the format; the moving average and the optimiser's state cov
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jtransfer.better import rank
-from jtransfer.errors import UserError
+from jtransfer.errors import UserError, WritingError
 from jtransfer.rules import flatten
 from jtransfer.train.digests import ITEM, DamagedCheckpointError, DigestsSave, check_progress, check_state
+from jtransfer.train.orbax_errors import begin_quiet, end_quiet
 from jtransfer.train.state import TrainState
 from jtransfer.transfer.plan import Plan, combine
+from jtransfer.writing import make_folder, told_plainly
 
 DAMAGED = 'damaged'
 _MOST = 300  # letters of an error of Orbax
@@ -80,34 +83,54 @@ class Checkpoints:
 
     def __init__(self, directory: str | Path) -> None:
         """Args: directory: where they live; made when missing."""
-        self.directory = Path(directory).absolute()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        directory, self._link = _without_wildcards(self.directory)
-        self._last = _manager(directory / 'last')
-        self._best = _manager(directory / 'best')
+        self.directory = make_folder(Path(directory).absolute())
+        with told_plainly(self.directory):
+            directory, self._link = _without_wildcards(self.directory)
+            self._last = _manager(directory / 'last')
+            self._best = _manager(directory / 'best')
+        begin_quiet()
+        self._failed = False
+        self._digests: DigestsSave | None = None
 
     def save_last(self, state: TrainState, progress: Progress) -> None:
-        """Starts writing the state; training may go on (and donate it) at once."""
+        """Starts writing the state; training may go on (and donate it) at once.
+
+        Raises:
+            WritingError: this checkpoint, or one before it, cannot be written; those that are whole stay.
+        """
         # Whoever finds this checkpoint must also find the best one that it speaks of.
-        self._best.wait_until_finished()
+        with self._told():
+            self._best.wait_until_finished()
         self._save(self._last, state, progress)
 
     def save_best(self, state: TrainState, progress: Progress) -> None:
-        """Starts writing the state as the best one."""
+        """Starts writing the state as the best one; see `save_last`."""
         self._save(self._best, state, progress)
 
     def wait(self) -> None:
-        """Returns when everything is on disk."""
-        self._last.wait_until_finished()
-        self._best.wait_until_finished()
+        """Returns when everything is on disk.
+
+        Raises:
+            WritingError: something could not be written.
+        """
+        with self._told():
+            self._last.wait_until_finished()
+            self._best.wait_until_finished()
 
     def close(self) -> None:
-        """Waits, and frees the background threads."""
-        self.wait()
-        self._last.close()
-        self._best.close()
-        if self._link is not None:
-            self._link.cleanup()
+        """Waits, and frees the background threads.
+
+        Raises:
+            WritingError: something could not be written.
+        """
+        with contextlib.ExitStack() as closing:
+            # What is still to come of a failed write comes when it likes.
+            closing.callback(lambda: None if self._failed else end_quiet())
+            if self._link is not None:
+                closing.callback(self._link.cleanup)
+            closing.callback(self._best.close)
+            closing.callback(self._last.close)
+            self.wait()
 
     @property
     def last_step(self) -> int | None:
@@ -144,14 +167,25 @@ class Checkpoints:
         return self._set_aside(self._best)
 
     def _set_aside(self, manager: ocp.CheckpointManager) -> Path:
-        step, folder = str(_latest(manager)), self.directory / DAMAGED
-        folder.mkdir(exist_ok=True)
+        step, folder = str(_latest(manager)), make_folder(self.directory / DAMAGED)
         name = f'{_place(manager).name}-{step}'
         taken = sum(path.name.startswith(name) for path in folder.iterdir())
         aside = folder / (f'{name}-{taken + 1}' if taken else name)
-        (_place(manager) / step).rename(aside)
+        with told_plainly(aside):
+            (_place(manager) / step).rename(aside)
         manager.reload()
         return aside
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            with told_plainly(self.directory):
+                yield
+        except WritingError:
+            self._failed = True
+            if self._digests is not None:
+                self._digests.settle()
+            raise
 
     def _save(self, manager: ocp.CheckpointManager, state: TrainState, progress: Progress) -> None:
         # A run killed between its best checkpoint and its last one comes by that step again, with the same state.
@@ -159,15 +193,17 @@ class Checkpoints:
             return
         # Copies: the next step donates these buffers, and on a CPU NumPy would otherwise look into them.
         tree, values = jax.tree.map(np.array, _to_tree(state)), dataclasses.asdict(progress)
-        manager.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(tree),
-                progress=ocp.args.JsonSave(values),
-                **{ITEM: DigestsSave(tree, values)},
-            ),
-            force=True,
-        )
+        self._digests = DigestsSave(tree, values)
+        with self._told():
+            manager.save(
+                int(state.step),
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(tree),
+                    progress=ocp.args.JsonSave(values),
+                    **{ITEM: self._digests},
+                ),
+                force=True,
+            )
 
 
 def _manager(directory: Path) -> ocp.CheckpointManager:

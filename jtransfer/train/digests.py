@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,12 @@ class DigestsHandler(ocp.AsyncCheckpointHandler):
         """Starts hashing; the checkpoint is complete when the file is there, too."""
 
         async def write() -> None:
-            record = digests_of(args.tree) | {_PROGRESS: _json_digest(args.progress)}
-            (directory / _FILE).write_text(json.dumps(record, indent=1) + '\n')
+            args.begun = True
+            try:
+                record = digests_of(args.tree) | {_PROGRESS: _json_digest(args.progress)}
+                (directory / _FILE).write_text(json.dumps(record, indent=1) + '\n')
+            finally:
+                args.ended.set()
 
         return [CommitFutureAwaitingContractedSignals(write(), name='digests')]
 
@@ -118,10 +123,19 @@ class DigestsSave(ocp.args.CheckpointArgs):
     Attributes:
         tree: arrays on the host, which nobody changes.
         progress: JSON values.
+        begun: whether the file is being written, or has been.
+        ended: set when nothing more is written.
     """
 
     tree: Mapping[str, Any]
     progress: Mapping[str, Any]
+    begun: bool = False
+    ended: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+    def settle(self) -> None:
+        """Returns when nothing more is written: of a checkpoint that failed, Orbax waits for no other item."""
+        if self.begun:
+            self.ended.wait()
 
 
 @ocp.args.register_with_handler(DigestsHandler, for_restore=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 from jtransfer.errors import UserError
 from jtransfer.reading import parse_json, read_bytes
 from jtransfer.record_types import NUMBER, OBJECT, WHOLE, check_fields, optional
+from jtransfer.train.events import EventFile
+from jtransfer.writing import atomic_text, told_plainly
 
 MAX_LOG_BYTES = 2**31
 
@@ -23,33 +24,44 @@ class MetricLog:
     """
 
     def __init__(self, directory: str | Path, *, tensorboard: bool = True, start_step: int = 0) -> None:
-        """Args: directory: the run directory. tensorboard: write events too. start_step: steps done already."""
+        """Opens both.
+
+        Args:
+            directory: the run directory.
+            tensorboard: write events too.
+            start_step: steps done already.
+
+        Raises:
+            WritingError: one of them cannot be written.
+        """
         self.path = Path(directory) / 'metrics.jsonl'
         keep = [line for line in read_log(self.path) if line['step'] <= start_step] if start_step else []
-        partial = self.path.with_suffix('.partial')
-        partial.write_text(''.join(json.dumps(line) + '\n' for line in keep), encoding='utf-8')
-        os.replace(partial, self.path)
-        self._file = self.path.open('a', encoding='utf-8')
-        self._writer = None
-        if tensorboard:
-            from tensorboardX import SummaryWriter  # slow to import, and not everybody wants it
-
-            self._writer = SummaryWriter(str(Path(directory) / 'tensorboard'), purge_step=start_step + 1)
+        with atomic_text(self.path) as file:
+            file.write(''.join(json.dumps(line) + '\n' for line in keep))
+        with told_plainly(self.path):
+            # Unbuffered: what a full disk has refused is not tried again when the file is closed.
+            self._file = self.path.open('ab', buffering=0)
+        self._events = EventFile(Path(directory) / 'tensorboard', after_step=start_step) if tensorboard else None
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Writes the numbers of a step; a NaN is written as null, for JSON has none."""
+        """Writes the numbers of a step; a NaN is written as null, for JSON has none.
+
+        Raises:
+            WritingError: the disk is full; a line cut off by that is left out when the log is read.
+        """
         line = {'step': step, **{k: float(v) if math.isfinite(v) else None for k, v in values.items()}}
-        self._file.write(json.dumps(line) + '\n')
-        self._file.flush()
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, float(value), step)
+        rest = (json.dumps(line) + '\n').encode()
+        with told_plainly(self.path):
+            while rest:  # of a disk that fills up, a first write says only how much it took
+                rest = rest[self._file.write(rest) :]
+        if self._events is not None:
+            self._events.write(step, values)
 
     def close(self) -> None:
-        """Flushes and closes both."""
+        """Closes both."""
         self._file.close()
-        if self._writer is not None:
-            self._writer.close()
+        if self._events is not None:
+            self._events.close()
 
 
 def read_log(path: str | Path) -> list[dict[str, Any]]:

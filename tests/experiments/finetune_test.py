@@ -241,7 +241,7 @@ BAD = {
     'a large seed': (nothing, {'seed': 2**32}, r'seed=4294967296 must be below 2\*\*32'),
     'a folder in the way': (nothing, {'run_dir': 'mine'}, r'run_dir=mine is not empty and holds no run'),
     'a file in the way': (nothing, {'run_dir': 'mine/ant/00.png'}, r'run_dir=mine/ant/00.png is a file'),
-    'runs is a file': (lambda folder: pathlib.Path('runs').touch(), {}, r'runs/tiny cannot be made'),
+    'runs is a file': (lambda folder: pathlib.Path('runs').touch(), {}, r'runs/tiny cannot be written'),
 }
 
 
