@@ -25,8 +25,10 @@ from jtransfer.errors import UserError
 from jtransfer.reading import read_json_object
 from jtransfer.rules import flatten
 
-ITEM = 'digests'
+# Orbax writes items in alphabetical order, and of several that fail tells of the first: that is to be the state.
+ITEM = 'state_digests'
 _FILE, _PROGRESS = 'digests.json', 'progress'
+_PATIENCE = 5.0  # seconds, for what may never begin
 
 
 class DamagedCheckpointError(UserError):
@@ -96,8 +98,9 @@ class DigestsHandler(ocp.AsyncCheckpointHandler):
     async def async_save(self, directory: Any, *arguments: Any, args: DigestsSave, **options: Any) -> list[Future]:
         """Starts hashing; the checkpoint is complete when the file is there, too."""
 
+        args.begun = True
+
         async def write() -> None:
-            args.begun = True
             try:
                 record = digests_of(args.tree) | {_PROGRESS: _json_digest(args.progress)}
                 (directory / _FILE).write_text(json.dumps(record, indent=1) + '\n')
@@ -123,7 +126,7 @@ class DigestsSave(ocp.args.CheckpointArgs):
     Attributes:
         tree: arrays on the host, which nobody changes.
         progress: JSON values.
-        begun: whether the file is being written, or has been.
+        begun: whether the file is to be written, or has been.
         ended: set when nothing more is written.
     """
 
@@ -135,7 +138,7 @@ class DigestsSave(ocp.args.CheckpointArgs):
     def settle(self) -> None:
         """Returns when nothing more is written: of a checkpoint that failed, Orbax waits for no other item."""
         if self.begun:
-            self.ended.wait()
+            self.ended.wait(_PATIENCE)
 
 
 @ocp.args.register_with_handler(DigestsHandler, for_restore=True)
