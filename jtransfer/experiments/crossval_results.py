@@ -114,10 +114,11 @@ def read_fold(directory: Path, fold: Fold, crossing: Crossing) -> Outputs:
     """The predictions of a finished fold.
 
     Raises:
-        UserError: they are of other images than the fold tests, or these have other labels now, or its result is
-            damaged.
+        UserError: they are of other images than the fold tests, or these have other labels now, or a record of the
+            fold is damaged.
     """
     read_result(directory, NEEDED_OF_FOLDS)
+    read_log(directory / LOG)
     outputs = read_outputs(directory / 'evaluation' / OUTPUTS)
     ids = crossing.pool.ids
     position = {ids[index]: int(index) for index in fold.test}

@@ -136,7 +136,7 @@ def make_soup(
                 'used': name in made.used,
                 'sha256': _sha256(member.stored.path),
                 f'validation_{kitchen.word}': made.own[name],
-                f'test_{kitchen.word}': member.result[kitchen.word] if member.result['part'] == 'test' else None,
+                f'test_{kitchen.word}': member.result.get(kitchen.word) if member.result['part'] == 'test' else None,
             }
             for name, member in members.items()
         ],

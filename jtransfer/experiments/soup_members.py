@@ -64,7 +64,7 @@ def open_members(runs: Sequence[str | Path], recipe: str) -> dict[str, Member]:
 def _open(run: Path) -> Member:
     if not is_run(run):
         raise UserError(f'{run} is not a run directory: it has no readable config.json of a run')
-    result = read_result(run)
+    result = read_result(run, ('part',))
     if 'adapters' in read_metadata(run / MODEL_FILE):
         raise UserError(
             f'{run} keeps adapters beside its network, which cannot be averaged; what lora and ssf add is merged '

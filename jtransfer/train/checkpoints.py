@@ -104,6 +104,7 @@ class Checkpoints:
             self._best = _manager(directory / 'best')
         begin_quiet()
         self._failed = False
+        self._digests: DigestsSave | None = None
 
     def save_last(self, state: TrainState, progress: Progress) -> None:
         """Starts writing the state; training may go on (and donate it) at once.
@@ -171,15 +172,6 @@ class Checkpoints:
         """The checkpoint with the best validation score, likewise."""
         return _restore(self._best, like, plan)
 
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            with told_plainly(self.directory):
-                yield
-        except WritingError:
-            self._failed = True
-            raise
-
     def set_aside_last(self) -> Path:
         """Moves the last checkpoint, which is damaged, out of the way of those to come; says where it is now."""
         return self._set_aside(self._last)
@@ -189,14 +181,25 @@ class Checkpoints:
         return self._set_aside(self._best)
 
     def _set_aside(self, manager: ocp.CheckpointManager) -> Path:
-        step, folder = str(_latest(manager)), self.directory / DAMAGED
-        folder.mkdir(exist_ok=True)
+        step, folder = str(_latest(manager)), make_folder(self.directory / DAMAGED)
         name = f'{_place(manager).name}-{step}'
         taken = sum(path.name.startswith(name) for path in folder.iterdir())
         aside = folder / (f'{name}-{taken + 1}' if taken else name)
-        (_place(manager) / step).rename(aside)
+        with told_plainly(aside):
+            (_place(manager) / step).rename(aside)
         manager.reload()
         return aside
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            with told_plainly(self.directory):
+                yield
+        except WritingError:
+            self._failed = True
+            if self._digests is not None:
+                self._digests.settle()
+            raise
 
     def _save(self, manager: ocp.CheckpointManager, state: TrainState, progress: Progress) -> None:
         # A run killed between its best checkpoint and its last one comes by that step again, with the same state.
@@ -204,13 +207,14 @@ class Checkpoints:
             return
         # Copies: the next step donates these buffers, and on a CPU NumPy would otherwise look into them.
         tree, values = jax.tree.map(np.array, _to_tree(state)), dataclasses.asdict(progress)
+        self._digests = DigestsSave(tree, values)
         with self._told():
             manager.save(
                 int(state.step),
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(tree),
                     progress=ocp.args.JsonSave(values),
-                    **{ITEM: DigestsSave(tree, values)},
+                    **{ITEM: self._digests},
                 ),
                 force=True,
             )

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from jtransfer.errors import UserError
 from jtransfer.reading import read_json_object
 from jtransfer.rules import flatten
 
-ITEM = 'digests'
+# Orbax writes items in alphabetical order, and of several that fail tells of the first: that is to be the state.
+ITEM = 'state_digests'
 _FILE, _PROGRESS = 'digests.json', 'progress'
+_PATIENCE = 5.0  # seconds, for what may never begin
 
 
 class DamagedCheckpointError(UserError):
@@ -95,9 +98,14 @@ class DigestsHandler(ocp.AsyncCheckpointHandler):
     async def async_save(self, directory: Any, *arguments: Any, args: DigestsSave, **options: Any) -> list[Future]:
         """Starts hashing; the checkpoint is complete when the file is there, too."""
 
+        args.begun = True
+
         async def write() -> None:
-            record = digests_of(args.tree) | {_PROGRESS: _json_digest(args.progress)}
-            (directory / _FILE).write_text(json.dumps(record, indent=1) + '\n')
+            try:
+                record = digests_of(args.tree) | {_PROGRESS: _json_digest(args.progress)}
+                (directory / _FILE).write_text(json.dumps(record, indent=1) + '\n')
+            finally:
+                args.ended.set()
 
         return [CommitFutureAwaitingContractedSignals(write(), name='digests')]
 
@@ -118,10 +126,19 @@ class DigestsSave(ocp.args.CheckpointArgs):
     Attributes:
         tree: arrays on the host, which nobody changes.
         progress: JSON values.
+        begun: whether the file is to be written, or has been.
+        ended: set when nothing more is written.
     """
 
     tree: Mapping[str, Any]
     progress: Mapping[str, Any]
+    begun: bool = False
+    ended: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+    def settle(self) -> None:
+        """Returns when nothing more is written: of a checkpoint that failed, Orbax waits for no other item."""
+        if self.begun:
+            self.ended.wait(_PATIENCE)
 
 
 @ocp.args.register_with_handler(DigestsHandler, for_restore=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import time
 
 import chex
 import jax
@@ -230,10 +231,15 @@ def test_a_full_disk_is_one_line_and_what_is_whole_stays(toy, tmp_path, capfd):
         with contextlib.suppress(WritingError):
             checkpoints.close()
     assert capfd.readouterr() == ('', '')
-    with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
-        assert checkpoints.last_step == 3
-        chex.assert_trees_all_equal(checkpoints.restore_last(like, parts.plan), distinct(like, 3))
-        assert [path.name for path in (tmp_path / 'last').iterdir()] == ['3']  # what was half-written is gone
+    for _ in range(20):
+        with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+            assert checkpoints.last_step == 3
+            chex.assert_trees_all_equal(checkpoints.restore_last(like, parts.plan), distinct(like, 3))
+            names = [path.name for path in (tmp_path / 'last').iterdir()]
+        if names == ['3']:
+            break
+        time.sleep(0.2)  # Orbax waits for none of its threads but the first that fails, and another may still write
+    assert names == ['3']  # what was half-written is gone
 
 
 def save(checkpoints, state):

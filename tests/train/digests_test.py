@@ -42,7 +42,7 @@ def test_a_digest_is_of_type_shape_and_values():
 
 def test_a_complete_checkpoint_has_its_digests(saved):
     folder, *_ = saved
-    record = json.loads((folder / 'last' / '7' / 'digests' / 'digests.json').read_text())
+    record = json.loads((folder / 'last' / '7' / 'state_digests' / 'digests.json').read_text())
     assert {'progress', 'step', 'params/head/bias'} <= set(record)
     assert all(len(digest) == 64 for digest in record.values())
 
@@ -75,7 +75,7 @@ def test_a_flipped_bit_is_never_another_state_in_silence(saved, tmp_path):
 def test_digests_that_cannot_be_read_are_damage(saved, tmp_path, damage):
     folder, *_ = saved
     shutil.copytree(folder, tmp_path / 'copy')
-    (tmp_path / 'copy' / 'last' / '7' / 'digests' / 'digests.json').write_text(damage)
+    (tmp_path / 'copy' / 'last' / '7' / 'state_digests' / 'digests.json').write_text(damage)
     with pytest.raises(DamagedCheckpointError, match='last/7 is damaged: '):
         read_variables(tmp_path / 'copy')
     with pytest.raises(DamagedCheckpointError, match='last/7 is damaged: '):
@@ -85,7 +85,7 @@ def test_digests_that_cannot_be_read_are_damage(saved, tmp_path, damage):
 def test_a_checkpoint_of_an_earlier_version_is_read(saved, tmp_path):
     folder, state, progress, like, parts = saved
     shutil.copytree(folder, tmp_path / 'copy')
-    shutil.rmtree(tmp_path / 'copy' / 'last' / '7' / 'digests')
+    shutil.rmtree(tmp_path / 'copy' / 'last' / '7' / 'state_digests')
     check_state(tmp_path / 'copy' / 'last' / '7', {'anything': np.zeros(3)})
     checkpoints = Checkpoints(tmp_path / 'copy')
     chex.assert_trees_all_equal(checkpoints.restore_last(like, parts.plan), state)

@@ -86,15 +86,6 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
     assert path.read_text().endswith('{"step": 2, "loss": 1.0}\n')
 
 
-def test_a_full_disk_is_one_line_and_takes_no_line_that_was_there(tmp_path):
-    log = MetricLog(tmp_path, tensorboard=False)
-    with files_up_to(100), pytest.raises(WritingError, match=r'metrics\.jsonl cannot be written: File too large'):
-        _ = [log.write(step, {'loss': 0.5}) for step in range(1, 9)]
-    log.close()
-    assert (tmp_path / 'metrics.jsonl').stat().st_size == 100
-    assert steps_of(tmp_path) == [1, 2, 3, 4]
-
-
 @pytest.mark.parametrize(
     ('line', 'message'),
     [
@@ -115,6 +106,15 @@ def test_a_damaged_line_within_is_one_line(tmp_path, line, message):
     with pytest.raises(UserError, match=f'^line 2 of .*metrics.jsonl is damaged: {message}.*; delete the line') as told:
         read_log(path)
     assert '\n' not in str(told.value)
+
+
+def test_a_full_disk_is_one_line_and_takes_no_line_that_was_there(tmp_path):
+    log = MetricLog(tmp_path, tensorboard=False)
+    with files_up_to(100), pytest.raises(WritingError, match=r'metrics\.jsonl cannot be written: File too large'):
+        _ = [log.write(step, {'loss': 0.5}) for step in range(1, 9)]
+    log.close()
+    assert (tmp_path / 'metrics.jsonl').stat().st_size == 100
+    assert steps_of(tmp_path) == [1, 2, 3, 4]
 
 
 def test_no_file_no_lines(tmp_path):
