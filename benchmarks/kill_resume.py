@@ -32,7 +32,10 @@ from benchmarks.machine import circumstances
 
 _KILLS = flags.DEFINE_integer('kills', 20, 'Runs ended by SIGKILL at a random moment.', lower_bound=0)
 _TERMS = flags.DEFINE_integer('terms', 10, 'Runs ended by SIGTERM at a random moment.', lower_bound=0)
-_OPERATIONS = flags.DEFINE_integer('operations', 60, 'File operations, each of which ends a run.', lower_bound=0)
+_OPERATIONS = flags.DEFINE_integer(
+    'operations', 60, 'The last of the file operations, each of which ends a run.', lower_bound=0
+)
+_FIRST = flags.DEFINE_integer('first', 1, 'The first of these operations.', lower_bound=1)
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the random moments.')
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -103,11 +106,14 @@ def _measure(place: pathlib.Path) -> None:
     parts: list[tuple[str, Sequence[tuple[int, float, int]]]] = [
         ('SIGKILL at a random moment', [(kill, moments.uniform(0, seconds), 0) for _ in range(_KILLS.value)]),
         ('SIGTERM at a random moment', [(term, moments.uniform(0, seconds), 0) for _ in range(_TERMS.value)]),
-        ('SIGKILL at each of the first file operations', [(kill, 0.0, n + 1) for n in range(_OPERATIONS.value)]),
+        (
+            f'SIGKILL at each of the file operations {_FIRST.value} to {_OPERATIONS.value}',
+            [(kill, 0.0, number) for number in range(_FIRST.value, _OPERATIONS.value + 1)],
+        ),
     ]
     command = (
         f'python -m benchmarks.kill_resume --kills={_KILLS.value} --terms={_TERMS.value} '
-        f'--operations={_OPERATIONS.value} --seed={_SEED.value}'
+        f'--operations={_OPERATIONS.value} --first={_FIRST.value} --seed={_SEED.value}'
     )
     about = {**circumstances(command), 'file operations of a run': operations}
     for name, ends in parts:
@@ -203,7 +209,7 @@ def _run(
 
     def work() -> None:
         sys.argv = ['finetune', f'--config={run.parent}/short.py', f'--config.run_dir={run}', *more]
-        for flag in (_KILLS, _TERMS, _OPERATIONS, _SEED):
+        for flag in (_KILLS, _TERMS, _OPERATIONS, _FIRST, _SEED):
             delattr(flags.FLAGS, flag.name)
         if before:
             before()

@@ -25,6 +25,7 @@ from jtransfer.errors import DataWarning, TrainingDivergedError, UserError
 from jtransfer.paths import expanded
 from jtransfer.terminal import soften, wide_console
 from jtransfer.text import printable, printable_lines
+from jtransfer.writing import refused, unwritten
 
 # Flags defined by functions here are those of the script that calls them, and stand in its --help.
 flags.disclaim_key_flags()
@@ -80,6 +81,11 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         except TrainingDivergedError as error:
             complain(f'training stopped: {error}')
             sys.exit(3)
+        except OSError as error:
+            if not refused(error):
+                raise
+            let_go_of_output()
+            fail(unwritten(error.filename or 'what the script writes or prints', error))
         except KeyboardInterrupt:
             trains = any(part.startswith('--config=') for part in sys.argv)
             hint = '; the same command with --config.train.resume=auto continues from the last checkpoint'
@@ -93,8 +99,19 @@ def _show(otherwise: Callable[..., None], message: Warning | str, category: type
     """Prints what the library says about the data as a line, and other warnings as Python does."""
     if issubclass(category, DataWarning):
         complain(f'note: {message}')
+    elif 'persistent compilation cache' in str(message):  # a full disk, or a file that one has cut off
+        folder = os.environ.get('JAX_COMPILATION_CACHE_DIR', '')
+        complain(f'note: {message}; it is compiled anew. The cache of compiled programs is {folder}')
     else:
         otherwise(message, category, *where)
+
+
+def let_go_of_output() -> None:
+    """Where nothing more can be printed (a full disk), what waits to be is given up: Python tries again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(error: Exception) -> NoReturn:

@@ -23,6 +23,7 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.tasks import Task
+from jtransfer.writing import make_folder
 
 ENSEMBLE = 'ensemble.json'
 FORMAT = 'jtransfer-ensemble/1'
@@ -35,7 +36,7 @@ def write_ensemble(folder: Path, members: Sequence[Path]) -> None:
         folder: made when missing.
         members: run directories, each with a `model.safetensors`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     names = [Path(os.path.relpath(member, folder)).as_posix() for member in members]
     write_json(folder / ENSEMBLE, {'format': FORMAT, 'average': 'probabilities', 'members': names})
 
