@@ -26,6 +26,7 @@ from jtransfer.errors import DataWarning, RunWarning, TrainingDivergedError, Use
 from jtransfer.paths import expanded
 from jtransfer.terminal import enduring, soften, wide_console
 from jtransfer.text import printable, printable_lines
+from jtransfer.writing import refused, unwritten
 
 # Flags defined by functions here are those of the script that calls them, and stand in its --help.
 flags.disclaim_key_flags()
@@ -85,6 +86,11 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         except TrainingDivergedError as error:
             complain(f'training stopped: {error}')
             sys.exit(3)
+        except OSError as error:
+            if not refused(error):
+                raise
+            let_go_of_output()
+            fail(unwritten(error.filename or 'what the script writes or prints', error))
         except KeyboardInterrupt:
             complain('interrupted')
             sys.exit(130)
@@ -97,8 +103,19 @@ def _show(otherwise: Callable[..., None], message: Warning | str, category: type
     """Prints what the library says about the data or a run as a line, and other warnings as Python does."""
     if issubclass(category, DataWarning | RunWarning):
         complain(f'note: {message}')
+    elif 'persistent compilation cache' in str(message):  # a full disk, or a file that one has cut off
+        folder = os.environ.get('JAX_COMPILATION_CACHE_DIR', '')
+        complain(f'note: {message}; it is compiled anew. The cache of compiled programs is {folder}')
     else:
         otherwise(message, category, *where)
+
+
+def let_go_of_output() -> None:
+    """Where nothing more can be printed (a full disk), what waits to be is given up: Python tries again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(error: Exception) -> NoReturn:

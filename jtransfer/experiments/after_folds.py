@@ -41,6 +41,7 @@ from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.transfer.averaging import greedy_soup
 from jtransfer.transfer.plan import make_plan
+from jtransfer.writing import make_folder
 
 
 def after_folds(
@@ -140,7 +141,7 @@ def _soup(
     kitchen = Kitchen(model, config, trees, chooser, training)
     made = greedy_soup(trees, kitchen.judged, kitchen.finish)
     model = dataclasses.replace(model, variables=dict(made.variables))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _describe_data(folder, config, crossing)
     save_model(
         folder / MODEL_FILE,

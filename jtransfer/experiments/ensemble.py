@@ -24,6 +24,7 @@ from jtransfer.pretrained.model import Model, load_model
 from jtransfer.reading import read_json_object
 from jtransfer.record_types import TEXTS
 from jtransfer.tasks import Task
+from jtransfer.writing import make_folder
 
 ENSEMBLE = 'ensemble.json'
 FORMAT = 'jtransfer-ensemble/1'
@@ -36,7 +37,7 @@ def write_ensemble(folder: Path, members: Sequence[Path]) -> None:
         folder: made when missing.
         members: run directories, each with a `model.safetensors`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     names = [Path(os.path.relpath(member, folder)).as_posix() for member in members]
     write_json(folder / ENSEMBLE, {'format': FORMAT, 'average': 'probabilities', 'members': names})
 

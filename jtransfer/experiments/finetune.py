@@ -23,6 +23,7 @@ from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
+from jtransfer.experiments.changes import in_words, read_changes
 from jtransfer.experiments.checking import check_data, check_run, reported
 from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.given import given_record
@@ -31,7 +32,7 @@ from jtransfer.experiments.page import write_page
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
-from jtransfer.experiments.safely import how_to_go_on, page_of_finished, scoring_saved
+from jtransfer.experiments.safely import diverged_saved, how_to_go_on, page_of_finished, scoring_saved
 from jtransfer.experiments.scoring import fitted_thresholds, score
 from jtransfer.experiments.tables import plan_table
 from jtransfer.experiments.temperature import calibrate
@@ -104,19 +105,21 @@ def _run(
         def ready() -> None:
             held.enter_context(directory.held())
             begin(directory, config, parts, plan)
-            say(f'{"resuming" if directory.resumes else "writing"} {directory.path}')
+            changed = in_words(directory.path, directory.changes)
+            say(f'{"resuming" if directory.resumes else "writing"} {directory.path}{changed}')
 
-        trained = train_model(
-            model,
-            parts,
-            plan,
-            config,
-            run_dir=directory.path,
-            ready=ready,
-            title=title,
-            held_out={name: examples},
-            say=say if look_for_copies else None,
-        )
+        with diverged_saved(directory.path, alone=not title):
+            trained = train_model(
+                model,
+                parts,
+                plan,
+                config,
+                run_dir=directory.path,
+                ready=ready,
+                title=title,
+                held_out={name: examples},
+                say=say if look_for_copies else None,
+            )
         return conclude(directory, config, parts, examples, trained, plan, base=model, began=began)
 
 
@@ -183,6 +186,8 @@ def conclude(
         more: dict[str, Any] = {'thresholds': thresholds} if thresholds else {}
         more |= {'temperatures': temperatures} if temperatures else {}
         more |= {'skipped': skipped} if skipped else {}
+        changes = read_changes(directory.path)
+        more |= {'changes': changes} if changes else {}
         more |= {'copies_in_training': dict(trained.copies)} if any(trained.copies.values()) else {}
         directory.finish({**_record(result, trained), **more})
     with page_of_finished(directory.path):

@@ -12,7 +12,7 @@ import dataclasses
 import json
 import pprint
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, get_field
 from jtransfer.errors import UserError
+from jtransfer.experiments.changes import CHANGES, Change, changeable, how_to_change, with_changes
 from jtransfer.experiments.run_lock import LOCK, check_free, held
 from jtransfer.experiments.run_records import read_result_file, read_split_file
 from jtransfer.paths import expanded, output_folder
@@ -43,6 +44,7 @@ CONTENTS = {
     'plan.txt': 'what was trained and frozen, group by group',
     'split.json': 'which examples were in which part',
     'config.py': 'the configuration; --config=…/config.py reruns it',
+    'changes.json': 'what was changed under way, and after which step; config.py has the values since',
     'result.json': 'the numbers above, for programs',
 }
 
@@ -57,10 +59,12 @@ class RunDirectory:
     Attributes:
         path: the directory.
         resumes: it holds the unfinished run that is to be continued.
+        changes: what is changed in that from now on.
     """
 
     path: Path
     resumes: bool
+    changes: tuple[Change, ...] = ()
 
     @classmethod
     def find(cls, config: Config) -> RunDirectory:
@@ -70,7 +74,9 @@ class RunDirectory:
             UserError: `config.run_dir` holds another configuration, a finished run, or (unless `train.resume=auto`)
                 an unfinished one, or anything that is no run; or it is no directory.
         """
-        auto = config.train.resume == 'auto'
+        auto = config.train.resume != 'never'
+        if not config.run_dir and config.train.resume == 'changed':
+            raise UserError('train.resume=changed continues a run that is named: set run_dir to its directory')
         if not config.run_dir:
             taken = _numbered(config.name)
             if auto:
@@ -90,8 +96,12 @@ class RunDirectory:
             raise UserError(f'run_dir={path} is not empty and holds no run; name a new directory')
         if (path / FOLDS).exists():
             raise UserError(f'run_dir={path} holds a cross-validation, no single run; name a new directory')
-        if differs := difference(path, config):
-            raise UserError(f'run_dir={path} holds another configuration ({differs}); name another directory')
+        changes = differing(path, config)
+        if changes and (config.train.resume != 'changed' or not changeable(changes)):
+            raise UserError(
+                f'run_dir={path} holds another configuration ({_in_words(changes)}); name another directory'
+                + ('' if is_finished(path) else how_to_change(path, changes))
+            )
         check_free(path)
         if is_finished(path):
             read_result(path)
@@ -102,7 +112,7 @@ class RunDirectory:
                 '--config.train.resume=auto continues it, or name another directory'
             )
         check_records(path)
-        return cls(path, resumes=True)
+        return cls(path, True, tuple(changes))
 
     @staticmethod
     def differs(config: Config) -> str:
@@ -123,9 +133,12 @@ class RunDirectory:
         make_folder(self.path)
         if self.resumes and is_finished(self.path):
             raise UserError(f'another process has just finished the run in {self.path}')
+        if self.changes:
+            write_json(self.path / CHANGES, with_changes(self.path, self.changes))
+            write_config(self.path, config)
+        elif self.resumes and not (self.path / PROGRAM).exists():
+            write_program(self.path, config)
         if self.resumes:
-            if not (self.path / PROGRAM).exists():
-                write_program(self.path, config)
             return
         if not holds_nothing(self.path):
             raise UserError(f'another run has just begun in {self.path}; start this one again')
@@ -263,13 +276,21 @@ def difference(path: Path, config: Config, besides: Collection[str] = ()) -> str
         config: to compare with what is saved there.
         besides: further fields, dotted, that may differ.
     """
+    return _in_words(differing(path, config, besides))
+
+
+def differing(path: Path, config: Config, besides: Collection[str] = ()) -> list[Change]:
+    """The fields that make the saved run another one, with the value there and the value here; see `difference`."""
     there = read_config(path)
-    differing = [
+    return [
         (field, old, new)
         for field in field_names(config)
         if field not in (*NOT_IDENTITY, *besides)
         and (old := get_field(there, field)) != (new := get_field(config, field))
     ]
+
+
+def _in_words(differing: Sequence[Change]) -> str:
     if not differing:
         return ''
     field, old, new = differing[0]

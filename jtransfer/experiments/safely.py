@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jtransfer.config import Config
-from jtransfer.errors import UserError, WritingError
+from jtransfer.errors import TrainingDivergedError, UserError, WritingError
 from jtransfer.pretrained.locate import MODEL_FILE
 
 
@@ -49,6 +49,26 @@ def checkpoints_saved(config: Config) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def diverged_saved(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Says of a run that diverged how it goes on from its last good state.
+
+    Args:
+        folder: of the run.
+        alone: whether it is no run of a sweep, a search or a cross-validation, whose settings are those of others too.
+
+    Raises:
+        TrainingDivergedError: instead of the one that is raised inside; other exceptions pass.
+    """
+    try:
+        yield
+    except TrainingDivergedError as error:
+        if not alone:
+            raise
+        how = f'--config.run_dir={folder} --config.train.resume=changed --config.optim.learning_rate=…'
+        raise TrainingDivergedError(f'{error} The same command with {how} goes on from there.') from error
+
+
+@contextlib.contextmanager
 def page_of_finished(folder: Path) -> Iterator[None]:
     """Says of anything that goes wrong with a page that the run itself is finished; see `scoring_saved`."""
     with noted(f'{folder} is finished but for its page (report.html): the network and all figures are there'):
@@ -68,4 +88,4 @@ def noted(note: str) -> Iterator[None]:
 
 
 def _same_command(config: Config) -> str:
-    return 'the same command' if config.train.resume == 'auto' else 'the same command with --config.train.resume=auto'
+    return 'the same command' if config.train.resume != 'never' else 'the same command with --config.train.resume=auto'

@@ -17,13 +17,14 @@ from typing import Any
 from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, get_field
-from jtransfer.errors import UserError
+from jtransfer.errors import UserError, WritingError
 from jtransfer.experiments.run_dir import NOT_IDENTITY
 from jtransfer.experiments.search_sampler import check_sampler, make_pruner, make_sampler
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.paths import output_file
 from jtransfer.reading import parse_json
 from jtransfer.record_types import NUMBER
+from jtransfer.writing import make_folder, refused, unwritten
 
 JOURNAL = 'study.journal'
 _REMEDY = 'give the search another name, or another search.storage'
@@ -68,9 +69,9 @@ class TrialRecord:
 class Study:
     """A study of Optuna, with what this process needs to work on it."""
 
-    def __init__(self, study: Any, space: Sequence[Dimension]) -> None:
-        """Wraps a study; `open_study` makes it."""
-        self._study, self._space = study, tuple(space)
+    def __init__(self, study: Any, space: Sequence[Dimension], where: str = 'the study') -> None:
+        """Wraps a study, which is written somewhere; `open_study` makes it."""
+        self._study, self._space, self._where = study, tuple(space), where
 
     def trials(self) -> tuple[TrialRecord, ...]:
         """All trials so far, in the order of their numbers."""
@@ -98,8 +99,13 @@ class Study:
             told: called after every trial of this process.
         """
         while sum(record.state != 'lost' for record in self.trials()) < trials:
-            with quiet():
-                number = self._take(objective, failures)
+            try:
+                with quiet():
+                    number = self._take(objective, failures)
+            except OSError as error:
+                if not refused(error):
+                    raise
+                raise unwritten(error.filename or self._where, error) from error
             told(self.trials()[number])
 
     def _take(self, objective: Objective, failures: tuple[type[Exception], ...]) -> int:
@@ -119,6 +125,8 @@ class Study:
             score, loss = found if isinstance(found, tuple) else (found, math.nan)
         except optuna.TrialPruned:
             self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        except WritingError:
+            raise  # it says nothing about the trial, and the next would not be written either
         except failures as error:
             trial.set_user_attr(_ERROR, (str(error).splitlines() or [type(error).__name__])[0])
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -176,7 +184,7 @@ def open_study(
             ),
         )
         _check_same(study, config, data)
-    return Study(study, space)
+    return Study(study, space, config.search.storage or str(folder / JOURNAL))
 
 
 @contextlib.contextmanager
@@ -202,7 +210,7 @@ def _storage(text: str, folder: Path) -> Any:
     if text.startswith('sqlite:///') and ':memory:' not in text:
         name, *query = text.removeprefix('sqlite:///').split('?', 1)
         database = output_file(name, 'search.storage')
-        database.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(database.parent)
         text = '?'.join([f'sqlite:///{database}', *query])
     if '://' in text:
         return RDBStorage(text)
@@ -211,7 +219,7 @@ def _storage(text: str, folder: Path) -> Any:
         with path.open('rb') as file:
             if file.read(1) != b'{':
                 raise UserError(f'search.storage={text} is a file of something else; a database is sqlite:///{path}')
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return JournalStorage(JournalFileBackend(str(path)))
 
 

@@ -21,7 +21,6 @@ from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, load_parts
 from jtransfer.data.source import Source
 from jtransfer.data.survey import PartSurvey, survey_part, to_dict
-from jtransfer.errors import UserError
 from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.experiments.contact_sheet import contact_sheet
 from jtransfer.experiments.data_lines import outputs_in_words
@@ -30,6 +29,7 @@ from jtransfer.experiments.run_dir import beside_run, write_json
 from jtransfer.paths import output_folder
 from jtransfer.text import printable
 from jtransfer.train.progress import progress_bar
+from jtransfer.writing import make_folder
 
 SHEET, PAGE, FACTS = 'contact_sheet.png', 'duplicates.html', 'survey.json'
 _MOST_CLASSES = 40
@@ -91,10 +91,7 @@ def survey(
     found: dict[str, Part] = {name: part for name, part in every.items() if part is not None}
     sizes = ', '.join(f'{name} {len(part):,}' for name, part in found.items())
     say(f'{config.data.source}: {outputs_in_words(parts.tasks)}; images: {sizes}')
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'{folder} cannot be a folder for what is found ({error.strerror}): name another') from None
+    make_folder(folder)
     facts = {}
     for name, part in found.items():
         with progress_bar(f'reading {name}', len(part), show=_shown(config, len(part))) as bar:

@@ -247,3 +247,8 @@ def test_a_run_at_work_is_not_joined(nowhere):
     pathlib.Path('other/result.json').rename('runs/bees/result.json')
     with pytest.raises(UserError, match='another process has just finished the run'):
         resumed.create(auto())
+
+
+def test_a_changed_run_must_be_named(nowhere):
+    with pytest.raises(UserError, match='continues a run that is named: set run_dir'):
+        RunDirectory.find(dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, resume='changed')))

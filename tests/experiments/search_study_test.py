@@ -10,10 +10,11 @@ import sys
 import pytest
 
 from jtransfer.config import Config, Model, Search, Train
-from jtransfer.errors import UserError
+from jtransfer.errors import UserError, WritingError
 from jtransfer.experiments import search_study
 from jtransfer.experiments.search_space import parse_space
 from jtransfer.experiments.search_study import JOURNAL, need_optuna, open_study
+from tests.full_disk import files_up_to
 
 optuna = pytest.importorskip('optuna')
 
@@ -126,6 +127,24 @@ def test_two_processes_share_the_trials_of_one_journal(tmp_path):
     assert {trial.state for trial in trials} == {'complete'}
     # No two processes try the same, though their seed is one.
     assert len({trial.fields['optim.weight_decay'] for trial in trials}) == len(trials)
+
+
+def test_a_full_disk_ends_the_search_in_a_line_whoever_finds_it(tmp_path):
+    study = opened(tmp_path)
+    study.optimise(1, lambda fields, report: 1.0, (UserError,))
+    with (
+        files_up_to((tmp_path / JOURNAL).stat().st_size),
+        pytest.raises(
+            WritingError, match=rf'{search_study.JOURNAL} cannot be written: File too large; raise the limit'
+        ),
+    ):
+        study.optimise(3, lambda fields, report: 1.0, (UserError,))
+
+    def full(fields, report):
+        raise WritingError('runs/x cannot be written')
+
+    with pytest.raises(WritingError, match='runs/x cannot be written'):
+        opened(tmp_path).optimise(3, full, (UserError,))
 
 
 def test_a_failure_is_recorded_and_the_others_go_on(tmp_path):

@@ -250,6 +250,19 @@ app.run(main)
     assert (tmp_path / 'done').exists()
 
 
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='there is no /dev/full')
+def test_a_full_disk_under_the_output_is_one_line():
+    program = "from launch import app\ndef main(): app.say('a line')\napp.run(main)"
+    with open('/dev/full', 'w') as full:
+        words = [sys.executable, '-c', program]
+        done = subprocess.run(words, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == (
+        'error: what the script writes or prints cannot be written: No space left on device; '
+        'make room, or name a folder on another disk\n'
+    )
+
+
 def test_what_the_data_are_warned_of_is_a_line(capsys):
     others = []
     show = functools.partial(app._show, lambda *given: others.append(given))
