@@ -17,6 +17,10 @@ class UserError(ValueError):
         super().__init__(printable_lines(str(message)))
 
 
+class OutOfMemoryError(UserError):
+    """Memory has run out, or would; the line says what needs less of it."""
+
+
 class DataWarning(UserWarning):
     """Something about the data that only reading them shows, one line; the launch scripts print it as a note."""
 
