@@ -21,6 +21,10 @@ class WritingError(UserError):
     """Something cannot be written: a full disk, a used-up quota, a limit, missing rights; the line names the path."""
 
 
+class OutOfMemoryError(UserError):
+    """Memory has run out, or would; the line says what needs less of it."""
+
+
 class DataWarning(UserWarning):
     """Something about the data that only reading them shows, one line; the launch scripts print it as a note."""
 

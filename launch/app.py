@@ -23,6 +23,7 @@ from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, nearest, unknown_field, wrong_type
 from jtransfer.errors import DataWarning, RunWarning, TrainingDivergedError, UserError
+from jtransfer.out_of_memory import is_out_of_memory, out_of_memory_line
 from jtransfer.paths import expanded
 from jtransfer.terminal import enduring, soften, wide_console
 from jtransfer.text import printable, printable_lines
@@ -32,6 +33,8 @@ from jtransfer.writing import refused, unwritten
 flags.disclaim_key_flags()
 
 _SAVED = Path(__file__).with_name('saved_config.py')
+# For what no other line is said about.
+_SMALLER = 'smaller batches, smaller images, fewer data.workers or a smaller network need less'
 
 
 def define_config(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[], Config]:
@@ -83,6 +86,11 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
             stopping.work(lambda: main(*argv[1:]))
         except UserError as error:
             fail(error)
+        except (MemoryError, RuntimeError, OSError) as error:
+            if not is_out_of_memory(error):
+                raise
+            complain(f'error: {out_of_memory_line(error, "on the way", _SMALLER)}')
+            sys.exit(2)
         except TrainingDivergedError as error:
             complain(f'training stopped: {error}')
             sys.exit(3)

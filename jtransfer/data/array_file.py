@@ -17,7 +17,8 @@ from jtransfer.data.arrays import ArraySource
 from jtransfer.data.class_names import are_texts, check_names, texts_of
 from jtransfer.data.table_columns import Column
 from jtransfer.data.table_labels import read_labels
-from jtransfer.errors import UserError
+from jtransfer.errors import OutOfMemoryError, UserError
+from jtransfer.out_of_memory import check_room
 from jtransfer.paths import expanded
 from jtransfer.tasks import Task, single_label
 from jtransfer.text import first_few, printable
@@ -49,12 +50,12 @@ def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, Arr
     if not file.is_file():
         beside = sorted(other.name for other in file.parent.iterdir()) if file.parent.is_dir() else []
         raise UserError(f'there is no file {file}.{nearest(file.name, beside) if beside else ""}')
-    check_array_sizes(file)
+    check_room(check_array_sizes(file), f'the arrays of {file}', _STREAMED)
     try:
         with np.load(file, allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened.files}
     except MemoryError:
-        raise UserError(f'{file}: its arrays do not fit into memory: {_STREAMED}') from None
+        raise OutOfMemoryError(f'memory ran out for the arrays of {file}: {_STREAMED}') from None
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         hint = '; texts are plain after array.astype(str)' if 'allow_pickle' in str(error) else ''
         raise UserError(f'{file} is no .npz file of plain arrays ({str(error).splitlines()[0]}){hint}') from None

@@ -16,14 +16,19 @@ MOST_INFLATED = 100
 _ALWAYS_ALLOWED = 2**30
 
 
-def check_array_sizes(file: Path) -> None:
-    """Raises `UserError` for an `.npz` file whose arrays are not what their headers say, or far larger than the file.
+def check_array_sizes(file: Path) -> int:
+    """Measures the arrays of an `.npz` file.
+
+    Raises `UserError` where they are not what their headers say, or far larger than the file.
 
     Arrays may have a hundred times the bytes of the file, and a gigabyte in any case; what is saved without
     compression is always within that.
 
     Args:
         file: a zip archive of `.npy` files; of anything else the reason is said.
+
+    Returns:
+        Bytes of all arrays together.
     """
     where = printable_path(str(file))
     try:
@@ -41,6 +46,7 @@ def check_array_sizes(file: Path) -> None:
                         f"{where}: the header of its array '{printable(name[:-4])}' states {meant:,} bytes, but the "
                         f'file has {size:,}: it is truncated or damaged'
                     )
+            return total
     except UserError:
         raise
     # Damaged headers end in whatever their bytes lead to: SyntaxError of a literal, OverflowError of a shape, ….

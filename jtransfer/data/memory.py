@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from jtransfer.data.decode_cache import DecodeCache, Square, digest_of, open_cache
+from jtransfer.data.decode_cache import DecodeCache, Square, digest_of, open_cache, shape_of
 from jtransfer.data.describe import describe
 from jtransfer.data.images import SKIP, UnreadableImageError
 from jtransfer.data.mapped import Images, map_rows
@@ -22,8 +23,15 @@ from jtransfer.data.narrow import Narrow, narrow_in, narrow_note
 from jtransfer.data.part import Part
 from jtransfer.data.targets import Labels, labelled, of_task
 from jtransfer.errors import DataWarning, UserError
+from jtransfer.out_of_memory import check_room, memory_told
 from jtransfer.preprocessing import Pixels
 from jtransfer.tasks import Task
+
+# What needs less memory than pictures that are kept in it.
+ELSEWHERE = (
+    'data.placement=stream decodes while training, data.placement=host keeps them in a file, and '
+    'data.device_budget_mib says what auto takes for too large'
+)
 
 Progress = Callable[[int, int], None]
 T = TypeVar('T')
@@ -134,13 +142,15 @@ _Result = tuple[list[int], Images, Float32[np.ndarray, ' n'], tuple[bytes, ...]]
 def _decode_into_memory(
     part: Part, pixels: Pixels, workers: int, skip_unreadable: bool, progress: Progress | None
 ) -> _Result:
+    check_room(math.prod(shape_of(pixels)) * len(part), f'the {len(part):,} images, decoded', ELSEWHERE)
     images: np.ndarray | None = None
     aspects = np.empty(len(part), np.float32)
     kept: list[int] = []
     narrow: dict[int, Narrow] = {}
     for i, square in _readable(lambda i: _square(part, pixels, i), part, workers, skip_unreadable, progress):
         if images is None:
-            images = np.empty((len(part), *square.pixels.shape), np.uint8)
+            with memory_told('for the decoded images', ELSEWHERE):
+                images = np.empty((len(part), *square.pixels.shape), np.uint8)
         images[len(kept)], aspects[len(kept)] = square.pixels, square.width / square.height
         kept.append(i)
         if square.narrow is not None:

@@ -27,11 +27,13 @@ from jtransfer.experiments.run_dir import RunDirectory
 from jtransfer.experiments.safely import checkpoints_saved
 from jtransfer.experiments.standardise import standardise
 from jtransfer.experiments.training import Trained, make_step_parts, make_validator
+from jtransfer.out_of_memory import memory_told
 from jtransfer.preprocessing import Preprocessing, training_pixels
 from jtransfer.train.feed import Feed
 from jtransfer.train.fold_feed import FoldExamples, fold_feed
 from jtransfer.train.fold_loop import check_side_by_side, fit_folds
 from jtransfer.train.fold_placement import FoldPlacement
+from jtransfer.train.memory_check import step_remedy
 from jtransfer.transfer.plan import make_plan
 
 
@@ -110,7 +112,8 @@ def _run(
     def feed(start: int) -> Feed:
         return fold_feed(np.asarray(decoded.images), examples, seed=config.seed, start_step=start, placement=placement)
 
-    with checkpoints_saved(config):
+    remedy = f'{step_remedy(config)}; crossval.side_by_side=False trains a fold at a time'
+    with checkpoints_saved(config), memory_told('while training', remedy):
         fits = fit_folds(
             step_parts,
             model.variables,

@@ -30,6 +30,7 @@ from jtransfer.experiments.run_dir import beside_run
 from jtransfer.experiments.standardise import standardise
 from jtransfer.paths import output_folder
 from jtransfer.pretrained.model import Model
+from jtransfer.train.memory_check import CheckedStep
 from jtransfer.train.placement import make_placement
 from jtransfer.train.progress import progress_bar
 from jtransfer.transfer.plan import Plan, make_plan
@@ -150,7 +151,7 @@ def range_test(
     schedule = scaled(ramp(lowest, highest, steps), step_parts.timetable.factor(phase))
     step_parts = dataclasses.replace(step_parts, schedule=schedule)
     state = step_parts.start(model.variables)
-    train_step = placement.compile(step_parts, state.trainable)
+    train_step = CheckedStep(placement.compile(step_parts, state.trainable), placement.devices, config)
     state = placement.put_state(state)
     rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []

@@ -16,6 +16,7 @@ from jtransfer.adapters import AnyNetwork
 from jtransfer.config import Augment
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.train.memory_check import CheckedStep
 from jtransfer.train.placement import Placement
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import StepParts, TrainStep
@@ -62,7 +63,8 @@ def steps_by_size(placement: Placement, parts: StepParts, trainable: Any) -> Cal
     @functools.cache
     def of(size: int) -> TrainStep:
         resized = at_size(parts.preprocessing, size) if size else parts.preprocessing
-        return placement.compile(dataclasses.replace(parts, preprocessing=resized), shapes)
+        step = placement.compile(dataclasses.replace(parts, preprocessing=resized), shapes)
+        return CheckedStep(step, placement.devices, parts.config)
 
     return of
 

@@ -20,7 +20,7 @@ from jtransfer.data.mapped import MappedImages
 from jtransfer.data.memory import can_be_cached, decode_part, readable_part
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
-from jtransfer.errors import DataWarning, UserError
+from jtransfer.errors import DataWarning, OutOfMemoryError, UserError
 from jtransfer.evaluate.views import Views
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, training_pixels
 from jtransfer.tasks import Task
@@ -361,3 +361,25 @@ def test_pictures_of_another_pixel_range_are_others(deep, tmp_path):
     assert images[0][0].max() < 20 < images[1][0].max()
     assert not np.array_equal(images[1], images[2])
     np.testing.assert_array_equal(images[1], images[3])
+
+
+def test_memory_that_does_not_suffice_for_one_image_is_one_image_less(folder):
+    def pixels(image):
+        if image.shape[1] == 30:
+            raise MemoryError
+        return PIXELS(image)
+
+    part = part_of(folder)
+    assert decode_part(part, pixels, skip_unreadable=True).skipped == ('a/2.jpg', 'b/2.jpg')
+    with pytest.raises(
+        UnreadableImageError, match=r'a/2\.jpg takes more memory than there is for one image; .*skip_unread'
+    ):
+        decode_part(part, pixels, workers=2)
+
+
+def test_images_beyond_the_memory_are_refused_before_one_is_decoded(folder, monkeypatch):
+    monkeypatch.setattr('jtransfer.out_of_memory.available_memory', lambda: 10 * 8 * 8 * 3 - 1)
+    with pytest.raises(OutOfMemoryError, match=r'the 10 images, decoded: 0 MiB of memory are .*data.placement=stream'):
+        decode_part(part_of(folder), PIXELS, progress=lambda *_: pytest.fail('decoded'))
+    monkeypatch.setattr('jtransfer.out_of_memory.available_memory', lambda: 10 * 8 * 8 * 3)
+    assert len(decode_part(part_of(folder), PIXELS)) == 10

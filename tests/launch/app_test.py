@@ -173,6 +173,12 @@ def test_a_configuration_in_the_home_directory(tmp_path):
         ("UserError('one\\n two')", 2, 'error: one two\n'),
         ("TrainingDivergedError('NaN')", 3, 'training stopped: NaN\n'),
         ('KeyboardInterrupt', 130, 'interrupted\n'),
+        (
+            "MemoryError('Unable to allocate 9 GiB')",
+            2,
+            'error: memory ran out on the way (Unable to allocate 9 GiB): smaller batches, smaller images, fewer '
+            'data.workers or a smaller network need less\n',
+        ),
     ],
 )
 def test_what_ends_a_script_has_its_status(failure, status, message):
