@@ -178,7 +178,9 @@ def work(function: Callable[[], None]) -> None:
     listen()
     worker = threading.Thread(target=guarded, name='work', daemon=True)
     _start_deaf(worker)
-    worker.join()
+    while worker.is_alive():
+        worker.join(1.0)  # with a limit, for Windows hears nothing in a wait without one
+    _hear(signal.SIG_DFL)
     if failed and isinstance(failed[0], Stopped):
         leave(str(failed[0]), 128 + (_WORK.signal or signal.SIGINT))
     if failed:
@@ -222,7 +224,7 @@ def _again(first: float, number: int, frame: FrameType | None) -> None:
         signal.raise_signal(number)
 
 
-def _hear(handler: Callable[[int, FrameType | None], None]) -> None:
+def _hear(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
