@@ -9,7 +9,7 @@ the block that the work is in:
 - in `interruptible` within it, nothing is changing, and the main thread saves and ends the process.
 
 A second signal ends the process at once, unless it comes together with the first. The process ends without Python's
-teardown, in which threads that still compute would find their arrays and locks gone.
+teardown: that unwinds by force whichever thread comes back from XLA meanwhile, which aborts or is a segmentation fault.
 
 Python calls that no script has started have no such thread. There `finishing` puts Ctrl-C off until the work asks, and
 `Stopped` is a `KeyboardInterrupt`; a second one is Python's own.
