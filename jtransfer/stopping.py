@@ -9,7 +9,7 @@ the block that the work is in:
 - in `interruptible` within it, nothing is changing, and the main thread saves and ends the process.
 
 A second signal ends the process at once, unless it comes together with the first. The process ends without Python's
-teardown, in which threads that still compute would find their arrays and locks gone.
+teardown: that unwinds by force whichever thread comes back from XLA meanwhile, which aborts or is a segmentation fault.
 
 Python calls that no script has started have no such thread. There `finishing` puts Ctrl-C off until the work asks, and
 `Stopped` is a `KeyboardInterrupt`; a second one is Python's own.
@@ -178,7 +178,9 @@ def work(function: Callable[[], None]) -> None:
     listen()
     worker = threading.Thread(target=guarded, name='work', daemon=True)
     _start_deaf(worker)
-    worker.join()
+    while worker.is_alive():
+        worker.join(1.0)  # with a limit, for Windows hears nothing in a wait without one
+    _hear(signal.SIG_DFL)
     if failed and isinstance(failed[0], Stopped):
         leave(str(failed[0]), 128 + (_WORK.signal or signal.SIGINT))
     if failed:
@@ -222,7 +224,7 @@ def _again(first: float, number: int, frame: FrameType | None) -> None:
         signal.raise_signal(number)
 
 
-def _hear(handler: Callable[[int, FrameType | None], None]) -> None:
+def _hear(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)

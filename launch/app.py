@@ -87,18 +87,16 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         except UserError as error:
             fail(error)
         except (MemoryError, RuntimeError, OSError) as error:
-            if not is_out_of_memory(error):
-                raise
-            complain(f'error: {out_of_memory_line(error, "on the way", _SMALLER)}')
-            sys.exit(2)
-        except TrainingDivergedError as error:
-            complain(f'training stopped: {error}')
-            sys.exit(3)
-        except OSError as error:
-            if not refused(error):
+            if is_out_of_memory(error):
+                complain(f'error: {out_of_memory_line(error, "on the way", _SMALLER)}')
+                sys.exit(2)
+            if not isinstance(error, OSError) or not refused(error):
                 raise
             let_go_of_output()
             fail(unwritten(error.filename or 'what the script writes or prints', error))
+        except TrainingDivergedError as error:
+            complain(f'training stopped: {error}')
+            sys.exit(3)
         except KeyboardInterrupt:
             complain('interrupted')
             sys.exit(130)
