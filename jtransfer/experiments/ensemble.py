@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,10 +21,13 @@ from jtransfer.paths import expanded
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
+from jtransfer.reading import read_json_object
 from jtransfer.tasks import Task
 
 ENSEMBLE = 'ensemble.json'
 FORMAT = 'jtransfer-ensemble/1'
+_MAX_BYTES = 2**20
+_MAX_MEMBERS = 1000
 
 
 def write_ensemble(folder: Path, members: Sequence[Path]) -> None:
@@ -52,13 +54,12 @@ def members_of(path: str | Path) -> tuple[Path, ...]:
         UserError: the file is damaged, or a member is gone.
     """
     folder = expanded(path)
-    try:
-        record = json.loads((folder / ENSEMBLE).read_text(encoding='utf-8'))
-        if record['format'] != FORMAT or not record['members']:
-            raise KeyError
-        members = tuple(folder / name for name in record['members'])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f'{folder / ENSEMBLE} is not a list of the members of an ensemble') from None
+    record = read_json_object(folder / ENSEMBLE, limit=_MAX_BYTES)
+    names = record.get('members')
+    whole = isinstance(names, list) and 0 < len(names) <= _MAX_MEMBERS and all(isinstance(name, str) for name in names)
+    if record.get('format') != FORMAT or not whole:
+        raise UserError(f'{folder / ENSEMBLE} is not a list of the members of an ensemble')
+    members = tuple(folder / name for name in record['members'])
     if gone := [member for member in members if not (member / MODEL_FILE).is_file()]:
         raise UserError(f'{folder} names the member {gone[0]}, which has no {MODEL_FILE} ({len(gone)} such)')
     return members

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -23,8 +22,10 @@ from jtransfer.models import variant_names
 from jtransfer.paths import expanded
 from jtransfer.pretrained.download import Fetched, fetch_hub, fetch_url
 from jtransfer.pretrained.entries import Entry, entries
+from jtransfer.pretrained.files import beside
 from jtransfer.pretrained.tfjs import shard_names
 from jtransfer.pretrained.weight_file import SHARD_INDEX, shard_map
+from jtransfer.reading import read_json_object
 
 MODEL_FILE = 'model.safetensors'
 # Written last: a run directory that has it holds a finished run.
@@ -40,6 +41,8 @@ _WEIGHTS = (
     'pytorch_model.bin',
     MODEL_JSON,
 )
+# The names of 20,000 classes take two or three megabytes.
+MAX_CONFIG_BYTES = 8 * 2**20
 _HUB = 'hf://'
 _REPOSITORY = re.compile(r'(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w.-]+))?(/(?P<file>.+))?')
 
@@ -190,7 +193,7 @@ def _folder(folder: Path, text: str) -> Located:
 
 def _described(path: Path, text: str) -> Located:
     """A file of weights, with what lies beside it and says what it is."""
-    config, processor = path.with_name(CONFIG_FILE), path.with_name(PROCESSOR_FILE)
+    config, processor = beside(path, CONFIG_FILE), beside(path, PROCESSOR_FILE)
     if path.name not in _WEIGHTS or not config.is_file() or _is_run_config(config):
         return Located(path, text)
     said = _read_config(processor) if processor.is_file() else None
@@ -203,13 +206,7 @@ def _is_run_config(path: Path) -> bool:
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding='utf-8'))
-    except (ValueError, OSError) as error:
-        raise UserError(f'{path}: not a JSON file ({" ".join(str(error).split())})') from None
-    if not isinstance(config, dict):
-        raise UserError(f'{path}: not a JSON object')
-    return config
+    return read_json_object(path, limit=MAX_CONFIG_BYTES)
 
 
 def _hint(text: str) -> str:
