@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jtransfer.text import printable_lines
+from jtransfer.text import printable
 
 # Letters of a message. Names and values in it come from files, and may have millions.
 _LONGEST = 4000
@@ -18,7 +18,7 @@ class UserError(ValueError):
 
     def __init__(self, message: str) -> None:
         """Takes the line."""
-        text = printable_lines(str(message))
+        text = printable(str(message))
         super().__init__(text if len(text) <= _LONGEST else f'{text[: _LONGEST - 1000]} … {text[-900:]}')
 
 

@@ -87,6 +87,10 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
 def _is_number(value: Any) -> bool:
     # No whole number is too large to be compared, and NaN is not less than anything.
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
@@ -97,8 +101,8 @@ def _are(one: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 _KINDS_OF_FIELDS: dict[str, Callable[[Any], bool]] = {
-    'name': _is_text,
-    'kind': _is_text,
+    'name': _is_word,
+    'kind': _is_word,
     'class_names': _are(_is_text),
     'weight': lambda value: _is_number(value) and value >= 0,
     'offset': _are(_is_number),

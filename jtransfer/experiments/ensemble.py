@@ -17,7 +17,7 @@ from jtransfer.evaluate.views import kinds_of
 from jtransfer.experiments.reading import Examples
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.experiments.scoring import Scores, logits_of, scores_of
-from jtransfer.paths import expanded
+from jtransfer.paths import expanded, is_file
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
@@ -60,7 +60,7 @@ def members_of(path: str | Path) -> tuple[Path, ...]:
     if record.get('format') != FORMAT or not whole:
         raise UserError(f'{folder / ENSEMBLE} is not a list of the members of an ensemble')
     members = tuple(folder / name for name in record['members'])
-    if gone := [member for member in members if not (member / MODEL_FILE).is_file()]:
+    if gone := [member for member in members if not is_file(member / MODEL_FILE)]:
         raise UserError(f'{folder} names the member {gone[0]}, which has no {MODEL_FILE} ({len(gone)} such)')
     return members
 

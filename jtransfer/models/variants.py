@@ -24,6 +24,7 @@ from jtransfer.models import (
 from jtransfer.models.network import HEAD_INITS, Network
 from jtransfer.models.options import checked_option
 from jtransfer.models.variant import Variant
+from jtransfer.text import clipped, printable
 
 _VARIANTS = {
     variant.name: variant
@@ -55,7 +56,8 @@ def describe(name: str) -> Variant:
         UserError: an unknown name; the message has the nearest one.
     """
     if name not in _VARIANTS:
-        raise UserError(f"there is no network '{name}'.{nearest(name, _VARIANTS)}")
+        shown = clipped(printable(name))
+        raise UserError(f"there is no network '{shown}'.{nearest(shown, _VARIANTS)}")
     return _VARIANTS[name]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from jtransfer.config_check import split_values
 from jtransfer.errors import UserError
+from jtransfer.paths import is_file
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.stored import Stored
 from jtransfer.reading import parse_json, read_bytes
@@ -64,7 +65,7 @@ def given_names(names: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...
     else:
         path = Path(names).expanduser()
         text = os.fspath(names)
-        if _is_file(path):
+        if is_file(path):
             found = _from_file(path)
         elif isinstance(names, os.PathLike) or path.suffix in _FILES:
             raise UserError(f'checkpoint_classes={text!r}: no such file')
@@ -114,13 +115,6 @@ def about_heads(wanted: Sequence[Task], stored: Stored, kept: Mapping[str, tuple
         called = 'calls its classes LABEL_0, …' if unnamed else 'does not name its classes'
         notes.append(f'the file {called}; checkpoint_classes names them, and with the names asked for its head is kept')
     return notes
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a long list of names is no path
-        return False
 
 
 def _from_file(path: Path) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def _several(words: str, one: Callable[[Any], bool], most: int = _MAX_ENTRIES) -
 
 
 def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= _MAX_LETTERS
+    return isinstance(value, str) and len(value) <= _MAX_LETTERS and value.isprintable()
 
 
 def _is_side(value: Any) -> bool:
@@ -64,7 +64,7 @@ SIZES = _several(f'a list of at most {_MAX_ENTRIES} whole numbers from 1 to {MAX
 NUMBER = Kind('a finite number', is_number)
 NUMBERS = _several('a list of finite numbers', is_number, MAX_CHANNELS)
 FLAG = Kind('true or false', lambda value: isinstance(value, bool))
-TEXT = Kind(f'a text of at most {_MAX_LETTERS} letters', _is_text)
+TEXT = Kind(f'a text of at most {_MAX_LETTERS} letters on one line', _is_text)
 TEXTS = _several(f'a list of at most {_MAX_ENTRIES} texts', _is_text)
 OBJECT = Kind('an object of fields', lambda value: isinstance(value, Mapping))
 SIDE = Kind(

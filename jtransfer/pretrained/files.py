@@ -65,7 +65,7 @@ def beside(path: Path, name: str) -> Path:
     """
     file, folder = path.with_name(name), path.parent.resolve()
     allowed = [folder, *(above.parent / 'blobs' for above in (folder, *folder.parents) if above.name == 'snapshots')]
-    if file.is_symlink() and not any(file.resolve().is_relative_to(place) for place in allowed):
+    if os.path.islink(file) and not any(file.resolve().is_relative_to(place) for place in allowed):
         raise UserError(f'{file} is a link to a file outside of its folder, which is not followed; put the file there')
     return file
 
@@ -74,6 +74,8 @@ def check_names(path: Path, arrays: Mapping[str, Any]) -> None:
     """Raises `UserError` for more tensors than a network has, or longer names: they are compared with many patterns."""
     if len(arrays) > MAX_TENSORS:
         raise UserError(f'{path}: {len(arrays):,} tensors; at most {MAX_TENSORS:,} are read')
+    if strange := [name for name in arrays if not name.isprintable()]:
+        raise UserError(f'{path}: the tensor {clipped(repr(strange[0]))} has a name with letters that cannot be shown')
     longest = max(arrays, key=len, default='')
     if len(longest) > _MAX_NAME:
         raise UserError(
@@ -241,7 +243,8 @@ def release(array: np.ndarray) -> None:
 def check_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Raises `UserError`, naming the first tensor with a value that is NaN or infinite."""
     for name, array in arrays.items():
-        if array.dtype.kind in 'biu':
+        # ml_dtypes' own have the kind of opaque bytes.
+        if array.dtype.kind not in 'fc' and 'float' not in array.dtype.name:
             continue
         finite = np.isfinite(array)
         if not finite.all():

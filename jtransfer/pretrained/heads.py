@@ -13,6 +13,7 @@ import numpy as np
 from jtransfer import rules
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, single_label
+from jtransfer.text import printable
 
 ONE, SEVERAL = 'head', 'heads'
 _LISTED = 5
@@ -69,7 +70,7 @@ def check_tasks(tasks: Iterable[Task]) -> tuple[Task, ...]:
         called = f" of task '{task.name}'" if task.name else ''
         if len(set(task.class_names)) < task.outputs:
             twice = Counter(task.class_names).most_common(1)[0][0]
-            raise UserError(f"the class name '{twice}' stands twice among class_names{called}")
+            raise UserError(f"the class name '{printable(twice)}' stands twice among class_names{called}")
     return tasks
 
 
@@ -79,7 +80,7 @@ def in_words(tasks: Iterable[Task]) -> str:
 
 
 def _in_words(task: Task) -> str:
-    names = ', '.join(task.class_names[:_LISTED])
+    names = ', '.join(map(printable, task.class_names[:_LISTED]))
     more = f' … {task.outputs - _LISTED} more' if task.outputs > _LISTED else ''
     what = f'{task.kind}: {names}{more}'
     return f'{task.name} ({what})' if task.name else what

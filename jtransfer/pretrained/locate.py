@@ -19,13 +19,14 @@ from typing import Any
 from jtransfer.config_check import nearest
 from jtransfer.errors import UserError
 from jtransfer.models import variant_names
-from jtransfer.paths import expanded
+from jtransfer.paths import exists, expanded, is_file
 from jtransfer.pretrained.download import Fetched, fetch_hub, fetch_url
 from jtransfer.pretrained.entries import Entry, entries
 from jtransfer.pretrained.files import beside
 from jtransfer.pretrained.tfjs import shard_names
 from jtransfer.pretrained.weight_file import SHARD_INDEX, shard_map
 from jtransfer.reading import read_json_object
+from jtransfer.text import clipped
 
 MODEL_FILE = 'model.safetensors'
 # Written last: a run directory that has it holds a finished run.
@@ -43,6 +44,7 @@ _WEIGHTS = (
 )
 # The names of 20,000 classes take two or three megabytes.
 MAX_CONFIG_BYTES = 8 * 2**20
+_MAX_NAME = 1000
 _HUB = 'hf://'
 _REPOSITORY = re.compile(r'(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w.-]+))?(/(?P<file>.+))?')
 
@@ -88,10 +90,12 @@ def locate(name_or_path: str | os.PathLike[str]) -> Located:
             raise UserError(f'{text}: a file that names others is not fetched; fetch the whole folder, and name that')
         return Located(fetch_url(text).path, text)
     path = expanded(text)
-    if path.is_dir():
-        return _folder(path, text)
-    if path.is_file():
+    if is_file(path):
         return _described(path, text)
+    if exists(path) and path.is_dir():
+        return _folder(path, text)
+    if len(text) > _MAX_NAME or not text.isprintable():
+        raise UserError(f'checkpoint {clipped(repr(text))}: no such file')
     if path.suffix:
         raise UserError(f'checkpoint {text!r}: no such file.{_hint(nearest(text, known))}')
     if text in variant_names():

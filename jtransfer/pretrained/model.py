@@ -19,7 +19,7 @@ from jtransfer.adapters import Adaptation, AdaptedNetwork, AnyNetwork, merge
 from jtransfer.config_check import one_of
 from jtransfer.errors import UserError
 from jtransfer.models.shapes import variable_shapes
-from jtransfer.paths import expanded
+from jtransfer.paths import expanded, is_file
 from jtransfer.preprocessing import Preprocessing, restated
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values, shortened
@@ -329,7 +329,7 @@ def _on_base(stored: Stored, needed: Base, elsewhere: str) -> Stored:
 def _check_chain(path: Path, name: str) -> None:
     """Raises `UserError` for a base that is an adapter file on a base, …, that is the first one again."""
     seen = {expanded(path).resolve()}
-    while (file := expanded(name)).is_file() and is_safetensors(file):
+    while is_file(file := expanded(name)) and is_safetensors(file):
         if read_metadata(file).get('format') != ADAPTER_FORMAT:
             return
         if file.resolve() in seen or len(seen) > _MAX_CHAIN:

@@ -103,8 +103,8 @@ def _shard(model: Path, name: Any) -> Path:
 
 
 def _tensor(model: Path, spec: Any) -> tuple[str, tuple[int, ...]]:
-    if not isinstance(spec, Mapping) or not isinstance(spec.get('name'), str):
-        raise UserError(f'{model}: a tensor of its weightsManifest has no name')
+    if not isinstance(spec, Mapping) or not isinstance(spec.get('name'), str) or not spec['name'].isprintable():
+        raise UserError(f'{model}: a tensor of its weightsManifest has no name that can be shown')
     name, shape, dtype = spec['name'], spec.get('shape'), spec.get('dtype')
     if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(_is_length(side) for side in shape):
         shown = clipped(repr(shape))

@@ -244,3 +244,13 @@ def test_a_packed_torch_archive_is_refused_before_it_is_read(tmp_path, monkeypat
         archive.writestr('archive/data.pkl', bytes(80 * 2**20))
     with pytest.raises(UserError, match='more than the 67,108,864 that are unpacked'):
         read_weights(path)
+
+
+def test_arrays_of_text_and_names_of_several_lines(tmp_path):
+    np.savez(tmp_path / 'w.npz', a=np.array(['x']), b=np.array([np.inf]))
+    with pytest.raises(UserError, match="tensor 'b' holds 1 values that are NaN or infinite"):
+        read_weights(tmp_path / 'w.npz')
+    np.savez(tmp_path / 'w.npz', **{'a\nb': np.ones(1)})
+    with pytest.raises(UserError, match='has a name with letters that cannot be shown') as caught:
+        read_weights(tmp_path / 'w.npz')
+    one_line(caught)
