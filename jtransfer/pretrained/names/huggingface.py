@@ -58,14 +58,15 @@ def described(config: dict[str, Any]) -> tuple[str, dict[str, Any], Preprocessin
     Raises:
         UserError: no variant is of that type and these sizes.
     """
+    check_fields(config, {'model_type': TEXT}, 'config.json')
+    kind = config['model_type']
+    if kind not in tuple(_READERS):
+        raise UserError(f"config.json: model_type '{clipped(kind)}' is none of {', '.join(_READERS)}")
     check_fields(config, _FIELDS, 'config.json')
     vision = config.get('vision_config') or {}
     check_fields(vision, _FIELDS, 'config.json: vision_config')
     # What is null is what the library has by default.
     config = {field: value for field, value in config.items() if value is not None}
-    kind = config['model_type']
-    if kind not in tuple(_READERS):
-        raise UserError(f"config.json: model_type '{clipped(kind)}' is none of {', '.join(_READERS)}")
     try:
         name, options = _READERS[kind](config)
     except KeyError as error:
