@@ -123,12 +123,8 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
             f"{path}: a torch file; reading it needs torch (pip install 'jtransfer[torch]'); safetensors files do not"
         ) from None
     mapped = zipfile.is_zipfile(path)
-    names = _members(path) if mapped else []
-    if any('/code/' in name or name.endswith('constants.pkl') for name in names):
-        raise UserError(
-            f'{path}: a TorchScript archive, which is a program and is never executed; its weights are on the hub as '
-            'safetensors, or save model.state_dict() from it'
-        )
+    if mapped:
+        _check_members(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # what is wrong with a file, the line below says
@@ -156,8 +152,11 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _members(path: Path) -> list[str]:
-    """The names in a torch archive, none of whose members is larger than the file: torch packs nothing."""
+def _check_members(path: Path) -> None:
+    """Raises `UserError` for an archive that is a program, or one whose members are larger than the file.
+
+    Of weights, torch packs nothing.
+    """
     try:
         with archive.opened(path) as opened:
             members = opened.infolist()
@@ -165,13 +164,17 @@ def _members(path: Path) -> list[str]:
         if isinstance(error, UserError):
             raise
         raise UserError(f'{path}: not a valid torch file, truncated or damaged ({_reason(error)})') from None
+    if any('/code/' in member.filename or member.filename.endswith('constants.pkl') for member in members):
+        raise UserError(
+            f'{path}: a TorchScript archive, which is a program and is never executed; its weights are on the hub as '
+            'safetensors, or save model.state_dict() from it'
+        )
     if packed := [member for member in members if member.compress_type != zipfile.ZIP_STORED]:
         raise UserError(f'{path}: not a valid torch file: its member {packed[0].filename!r} is compressed')
     if sum(member.file_size for member in members) > path.stat().st_size:
         raise UserError(f'{path}: not a valid torch file: its members overlap')
     if large := [member for member in members if member.filename.endswith('.pkl') and member.file_size > _MAX_PICKLE]:
         raise UserError(f'{path}: {large[0].filename!r}, which describes tensors, has {large[0].file_size:,} bytes')
-    return [member.filename for member in members]
 
 
 def _tensors(content: Any, torch: Any) -> dict[str, Any]:
