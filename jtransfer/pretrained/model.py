@@ -6,7 +6,8 @@ import dataclasses
 import functools
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -179,26 +180,28 @@ def load_model(
     wanted = _tasks(stored, num_classes, class_names, tasks)
     wanted, kept = _keep(wanted, None if random_weights else stored, num_classes, class_names, tasks)
     several = heads.named(wanted)
-    plain = models.create(
-        architecture,
-        num_classes=0 if several or not wanted else wanted[0].outputs,
-        image_size=preprocessing.shape,
-        options=options,
-        dtype=dtype,
-        drop_path=drop_path,
-        dropout=dropout,
-        head_init=head_init,
-        norm_axis_name=norm_axis_name,
-        tasks=[(task.name, task.outputs) for task in wanted] if several else (),
-    )
+    source = '' if stored is None else stored.source or os.fspath(checkpoint)
+    with _named(source if stored is not None and stored.options else ''):
+        plain = models.create(
+            architecture,
+            num_classes=0 if several or not wanted else wanted[0].outputs,
+            image_size=preprocessing.shape,
+            options=options,
+            dtype=dtype,
+            drop_path=drop_path,
+            dropout=dropout,
+            head_init=head_init,
+            norm_axis_name=norm_axis_name,
+            tasks=[(task.name, task.outputs) for task in wanted] if several else (),
+        )
     adaptation = stored.adaptation if stored is not None and not random_weights else None
     network: AnyNetwork = plain if adaptation is None else AdaptedNetwork(plain, adaptation)
 
     key = jax.random.fold_in(jax.random.key(seed), _STREAM)
     if stored is not None:
-        source = stored.source or os.fspath(checkpoint)
         check_blocks(source, network.backbone.blocks_in_all, rules.flatten(stored.variables))
-    shapes = variable_shapes(network, *preprocessing.shape, preprocessing.channels)
+    with _named(source):
+        shapes = variable_shapes(network, *preprocessing.shape, preprocessing.channels)
 
     def init(key: jax.Array) -> Any:
         # An image that is not made either: only its shape matters, and XLA removes what is computed from it.
@@ -234,6 +237,15 @@ def load_model(
     positions = stored.positions if stored is not None else DEFAULT_METHOD
     names = heads.class_names(wanted)
     return Model(network, variables, architecture, preprocessing, names, report, options, naming, positions, wanted)
+
+
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    """Puts the name of a file before the message of an error, where one is named."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f'{source}: {error}' if source else str(error)) from None
 
 
 def open_stored(

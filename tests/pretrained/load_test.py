@@ -192,3 +192,20 @@ def test_random_weights_are_reported_as_such():
     assert report.loaded == ()
     assert report.re_initialised == tuple(sorted(_flat(_stored('resnet_tiny'))))
     assert report.summary() == f'random weights: all {len(report.re_initialised)} tensors initialised'
+
+
+def test_more_blocks_than_tensors_are_refused_before_they_are_traced():
+    tensors = {'a': np.zeros(3), 'b': np.zeros(2)}
+    load.check_blocks('w', 2, tensors)
+    with pytest.raises(UserError, match='w: its 2 tensors cannot be those of a network of 3 blocks'):
+        load.check_blocks('w', 3, tensors)
+    # One that is scanned has those of several blocks.
+    load.check_blocks('w', 12, {'Transformer/encoderblock/norm/scale': np.zeros((12, 4))})
+
+
+def test_a_new_head_is_made_after_all_else_fits():
+    stored, target = _stored('resnet_tiny'), _shapes('resnet_tiny', classes=7)
+    stored['params']['backbone']['stem']['conv']['kernel'] = np.zeros((1, 1, 1, 1), np.float32)
+    fresh = [path for path in _flat(target) if '/head/' in path]
+    with pytest.raises(UserError, match='tensors of another shape'):
+        load.load_into(target, stored, source='w', fresh=fresh, make_fresh=lambda: pytest.fail('made'))
