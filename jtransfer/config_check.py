@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from jtransfer.errors import UserError
+from jtransfer.text import clipped
 
 T = TypeVar('T')
 
@@ -172,7 +173,7 @@ def fit(name: str, value: Any, hint: Any) -> Any:
 
 def _wrong(name: str, value: Any, hint: Any) -> UserError:
     kind = hint.__name__ if isinstance(hint, type) else str(hint)
-    return UserError(f'{name}={value!r} is not of type {kind}')
+    return UserError(f'{name}={clipped(repr(value), 200)} is not of type {kind}')
 
 
 def build(cls: type[T], values: dict[str, Any], prefix: str = '') -> T:

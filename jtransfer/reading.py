@@ -135,6 +135,31 @@ def read_json_object(path: str | os.PathLike[str], *, limit: int = MAX_JSON_BYTE
     return value
 
 
+def require_regular(path: str | os.PathLike[str], *, remedy: str = '') -> int:
+    """The size of a regular file, bytes; nothing is opened, so that a pipe cannot make anybody wait.
+
+    Args:
+        path: the file; a link counts as what it leads to.
+        remedy: what would be right, added to the line of an error.
+
+    Raises:
+        UserError: there is no such file, or it is a folder, a pipe or a device.
+    """
+    name, remedy = printable_path(os.fspath(path)), remedy and f'; {remedy}'
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise UserError(f'{name}: no such file{remedy}') from None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UserError(f'{name}: cannot be read: {printable(str(reason))}{remedy}') from None
+    if stat.S_ISDIR(status.st_mode):
+        raise UserError(f'{name}: cannot be read: Is a directory{remedy}')
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f'{name}: cannot be read: no regular file{remedy}')
+    return status.st_size
+
+
 def _integer(digits: str) -> int:
     if len(digits) > _MAX_DIGITS:
         raise ValueError(f'a number of {len(digits):,} digits')

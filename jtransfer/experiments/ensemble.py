@@ -17,7 +17,7 @@ from jtransfer.evaluate.views import kinds_of
 from jtransfer.experiments.reading import Examples
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.experiments.scoring import Scores, logits_of, scores_of
-from jtransfer.paths import expanded
+from jtransfer.paths import expanded, is_file
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
@@ -28,6 +28,8 @@ from jtransfer.writing import make_folder
 
 ENSEMBLE = 'ensemble.json'
 FORMAT = 'jtransfer-ensemble/1'
+_MAX_BYTES = 2**20
+_MAX_MEMBERS = 1000
 
 
 def write_ensemble(folder: Path, members: Sequence[Path]) -> None:
@@ -54,12 +56,12 @@ def members_of(path: str | Path) -> tuple[Path, ...]:
         UserError: the file is damaged, or a member is gone.
     """
     folder = expanded(path)
-    record = read_json_object(folder / ENSEMBLE)
+    record = read_json_object(folder / ENSEMBLE, limit=_MAX_BYTES)
     named = record.get('members')
-    if record.get('format') != FORMAT or not named or not TEXTS.holds(named):
+    if record.get('format') != FORMAT or not TEXTS.holds(named) or not 0 < len(named) <= _MAX_MEMBERS:
         raise UserError(f'{folder / ENSEMBLE} is not a list of the members of an ensemble')
     members = tuple(folder / name for name in named)
-    if gone := [member for member in members if not (member / MODEL_FILE).is_file()]:
+    if gone := [member for member in members if not is_file(member / MODEL_FILE)]:
         raise UserError(f'{folder} names the member {gone[0]}, which has no {MODEL_FILE} ({len(gone)} such)')
     return members
 
