@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def members_of(path: str | Path) -> tuple[Path, ...]:
     """
     folder = expanded(path)
     record = read_json_object(folder / ENSEMBLE, limit=_MAX_BYTES)
-    named = record.get('members')
+    named: Any = record.get('members')
     if record.get('format') != FORMAT or not TEXTS.holds(named) or not 0 < len(named) <= _MAX_MEMBERS:
         raise UserError(f'{folder / ENSEMBLE} is not a list of the members of an ensemble')
     members = tuple(folder / name for name in named)
