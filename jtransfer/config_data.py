@@ -150,4 +150,5 @@ def validate_data(data: Data) -> None:
 def check_pixel_range(name: str, ends: tuple[float, ...]) -> None:
     """Raises `UserError` unless these are no numbers, or two finite ones in order."""
     if ends and not (len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf):
-        raise UserError(f'{name}={ends} must be two numbers, the least value and the largest')
+        shown = ','.join(f'{end:g}' for end in ends)
+        raise UserError(f'{name}={shown} must be two numbers, the least value and the largest: 0,4095')

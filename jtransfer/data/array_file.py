@@ -13,7 +13,7 @@ from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.data.array_names import find_arrays
 from jtransfer.data.array_sizes import check_array_sizes
-from jtransfer.data.arrays import ArraySource
+from jtransfer.data.arrays import TAKES_IT, ArraySource
 from jtransfer.data.class_names import are_texts, check_names, texts_of
 from jtransfer.data.table_columns import Column
 from jtransfer.data.table_labels import read_labels
@@ -113,9 +113,11 @@ def _source(
             extra[field] = values if field == 'weights' else texts_of(values, f'{where}, {field}')
     if 'ids' not in extra:
         extra['ids'] = [f'{part or "train"}/{index}' for index in range(len(images))]
-    source = ArraySource(
-        images, labels, name=where, tasks=tasks, every_class=part in ('', 'train') and not known, **extra
-    )
+    every_class = part in ('', 'train') and not known
+    try:
+        source = ArraySource(images, labels, name=where, tasks=tasks, every_class=every_class, **extra)
+    except UserError as error:
+        raise UserError(str(error).removesuffix(TAKES_IT)) from None
     if {'groups', 'weights'} & set(own):
         means = {'groups': ' (no split divides one)', 'weights': ' (weigh the loss)'}
         said = [f'{field}={printable(own[field])}{means[field]}' for field in means if field in own]

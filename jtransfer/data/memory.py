@@ -6,8 +6,9 @@ import collections
 import dataclasses
 import functools
 import math
+import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +27,7 @@ from jtransfer.errors import DataWarning, UserError
 from jtransfer.out_of_memory import check_room, memory_told
 from jtransfer.preprocessing import Pixels
 from jtransfer.tasks import Task
+from jtransfer.text import count_of
 
 # What needs less memory than pictures that are kept in it.
 ELSEWHERE = (
@@ -136,6 +138,9 @@ def can_be_cached(part: Part, pixels: Pixels) -> bool:
     return part.content is not None and describe(pixels) is not None
 
 
+# What an error says helps, where it is helped already.
+_REMEDY = re.compile(r'; --config\.data\.skip_unreadable')
+_MOST_REASONS = 3
 _Result = tuple[list[int], Images, Float32[np.ndarray, ' n'], tuple[bytes, ...]]
 
 
@@ -256,14 +261,35 @@ def _readable(
     skip_unreadable: bool,
     progress: Progress | None,
 ) -> Iterator[tuple[int, T]]:
-    """The function's result for every example that can be read, with the index of the example, in order."""
+    """The function's result for every example that can be read, with the index of the example, in order.
+
+    Why the others cannot be read is said in a warning: a missing decoder is no damage.
+    """
+    unread: list[UnreadableImageError] = []
     for i, result in enumerate(_each(function, part, workers)):
         if not isinstance(result, UnreadableImageError):
             yield i, result
         elif not skip_unreadable:
             raise result
+        else:
+            unread.append(result)
         if progress:
             progress(i + 1, len(part))
+    if unread:
+        warnings.warn(_left_out(unread), DataWarning, stacklevel=4)
+
+
+def _left_out(unread: Sequence[UnreadableImageError]) -> str:
+    """A line about images that were left out: the first of every reason."""
+    found: dict[str, list[str]] = {}
+    for error in unread:
+        said = _REMEDY.split(str(error))[0]
+        found.setdefault(said.partition(' is ')[2] or said, []).append(said)
+    shown = [
+        f'{same[0]}{f" ({len(same):,} such)" if len(same) > 1 else ""}' for same in list(found.values())[:_MOST_REASONS]
+    ]
+    more = '; …' if len(found) > _MOST_REASONS else ''
+    return f'{count_of(len(unread), "unreadable image")} left out: {"; ".join(shown)}{more}'
 
 
 def _each(function: Callable[[int], T], part: Part, workers: int) -> Iterator[T | UnreadableImageError]:

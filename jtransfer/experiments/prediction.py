@@ -270,10 +270,16 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     several = is_ensemble(run)
     of = members_of(run)[0] if several else run
     config = read_config(of) if is_run(of) else Config()
+    numbers = [part for part in map(str, given.pixel_range) if part.strip()]
+    try:
+        check_pixel_range('--pixel_range', tuple(float(part) for part in numbers))
+    except ValueError as error:
+        said = str(error) if isinstance(error, UserError) else f'--pixel_range={",".join(numbers)} must be two numbers'
+        raise UserError(said) from None
     changes: dict[str, Any] = {
         'data.skip_unreadable': given.skip_unreadable or (own_data and config.data.skip_unreadable),
         'data.max_pixels': given.max_pixels or None,
-        'data.pixel_range': ','.join([*map(str, given.pixel_range), '']) if given.pixel_range else None,
+        'data.pixel_range': ','.join([*numbers, '']) if numbers else None,
         'data.confine_paths': given.confine_paths or None,
         'evaluate.batch_size': given.batch_size or None,
         'evaluate.flips': given.flips,
@@ -283,7 +289,6 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     for field, value in changes.items():
         config = config if value is None else replace(config, field, value)
     validate_evaluate(config.evaluate)
-    check_pixel_range('--pixel_range', config.data.pixel_range)
     if several and given.checkpoint_classes:
         raise UserError(f'{run} is an ensemble, whose networks know their classes; leave checkpoint_classes out')
     if several:

@@ -16,11 +16,13 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.data import leaks
 from jtransfer.data.leaks import Guard
+from jtransfer.data.measurable import check_parts
 from jtransfer.data.narrow import narrow_note
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, load_parts
 from jtransfer.data.source import Source
 from jtransfer.data.survey import PartSurvey, survey_part, to_dict
+from jtransfer.errors import UserError
 from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.experiments.contact_sheet import contact_sheet
 from jtransfer.experiments.data_lines import outputs_in_words
@@ -104,7 +106,12 @@ def survey(
             guard = leaks.look(data, sources, progress=bar_progress(bar))
     narrow = {name: found for of in facts.values() for name, found in of.narrow.items()}
     dark = [narrow_note(narrow, sum(of.examples for of in facts.values()))] if narrow else []
-    notes = tuple(dict.fromkeys((*parts.notes, *dark, *(_about_duplicates(guard) if guard else ()))))
+    refused = []
+    try:
+        check_parts(parts)
+    except UserError as error:
+        refused = [f'no run starts on these data: {error}']
+    notes = tuple(dict.fromkeys((*parts.notes, *refused, *dark, *(_about_duplicates(guard) if guard else ()))))
     record = None if guard is None else leaks.to_record(guard)
     facts_record = {'source': config.data.source, 'parts': to_dict(facts), 'duplicates': record, 'notes': list(notes)}
     write_json(folder / FACTS, facts_record)

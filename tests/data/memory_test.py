@@ -78,13 +78,21 @@ def test_unreadable_images_are_skipped_and_listed(folder, workers):
     truncate(folder / 'b/3.jpg')
     truncate(folder / 'a/0.jpg')
     kept = [1, 2, 3, 4, 5, 6, 7, 9]
-    decoded = decode_part(part_of(folder), PIXELS, workers, skip_unreadable=True)
-    assert decoded.skipped == ('a/0.jpg', 'b/3.jpg')
+    (folder / 'b' / '4.jpg').write_bytes(b'')
+    kept.remove(9)
+    with pytest.warns(DataWarning) as told:
+        decoded = decode_part(part_of(folder), PIXELS, workers, skip_unreadable=True)
+    assert [str(warning.message) for warning in told] == [
+        f'3 unreadable images left out: {folder}/a/0.jpg is a truncated or damaged JPEG (2 such); '
+        f'{folder}/b/4.jpg is an empty file, not an image'
+    ]
+    assert decoded.skipped == ('a/0.jpg', 'b/3.jpg', 'b/4.jpg')
     np.testing.assert_array_equal(decoded.images, whole.images[kept])
     np.testing.assert_array_equal(decoded.labels, whole.labels[kept])
     np.testing.assert_array_equal(decoded.aspects, whole.aspects[kept])
     assert decoded.ids == tuple(whole.ids[i] for i in kept)
-    part, skipped = readable_part(part_of(folder), workers, skip_unreadable=True)
+    with pytest.warns(DataWarning, match='^3 unreadable images left out: '):
+        part, skipped = readable_part(part_of(folder), workers, skip_unreadable=True)
     assert skipped == decoded.skipped
     assert part.ids == decoded.ids
 
