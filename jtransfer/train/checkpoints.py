@@ -255,6 +255,7 @@ def read_variables(directory: str | Path) -> tuple[dict[str, Any], int]:
 
 def _restore(manager: ocp.CheckpointManager, like: TrainState, plan: Plan) -> TrainState:
     tree, step = _read(manager)
+    tree = _with_clipping(tree)
     if difference := _difference(tree, _to_tree(like)):
         raise UserError(f'the checkpoint {_place(manager)}/{step} does not fit this configuration: {difference}')
     return _from_tree(tree, like, plan)
@@ -308,6 +309,13 @@ def _latest(manager: ocp.CheckpointManager) -> int:
 
 def _place(manager: ocp.CheckpointManager) -> Path:
     return Path(manager.directory).resolve()
+
+
+def _with_clipping(tree: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint, by the names of now: once, an optimiser without clipping had no place for it in its chain."""
+    place, found = '.inner_states', tree.get('opt_state', {})
+    named = {name if f'[1]{place}' in name else name.replace(place, f'[1]{place}', 1): found[name] for name in found}
+    return {**tree, 'opt_state': named}
 
 
 def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:

@@ -51,6 +51,15 @@ def test_a_state_comes_back_whole_and_with_its_progress(toy, checkpoints, transf
     chex.assert_trees_all_equal(restored, state)
 
 
+def test_a_state_from_before_clipping_had_its_place_in_every_optimiser_is_read(toy, checkpoints):
+    parts, variables = toy.make(transfer=PROBE)
+    like = toy.start(parts, variables)
+    state = distinct(like, 7)
+    checkpoints.save_last(state.replace(opt_state=state.opt_state[1]), Progress())
+    checkpoints.wait()
+    chex.assert_trees_all_equal(checkpoints.restore_last(like, parts.plan), state)
+
+
 @pytest.mark.parametrize('name', ['a[b]c', 'rules=((head[_]._,_**', 'x?'])
 def test_a_directory_whose_name_looks_like_a_pattern(toy, tmp_path, name):
     parts, variables = toy.make(transfer=PROBE)
