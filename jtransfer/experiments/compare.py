@@ -24,7 +24,7 @@ from jtransfer.evaluate.fold_statistics import (
     mcnemar,
     paired_bootstrap,
 )
-from jtransfer.experiments.given import ASIDE, differing, in_words
+from jtransfer.experiments.given import ASIDE, differing, found_in_words, in_words
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels
 from jtransfer.experiments.run_dir import FOLDS, RESULT, is_run, read_config, read_result, write_json
 from jtransfer.paths import expanded, output_file
@@ -165,10 +165,15 @@ def describe(outcome: Comparison) -> RenderableType:
 
 
 def _given(path: Path, result: dict[str, Any]) -> dict[str, str]:
-    """What a run was given; of what is no run of ours (an ensemble) nothing."""
-    return (
-        {'strategy': read_config(path).transfer.strategy, **in_words(read_config(path), result)} if is_run(path) else {}
-    )
+    """What a run was given, or every fold found for itself; of what is no run of ours (an ensemble) nothing."""
+    if not is_run(path):
+        return {}
+    config = read_config(path)
+    words = {'strategy': config.transfer.strategy, **in_words(config, result)}
+    if (path / FOLDS).exists() and config.search.space:
+        folds = [read_config(fold) for fold in sorted(path.glob('fold-*')) if is_run(fold)]
+        words |= found_in_words([text.partition('=')[0].strip() for text in config.search.space], folds)
+    return words
 
 
 def _folds_test(paths: Sequence[Path], results: Sequence[dict[str, Any]], confidence: float) -> TTest:

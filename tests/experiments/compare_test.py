@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from jtransfer.config import Config, Optim, Transfer
+from jtransfer.config import Config, Optim, Search, Transfer
 from jtransfer.data.fold_file import fold_record
 from jtransfer.data.folds import make_folds
 from jtransfer.errors import UserError
@@ -129,6 +129,16 @@ def test_what_each_side_was_given_is_said(tmp_path):
     assert f'{folders[1]}: ' not in text
     write(tmp_path / 'c.json', outcome)
     assert json.loads((tmp_path / 'c.json').read_text())['given'][1]['strategy'] == 'fine_tune'
+
+
+def test_what_every_fold_found_for_itself_is_said(tmp_path):
+    folders = [crossed(tmp_path / name, FIRST, rights(0)) for name in ('a', 'b')]
+    search = Search(space=('optim.learning_rate=choice(0.01, 0.03)',))
+    for folder, rates in zip(folders, ((0.03, 0.01, 0.03), (0.01, 0.01, 0.01)), strict=True):
+        write_config(folder, Config(search=search, optim=Optim(learning_rate=0.003)))
+        for number, rate in enumerate(rates):
+            write_config(folder / f'fold-{number}', Config(optim=Optim(learning_rate=rate)))
+    assert [given['learning rate'] for given in compare(*folders).given] == ['0.03 (2) | 0.01 (1)', '0.01']
 
 
 def test_images_without_a_label_do_not_count(tmp_path):
