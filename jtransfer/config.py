@@ -123,6 +123,7 @@ def validate(config: Config) -> Config:
         UserError: an unknown value, a number out of range, or fields that contradict each other; names the field.
     """
     config = check.coerce(config)
+    check.not_too_large(config)
     model, data, transfer, optim = config.model, config.data, config.transfer, config.optim
     if config.name in ('', '.', '..') or set('/\\') & set(config.name):
         raise UserError(f'name={config.name!r} must be fit for naming a directory: not empty, no slashes')

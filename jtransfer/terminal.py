@@ -74,6 +74,10 @@ def soften(stream: IO[str] | None) -> None:
         stream.reconfigure(errors=STAND_INS)
 
 
+# Why something that was printed did not arrive.
+LOST: list[OSError] = []
+
+
 class _Enduring(io.FileIO):
     """What is written when the reader has gone, the terminal is closed or the disk is full is lost, and no error."""
 
@@ -81,7 +85,8 @@ class _Enduring(io.FileIO):
         """Writes the bytes, or drops them."""
         try:
             return super().write(data)
-        except OSError:
+        except OSError as error:
+            LOST.append(error)
             return memoryview(data).nbytes
 
 

@@ -6,6 +6,9 @@ import contextlib
 import errno
 import os
 import re
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -32,7 +35,8 @@ _PARTIAL = re.compile(r'\.([0-9]+)\.partial\..+')
 def atomic_path(path: str | os.PathLike[str], *, remedy: str = '') -> Iterator[Path]:
     """A temporary path beside `path`, moved onto it when the block ends well and removed when it raises.
 
-    What is moved is on the disk. Missing folders above `path` are made.
+    What is moved is on the disk. Missing folders above `path` are made. A link stays, and what it leads to is replaced;
+    a device or a pipe (`/dev/stdout`) stays too, and is written to when the block ends well.
 
     Args:
         path: of the file.
@@ -42,6 +46,15 @@ def atomic_path(path: str | os.PathLike[str], *, remedy: str = '') -> Iterator[P
         WritingError: the file cannot be written; what was there before is as it was.
     """
     path = Path(path)
+    if _is_stream(path):
+        with tempfile.TemporaryDirectory() as folder, told_plainly(path, remedy=remedy):
+            temporary = Path(folder) / (path.name or 'file')
+            yield temporary
+            with temporary.open('rb') as whole, path.open('wb') as stream:
+                shutil.copyfileobj(whole, stream)
+        return
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
     # The ending stays: matplotlib and Pillow choose the format by it.
     temporary = path.with_name(f'.{os.getpid()}.partial.{path.name}')
     with told_plainly(path, remedy=remedy):
@@ -53,6 +66,15 @@ def atomic_path(path: str | os.PathLike[str], *, remedy: str = '') -> Iterator[P
             _to_disk(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether there is something that is neither a file nor a folder."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @contextlib.contextmanager

@@ -99,3 +99,20 @@ def test_what_killed_processes_left_is_swept_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     sweep_partials(tmp_path)
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob('*') if p.is_file()) == sorted(kept)
+
+
+def test_links_and_devices_stay(tmp_path):
+    (tmp_path / 'real').write_text('before')
+    (tmp_path / 'link').symlink_to('real')
+    with atomic_text(tmp_path / 'link') as file:
+        file.write('after')
+    assert (tmp_path / 'link').is_symlink()
+    assert (tmp_path / 'real').read_text() == 'after'
+    os.mkfifo(tmp_path / 'pipe')
+    reader = os.open(tmp_path / 'pipe', os.O_RDONLY | os.O_NONBLOCK)
+    with atomic_text(tmp_path / 'pipe') as file:
+        file.write('through')
+    assert os.read(reader, 100) == b'through'
+    os.close(reader)
+    assert (tmp_path / 'pipe').is_fifo()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['link', 'pipe', 'real']

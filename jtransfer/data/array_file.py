@@ -94,7 +94,7 @@ def _source(
         raise UserError(f'{where}: images are {images.dtype}, but must be uint8 with values 0 to 255')
     if images.ndim not in (3, 4):
         raise UserError(f'{where}: images have shape {images.shape}, but must be [n, height, width] (x 1 or 3)')
-    if not len(images):
+    if not images.size:
         raise UserError(f'{where} holds no images: {own["images"]} has shape {images.shape}')
     if 'labels' not in own:
         raise UserError(f'{where} has no labels beside {own["images"]}: no array called labels or y')

@@ -14,6 +14,7 @@ from jtransfer.text import printable, printable_path
 # Compressed to less than a hundredth, a gigabyte and more is no images, but made to fill memory.
 MOST_INFLATED = 100
 _ALWAYS_ALLOWED = 2**30
+_MOST_OF_NOTHING = 2**20
 
 
 def check_array_sizes(file: Path) -> int:
@@ -69,6 +70,7 @@ def _stated_bytes(archive: zipfile.ZipFile, name: str) -> int:
         shape, _, dtype = read[version](member)
         if dtype.hasobject:
             return 0
-        if any(side < 0 for side in shape):
+        # Of no bytes, as many as one likes can be stated: they would be counted one by one.
+        if any(side < 0 for side in shape) or (0 in shape and max(shape) > _MOST_OF_NOTHING):
             raise ValueError(f'an array of shape {shape}')
         return math.prod(shape) * dtype.itemsize + member.tell()

@@ -207,7 +207,7 @@ def _find_folds(
         closing.callback(folds[-1].close)
     for fold, run_dir in zip(folds, directories, strict=True):
         if run_dir:
-            fold.open_log(run_dir, tensorboard=parts.config.train.tensorboard)
+            fold.open_log(run_dir, parts.config)
     return folds
 
 

@@ -12,10 +12,11 @@ import jax
 import numpy as np
 
 from jtransfer import rules
+from jtransfer.config import Config
 from jtransfer.errors import UserError
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.checkpoints import Progress as RunProgress
-from jtransfer.train.log import MetricLog, read_log
+from jtransfer.train.log import MetricLog, line_before, read_log
 from jtransfer.train.log_values import in_float32
 from jtransfer.train.loop import FitResult, deciding
 from jtransfer.train.resuming import Fresh, find_resumed
@@ -58,9 +59,11 @@ class FoldRun:
         """The step, and whether what follows the update was done, too: validation, a new phase."""
         return self.start, not self.due
 
-    def open_log(self, run_dir: Path, *, tensorboard: bool) -> None:
+    def open_log(self, run_dir: Path, config: Config) -> None:
         """Begins, or goes on with, the metrics; drops the lines after the step the fold goes on from."""
-        self.log = MetricLog(run_dir, tensorboard=tensorboard, start_step=self.start - self.due)
+        due_step = line_before(self.start - len(self.pending), config)
+        own, start_step = config.train.tensorboard, self.start - self.due
+        self.log = MetricLog(run_dir, tensorboard=own, start_step=start_step, due_step=due_step)
         self.history = read_log(self.log.path)
 
     def write(self, step: int, values: dict[str, Any]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jtransfer.errors import UserError
+from jtransfer.config import Config
+from jtransfer.errors import RunWarning, UserError
 from jtransfer.reading import parse_json, read_bytes
 from jtransfer.record_types import NUMBER, OBJECT, WHOLE, check_fields, optional
 from jtransfer.train.events import EventFile
@@ -23,19 +25,30 @@ class MetricLog:
     A resumed run first drops the lines after the step it resumes from, so that no step appears twice.
     """
 
-    def __init__(self, directory: str | Path, *, tensorboard: bool = True, start_step: int = 0) -> None:
+    def __init__(
+        self, directory: str | Path, *, tensorboard: bool = True, start_step: int = 0, due_step: int = 0
+    ) -> None:
         """Opens both.
 
         Args:
             directory: the run directory.
             tensorboard: write events too.
             start_step: steps done already.
+            due_step: of these, one that a line is known to have been written for, or after. 0: not known.
 
         Raises:
+            UserError: what is there is damaged.
             WritingError: one of them cannot be written.
         """
         self.path = Path(directory) / 'metrics.jsonl'
         keep = [line for line in read_log(self.path) if line['step'] <= start_step] if start_step else []
+        if (last := keep[-1]['step'] if keep else 0) < due_step:
+            warnings.warn(
+                f'{self.path} has lost lines: it ends at step {last}, and the run goes on from step {start_step}; the '
+                'curves have a gap there, and nothing else is lost',
+                RunWarning,
+                stacklevel=3,
+            )
         with atomic_text(self.path) as file:
             file.write(''.join(json.dumps(line) + '\n' for line in keep))
         with told_plainly(self.path):
@@ -73,6 +86,11 @@ class MetricLog:
             self._events.close()
 
 
+def line_before(step: int, config: Config) -> int:
+    """The last step, up to this one, that a run writes a line for whatever else happens."""
+    return step // config.train.log_every * config.train.log_every
+
+
 def read_log(path: str | Path) -> list[dict[str, Any]]:
     """The lines of a `metrics.jsonl`; a last line cut off by a kill is left out. Empty when there is no file.
 
@@ -82,7 +100,7 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
     path = Path(path)
     if not path.exists():
         return []
-    lines = []
+    lines: list[dict[str, Any]] = []
     # Whole lines end in a line break.
     *texts, _ = read_bytes(path, MAX_LOG_BYTES).split(b'\n')
     for number, text in enumerate(texts, 1):
@@ -93,5 +111,7 @@ def read_log(path: str | Path) -> list[dict[str, Any]]:
         check_fields(
             line, dict.fromkeys(line, optional(NUMBER)) | {'step': WHOLE}, name, needs=('step',), remedy=remedy
         )
+        if lines and line['step'] <= lines[-1]['step']:
+            raise UserError(f'{name} is damaged: step {line["step"]} after step {lines[-1]["step"]}; {remedy}')
         lines.append(line)
     return lines

@@ -24,11 +24,11 @@ import numpy as np
 
 from jtransfer import stopping
 from jtransfer.config import Config
-from jtransfer.errors import TrainingDivergedError
+from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.checkpoints import Progress as RunProgress
 from jtransfer.train.feed import FeedMaker, close_feed
-from jtransfer.train.log import MetricLog, read_log
+from jtransfer.train.log import MetricLog, line_before, read_log
 from jtransfer.train.log_values import in_float32, log_values
 from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
@@ -36,6 +36,9 @@ from jtransfer.train.resuming import find_resumed
 from jtransfer.train.sizes import compile_ahead, step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
 from jtransfer.train.step import StepParts, TrainStep
+
+# They are counted in 32 bits on the devices.
+MOST_STEPS = 2**31 - 1
 
 Validate = Callable[[Mapping[str, Any]], dict[str, float]]
 Observe = Callable[[int, Mapping[str, float]], None]
@@ -72,7 +75,12 @@ def total_steps(config: Config, examples: int) -> int:
     """Optimiser updates that the configuration asks for on a training part of that size."""
     updates = config.train.epochs * examples / config.data.batch_size
     # Rounded first: 1.1 epochs of 100 images are 11 batches of 10, not the 12 that 11.000000000000002 would give.
-    return config.train.steps or max(1, math.ceil(round(updates, 6)))
+    steps = config.train.steps or max(1, math.ceil(round(updates, 6)))
+    if steps > MOST_STEPS:
+        raise UserError(
+            f'{steps:,} steps are more than the {MOST_STEPS:,} there can be; lower train.epochs or train.steps'
+        )
+    return steps
 
 
 def epoch_steps(config: Config, examples: int) -> int:
@@ -125,7 +133,10 @@ def fit(
     state = state or parts.start(variables)
     start = int(state.step)
     due = progress.due  # the validation of the step that was the last one
-    log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start - due) if run_dir else None
+    log = None
+    if run_dir:
+        due_step = line_before(start - len(progress.pending), config)
+        log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start - due, due_step=due_step)
 
     train_step = steps_by_size(placement, parts, state.trainable)
     programs: set[TrainStep] = set()

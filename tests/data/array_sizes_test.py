@@ -71,3 +71,8 @@ def test_headers_that_lie(tmp_path, content, message):
 def test_what_is_no_archive(tmp_path):
     (tmp_path / 'a.npz').write_bytes(header_of((10**12,)))
     assert 'is no .npz file of plain arrays (File is not a zip file)' in refusal(tmp_path / 'a.npz')
+
+
+def test_any_number_of_nothing_is_refused(tmp_path):
+    file = zipped(tmp_path / 'empty.npz', header_of((10**12, 0, 0, 3)))
+    assert 'an array of shape (1000000000000, 0, 0, 3)' in refusal(file)

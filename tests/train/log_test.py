@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from jtransfer.errors import UserError, WritingError
+from jtransfer.errors import RunWarning, UserError, WritingError
 from jtransfer.train.log import MetricLog, read_log
 from tests.full_disk import files_up_to
 
@@ -138,3 +138,16 @@ def test_tensorboard_shows_every_step_once_after_a_resume(tmp_path, monkeypatch)
 def test_no_tensorboard_no_files(tmp_path):
     write(tmp_path, [1, 2])
     assert [path.name for path in tmp_path.iterdir()] == ['metrics.jsonl']
+
+
+def test_lines_that_are_lost_or_out_of_order_are_said(tmp_path):
+    write(tmp_path, range(2, 11, 2))
+    path = tmp_path / 'metrics.jsonl'
+    whole = path.read_text().splitlines(keepends=True)
+    path.write_text(''.join(whole[:2]))
+    with pytest.warns(RunWarning, match='has lost lines: it ends at step 4, and the run goes on from step 9'):
+        write(tmp_path, [10], start_step=9, due_step=8)
+    assert steps_of(tmp_path) == [2, 4, 10]
+    path.write_text(''.join([whole[1], whole[0]]))
+    with pytest.raises(UserError, match=r'^line 2 of .* is damaged: step 2 after step 4; delete the line'):
+        read_log(path)

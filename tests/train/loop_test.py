@@ -328,3 +328,9 @@ def test_a_run_directory_of_another_plan_is_told_before_anything_is_written(toy,
 def test_total_steps(epochs, steps, examples, batch_size, expected):
     config = Config(train=Train(epochs=epochs, steps=steps), data=Data(batch_size=batch_size))
     assert total_steps(config, examples) == expected
+
+
+@pytest.mark.parametrize('train', [Train(epochs=1e12), Train(steps=2**31)])
+def test_more_steps_than_can_be_counted(train):
+    with pytest.raises(UserError, match='more than the 2,147,483,647 there can be'):
+        total_steps(Config(train=train), 100)
