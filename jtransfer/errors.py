@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from jtransfer.text import printable
 
 # Letters of a message. Names and values in it come from files, and may have millions.
@@ -12,13 +14,13 @@ class UserError(ValueError):
     """Something the person asked for cannot be done: one line that says what is wrong and what would be right.
 
     The launch scripts print the message without a traceback and leave with exit status 2. Control characters are spelt
-    out: names in it come from files and tables, and a traceback ends on a terminal, too. What is
-    very long keeps its beginning and its end.
+    out, and breaks of lines are spaces: names in it come from files and tables, and a traceback ends on a terminal, too.
+    What is very long keeps its beginning and its end.
     """
 
     def __init__(self, message: str) -> None:
         """Takes the line."""
-        text = printable(str(message))
+        text = printable(re.sub(r'\s*\n\s*', ' ', str(message)))
         super().__init__(text if len(text) <= _LONGEST else f'{text[: _LONGEST - 1000]} … {text[-900:]}')
 
 

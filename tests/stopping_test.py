@@ -87,7 +87,7 @@ def test_other_threads_put_nothing_off():
 
 # A minute in C, which hears of no signal: as XLA at its compilations.
 _WORKS = """
-import sys, time
+import signal, sys, time
 from jtransfer import stopping
 def finishing():
     with stopping.finishing():
@@ -109,6 +109,9 @@ def failing():
 def twice():
     with stopping.finishing():
         anywhere()
+# Under nohup, SIGHUP is ignored, and stays so.
+for number in stopping.SIGNALS:
+    signal.signal(number, signal.SIG_DFL)
 stopping.work(dict(finishing=finishing, saving=saving, anywhere=anywhere, failing=failing, twice=twice)[sys.argv[1]])
 """
 

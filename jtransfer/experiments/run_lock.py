@@ -135,7 +135,7 @@ def _same(descriptor: int, path: Path) -> bool:
 
 def _in_use(folder: Path) -> UserError:
     try:
-        number, _, host = (folder / LOCK).read_text('ascii').strip().partition(' ')
+        number, _, host = (folder / LOCK).read_text(encoding='ascii').strip().partition(' ')
     except (OSError, ValueError):
         number = host = ''
     here = 'this machine' if host == socket.gethostname() else host

@@ -103,7 +103,7 @@ class DigestsHandler(ocp.AsyncCheckpointHandler):
         async def write() -> None:
             try:
                 record = digests_of(args.tree) | {_PROGRESS: _json_digest(args.progress)}
-                (directory / _FILE).write_text(json.dumps(record, indent=1) + '\n')
+                (directory / _FILE).write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
             finally:
                 args.ended.set()
 

@@ -157,7 +157,7 @@ def test_a_failure_is_recorded_and_the_others_go_on(tmp_path):
     study.optimise(6, failing, (UserError,))
     states = {trial.state: trial for trial in study.trials()}
     assert set(states) == {'complete', 'failed'}
-    assert states['failed'].error == 'too much'
+    assert states['failed'].error == 'too much second line'
     assert states['failed'].score is None
     assert len(study.trials()) == 6
 

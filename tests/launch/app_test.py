@@ -57,7 +57,7 @@ QUICKSTART = '--config=configs/quickstart.py'
         (['--config=configs/pretrain_glyphs.py:vgg'], 'takes 0 positional arguments'),
         (['--config='], 'names no file'),
         (['--config'], 'Missing value for flag --config'),
-        (['--config=nowhere.json'], 'nowhere.json is not a saved configuration'),
+        (['--config=nowhere.json'], 'nowhere.json cannot be read: No such file'),
         (['--config=pyproject.toml'], 'pyproject.toml, line'),
         ([], '--config is missing'),
         (['--noconfig.train.progress'], '--noconfig.train.progress needs a --config'),

@@ -159,7 +159,7 @@ def test_other_files_than_a_model(tmp_path, text, message):
 def test_no_file(tmp_path):
     fails(tmp_path, r'model\.json: no such file; expected the model\.json of a TensorFlow\.js model')
     (tmp_path / 'model.json').mkdir()
-    fails(tmp_path, 'cannot be read')
+    fails(tmp_path, 'is no regular file, but a folder')
 
 
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path):

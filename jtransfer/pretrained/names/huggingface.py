@@ -59,7 +59,7 @@ def described(config: dict[str, Any]) -> tuple[str, dict[str, Any], Preprocessin
         UserError: no variant is of that type and these sizes.
     """
     check_fields(config, {'model_type': TEXT}, 'config.json')
-    kind = config['model_type']
+    kind = config['model_type'] or ''
     if kind not in tuple(_READERS):
         raise UserError(f"config.json: model_type '{clipped(kind)}' is none of {', '.join(_READERS)}")
     check_fields(config, _FIELDS, 'config.json')
