@@ -14,8 +14,8 @@ class UserError(ValueError):
     """Something the person asked for cannot be done: one line that says what is wrong and what would be right.
 
     The launch scripts print the message without a traceback and leave with exit status 2. Control characters are spelt
-    out, and breaks of lines are spaces: names in it come from files and tables, and a traceback ends on a terminal, too.
-    What is very long keeps its beginning and its end.
+    out, and breaks of lines are spaces: names in it come from files and tables, and a traceback ends on a terminal,
+    too. What is very long keeps its beginning and its end.
     """
 
     def __init__(self, message: str) -> None:
