@@ -19,6 +19,7 @@ from jtransfer.config import Config, Train, Transfer
 from jtransfer.config import Model as ModelConfig
 from jtransfer.config_check import field_names, one_of, unknown_field
 from jtransfer.config_transfer import ADAPTATIONS
+from jtransfer.data.measurable import check_parts
 from jtransfer.data.opening import source_of_path
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts, load_parts
@@ -90,7 +91,9 @@ def load_data(source: Images, *, seed: int = 0, **settings: Any) -> Parts:
         UserError: anything about the data that would stop an experiment later, unreadable images excepted.
     """
     config, given = _with_source(_checked(configure(seed=seed, **settings)), source)
-    return load_parts(config.data, config.seed, given, training='batch_size' in settings)
+    parts = load_parts(config.data, config.seed, given, training='batch_size' in settings)
+    check_parts(parts)
+    return parts
 
 
 def make_plan(model: Model, strategy: str = 'fine_tune', *, weight_decay: float = 0.01, **settings: Any) -> Plan:

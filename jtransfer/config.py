@@ -71,7 +71,9 @@ class Train:
         log_every: steps between two lines of metrics, ≥ 1.
         evaluate_every: steps between two evaluations on the validation part. 0: ten times in the run.
         checkpoint_every: steps between two checkpoints. 0: ten times in the run.
-        resume: `never` starts anew, `auto` continues the unfinished run of this very configuration, if there is one.
+        resume: `never` starts anew, `auto` continues the unfinished run of this very configuration, if there is one;
+            `changed` continues that in `run_dir` from its last checkpoint with other values of `optim.learning_rate`,
+            its schedule or `optim.clip_norm`, as after a divergence, and records what was changed.
         tensorboard: write TensorBoard events beside the JSON lines.
         progress: show a progress bar.
     """
@@ -121,6 +123,7 @@ def validate(config: Config) -> Config:
         UserError: an unknown value, a number out of range, or fields that contradict each other; names the field.
     """
     config = check.coerce(config)
+    check.not_too_large(config)
     model, data, transfer, optim = config.model, config.data, config.transfer, config.optim
     if config.name in ('', '.', '..') or set('/\\') & set(config.name):
         raise UserError(f'name={config.name!r} must be fit for naming a directory: not empty, no slashes')
@@ -172,7 +175,7 @@ def _validate_train(train: Train) -> None:
     if (train.epochs > 0) == (train.steps > 0):
         raise UserError('set exactly one of train.epochs and train.steps (the other stays 0)')
     check.one_of('train.placement', train.placement, ('jit', 'pmap'))
-    check.one_of('train.resume', train.resume, ('never', 'auto'))
+    check.one_of('train.resume', train.resume, ('never', 'auto', 'changed'))
     check.at_least('train.log_every', train.log_every, 1)
     check.at_least('train.evaluate_every', train.evaluate_every, 0)
     check.at_least('train.checkpoint_every', train.checkpoint_every, 0)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from jtransfer.errors import UserError
+from jtransfer.text import clipped
 
 T = TypeVar('T')
 
@@ -148,6 +149,17 @@ def coerce(config: T, prefix: str = '') -> T:
     return dataclasses.replace(config, **changes)  # type: ignore[type-var]
 
 
+def not_too_large(config: Any, prefix: str = '') -> None:
+    """Raises `UserError` for a whole number that 64 bits do not hold: no library below takes it."""
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), f'{prefix}{field.name}'
+        if dataclasses.is_dataclass(value):
+            not_too_large(value, f'{name}.')
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int) and not -(2**63) <= number < 2**63:
+                raise UserError(f'{name}={number} must be below 2**63')
+
+
 def fit(name: str, value: Any, hint: Any) -> Any:
     """The value as the declared type, or a `UserError` that names the field."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
@@ -172,7 +184,7 @@ def fit(name: str, value: Any, hint: Any) -> Any:
 
 def _wrong(name: str, value: Any, hint: Any) -> UserError:
     kind = hint.__name__ if isinstance(hint, type) else str(hint)
-    return UserError(f'{name}={value!r} is not of type {kind}')
+    return UserError(f'{name}={clipped(repr(value), 200)} is not of type {kind}')
 
 
 def build(cls: type[T], values: dict[str, Any], prefix: str = '') -> T:

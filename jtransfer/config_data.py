@@ -66,7 +66,10 @@ class Data:
         skip_unreadable: leave unreadable images out, counted and listed, instead of stopping at the first.
         skip_unlabelled: leave examples without a label (class -1, an empty cell) out, counted, instead of stopping; a
             part without any is then none.
-        max_pixels: an image of more pixels is refused (decompression bomb).
+        max_pixels: an image of more pixels is refused (decompression bomb), and a file of more than 8 bytes for each
+            of so many and 64 MiB.
+        confine_paths: refuse images of a folder or a table whose path or link leads out of it (of `data_dir`, where a
+            table has one). Off, tables may name any file, as absolute paths do.
         pixel_range: least and largest value of grey images of more than 8 bits, which become 0 and 255; what is beyond
             is clipped. Needed for floats and signed numbers whose file does not state it, and where 16 bits hold fewer
             (`0,4095`). Empty: what the file states, or 0 and 65,535.
@@ -106,6 +109,7 @@ class Data:
     skip_unreadable: bool = False
     skip_unlabelled: bool = False
     max_pixels: int = 100_000_000
+    confine_paths: bool = False
     pixel_range: tuple[float, ...] = ()
 
 
@@ -146,4 +150,5 @@ def validate_data(data: Data) -> None:
 def check_pixel_range(name: str, ends: tuple[float, ...]) -> None:
     """Raises `UserError` unless these are no numbers, or two finite ones in order."""
     if ends and not (len(ends) == 2 and -math.inf < ends[0] < ends[1] < math.inf):
-        raise UserError(f'{name}={ends} must be two numbers, the least value and the largest')
+        shown = ','.join(f'{end:g}' for end in ends)
+        raise UserError(f'{name}={shown} must be two numbers, the least value and the largest: 0,4095')

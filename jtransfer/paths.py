@@ -20,6 +20,22 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise UserError(f'{path}: nobody of that name has a home directory; ./~… is a file called ~…') from None
 
 
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file; what cannot be a path, being too long for one, is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file or folder, as `is_file`."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def output_file(path: str | os.PathLike[str], name: str = '--output', example: str = '') -> Path:
     """The path of a file that is to be written, or written anew; folders above it need not exist.
 

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
 from jtransfer.errors import UserError
+from jtransfer.text import clipped
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -28,6 +29,14 @@ CROP_MARGIN = 256 / 224
 # Longer pictures are cut to this ratio before resizing: the centre crop never sees the rest, and a strip of
 # 1 x 100,000 pixels would otherwise grow to billions.
 LONGEST_ASPECT = 32
+
+# The longest side of a network's input, and of the picture that it is cut from, pixels: 200 MB a picture.
+MAX_SIDE = 8192
+# Hyperspectral pictures have some hundreds of bands.
+MAX_CHANNELS = 1024
+# Beyond these, values divided by one or the other are nothing but zeros, or no float32.
+_STD_RANGE = (1e-6, 1e6)
+_LARGEST = 1e300
 
 # Shares of red, green and blue in the brightness of a pixel (ITU-R BT.601).
 _LUMA = (0.299, 0.587, 0.114)
@@ -69,20 +78,38 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         """Raises `UserError` for a value that no picture could be prepared with."""
-        if self.image_size < 1:
-            raise UserError(f'preprocessing: image_size={self.image_size} must be at least 1')
-        if self.image_width < 0:
-            raise UserError(f'preprocessing: image_width={self.image_width} must be at least 0 (0: square)')
-        if self.interpolation not in _FILTERS:
-            raise UserError(f'preprocessing: interpolation={self.interpolation!r} must be one of {", ".join(_FILTERS)}')
-        if self.crop_rounding not in _CROP_STARTS:
-            raise UserError(
-                f'preprocessing: crop_rounding={self.crop_rounding!r} must be one of {", ".join(_CROP_STARTS)}'
-            )
+        _check_kinds(vars(self))
+        for name, least in (('image_size', 1), ('image_width', 0)):
+            value = getattr(self, name)
+            square = '' if least else ' (0: square)'
+            if value < least:
+                raise UserError(f'preprocessing: {name}={value} must be at least {least}{square}')
+            if value > MAX_SIDE:
+                raise UserError(f'preprocessing: {name}={value} must be at most {MAX_SIDE:,} pixels')
+        for name, known in (('interpolation', _FILTERS), ('crop_rounding', _CROP_STARTS)):
+            if getattr(self, name) not in known:
+                value = clipped(repr(getattr(self, name)))
+                raise UserError(f'preprocessing: {name}={value} must be one of {", ".join(known)}')
         if not 0 < self.crop_fraction <= 1:
             raise UserError(f'preprocessing: crop_fraction={self.crop_fraction} must be above 0 and at most 1')
+        if max(self.shape) / self.crop_fraction > MAX_SIDE:
+            raise UserError(
+                f'preprocessing: crop_fraction={self.crop_fraction:g} cuts {max(self.shape)} pixels from a picture of '
+                f'{max(self.shape) / self.crop_fraction:,.0f}, more than {MAX_SIDE:,}'
+            )
+        self._check_constants()
+
+    def _check_constants(self) -> None:
+        low, high = _STD_RANGE
         if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise UserError('preprocessing: mean and std must have a value for each channel (three), std above 0')
+        if len(self.mean) > MAX_CHANNELS:
+            raise UserError(f'preprocessing: mean has {len(self.mean):,} channels; at most {MAX_CHANNELS:,} are taken')
+        if not low <= min(self.std) <= max(self.std) <= high or max(map(abs, self.mean)) > high:
+            raise UserError(
+                f'preprocessing: std={clipped(repr(self.std))} must lie between {low:g} and {high:g}, and '
+                f'mean={clipped(repr(self.mean))} within ±{high:g}: values in [0, 1] are shifted and divided by them'
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -124,6 +151,8 @@ class Preprocessing:
         if channels == 1:
             grey_mean, grey_std = (math.fsum(values) / len(values) for values in (self.mean, self.std))
             return dataclasses.replace(self, mean=(grey_mean,), std=(grey_std,))
+        if channels > MAX_CHANNELS:
+            raise UserError(f'preprocessing: {channels:,} channels; at most {MAX_CHANNELS:,} are taken')
         order = [index % self.channels for index in range(channels)]
         mean, std = (tuple(values[index] for index in order) for values in (self.mean, self.std))
         return dataclasses.replace(self, mean=mean, std=std)
@@ -141,11 +170,51 @@ class Preprocessing:
         """
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise UserError(f'preprocessing: unknown field {unknown[0]!r}; known: {", ".join(sorted(known))}')
+            raise UserError(
+                f'preprocessing: unknown field {clipped(repr(unknown[0]))}; known: {", ".join(sorted(known))}'
+            )
         if 'image_size' not in values:
             raise UserError('preprocessing: image_size is missing')
-        triples = {name: tuple(values[name]) for name in ('mean', 'std') if name in values}
-        return cls(**{**values, **triples})
+        _check_kinds(values)
+        # JSON writes 1.0 as 1 where it comes from another language.
+        decimals: dict[str, Any] = {name: tuple(map(float, values[name])) for name in ('mean', 'std') if name in values}
+        if 'crop_fraction' in values:
+            decimals['crop_fraction'] = float(values['crop_fraction'])
+        return cls(**{**values, **decimals})
+
+
+def _check_kinds(values: Mapping[str, Any]) -> None:
+    """Raises `UserError` for fields by name that hold another kind of value, whose ranges cannot be looked at."""
+    for name, value in values.items():
+        if not _KINDS[name][1](value):
+            raise UserError(f'preprocessing: {name}={clipped(repr(value))} must be {_KINDS[name][0]}')
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_is_number, value))
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    # No whole number is too large to be compared, and NaN is not less than anything.
+    return number and abs(value) < _LARGEST
+
+
+# What each field holds, in words, and the test of it.
+_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    'image_size': ('a whole number of pixels', _is_whole),
+    'image_width': ('a whole number of pixels', _is_whole),
+    'mean': ('finite numbers, one for each channel', _are_numbers),
+    'std': ('finite numbers, one for each channel', _are_numbers),
+    'interpolation': ('a word', lambda value: isinstance(value, str)),
+    'crop_rounding': ('a word', lambda value: isinstance(value, str)),
+    'crop_fraction': ('a finite number', _is_number),
+    'squash': ('true or false', lambda value: isinstance(value, bool)),
+}
 
 
 def restated(preprocessing: Preprocessing, fields: Mapping[str, Any]) -> Preprocessing:
@@ -173,7 +242,7 @@ def restated(preprocessing: Preprocessing, fields: Mapping[str, Any]) -> Preproc
         return Preprocessing.from_dict({**preprocessing.to_dict(), **values})
     except UserError:
         raise
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         said = ', '.join(f'{name}={value!r}' for name, value in fields.items())
         raise UserError(f'preprocessing: {said}: a value of the wrong kind') from None
 

@@ -19,7 +19,18 @@ from jtransfer.text import printable, printable_path
 MAX_JSON_BYTES = 64 * 2**20
 # The longest number that is written out and read again without loss has 25 signs; a 128-bit one has 39.
 _MAX_DIGITS = 40
+_KINDS = (
+    (stat.S_ISDIR, 'a folder'),
+    (stat.S_ISFIFO, 'a named pipe'),
+    (stat.S_ISCHR, 'a device'),
+    (stat.S_ISBLK, 'a device'),
+    (stat.S_ISSOCK, 'a socket'),
+)
 _NO_TEXT = re.compile(r'\\u(0000|d[89a-f])', re.IGNORECASE)
+
+
+class NotReadError(ValueError):
+    """A file that is not read; the message goes on from its name."""
 
 
 def read_bytes(path: str | os.PathLike[str], limit: int, *, remedy: str = '') -> bytes:
@@ -36,20 +47,35 @@ def read_bytes(path: str | os.PathLike[str], limit: int, *, remedy: str = '') ->
     name = printable_path(os.fspath(path))
     remedy = remedy and f'; {remedy}'
     try:
-        # Without waiting: opening a pipe would hang until somebody writes to it.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0))
-        with open(descriptor, 'rb') as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise UserError(f'{name} is no regular file{remedy}')
-            if status.st_size > limit:
-                raise UserError(f'{name} has {status.st_size:,} bytes, more than the {limit:,} that are read{remedy}')
-            return file.read(limit)
+        return regular_bytes(path, limit)
+    except NotReadError as error:
+        raise UserError(f'{name} {error}{remedy}') from None
     except (OSError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise UserError(f'{name} cannot be read: {printable(str(reason))}{remedy}') from None
+
+
+def regular_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
+    """As `read_bytes`, for callers with errors of their own.
+
+    Raises:
+        NotReadError: no regular file, or one of more bytes.
+        OSError: it is missing, or cannot be read.
+        ValueError: a path that cannot be, with a NUL in it.
+    """
+    # Without waiting: opening a pipe would hang until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), 'something else')
+            raise NotReadError(f'is no regular file, but {kind}')
+        if status.st_size > limit:
+            raise NotReadError(f'has {status.st_size:,} bytes, more than the {limit:,} that are read')
+        with open(descriptor, 'rb', closefd=False) as file:
+            return file.read(status.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def parse_json(content: bytes | str, name: str, *, remedy: str = '') -> Any:
@@ -107,6 +133,31 @@ def read_json_object(path: str | os.PathLike[str], *, limit: int = MAX_JSON_BYTE
         name = printable_path(str(Path(path)))
         raise UserError(f'{name} is damaged: its JSON is no object{remedy and f"; {remedy}"}')
     return value
+
+
+def require_regular(path: str | os.PathLike[str], *, remedy: str = '') -> int:
+    """The size of a regular file, bytes; nothing is opened, so that a pipe cannot make anybody wait.
+
+    Args:
+        path: the file; a link counts as what it leads to.
+        remedy: what would be right, added to the line of an error.
+
+    Raises:
+        UserError: there is no such file, or it is a folder, a pipe or a device.
+    """
+    name, remedy = printable_path(os.fspath(path)), remedy and f'; {remedy}'
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise UserError(f'{name}: no such file{remedy}') from None
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UserError(f'{name}: cannot be read: {printable(str(reason))}{remedy}') from None
+    if stat.S_ISDIR(status.st_mode):
+        raise UserError(f'{name}: cannot be read: Is a directory{remedy}')
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f'{name}: cannot be read: no regular file{remedy}')
+    return status.st_size
 
 
 def _integer(digits: str) -> int:

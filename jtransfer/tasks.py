@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jtransfer.errors import UserError
+from jtransfer.text import clipped
 
 KINDS = ('single_label', 'multi_label', 'regression')
 
@@ -69,10 +71,40 @@ def from_dict(values: Mapping[str, Any]) -> Task:
     """The task that `to_dict` describes.
 
     Raises:
-        UserError: a field is missing or unknown.
+        UserError: a field is missing or unknown, or holds a value of another kind.
     """
     known = {field.name for field in dataclasses.fields(Task)}
-    if set(values) - known or not {'name', 'kind', 'class_names'} <= set(values):
-        raise UserError(f'a task has the fields {", ".join(sorted(known))}, unlike {dict(values)}')
+    if not isinstance(values, Mapping) or set(values) - known or not {'name', 'kind', 'class_names'} <= set(values):
+        raise UserError(f'a task has the fields {", ".join(sorted(known))}, unlike {clipped(str(values))}')
+    for field, value in values.items():
+        if not _KINDS_OF_FIELDS[field](value):
+            raise UserError(f'a task has {field}={clipped(repr(value))}, which is of another kind')
     tuples = {name: tuple(values[name]) for name in ('class_names', 'offset', 'scale') if name in values}
     return Task(**{**values, **tuples})
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+def _is_number(value: Any) -> bool:
+    # No whole number is too large to be compared, and NaN is not less than anything.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def _are(one: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list | tuple) and all(map(one, value))
+
+
+_KINDS_OF_FIELDS: dict[str, Callable[[Any], bool]] = {
+    'name': _is_word,
+    'kind': _is_word,
+    'class_names': _are(_is_text),
+    'weight': lambda value: _is_number(value) and value >= 0,
+    'offset': _are(_is_number),
+    'scale': _are(lambda value: _is_number(value) and value > 0),
+}

@@ -45,6 +45,10 @@ class PlainConsole(Console):
         for piece in super().render(renderable, options):
             yield piece if piece.control else Segment(self._shown(piece.text), piece.style)
 
+    def on_broken_pipe(self) -> None:
+        """Says nothing more where nobody reads on; what is being computed goes on."""
+        self.quiet = True
+
     def _shown(self, text: str) -> str:
         return encodable(printable_lines(text), self.encoding)
 
@@ -68,6 +72,43 @@ def soften(stream: IO[str] | None) -> None:
     """Lets a text stream write what is like a letter that its encoding does not have, instead of raising."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors=STAND_INS)
+
+
+# Why something that was printed did not arrive.
+LOST: list[OSError] = []
+
+
+class _Enduring(io.FileIO):
+    """What is written when the reader has gone, the terminal is closed or the disk is full is lost, and no error."""
+
+    def write(self, data: Any, /) -> int:
+        """Writes the bytes, or drops them."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            LOST.append(error)
+            return memoryview(data).nbytes
+
+
+def enduring(stream: IO[str] | None) -> IO[str] | None:
+    """The same stream, to which writing never fails; one that writes to no file descriptor is returned as it is."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    try:
+        stream.flush()
+        number = stream.fileno()
+    except (OSError, ValueError):
+        return stream
+    raw = _Enduring(number, 'w', closefd=False)
+    # `python -u` has no buffer.
+    binary: Any = raw if stream.write_through else io.BufferedWriter(raw)
+    return io.TextIOWrapper(
+        binary,
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def _stand_ins(error: UnicodeError) -> tuple[str, int]:

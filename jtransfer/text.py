@@ -61,6 +61,15 @@ def count_of(number: int, what: str) -> str:
     return f'{number:,} {what}' if number == 1 else f'{number:,} {what}s'
 
 
+def clipped(text: str, length: int = 60) -> str:
+    """Text from outside in a line for people: what is longer ends in an ellipsis.
+
+    >>> clipped('0123456789', 5)
+    '0123…'
+    """
+    return text if len(text) <= length else f'{text[: length - 1]}…'
+
+
 def to_cell(text: str) -> str:
     """Text as a cell of a CSV file, with an apostrophe before what a spreadsheet would take for a formula.
 

@@ -19,18 +19,22 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from jtransfer import config as config_lib
+from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, nearest, unknown_field, wrong_type
-from jtransfer.errors import DataWarning, TrainingDivergedError, UserError
+from jtransfer.errors import DataWarning, RunWarning, TrainingDivergedError, UserError
+from jtransfer.out_of_memory import is_out_of_memory, out_of_memory_line
 from jtransfer.paths import expanded
-from jtransfer.terminal import soften, wide_console
+from jtransfer.terminal import LOST, enduring, soften, wide_console
 from jtransfer.text import printable, printable_lines
+from jtransfer.writing import refused, unwritten
 
 # Flags defined by functions here are those of the script that calls them, and stand in its --help.
 flags.disclaim_key_flags()
 
 _SAVED = Path(__file__).with_name('saved_config.py')
-_CLOSED = 141  # what a shell says of a program that a closed pipe has ended
+# For what no other line is said about.
+_SMALLER = 'smaller batches, smaller images, fewer data.workers or a smaller network need less'
 
 
 def define_config(flag_values: flags.FlagValues = flags.FLAGS) -> Callable[[], Config]:
@@ -62,9 +66,14 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         main: what to run.
         arguments: names of what must stand on the command line besides flags, in order; `main` is called with it.
     """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass  # where a standard stream is closed (`>&-`), XLA would write its notes into the first file that we open
+    os.close(number)
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')  # XLA's notes about the machine are not for the user
     for stream in (sys.stdout, sys.stderr):
         soften(stream)
+    # Whoever closes the terminal or reads no more than the first lines (`… | head`) does not end what is computed.
+    sys.stdout, sys.stderr = enduring(sys.stdout), enduring(sys.stderr)  # type: ignore[assignment]
     logging.set_verbosity(logging.ERROR)  # what config_flags says of a file, parse() says in a line
 
     def guarded(argv: Sequence[str]) -> None:
@@ -72,29 +81,50 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
             logging.set_verbosity(logging.WARNING)  # absl sets INFO, and Orbax would account for every checkpoint
         warnings.filterwarnings('ignore', module='PIL')  # what it finds odd in metadata changes no pixel
         warnings.showwarning = functools.partial(_show, warnings.showwarning)
+        cache_compilations()
         try:
-            cache_compilations()
-            main(*argv[1:])
+            stopping.work(lambda: main(*argv[1:]))
+            sys.stdout.flush()
+            if full := next(filter(refused, LOST), None):  # not so where the reader has gone
+                fail(unwritten('what the script writes or prints', full))
         except UserError as error:
             fail(error)
+        except (MemoryError, RuntimeError, OSError) as error:
+            if is_out_of_memory(error):
+                complain(f'error: {out_of_memory_line(error, "on the way", _SMALLER)}')
+                sys.exit(2)
+            if not isinstance(error, OSError) or not refused(error):
+                raise
+            let_go_of_output()
+            fail(unwritten(error.filename or 'what the script writes or prints', error))
         except TrainingDivergedError as error:
             complain(f'training stopped: {error}')
             sys.exit(3)
         except KeyboardInterrupt:
-            trains = any(part.startswith('--config=') for part in sys.argv)
-            hint = '; the same command with --config.train.resume=auto continues from the last checkpoint'
-            complain(f'interrupted{hint if trains else ""}')
+            complain('interrupted')
             sys.exit(130)
 
+    stopping.listen()
     app.run(guarded, flags_parser=functools.partial(parse, arguments=arguments))
 
 
 def _show(otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
-    """Prints what the library says about the data as a line, and other warnings as Python does."""
-    if issubclass(category, DataWarning):
+    """Prints what the library says about the data or a run as a line, and other warnings as Python does."""
+    if issubclass(category, DataWarning | RunWarning):
         complain(f'note: {message}')
+    elif 'persistent compilation cache' in str(message):  # a full disk, or a file that one has cut off
+        folder = os.environ.get('JAX_COMPILATION_CACHE_DIR', '')
+        complain(f'note: {message}; it is compiled anew. The cache of compiled programs is {folder}')
     else:
         otherwise(message, category, *where)
+
+
+def let_go_of_output() -> None:
+    """Where nothing more can be printed (a full disk), what waits to be is given up: Python tries again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(error: Exception) -> NoReturn:
@@ -231,12 +261,8 @@ def _field_error(argv: Sequence[str], error: Exception) -> UserError | None:
 
 
 def say(line: str) -> None:
-    """Prints a line, or several, about what is going on; where nobody reads on (`… | head`), the script ends."""
-    try:
-        print(printable_lines(line), flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
-        sys.exit(_CLOSED)
+    """Prints a line, or several, about what is going on."""
+    print(printable_lines(line), flush=True)
 
 
 def show(what: Any) -> None:

@@ -31,6 +31,7 @@ _MAX_PIXELS = flags.DEFINE_integer(
 _PIXEL_RANGE = flags.DEFINE_list(
     'pixel_range', '', "Least and largest value of deep grey images; the run's by default."
 )
+_CONFINE = flags.DEFINE_bool('confine_paths', False, 'Refuse images of a folder or table that lie outside it.')
 
 
 def main() -> None:
@@ -54,6 +55,7 @@ def main() -> None:
         scales=_SCALES.value,
         max_pixels=_MAX_PIXELS.value,
         pixel_range=_PIXEL_RANGE.value,
+        confine_paths=_CONFINE.value,
         checkpoint_classes=_CLASSES.value,
         say=app.say,
     )

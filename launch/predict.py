@@ -27,6 +27,7 @@ _MAX_PIXELS = flags.DEFINE_integer(
 _PIXEL_RANGE = flags.DEFINE_list(
     'pixel_range', '', "Least and largest value of deep grey images; the run's by default."
 )
+_CONFINE = flags.DEFINE_bool('confine_paths', False, 'Refuse images that links out of the folder lead to.')
 
 
 def main() -> None:
@@ -48,6 +49,7 @@ def main() -> None:
         scales=_SCALES.value,
         max_pixels=_MAX_PIXELS.value,
         pixel_range=_PIXEL_RANGE.value,
+        confine_paths=_CONFINE.value,
         checkpoint_classes=_CLASSES.value,
     )
     app.say(f'{count_of(count, "image")} classified: {expanded(_OUTPUT.value)}')

@@ -1,10 +1,8 @@
 """Reads the configuration that a run saved as JSON, for `--config=RUN_DIR` and `--config=RUN_DIR/config.json`."""
 
-import json
-from pathlib import Path
-
 from jtransfer.config import Config, from_dict
 from jtransfer.errors import UserError
+from jtransfer.reading import read_json_object
 
 
 def get_config(path: str) -> Config:
@@ -14,6 +12,6 @@ def get_config(path: str) -> Config:
         UserError: the file is no JSON, or holds a field that does not exist.
     """
     try:
-        return from_dict(json.loads(Path(path).read_text(encoding='utf-8')))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return from_dict(read_json_object(path))
+    except (UserError, RecursionError) as error:
         raise UserError(f'{path} is not a saved configuration: {error}') from None

@@ -5,6 +5,8 @@ import dataclasses
 import pytest
 
 from jtransfer import config_check as check
+from jtransfer.config import Config, Data
+from jtransfer.config_check import not_too_large
 from jtransfer.errors import UserError
 
 
@@ -98,3 +100,8 @@ def test_options_from_one_line():
 def test_options_that_are_none(text):
     with pytest.raises(UserError, match='is not of the form name=value'):
         check.parse_options(text)
+
+
+def test_a_whole_number_that_nothing_below_can_hold():
+    with pytest.raises(UserError, match=r'^data\.max_pixels=1{30} must be below 2\*\*63$'):
+        not_too_large(Config(data=Data(max_pixels=int('1' * 30))))

@@ -9,6 +9,7 @@ Fixtures for tests of whole runs: tiny pictures, tiny networks, and a cache of w
 import gc
 import os
 import pathlib
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -135,6 +136,29 @@ def compile_once(_compilations) -> Iterator[pathlib.Path]:
     for name, value in before.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()
+
+
+class Signalled:
+    """Called, it is as if SIGTERM had just arrived."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+
+    def __call__(self, *_: Any) -> None:
+        from jtransfer import stopping
+
+        self._patch.setattr(stopping._WORK, 'signal', signal.SIGTERM)
+
+    def over(self) -> None:
+        """Another process, which has had no signal."""
+        self._patch.undo()
+
+
+@pytest.fixture
+def signalled() -> Iterator[Signalled]:
+    """Asks the work to stop, when it is called."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield Signalled(patch)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.paths import expanded, output_file, output_folder
+from jtransfer.paths import exists, expanded, is_file, output_file, output_folder
 
 
 @pytest.fixture
@@ -66,3 +66,13 @@ def test_a_folder_that_may_not_be_written(home, monkeypatch):
     for check in (output_file, output_folder):
         with pytest.raises(UserError, match=f'nothing may be written in {home}$'):
             check('~/a/b')
+
+
+def test_what_cannot_be_a_path_is_no_file(tmp_path):
+    (tmp_path / 'file').touch()
+    assert is_file(tmp_path / 'file')
+    assert exists(tmp_path)
+    assert not is_file(tmp_path)
+    for name in ('absent', 'x' * 10_000, 'a\0b'):
+        assert not is_file(tmp_path / name)
+        assert not exists(tmp_path / name)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.reading import parse_json, read_bytes, read_json, read_json_object
+from jtransfer.reading import parse_json, read_bytes, read_json, read_json_object, require_regular
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,20 @@ def test_only_regular_files_of_a_bounded_size(tmp_path):
     assert read_json(tmp_path / 'list.json') == []
     with pytest.raises(UserError, match='its JSON is no object'):
         read_json_object(tmp_path / 'list.json')
+
+
+def test_what_is_no_regular_file_is_known_without_opening_it(tmp_path):
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'file').write_bytes(b'12')
+    (tmp_path / 'link').symlink_to('file')
+    assert require_regular(tmp_path / 'file') == require_regular(tmp_path / 'link') == 2
+    for name, message in (
+        ('pipe', 'cannot be read: no regular file; name another'),
+        ('', 'cannot be read: Is a directory'),
+        ('absent', 'no such file'),
+        ('a\0b', 'cannot be read: embedded null byte'),
+    ):
+        with pytest.raises(UserError, match=message):
+            require_regular(tmp_path / name, remedy='name another')
+    with pytest.raises(UserError, match='no regular file'):
+        require_regular('/dev/zero')

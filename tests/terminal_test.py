@@ -1,13 +1,15 @@
 """What is written to a terminal: text as it is, nothing that a terminal acts on, nothing that a stream cannot hold."""
 
+import contextlib
 import io
+import os
 
 import pytest
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from jtransfer.terminal import PlainConsole, encodable, soften, wide_console
+from jtransfer.terminal import PlainConsole, encodable, enduring, soften, wide_console
 
 NAMES = ('head[/].*', '[red]x[/red]', ':smile:', '[a-z]', '[bold]', '\\[b]')
 
@@ -34,6 +36,36 @@ def test_no_string_is_markup(name):
     console.print(name)
     console.print(everything(name))
     assert console.file.getvalue().count(name) == 5
+
+
+@pytest.mark.parametrize('settings', [{}, {'write_through': True}, {'line_buffering': True}])
+def test_writing_to_a_closed_pipe_is_no_error(settings):
+    reader, writer = os.pipe()
+    with os.fdopen(writer, 'w', encoding='ascii', errors='replace') as own:
+        own.reconfigure(**settings)
+        stream = enduring(own)
+        assert (stream.encoding, stream.errors, stream.fileno()) == ('ascii', 'replace', writer)
+        print('read', file=stream, flush=True)
+        assert os.read(reader, 99) == b'read\n'
+        os.close(reader)
+        for _ in range(2):
+            print('read by nobody' * 999, file=stream, flush=True)
+        stream.close()  # the file descriptor is not its own
+
+
+def test_a_console_whose_pipe_is_closed_falls_silent():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with contextlib.suppress(BrokenPipeError), os.fdopen(writer, 'w') as stream:
+        console = PlainConsole(file=stream)
+        console.print('read by nobody')  # rich would end the process here
+        assert console.quiet
+
+
+def test_what_is_no_file_descriptor_is_written_to_as_it_is():
+    assert enduring(None) is None
+    text = io.StringIO()
+    assert enduring(text) is text
 
 
 @pytest.mark.parametrize('make', [str, Text], ids=['string', 'text'])

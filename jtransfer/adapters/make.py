@@ -18,6 +18,8 @@ from jtransfer.adapters.ssf import Ssf
 from jtransfer.config_transfer import ADAPTATIONS, Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
+from jtransfer.models.options import MAX_SIZE
+from jtransfer.text import clipped
 
 _CLASSES: dict[str, type[Lora] | type[Bottleneck] | type[Prompts] | type[Ssf]] = {
     'lora': Lora,
@@ -25,6 +27,10 @@ _CLASSES: dict[str, type[Lora] | type[Bottleneck] | type[Prompts] | type[Ssf]] =
     'prompt': Prompts,
     'ssf': Ssf,
 }
+
+# Of the classes that come in several kinds.
+_KINDS = {'adapter': ('parallel', 'sequential'), 'prompt': ('shallow', 'deep')}
+_MAX_FACTOR = 1e6
 
 
 def make_adaptation(kind: str, settings: Adapters, network: AnyNetwork, params: Mapping[str, Any]) -> Adaptation:
@@ -110,9 +116,21 @@ def from_dict(values: Mapping[str, Any]) -> Adaptation:
         UserError: an unknown kind, or fields that it does not have or lacks.
     """
     kind, fields = values.get('kind'), values.get('fields')
-    if kind not in _CLASSES or not isinstance(fields, dict):
-        raise UserError(f'an adaptation has a kind ({", ".join(_CLASSES)}) and fields, unlike {dict(values)!r}')
+    if not isinstance(kind, str) or kind not in _CLASSES or not isinstance(fields, dict):
+        said = clipped(repr(dict(values)))
+        raise UserError(f'an adaptation has a kind ({", ".join(_CLASSES)}) and fields, unlike {said}')
     missing = [field.name for field in dataclasses.fields(_CLASSES[kind]) if field.name not in fields]
     if missing:
         raise UserError(f'the adaptation {kind} lacks its field {missing[0]}')
-    return check.build(_CLASSES[kind], fields, f'{kind}.')
+    known = _KINDS.get(kind)
+    if known:
+        check.one_of(f'{kind}.kind', fields['kind'], known)
+    built = check.build(_CLASSES[kind], fields, f'{kind}.')
+    for name, value in dataclasses.asdict(built).items():
+        # The tokens before the prompts may be none; of everything else there is something.
+        least = 0 if name == 'prefix' else 1
+        if isinstance(value, int) and not least <= value <= MAX_SIZE:
+            raise UserError(f'{kind}.{name}={value} must be at least {least} and at most {MAX_SIZE:,}')
+        if isinstance(value, float) and not abs(value) <= _MAX_FACTOR:
+            raise UserError(f'{kind}.{name}={value} must be at most {_MAX_FACTOR:g}')
+    return built

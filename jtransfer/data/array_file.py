@@ -12,14 +12,18 @@ import numpy as np
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.data.array_names import find_arrays
-from jtransfer.data.arrays import ArraySource
+from jtransfer.data.array_sizes import check_array_sizes
+from jtransfer.data.arrays import TAKES_IT, ArraySource
 from jtransfer.data.class_names import are_texts, check_names, texts_of
 from jtransfer.data.table_columns import Column
 from jtransfer.data.table_labels import read_labels
-from jtransfer.errors import UserError
+from jtransfer.errors import OutOfMemoryError, UserError
+from jtransfer.out_of_memory import check_room
 from jtransfer.paths import expanded
 from jtransfer.tasks import Task, single_label
 from jtransfer.text import first_few, printable
+
+_STREAMED = 'save the images as files, which are streamed (data.source=folder:PATH)'
 
 
 def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, ArraySource]:
@@ -39,16 +43,19 @@ def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, Arr
         The parts that the file has; an undivided one has `train` alone.
 
     Raises:
-        UserError: no such file, none that can be read without running code, no images or labels, images of
-            what is no part, or what `ArraySource` refuses.
+        UserError: no such file, none that can be read without running code, arrays far larger than the file (see
+            `check_array_sizes`), no images or labels, images of what is no part, or what `ArraySource` refuses.
     """
     file = expanded(path)
     if not file.is_file():
         beside = sorted(other.name for other in file.parent.iterdir()) if file.parent.is_dir() else []
         raise UserError(f'there is no file {file}.{nearest(file.name, beside) if beside else ""}')
+    check_room(check_array_sizes(file), f'the arrays of {file}', _STREAMED)
     try:
         with np.load(file, allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened.files}
+    except MemoryError:
+        raise OutOfMemoryError(f'memory ran out for the arrays of {file}: {_STREAMED}') from None
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         hint = '; texts are plain after array.astype(str)' if 'allow_pickle' in str(error) else ''
         raise UserError(f'{file} is no .npz file of plain arrays ({str(error).splitlines()[0]}){hint}') from None
@@ -87,7 +94,7 @@ def _source(
         raise UserError(f'{where}: images are {images.dtype}, but must be uint8 with values 0 to 255')
     if images.ndim not in (3, 4):
         raise UserError(f'{where}: images have shape {images.shape}, but must be [n, height, width] (x 1 or 3)')
-    if not len(images):
+    if not images.size:
         raise UserError(f'{where} holds no images: {own["images"]} has shape {images.shape}')
     if 'labels' not in own:
         raise UserError(f'{where} has no labels beside {own["images"]}: no array called labels or y')
@@ -106,9 +113,11 @@ def _source(
             extra[field] = values if field == 'weights' else texts_of(values, f'{where}, {field}')
     if 'ids' not in extra:
         extra['ids'] = [f'{part or "train"}/{index}' for index in range(len(images))]
-    source = ArraySource(
-        images, labels, name=where, tasks=tasks, every_class=part in ('', 'train') and not known, **extra
-    )
+    every_class = part in ('', 'train') and not known
+    try:
+        source = ArraySource(images, labels, name=where, tasks=tasks, every_class=every_class, **extra)
+    except UserError as error:
+        raise UserError(str(error).removesuffix(TAKES_IT)) from None
     if {'groups', 'weights'} & set(own):
         means = {'groups': ' (no split divides one)', 'weights': ' (weigh the loss)'}
         said = [f'{field}={printable(own[field])}{means[field]}' for field in means if field in own]

@@ -19,6 +19,9 @@ from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, single_label
 
+# Advice for whoever makes such a source.
+TAKES_IT = '; every_class=False takes it, to evaluate on'
+
 
 class ArraySource:
     """A source over arrays; see `jtransfer.data.source.Source`.
@@ -53,8 +56,8 @@ class ArraySource:
                 sequence.
             labels: class numbers [n], 0 to number of classes - 1, or names of classes; of other tasks see
                 `jtransfer.tasks.Task`, of several a dictionary by their names.
-            class_names: in label order; left out where there are tasks. Where labels are names, left out: those that
-                there are, sorted.
+            class_names: in label order; left out where there are tasks. Left out: where labels are names, those that
+                there are, sorted; where they are class numbers, the numbers.
             ids: unique names. None: `NAME/0`, `NAME/1`, …
             name: names the source in errors and ids.
             tasks: what the labels are of, where it is anything but one class an image.
@@ -70,6 +73,8 @@ class ArraySource:
         check_names(class_names, name)
         if not tasks and not isinstance(labels, Mapping) and are_texts(labels):
             class_names, labels = _numbered(np.asarray(labels), class_names, name)
+        if not tasks and not class_names and not isinstance(labels, Mapping):
+            class_names = _numbers(np.asarray(labels))
         self.tasks = tuple(tasks) or ((single_label(class_names),) if class_names else ())
         self.class_names = self.tasks[0].class_names if self.tasks else ()
         if tasks and class_names:
@@ -95,7 +100,7 @@ class ArraySource:
             if not every_class or not len(self.ids):
                 raise
             check_source(self, name, every_class=False)
-            raise UserError(f'{error}; every_class=False takes it, to evaluate on') from None
+            raise UserError(f'{error}{TAKES_IT}') from None
 
     def __len__(self) -> int:
         """The number of images."""
@@ -111,6 +116,14 @@ class ArraySource:
         label: Any = take(self.labels, index)
         plain = isinstance(self.labels, np.ndarray) and self.labels.ndim == 1
         return {'image': rgb, 'label': int(label) if plain else label, 'id': self.ids[index], 'narrow': narrow}
+
+
+def _numbers(labels: np.ndarray) -> tuple[str, ...]:
+    """Names of classes that are known by their numbers alone."""
+    if not np.issubdtype(labels.dtype, np.integer) or labels.ndim != 1 or not labels.size:
+        return ()
+    # A number beyond the examples is no class number: it is told as a label outside the range.
+    return tuple(str(number) for number in range(min(int(labels.max()) + 1, len(labels))))
 
 
 def _rgb(image: Any, name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], Narrow | None]:

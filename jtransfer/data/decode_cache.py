@@ -3,7 +3,8 @@
 Every way of decoding has a folder of its own with files that only ever grow: the pixels, one picture behind the other,
 an index of what they were decoded from and, where there is any, something to say about a few of them. Parts, folds,
 seeds and runs therefore share what they have in common, a renamed or moved file is known again, and a changed one
-is another. Pixels are on the disk before the index speaks of them, so that a process may be killed at any time.
+is another. Pixels are on the disk before the index speaks of them, so that a process may be killed at any time. The
+index has a checksum of every picture: what the disk has changed is decoded again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import math
 import os
 import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,18 +31,20 @@ from jtransfer.errors import UserError
 from jtransfer.paths import expanded
 from jtransfer.preprocessing import Pixels
 
-FORMAT = 'jtransfer-decoded/1'
+FORMAT = 'jtransfer-decoded/2'
 # What a killed process loses at most, and what waits in memory.
 _CHUNK_BYTES = 2**24
 _CHUNK_ROWS = 1024
 _MIB = 2**20
 
 _DIGEST_BYTES = 16
-_NARROW = np.dtype([('digest', 'u1', 16), ('low', '<u2'), ('high', '<u2'), ('grey', '<u4')])
-_RECORD = np.dtype([('digest', 'u1', 16), ('height', '<u4'), ('width', '<u4'), ('row', '<u4'), ('check', '<u4')])
+_NARROW = np.dtype([('digest', 'u1', 16), ('low', '<u2'), ('high', '<u2'), ('grey', '<u4'), ('check', '<u4')])
+_RECORD = np.dtype([('digest', 'u1', 16), *((name, '<u4') for name in ('height', 'width', 'row', 'pixels', 'check'))])
 # Odd numbers: no change of a single word goes unnoticed, and zeros, which a machine that loses power may leave, are no
 # record.
-_FACTORS = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1, 0xD3A2646D, 0xFD7046C5], np.uint32)
+_FACTORS = np.array(
+    [0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1, 0xD3A2646D, 0xFD7046C5, 0xB55A4F09], np.uint32
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -97,6 +101,7 @@ class DecodeCache:
         self._waiting: dict[bytes, Square] = {}
         self._noticed: dict[bytes, Narrow] = {}
         self._count = 0
+        self._sums = np.empty(0, np.uint32)
         self._read_index()
 
     def __len__(self) -> int:
@@ -106,6 +111,22 @@ class DecodeCache:
     def __contains__(self, digest: bytes) -> bool:
         """Whether the picture of this content is in the file, or about to be."""
         return digest in self._rows or digest in self._waiting
+
+    def is_whole(self, digest: bytes) -> bool:
+        """Whether the picture of this content, which is in the file or about to be, is as it was written."""
+        row = self._rows.get(digest)
+        if row is None:
+            return True
+        try:
+            with self._pixels.open('rb', buffering=0) as file:
+                file.seek(row * self._row_bytes)
+                return zlib.crc32(file.read(self._row_bytes)) == self._sums[row]
+        except OSError:
+            return False
+
+    def forget(self, digest: bytes) -> None:
+        """Takes the picture of this content as not decoded yet; its place in the file stays as it is."""
+        self._rows.pop(digest, None)
 
     def check_space(self, count: int) -> None:
         """Raises `UserError` if so many pictures cannot all be written, as far as is known beforehand."""
@@ -172,6 +193,7 @@ class DecodeCache:
         records['height'] = [square.height for square in new.values()]
         records['width'] = [square.width for square in new.values()]
         records['row'] = np.arange(self._count, self._count + len(new))
+        records['pixels'] = [zlib.crc32(np.ascontiguousarray(square.pixels).data) for square in new.values()]
         records['check'] = _check(records)
         try:
             # First: what an interrupted process may have left in the index must not speak of the pixels of this one.
@@ -198,6 +220,7 @@ class DecodeCache:
         records['digest'] = np.frombuffer(b''.join(noticed), np.uint8).reshape(-1, _DIGEST_BYTES)
         for field in ('low', 'high', 'grey'):
             records[field] = [getattr(narrow, field) for narrow in noticed.values()]
+        records['check'] = _check(records)
         there = self._narrow.stat().st_size if self._narrow.exists() else 0
         with self._at(self._narrow, there - there % _NARROW.itemsize) as file:
             file.write(records.tobytes())
@@ -227,7 +250,8 @@ class DecodeCache:
             except FileNotFoundError:
                 return
             noticed = self._narrow.read_bytes() if self._narrow.exists() else b''
-        for record in np.frombuffer(noticed, _NARROW, len(noticed) // _NARROW.itemsize):
+        whole_narrow = np.frombuffer(noticed, _NARROW, len(noticed) // _NARROW.itemsize)
+        for record in whole_narrow[whole_narrow['check'] == _check(whole_narrow)]:
             narrow = Narrow(int(record['low']), int(record['high']), bool(record['grey']))
             self._noticed[record['digest'].tobytes()] = narrow
         records = np.frombuffer(content, _RECORD, len(content) // _RECORD.itemsize)[: max(0, whole - self._count)]
@@ -236,9 +260,11 @@ class DecodeCache:
         digests = records['digest'][:fine].tobytes()
         for position in range(fine):
             digest = digests[position * _DIGEST_BYTES : (position + 1) * _DIGEST_BYTES]
-            self._rows.setdefault(digest, self._count + position)
+            # The later one, where what the disk had changed was decoded again.
+            self._rows[digest] = self._count + position
         if fine:
             self._records.append(records[:fine])
+            self._sums = np.concatenate([self._sums, records['pixels'][:fine]])
             self._count += fine
 
     @contextmanager
@@ -273,5 +299,5 @@ def open_cache(folder: Path, pixels: Pixels, pixel_range: Sequence[float] = ()) 
 
 def _check(records: np.ndarray) -> np.ndarray:
     """What the last word of every record must be."""
-    words = np.ascontiguousarray(records).view(np.uint32).reshape(-1, _RECORD.itemsize // 4)[:, :-1]
-    return (words * _FACTORS).sum(axis=1, dtype=np.uint32) + np.uint32(1)
+    words = np.ascontiguousarray(records).view(np.uint32).reshape(-1, records.dtype.itemsize // 4)[:, :-1]
+    return (words * _FACTORS[: words.shape[1]]).sum(axis=1, dtype=np.uint32) + np.uint32(1)

@@ -14,8 +14,24 @@ import numpy as np
 from jtransfer.data.folds import Fold
 from jtransfer.data.targets import Labels, map_labels
 from jtransfer.errors import UserError
+from jtransfer.reading import read_json
+from jtransfer.record_types import OBJECT, TEXT, TEXTS, WHOLE, Kind, listing
+from jtransfer.writing import atomic_text
 
 FORMAT = 'jtransfer-folds/1'
+_MAX_BYTES = 2**30
+_FIELDS = {
+    'splitter': TEXT,
+    'seed': WHOLE,
+    'repeats': WHOLE,
+    'folds': WHOLE,
+    'examples': WHOLE,
+    'class_names': TEXTS,
+    'divisions': listing(OBJECT, 'a list of objects'),
+    'labels': TEXT,
+}
+_DIVISION = {'repeat': WHOLE, 'fold': WHOLE, 'test': TEXTS, 'train': TEXTS}
+_MAY_LACK = {'labels', 'train'}
 
 
 def fold_record(
@@ -85,19 +101,10 @@ def write_folds(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None
     """Writes the record of `fold_record`; the file appears whole or not at all, missing folders above it are made.
 
     Raises:
-        UserError: it cannot be written.
+        WritingError: it cannot be written.
     """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f'.{os.getpid()}.partial.{path.name}')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(json.dumps(record, indent=1) + '\n', encoding='ascii')
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f'{path}: the folds cannot be written: {error.strerror}') from None
+    with atomic_text(path) as file:
+        file.write(json.dumps(record, indent=1) + '\n')
 
 
 def read_folds(path: str | os.PathLike[str], ids: Sequence[str]) -> tuple[Fold, ...]:
@@ -110,19 +117,9 @@ def read_folds(path: str | os.PathLike[str], ids: Sequence[str]) -> tuple[Fold, 
     Raises:
         UserError: no such file, not one of folds, changed since it was written, or of other examples.
     """
-    record = _read(path)
-    try:
-        divisions = [
-            (int(each['repeat']), int(each['fold']), each['test'], each.get('train')) for each in record['divisions']
-        ]
-        known = {name for *_, test, train in divisions for name in (*test, *(train or ()))}
-        fine = len(known) == record['examples'] and all(
-            len({*test, *(train or ())}) == len(test) + len(train or ()) for *_, test, train in divisions
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
-        fine = False
-    if not fine:
-        raise UserError(f'{path} has the format {FORMAT}, but not its fields: make the folds again')
+    record = read_fold_record(path)
+    divisions = [(each['repeat'], each['fold'], each['test'], each.get('train')) for each in record['divisions']]
+    known = {name for *_, test, train in divisions for name in (*test, *(train or ()))}
     position = {name: index for index, name in enumerate(ids)}
     _check_same(path, known, position)
 
@@ -134,21 +131,42 @@ def read_folds(path: str | os.PathLike[str], ids: Sequence[str]) -> tuple[Fold, 
     return tuple(folds)
 
 
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    try:
-        record = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
-    except FileNotFoundError:
-        raise UserError(f'there is no file of folds {path}') from None
-    except OSError as error:
-        raise UserError(f'{path}: the folds cannot be read: {error.strerror}') from None
-    except ValueError:
-        raise UserError(f'{path} is no JSON: it is not a file of folds, or is damaged') from None
+def read_fold_record(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The record of a file of folds, its hash and its fields checked.
+
+    Raises:
+        UserError: no such file, not one of folds, or changed since it was written.
+    """
+    if not pathlib.Path(path).exists():
+        raise UserError(f'there is no file of folds {path}')
+    record = read_json(path, limit=_MAX_BYTES, remedy='take the original, or make the folds again')
     form = record.get('format') if isinstance(record, dict) else None
     if form != FORMAT:
         raise UserError(f'{path} is not a file of folds: its format is {form!r}, not {FORMAT!r}')
-    if record.pop('sha256', None) != _digest(record):
+    if record.get('sha256') != _digest({name: value for name, value in record.items() if name != 'sha256'}):
         raise UserError(f'{path} was changed after it was written (its sha256 is another): take the original')
+    if not _is_whole(record):
+        raise UserError(f'{path} has the format {FORMAT}, but not its fields: make the folds again')
     return record
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    """Whether a record has all fields, of their types, that agree with each other."""
+    if not _has(record, _FIELDS) or not all(_has(each, _DIVISION) for each in record['divisions']):
+        return False
+    numbers = sorted((each['repeat'], each['fold']) for each in record['divisions'])
+    if len(numbers) != record['repeats'] * record['folds'] or not numbers:
+        return False
+    if numbers != [(repeat, fold) for repeat in range(record['repeats']) for fold in range(record['folds'])]:
+        return False
+    named = [(*each['test'], *each.get('train', ())) for each in record['divisions']]
+    return len(set().union(*named)) == record['examples'] and all(len(set(names)) == len(names) for names in named)
+
+
+def _has(values: Any, kinds: Mapping[str, Kind]) -> bool:
+    return isinstance(values, dict) and all(
+        kind.holds(values[name]) if name in values else name in _MAY_LACK for name, kind in kinds.items()
+    )
 
 
 def _check_same(path: str | os.PathLike[str], known: set[str], position: Mapping[str, int]) -> None:

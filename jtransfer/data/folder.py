@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jtransfer.data import image_kinds, images
+from jtransfer.data.confinement import check_inside
 from jtransfer.data.layout import check_folder, find_parts
 from jtransfer.data.left_out import Beside, beside, left_out
 from jtransfer.data.listing import Files, has_images, list_files, subfolders
@@ -111,7 +112,7 @@ class FolderSource:
             UnreadableImageError: names the file.
         """
         path = self._root / self._paths[index]
-        return images.read_content(path, printable_path(str(path)))
+        return images.read_content(path, printable_path(str(path)), self._max_pixels)
 
 
 def load_folder(
@@ -120,6 +121,7 @@ def load_folder(
     max_pixels: int = images.MAX_PIXELS,
     pixel_range: Sequence[float] = (),
     training: bool = True,
+    confine: bool = False,
 ) -> dict[str, FolderSource]:
     """Opens a folder of images.
 
@@ -133,6 +135,7 @@ def load_folder(
         max_pixels: an image of more pixels is refused when it is decoded.
         pixel_range: as `data.pixel_range`.
         training: whether it is to be trained on; without, there need be no training part, nor every class.
+        confine: whether to refuse images that links out of the folder lead to.
 
     Returns:
         The parts the folder has by name; an undivided folder has `train` alone.
@@ -150,6 +153,7 @@ def load_folder(
             part: FolderSource(own, root, None, max_pixels, pixel_range, _inside(own, folders), training=False)
             for part, own in folders.items()
         }
+        _confined(sources, root, confine)
         first = next(iter(sources.values()))
         first.notes = (*first.notes, *_left_out(sources, folders, root))
         return sources
@@ -160,8 +164,15 @@ def load_folder(
         if part != 'train'
     }
     sources = {'train': train, **others}
+    _confined(sources, root, confine)
     train.notes = (*train.notes, *_left_out(sources, folders, root))
     return sources
+
+
+def _confined(sources: Mapping[str, FolderSource], root: Path, confine: bool) -> None:
+    """Raises `UserError` for an image that a link leads to elsewhere, if that is forbidden."""
+    for source in sources.values() if confine else ():
+        check_inside(source._paths, root)
 
 
 def _inside(folder: Path, folders: Mapping[str, Path]) -> list[Path]:

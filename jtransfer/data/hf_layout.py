@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
+from jtransfer.data.confinement import is_plain_name
 from jtransfer.data.part_names import check_known, check_named, choose_splits, named_parts, part_called
 from jtransfer.errors import UserError
+from jtransfer.reading import read_json_object
+from jtransfer.text import printable, printable_path
 
 # data/train-00000-of-00002.parquet, train-0.parquet, train/0000.parquet, default/validation/0000.parquet, 0000.parquet
 _SHARD = re.compile(r'((?P<split>.*?)[-_.])?\d+(-of-\d+)?(-[0-9a-f]+)?')
@@ -63,8 +65,10 @@ def _splits(root: Path, data: Data) -> dict[str, list[Path]]:
     if (root / 'state.json').is_file():
         return {'': _saved(root)}
     if (root / 'dataset_dict.json').is_file():
-        return {name: _saved(root / name) for name in _json(root / 'dataset_dict.json').get('splits', ())}
+        return {name: _saved(root / name) for name in _names(root / 'dataset_dict.json', 'splits')}
     files = sorted(file for file in root.rglob('*.parquet') if not _hidden(file.relative_to(root)))
+    if odd := [file for file in files if not file.is_file()]:
+        raise UserError(f'{printable_path(str(odd[0]))} is no regular file')
     if not files:
         raise UserError(f'{root} holds no .parquet files, nor what save_to_disk writes')
     splits: dict[str, list[Path]] = {}
@@ -98,25 +102,32 @@ def _check_one_data_set(root: Path, parts: Mapping[str, tuple[str, Sequence[Path
 
 
 def _saved(folder: Path) -> list[Path]:
-    state = _json(folder / 'state.json')
-    if state.get('_indices_data_files'):
+    if not (folder / 'state.json').is_file():
+        raise UserError(f'{folder} has no state.json: it is not what save_to_disk wrote, or not the whole of it')
+    if read_json_object(folder / 'state.json').get('_indices_data_files'):
         raise UserError(f'{folder} is in the old form of a data set with a list of rows: save it again')
-    files = [folder / each['filename'] for each in state.get('_data_files', ())]
+    files = [folder / name for name in _names(folder / 'state.json', '_data_files', 'filename')]
     if missing := [file for file in files if not file.is_file()]:
-        raise UserError(f'{folder}: its file {missing[0].name} is missing')
+        raise UserError(f'{folder}: its file {printable(missing[0].name)} is missing')
     if not files:
         raise UserError(f'{folder} has no data files')
     return files
 
 
-def _json(path: Path) -> dict[str, list]:
-    try:
-        values = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError):
-        values = None
-    if not isinstance(values, dict):
-        raise UserError(f'{path} cannot be read as the description of a data set')
-    return values
+def _names(path: Path, field: str, of_each: str = '') -> list[str]:
+    """Names in a list of a JSON file, or in a field of each of its objects; what lies elsewhere is never read.
+
+    Raises:
+        UserError: no such list, or a name that is a path to another place.
+    """
+    listed = read_json_object(path).get(field) or []
+    if not isinstance(listed, list) or (of_each and not all(isinstance(each, dict) for each in listed)):
+        raise UserError(f"{path} cannot be read as the description of a data set: '{field}' is no list of names")
+    names = [each.get(of_each) for each in listed] if of_each else listed
+    for name in names:
+        if not is_plain_name(name):
+            raise UserError(f'{path} names {printable(str(name))!r}, which is no name of a file or folder beside it')
+    return names
 
 
 def _hidden(file: Path) -> bool:

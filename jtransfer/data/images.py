@@ -17,10 +17,14 @@ from jtransfer.data.image_opening import MissingDecoderError, load, open_image
 from jtransfer.data.metadata import without_metadata
 from jtransfer.data.narrow import Narrow, narrow_of
 from jtransfer.errors import UserError
+from jtransfer.reading import NotReadError, regular_bytes
 
 MAX_PIXELS = 100_000_000
+# A file has at most as many bytes as pixels of four channels of 16 bits that are not compressed, and some for what is
+# written about them.
+_BYTES_PER_PIXEL, _BYTES_BESIDE = 8, 2**26
 
-_SKIP = '--config.data.skip_unreadable skips such files'
+SKIP = '--config.data.skip_unreadable skips such files'
 # What Pillow says of intact files whose kind of pixels it has no decoder for.
 _NO_DECODER = ('unknown pixel mode', 'unknown data organization', 'cannot handle', 'Unsupported')
 _SAMPLES = {1: 'unsigned', 2: 'signed', 3: 'float', 5: 'complex', 6: 'complex'}
@@ -52,7 +56,8 @@ def decode_image(
     Args:
         source: a file, or the content of one.
         name: names the image in errors; by default the path.
-        max_pixels: an image of more pixels is refused, before any memory is taken for them.
+        max_pixels: an image of more pixels is refused, before any memory is taken for them, and so is a file of more
+            than 8 bytes for each of so many pixels and 64 MiB.
         pixel_range: the values of grey images of more than 8 bits that become 0 and 255; what is beyond is clipped,
             and what is no number becomes 0. Empty: 0 and 65,535, or what a TIFF of floats, of signed or of 32-bit
             numbers states (SMinSampleValue, SMaxSampleValue).
@@ -61,8 +66,8 @@ def decode_image(
         RGB picture, 0 to 255.
 
     Raises:
-        UnreadableImageError: missing, truncated, not an image or none that can be read, too many pixels, or values of
-            unknown range; names the image.
+        UnreadableImageError: missing, no regular file, truncated, not an image or none that can be read, too many
+            pixels or bytes, or values of unknown range; names the image.
     """
     return read_image(source, name, max_pixels, pixel_range)[0]
 
@@ -76,11 +81,13 @@ def read_image(
         content = source
     else:
         name = name or str(source)
-        content = read_content(source, name)
+        content = read_content(source, name, max_pixels)
     try:
         return _decode(content, name, max_pixels, pixel_range)
-    except (UserError, MemoryError):
+    except UserError:
         raise
+    except MemoryError:
+        raise _too_large(content, name) from None
     except Exception as error:
         # Pillow's decoders answer malformed content with anything from OSError to struct.error and TypeError, and so
         # they do where only the metadata are malformed, or large.
@@ -89,8 +96,10 @@ def read_image(
             if other is not None:
                 try:
                     return _decode(other, name, max_pixels, pixel_range, white_is_zero)
-                except (UserError, MemoryError):
+                except UserError:
                     raise
+                except MemoryError:
+                    raise _too_large(other, name) from None
                 except Exception:
                     continue  # it was not for that: the first error says more
         raise _unreadable(content, name) from error
@@ -118,21 +127,26 @@ def _decode(
         raise UnreadableImageError(f'{name} is {error}') from None
 
 
-def read_content(path: Path, name: str = '') -> bytes:
+def read_content(path: Path, name: str = '', max_pixels: int = MAX_PIXELS) -> bytes:
     """The bytes of an image file.
 
     Args:
         path: of the file.
         name: names the image in errors; by default the path.
+        max_pixels: what an image may have, by which its file is bounded, too; see `decode_image`.
 
     Raises:
-        UnreadableImageError: missing, or cannot be read; names the image.
+        UnreadableImageError: missing, no regular file (a named pipe, a device), too large, or cannot be read; names the
+            image.
     """
     name = name or str(path)
     try:
-        return path.read_bytes()
+        return regular_bytes(path, _BYTES_PER_PIXEL * max_pixels + _BYTES_BESIDE)
     except FileNotFoundError:
         raise UnreadableImageError(f'{name}: no such file') from None
+    except NotReadError as error:
+        more = ', and data.max_pixels allows more' if 'bytes' in str(error) else ''
+        raise UnreadableImageError(f'{name} {error}{more}; {SKIP}') from None
     except OSError as error:
         raise UnreadableImageError(f'{name} cannot be read: {error.strerror}') from None
 
@@ -147,6 +161,14 @@ def kind_of(content: bytes) -> str:
     return image_kinds.format_of(content)
 
 
+def _too_large(content: bytes, name: str) -> UnreadableImageError:
+    """Says of an image of an allowed size that its pixels do not fit into memory, or into what Pillow can hold."""
+    size = ''
+    with contextlib.suppress(Exception), open_image(content) as image:
+        size = f' of {image.width:,}x{image.height:,} pixels'
+    return UnreadableImageError(f'{name}{size} takes more memory than there is for one image; {SKIP}')
+
+
 def _unreadable(content: bytes, name: str) -> UnreadableImageError:
     """Says what a file is that could not be decoded, and what to do."""
     format_ = image_kinds.format_of(content)
@@ -154,12 +176,12 @@ def _unreadable(content: bytes, name: str) -> UnreadableImageError:
     if format_ and (rare := _without_decoder(content, format_)):
         return UnreadableImageError(f'{name} is {rare}, which is not read: convert it to PNG or JPEG')
     if format_:
-        return UnreadableImageError(f'{name} is a truncated or damaged {format_}; {_SKIP}')
+        return UnreadableImageError(f'{name} is a truncated or damaged {format_}; {SKIP}')
     if kind is None:
-        return UnreadableImageError(f'{name} is truncated or not an image; {_SKIP}')
+        return UnreadableImageError(f'{name} is truncated or not an image; {SKIP}')
     if kind.advice:
         return UnreadableImageError(f'{name} is {kind.name}, which is not read: {kind.advice}')
-    return UnreadableImageError(f'{name} is {kind.name}, not an image; {_SKIP}')
+    return UnreadableImageError(f'{name} is {kind.name}, not an image; {SKIP}')
 
 
 def _without_decoder(content: bytes, format_: str) -> str:

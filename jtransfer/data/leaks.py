@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,11 @@ from jtransfer.data.duplicates import Duplicates, Pair, find_duplicates, merge_g
 from jtransfer.data.source import Source
 from jtransfer.data.targets import count
 from jtransfer.errors import UserError
+from jtransfer.reading import read_json_object
+from jtransfer.record_types import NUMBER, TEXT, TEXTS
 
 FORMAT = 'jtransfer-duplicates/1'
+_MAX_BYTES = 2**30
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,16 +131,21 @@ def read_record(path: Path, sources: Mapping[str, Source]) -> Guard:
     """
     everything, parts = joined(sources)
     position = {example: index for index, example in enumerate(everything.ids)}
-    try:
-        record = json.loads(path.read_text(encoding='utf-8'))
-        if record['format'] != FORMAT or record['examples'] != len(position):
-            raise KeyError
-        pairs = tuple(
-            Pair(position[first], position[second], kind, distance) for first, second, kind, distance in record['pairs']
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+    record = read_json_object(path, limit=_MAX_BYTES, remedy='delete it, or name a new run_dir')
+    listed, unreadable = record.get('pairs'), record.get('unreadable')
+    fine = record.get('format') == FORMAT and record.get('examples') == len(position) and TEXTS.holds(unreadable)
+    if not fine or not isinstance(listed, list) or not all(_is_pair(each, position) for each in listed):
         raise UserError(
             f'{path} does not list the duplicates among these {len(position):,} images: they changed since it was '
             'written, or it is damaged; name a new run_dir'
-        ) from None
+        )
+    pairs = tuple(Pair(position[first], position[second], kind, distance) for first, second, kind, distance in listed)
     return Guard(everything, parts, Duplicates.of(pairs, len(position), tuple(record['unreadable'])))
+
+
+def _is_pair(value: Any, position: Mapping[str, int]) -> bool:
+    if not isinstance(value, list) or len(value) != 4:
+        return False
+    first, second, kind, distance = value
+    named = TEXT.holds(first) and TEXT.holds(second) and first in position and second in position
+    return named and TEXT.holds(kind) and NUMBER.holds(distance)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import math
+import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -14,16 +16,24 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from jtransfer.data.decode_cache import DecodeCache, Square, digest_of, open_cache
+from jtransfer.data.decode_cache import DecodeCache, Square, digest_of, open_cache, shape_of
 from jtransfer.data.describe import describe
-from jtransfer.data.images import UnreadableImageError
+from jtransfer.data.images import SKIP, UnreadableImageError
 from jtransfer.data.mapped import Images, map_rows
 from jtransfer.data.narrow import Narrow, narrow_in, narrow_note
 from jtransfer.data.part import Part
 from jtransfer.data.targets import Labels, labelled, of_task
 from jtransfer.errors import DataWarning, UserError
+from jtransfer.out_of_memory import check_room, memory_told
 from jtransfer.preprocessing import Pixels
 from jtransfer.tasks import Task
+from jtransfer.text import count_of
+
+# What needs less memory than pictures that are kept in it.
+ELSEWHERE = (
+    'data.placement=stream decodes while training, data.placement=host keeps them in a file, and '
+    'data.device_budget_mib says what auto takes for too large'
+)
 
 Progress = Callable[[int, int], None]
 T = TypeVar('T')
@@ -128,19 +138,24 @@ def can_be_cached(part: Part, pixels: Pixels) -> bool:
     return part.content is not None and describe(pixels) is not None
 
 
+# What an error says helps, where it is helped already.
+_REMEDY = re.compile(r'; --config\.data\.skip_unreadable')
+_MOST_REASONS = 3
 _Result = tuple[list[int], Images, Float32[np.ndarray, ' n'], tuple[bytes, ...]]
 
 
 def _decode_into_memory(
     part: Part, pixels: Pixels, workers: int, skip_unreadable: bool, progress: Progress | None
 ) -> _Result:
+    check_room(math.prod(shape_of(pixels)) * len(part), f'the {len(part):,} images, decoded', ELSEWHERE)
     images: np.ndarray | None = None
     aspects = np.empty(len(part), np.float32)
     kept: list[int] = []
     narrow: dict[int, Narrow] = {}
     for i, square in _readable(lambda i: _square(part, pixels, i), part, workers, skip_unreadable, progress):
         if images is None:
-            images = np.empty((len(part), *square.pixels.shape), np.uint8)
+            with memory_told('for the decoded images', ELSEWHERE):
+                images = np.empty((len(part), *square.pixels.shape), np.uint8)
         images[len(kept)], aspects[len(kept)] = square.pixels, square.width / square.height
         kept.append(i)
         if square.narrow is not None:
@@ -166,13 +181,17 @@ def _decode_into_cache(
     def read(index: int) -> tuple[bytes, Square | None]:
         digest = digest_of(content(index))
         if digest in cache:
-            return digest, None
+            if cache.is_whole(digest):
+                return digest, None
+            cache.forget(digest)
+            changed.append(index)
         square = _square(part, pixels, index)
         if digest_of(content(index)) != digest:
             raise UserError(f'{part.ids[index]} was changed while it was read: try again when the data are complete')
         return digest, square
 
     kept, digests = [], []
+    changed: list[int] = []
     try:
         for i, (digest, square) in _readable(read, part, workers, skip_unreadable, progress):
             if square is not None:
@@ -184,6 +203,13 @@ def _decode_into_cache(
         cache.commit()
     if not kept:
         raise _none_readable(part)
+    if changed:
+        warnings.warn(
+            f'{len(changed):,} cached image{"s" * (len(changed) > 1)} in {cache.folder} had changed on the disk: '
+            'decoded again',
+            DataWarning,
+            stacklevel=3,
+        )
     known = {i: cache.narrow(digest) for i, digest in zip(kept, digests, strict=True)}
     _tell(part, {i: narrow for i, narrow in known.items() if narrow is not None}, len(kept))
     rows = cache.rows(digests)
@@ -235,24 +261,50 @@ def _readable(
     skip_unreadable: bool,
     progress: Progress | None,
 ) -> Iterator[tuple[int, T]]:
-    """The function's result for every example that can be read, with the index of the example, in order."""
-    for i, result in enumerate(_each(function, len(part), workers)):
+    """The function's result for every example that can be read, with the index of the example, in order.
+
+    Why the others cannot be read is said in a warning: a missing decoder is no damage.
+    """
+    unread: list[UnreadableImageError] = []
+    for i, result in enumerate(_each(function, part, workers)):
         if not isinstance(result, UnreadableImageError):
             yield i, result
         elif not skip_unreadable:
             raise result
+        else:
+            unread.append(result)
         if progress:
             progress(i + 1, len(part))
+    if unread:
+        warnings.warn(_left_out(unread), DataWarning, stacklevel=4)
 
 
-def _each(function: Callable[[int], T], count: int, workers: int) -> Iterator[T | UnreadableImageError]:
+def _left_out(unread: Sequence[UnreadableImageError]) -> str:
+    """A line about images that were left out: the first of every reason."""
+    found: dict[str, list[str]] = {}
+    for error in unread:
+        said = _REMEDY.split(str(error))[0]
+        found.setdefault(said.partition(' is ')[2] or said, []).append(said)
+    shown = [
+        f'{same[0]}{f" ({len(same):,} such)" if len(same) > 1 else ""}' for same in list(found.values())[:_MOST_REASONS]
+    ]
+    more = '; …' if len(found) > _MOST_REASONS else ''
+    return f'{count_of(len(unread), "unreadable image")} left out: {"; ".join(shown)}{more}'
+
+
+def _each(function: Callable[[int], T], part: Part, workers: int) -> Iterator[T | UnreadableImageError]:
     """Results in order; an unreadable image is a result like any other."""
+    count = len(part)
 
     def guarded(index: int) -> T | UnreadableImageError:
         try:
             return function(index)
         except UnreadableImageError as error:
             return error
+        except MemoryError:
+            # Of a strip of millions of pixels, resizing alone takes gigabytes.
+            name = part.ids[index]
+            return UnreadableImageError(f'{name} takes more memory than there is for one image; {SKIP}')
 
     if not workers:
         yield from map(guarded, range(count))

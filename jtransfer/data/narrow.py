@@ -40,12 +40,13 @@ def narrow_note(found: Mapping[str, Narrow], total: int) -> str:
     name, first = next(iter(found.items()))
     low, high = min(one.low for one in found.values()), max(one.high for one in found.values())
     # A camera's or a scanner's bits rather than what these images happen to hold.
-    ends = f'0,{2 ** high.bit_length() - 1}' if high < NARROW else f'{low},{high}'
-    advice = (
-        f'data.pixel_range={ends} says which values are black and white'
-        if all(one.grey for one in found.values())
-        else 'scale them to 8 bits (data.pixel_range is for grey images in files alone)'
-    )
+    bits = next((bits for bits in (8, 10, 12, 14) if high < 2**bits), 16)
+    ends = f'0,{2**bits - 1}' if bits < 16 else f'{low},{high}'
+    if not all(one.grey for one in found.values()):
+        advice = 'scale them to 8 bits (data.pixel_range is for grey images in files alone)'
+    else:
+        advice = f'data.pixel_range={ends} says which values are black and white'
+        advice += ' in all images of 16 bits' if len(found) < total else ''
     return (
         f'{len(found):,} of {total:,} images have 16 bits and use less than a quarter of their range (first '
         f'{printable(name)}: {first.low:,} to {first.high:,}): they come out with little contrast; {advice}'

@@ -135,7 +135,8 @@ def check_given(sources: Mapping[str, Source], every_class: bool = True) -> None
 
 def _open(kind: str, argument: str, data: config.Data, known: Sequence[Task]) -> dict[str, Source]:
     if kind == 'folder':
-        return dict(load_folder(argument, named_parts(data), data.max_pixels, data.pixel_range, not known))
+        named = named_parts(data)
+        return dict(load_folder(argument, named, data.max_pixels, data.pixel_range, not known, data.confine_paths))
     if kind == 'tfds':
         return dict(load_tfds(argument, data.data_dir, named_parts(data), data.max_pixels, data.pixel_range, not known))
     if kind in ('csv', 'parquet'):

@@ -109,6 +109,6 @@ def check_known(
     parts = ', '.join(f"'{printable(name)}'" for name in chosen.values())
     alone = f'; data.train_split={printable(chosen["train"])} leaves it out' if 'train' in chosen else ''
     raise UserError(
-        f'{where} has parts by known names ({parts}) and beside them {first_few(unknown)}, which is none that is known:'
-        f' say which parts there are with {FIELDS}{alone}{otherwise}'
+        f'{where} has parts by known names ({parts}) and beside them {first_few(unknown)}, which is none that can '
+        f'be read: say which parts there are with {FIELDS}{alone}{otherwise}'
     )

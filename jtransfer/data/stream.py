@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Callable, Iterator
 
 import grain
@@ -10,13 +11,17 @@ import numpy as np
 from absl import flags
 from jaxtyping import Int32
 
+from jtransfer.data import decoding_process
 from jtransfer.data.batches import Batch, about, gather_batch
 from jtransfer.data.memory import Decoded
 from jtransfer.data.order import Order, make_order, process_rows
 from jtransfer.data.part import Part
 from jtransfer.data.targets import map_labels
+from jtransfer.errors import OutOfMemoryError
 from jtransfer.preprocessing import Pixels
 
+# What Grain says of a process that a signal has ended.
+_KILLED = re.compile(r'terminated unexpectedly with exit code (-\d+)')
 _THREADS = 2  # a batch being read while another is used
 _AHEAD = 4  # batches
 
@@ -133,10 +138,11 @@ def _batches(read: Callable[[int], Batch], start_step: int, num_steps: int, work
         if not flags.FLAGS.is_parsed():
             # Grain's worker processes read Grain's own flags, which nobody has parsed outside an absl program.
             flags.FLAGS.mark_as_parsed()
-        stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD))
+        several = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=_AHEAD)
+        stream = stream.mp_prefetch(several, worker_init_fn=decoding_process.begin)
     iterator = iter(stream)
     try:
-        for batch in iterator:
+        for batch in _told(iterator):
             # What worker processes send lies in shared memory, which should not live as long as a reader keeps it.
             yield {name: map_labels(np.array, values) for name, values in batch.items()} if workers else batch
     finally:
@@ -144,3 +150,16 @@ def _batches(read: Callable[[int], Batch], start_step: int, num_steps: int, work
         # Grain's iterators are in reference cycles, and hold shared memory that must be gone before the program ends.
         del iterator, stream
         gc.collect()
+
+
+def _told(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches; raises `OutOfMemoryError` where the system has ended a decoding process, as it does for memory."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if not (killed := _KILLED.search(str(error))):
+            raise
+        raise OutOfMemoryError(
+            f'a decoding process of data.workers was ended from outside (exit code {killed[1]}), as the system does '
+            'when memory runs out: fewer data.workers or a smaller data.batch_size need less; data.workers=0 has none'
+        ) from error

@@ -13,6 +13,7 @@ from jaxtyping import Int64
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.data import images
+from jtransfer.data.confinement import outside
 from jtransfer.data.encoded_source import EncodedSource, check_parts
 from jtransfer.data.part_names import FIELDS, part_of_name
 from jtransfer.data.table_columns import NONE, Column, Roles, read_csv, read_parquet
@@ -64,7 +65,7 @@ class TableSource(EncodedSource):
         Raises:
             UnreadableImageError: names the file.
         """
-        return images.read_content(self._root / self._paths[index], self._place(index))
+        return images.read_content(self._root / self._paths[index], self._place(index), self._max_pixels)
 
     def _place(self, index: int) -> str:
         return printable_path(str(self._root / self._paths[index]))
@@ -79,7 +80,7 @@ def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()
     Args:
         path: of the table, parquet or comma-separated (`.tsv`: tab-separated).
         data: the configuration: columns, task, names of the parts, `data_dir`, `skip_unreadable`, `max_pixels`,
-            `pixel_range`.
+            `confine_paths`, `pixel_range`.
         form: `csv` or `parquet`. Empty: by the ending of the file's name.
         known: see `open_source`.
 
@@ -88,7 +89,7 @@ def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()
 
     Raises:
         UserError: a table, column or cell that cannot be, a path twice, a file that is missing (unless
-            `skip_unreadable`), no training rows, a class that none of them has.
+            `skip_unreadable`) or elsewhere (if `confine_paths`), no training rows, a class that none of them has.
     """
     file = expanded(path)
     if not file.is_file():
@@ -220,6 +221,13 @@ def _find_files(
             )
         ids.append(printable_path(written))
         paths.append(path)
+    meant = [path or cells[index].strip() for index, path in enumerate(paths)]
+    if data.confine_paths and (away := outside(meant, root)):
+        others = f' (and {len(away) - 1:,} other rows)' if len(away) > 1 else ''
+        raise UserError(
+            f'{where}, {row_name(rows[away[0]])}{others}: {printable_path(cells[away[0]])} leads out of {root}, which '
+            'data.confine_paths forbids'
+        )
     if missing and not data.skip_unreadable:
         row, gone = row_name(rows[missing[0]]), printable_path(str(root / cells[missing[0]].strip()))
         others = f', nor those of {len(missing) - 1} other rows' if len(missing) > 1 else ''

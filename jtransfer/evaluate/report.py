@@ -18,8 +18,8 @@ from jtransfer.evaluate import charts, diagrams
 from jtransfer.evaluate.curves import training_charts
 from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.sections import Hero, Tile, score_parts, score_text, sections, task_rows
-from jtransfer.evaluate.write import atomic_text
 from jtransfer.text import printable_lines
+from jtransfer.writing import atomic_text
 
 _LARGEST_PICTURE = 192  # pixels: keeps a page of 24 pictures near a megabyte
 

@@ -1,15 +1,14 @@
-"""Files that appear whole or not at all, and evaluation results as such."""
+"""Evaluation results as files: tables, metrics and predictions."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
 import pathlib
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,38 +19,9 @@ from jtransfer.evaluate.multi_label import MultiLabelMetrics, predict_labels, si
 from jtransfer.evaluate.number_text import digits_of, exact, rounded
 from jtransfer.evaluate.regression import RegressionMetrics
 from jtransfer.text import to_cell
+from jtransfer.writing import atomic_text
 
 LABEL_SEPARATOR = '|'
-
-
-@contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
-    """A temporary path beside `path`, moved onto it when the block ends well and removed when it raises.
-
-    Missing folders above `path` are made.
-    """
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The ending stays: matplotlib and Pillow choose the format by it.
-    temporary = path.with_name(f'.{os.getpid()}.partial.{path.name}')
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def atomic_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
-    """A UTF-8 text file that replaces `path` when the block ends well; line ends are written as given.
-
-    Half a character (bytes of a file name that are no UTF-8) is spelt out, as JSON and Python spell it.
-    """
-    with (
-        atomic_path(path) as temporary,
-        open(temporary, 'w', encoding='utf-8', errors='backslashreplace', newline='') as file,
-    ):
-        yield file
 
 
 def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

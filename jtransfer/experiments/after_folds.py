@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +41,7 @@ from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.transfer.averaging import greedy_soup
 from jtransfer.transfer.plan import make_plan
+from jtransfer.writing import make_folder
 
 
 def after_folds(
@@ -139,7 +141,7 @@ def _soup(
     kitchen = Kitchen(model, config, trees, chooser, training)
     made = greedy_soup(trees, kitchen.judged, kitchen.finish)
     model = dataclasses.replace(model, variables=dict(made.variables))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     _describe_data(folder, config, crossing)
     save_model(
         folder / MODEL_FILE,
@@ -189,16 +191,15 @@ def _refit(
     model = finetune.make_model(own, parts.class_names, parts.tasks)
     plan = make_plan(model.network, model.variables['params'], own.transfer, own.optim.weight_decay)
     began = time.perf_counter()
-    trained = train_model(
-        model,
-        parts,
-        plan,
-        own,
-        run_dir=folder,
-        ready=lambda: finetune.begin(directory, own, parts, plan),
-        title=f'{config.name} {folder.name}',
-    )
-    finetune.save(trained.model, folder, own, trained, plan, base=model)
+    with contextlib.ExitStack() as holding:
+
+        def ready() -> None:
+            holding.enter_context(directory.held())
+            finetune.begin(directory, own, parts, plan)
+
+        title = f'{config.name} {folder.name}'
+        trained = train_model(model, parts, plan, own, run_dir=folder, ready=ready, title=title)
+        finetune.save(trained.model, folder, own, trained, plan, base=model)
     with scoring_saved(folder, own):
         scores = _test(trained.model, config, crossing)
     if scores is not None:

@@ -25,7 +25,6 @@ from jtransfer.data.order import example_order
 from jtransfer.data.parts import load_parts
 from jtransfer.data.targets import Labels, of_task, stack
 from jtransfer.errors import UserError
-from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.planning import abstract_model
 from jtransfer.experiments.run_dir import beside_run
@@ -34,6 +33,7 @@ from jtransfer.preprocessing import evaluation_pixels, training_pixels
 from jtransfer.pretrained import heads
 from jtransfer.tasks import Task
 from jtransfer.text import for_figure
+from jtransfer.writing import atomic_path
 
 _INK, _SOFT = '#12120f', '#55534d'
 _CELL = 1.35  # inches

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from jtransfer.data.fold_file import read_fold_record
 from jtransfer.data.targets import labelled
 from jtransfer.errors import UserError
 from jtransfer.evaluate.fold_statistics import (
@@ -24,10 +24,12 @@ from jtransfer.evaluate.fold_statistics import (
     mcnemar,
     paired_bootstrap,
 )
-from jtransfer.experiments.given import ASIDE, differing, in_words
+from jtransfer.experiments.given import ASIDE, differing, found_in_words, in_words
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels
-from jtransfer.experiments.run_dir import FOLDS, is_run, read_config, read_result, write_json
+from jtransfer.experiments.run_dir import FOLDS, RESULT, is_run, read_config, read_result, write_json
 from jtransfer.paths import expanded, output_file
+
+_OF_FOLDS = ('fold_scores', 'test_train_ratio')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,11 +79,13 @@ def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) 
             images or labels.
     """
     paths = expanded(first), expanded(second)
-    results = [read_result(path) for path in paths]
-    for path, result in zip(paths, results, strict=True):
-        if 'score_name' not in result:
-            raise UserError(f'{path} was not tested: it has no score to compare')
     crossed = [(path / FOLDS).exists() for path in paths]
+    for path in paths:
+        if 'score_name' not in read_result(path):
+            raise UserError(f'{path} was not tested: it has no score to compare')
+    results = [
+        read_result(path, ('score', *_OF_FOLDS) if of else ('score',)) for path, of in zip(paths, crossed, strict=True)
+    ]
     if crossed[0] != crossed[1]:
         one, other = paths if crossed[0] else paths[::-1]
         raise UserError(f'{one} is a cross-validation and {other} a single run: compare like with like')
@@ -99,7 +103,7 @@ def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) 
     return Comparison(
         names=(str(first), str(second)),
         score_name=results[0]['score_name'],
-        scores=(results[0]['score'], results[1]['score']),
+        scores=(float(results[0]['score']), float(results[1]['score'])),
         examples=len(outputs[0]),
         folds=len(results[0]['fold_scores']) if crossed[0] else 0,
         t_test=t_test,
@@ -161,20 +165,30 @@ def describe(outcome: Comparison) -> RenderableType:
 
 
 def _given(path: Path, result: dict[str, Any]) -> dict[str, str]:
-    """What a run was given; of what is no run of ours (an ensemble) nothing."""
-    return (
-        {'strategy': read_config(path).transfer.strategy, **in_words(read_config(path), result)} if is_run(path) else {}
-    )
+    """What a run was given, or every fold found for itself; of what is no run of ours (an ensemble) nothing."""
+    if not is_run(path):
+        return {}
+    config = read_config(path)
+    words = {'strategy': config.transfer.strategy, **in_words(config, result)}
+    if (path / FOLDS).exists() and config.search.space:
+        folds = [read_config(fold) for fold in sorted(path.glob('fold-*')) if is_run(fold)]
+        words |= found_in_words([text.partition('=')[0].strip() for text in config.search.space], folds)
+    return words
 
 
 def _folds_test(paths: Sequence[Path], results: Sequence[dict[str, Any]], confidence: float) -> TTest:
-    records = [json.loads((path / FOLDS).read_text(encoding='utf-8')) for path in paths]
+    records = [read_fold_record(path / FOLDS) for path in paths]
     if records[0]['sha256'] != records[1]['sha256']:
         raise UserError(
             f'{paths[0]} and {paths[1]} have different folds; run the second with '
             f'--config.crossval.file={paths[0] / FOLDS}'
         )
     scores = [np.array(result['fold_scores'], np.float64) for result in results]
+    for path, own in zip(paths, scores, strict=True):
+        if len(own) != len(records[0]['divisions']):
+            raise UserError(
+                f'{path / RESULT} is damaged: it has {len(own)} fold_scores of {len(records[0]["divisions"])} folds'
+            )
     # Of two that trained on different shares of the folds, the one whose correction is larger.
     ratio = max(result['test_train_ratio'] for result in results)
     return corrected_resampled_t(scores[1] - scores[0], ratio, confidence)

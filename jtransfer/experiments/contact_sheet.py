@@ -14,8 +14,8 @@ from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.source import Source
 from jtransfer.data.targets import of_task, tasks_of
 from jtransfer.evaluate.number_text import digits_of, rounded
-from jtransfer.evaluate.write import atomic_path
 from jtransfer.text import printable
+from jtransfer.writing import atomic_path
 
 _SIDE, _GAP, _TITLE = 96, 6, 18  # pixels
 _ROWS = 60

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from jtransfer import config as config_lib
+from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.config_check import field_names
 from jtransfer.data import leaks
@@ -33,9 +35,11 @@ from jtransfer.experiments.run_dir import (
     ROOT,
     SPLIT,
     difference,
+    holds_nothing,
     write_config,
     write_json,
 )
+from jtransfer.experiments.run_lock import check_free, held
 from jtransfer.experiments.search_sampler import check_sampler
 from jtransfer.experiments.search_space import parse_space
 from jtransfer.experiments.search_study import need_optuna
@@ -78,6 +82,19 @@ def run(
     searched = _searched(config)
     folder = output_folder(config.run_dir or ROOT / f'crossval-{config.name}', 'run_dir')
     check_folder(folder, config)
+    check_free(folder, shared=fold is not None)
+    with stopping.resumable(folder):
+        return _cross(config, folder, source, fold, searched, say)
+
+
+def _cross(
+    config: Config,
+    folder: Path,
+    source: Source | Mapping[str, Source] | None,
+    fold: int | None,
+    searched: Sequence[str],
+    say: Callable[[str], None],
+) -> CrossResult | None:
     crossing = prepare(config, folder, source, _embedder(config))
     check_folds(folder, crossing)
     every = plan_folds(config, crossing, folder)
@@ -98,13 +115,19 @@ def run(
             say(line)
         after_folds.check(config, crossing, model)
         (folder / RESULT).unlink(missing_ok=True)
-    _run(waiting, every, config, lambda: _begin(folder, config, crossing), say)
-    if missing := sum(not plan.finished for plan in every):
-        say(f'{missing} of {len(every)} folds are still to be run')
-        return None
-    result = crossval_results.gather(config, crossing, folder)
-    after_folds.after_folds(config, crossing, result, say=say)
-    return result
+    with contextlib.ExitStack() as holding:
+
+        def begin() -> None:
+            holding.enter_context(held(folder, shared=fold is not None))
+            _begin(folder, config, crossing)
+
+        _run(waiting, every, config, begin, say)
+        if missing := sum(not plan.finished for plan in every):
+            say(f'{missing} of {len(every)} folds are still to be run')
+            return None
+        result = crossval_results.gather(config, crossing, folder)
+        after_folds.after_folds(config, crossing, result, say=say)
+        return result
 
 
 def _run(
@@ -162,7 +185,7 @@ def _searched(config: Config) -> tuple[str, ...]:
 
 def check_folder(folder: Path, config: Config) -> None:
     """Raises `UserError` if a folder holds anything but this very experiment, finished or not."""
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and holds_nothing(folder)):
         return
     if not folder.is_dir() or not (folder / CONFIG).exists():
         raise UserError(f'{folder} is not empty and holds no cross-validation; name a new directory with run_dir')
@@ -174,7 +197,6 @@ def check_folder(folder: Path, config: Config) -> None:
 
 def _begin(folder: Path, config: Config, crossing: Crossing) -> None:
     """Writes what every fold shares and is not there yet; folds on several hosts may all come by here."""
-    folder.mkdir(parents=True, exist_ok=True)
     write_config(folder, config)
     if crossing.guard is not None and not (folder / DUPLICATES).exists():
         if crossing.guard.found.pairs:

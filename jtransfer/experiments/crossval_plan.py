@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from jaxtyping import Int64
 from jtransfer.config import Config
 from jtransfer.data import leaks
 from jtransfer.data.altered import altered
-from jtransfer.data.fold_file import fold_record, is_digest_of, labels_digest, read_folds
+from jtransfer.data.fold_file import fold_record, is_digest_of, labels_digest, read_fold_record, read_folds
 from jtransfer.data.folds import Fold, choose_splitter, make_folds
 from jtransfer.data.group_numbers import group_numbers
 from jtransfer.data.leaks import Guard
@@ -206,7 +205,7 @@ def prepare(
 
 def check_folds(folder: Path, crossing: Crossing) -> None:
     """Raises `UserError` where a folder has other folds than these."""
-    if (folder / FOLDS).exists() and json.loads((folder / FOLDS).read_text(encoding='utf-8')) != crossing.record:
+    if (folder / FOLDS).exists() and read_fold_record(folder / FOLDS) != crossing.record:
         raise UserError(f'{folder / FOLDS} has other folds than this configuration makes; name another run_dir')
 
 
@@ -267,7 +266,7 @@ def _read(file: Path, pool: Part, groups: Sequence[str] | None) -> tuple[tuple[F
         UserError: what `read_folds` refuses, other classes, or a fold that divides what is to be kept together.
     """
     folds = read_folds(file, pool.ids)
-    record: dict[str, Any] = json.loads(file.read_text(encoding='utf-8'))
+    record = read_fold_record(file)
     if tuple(record['class_names']) != pool.class_names:
         raise UserError(
             f'{file} is of the classes {", ".join(record["class_names"])}, and the data have '

@@ -28,6 +28,7 @@ from jtransfer.experiments.given import KEYS
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels, write_outputs
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.run_dir import RESULT, read_config, read_result, write_json
+from jtransfer.experiments.run_records import NEEDED_OF_FOLDS
 from jtransfer.experiments.safely import page_of_finished
 from jtransfer.experiments.scoring import Scores
 from jtransfer.tasks import Task
@@ -75,7 +76,7 @@ def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
         folder: of the experiment.
     """
     directories = [folder / crossing.name(fold) for fold in crossing.folds]
-    results = [read_result(directory) for directory in directories]
+    results = [read_result(directory, NEEDED_OF_FOLDS) for directory in directories]
     summaries = tuple(map(_summary, crossing.folds, results, directories))
     per_fold = [read_fold(path, fold, crossing) for path, fold in zip(directories, crossing.folds, strict=True)]
     ratio = size_ratio(summaries)
@@ -113,8 +114,11 @@ def read_fold(directory: Path, fold: Fold, crossing: Crossing) -> Outputs:
     """The predictions of a finished fold.
 
     Raises:
-        UserError: they are of other images than the fold tests, or these have other labels now.
+        UserError: they are of other images than the fold tests, or these have other labels now, or a record of the
+            fold is damaged.
     """
+    read_result(directory, NEEDED_OF_FOLDS)
+    read_log(directory / LOG)
     outputs = read_outputs(directory / 'evaluation' / OUTPUTS)
     ids = crossing.pool.ids
     position = {ids[index]: int(index) for index in fold.test}
@@ -219,7 +223,7 @@ def _write_page(
             'data': config.data.source,
             'folds': f'{crossing.record["splitter"]}, seed {crossing.record["seed"]}',
         },
-        config_text=(result.folder / 'config.py').read_text(encoding='utf-8'),
+        config_text=(result.folder / 'config.py').read_text(encoding='utf-8', errors='replace'),
         notes=(*crossing.notes, *notes),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,13 +24,16 @@ from jtransfer.experiments.feeding import check_sampling, classes_of
 from jtransfer.experiments.reading import placement_of, read_decoded, read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory
+from jtransfer.experiments.safely import checkpoints_saved
 from jtransfer.experiments.standardise import standardise
 from jtransfer.experiments.training import Trained, make_step_parts, make_validator
+from jtransfer.out_of_memory import memory_told
 from jtransfer.preprocessing import Preprocessing, training_pixels
 from jtransfer.train.feed import Feed
 from jtransfer.train.fold_feed import FoldExamples, fold_feed
 from jtransfer.train.fold_loop import check_side_by_side, fit_folds
 from jtransfer.train.fold_placement import FoldPlacement
+from jtransfer.train.memory_check import step_remedy
 from jtransfer.transfer.plan import make_plan
 
 
@@ -54,6 +58,18 @@ def run_side_by_side(
         UserError: what cannot be done side by side, or what a run of its own would refuse; nothing is written then.
         TrainingDivergedError: the loss or a gradient of a fold became NaN or infinite; the others are kept.
     """
+    with contextlib.ExitStack() as holding:
+        return _run(parts, configs, ready, say, holding)
+
+
+def _run(
+    parts: Sequence[Parts],
+    configs: Sequence[Config],
+    ready: Callable[[], None],
+    say: Callable[[str], None],
+    holding: contextlib.ExitStack,
+) -> tuple[Result, ...]:
+    """As `run_side_by_side`; what keeps other processes out of the directories is left to `holding`."""
     began = time.perf_counter()
     config = configs[0]
     directories = [RunDirectory.find(own) for own in configs]
@@ -81,6 +97,7 @@ def run_side_by_side(
     tests = [read_examples(reported(own)[1], model.preprocessing, config, views) for own in parts]
     ready()
     for directory, own, divided in zip(directories, configs, parts, strict=True):
+        holding.enter_context(directory.held())
         finetune.begin(directory, own, divided, plan)
     say(
         f'{len(parts)} folds side by side: {placement.rows} rows of {placement.device_count} devices, '
@@ -95,14 +112,16 @@ def run_side_by_side(
     def feed(start: int) -> Feed:
         return fold_feed(np.asarray(decoded.images), examples, seed=config.seed, start_step=start, placement=placement)
 
-    fits = fit_folds(
-        step_parts,
-        model.variables,
-        feed,
-        placement,
-        validate=validate if validated else None,
-        run_dirs=[directory.path for directory in directories],
-    )
+    remedy = f'{step_remedy(config)}; crossval.side_by_side=False trains a fold at a time'
+    with checkpoints_saved(config), memory_told('while training', remedy):
+        fits = fit_folds(
+            step_parts,
+            model.variables,
+            feed,
+            placement,
+            validate=validate if validated else None,
+            run_dirs=[directory.path for directory in directories],
+        )
     every = []
     for index, fit in enumerate(fits):
         scaled = dataclasses.replace(prepared[index][0], variables=fit.variables)

@@ -14,9 +14,10 @@ from jtransfer.data.source import Source
 from jtransfer.data.targets import of_task, take, tasks_of
 from jtransfer.evaluate.number_text import exact
 from jtransfer.evaluate.report import picture_source
-from jtransfer.evaluate.write import atomic_text, write_csv
+from jtransfer.evaluate.write import write_csv
 from jtransfer.tasks import Task
 from jtransfer.text import printable_lines
+from jtransfer.writing import atomic_text
 
 HEADER = ('first', 'second', 'kind', 'distance', 'first label', 'second label', 'first part', 'second part')
 _PICTURES = 8

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,14 +18,19 @@ from jtransfer.evaluate.views import kinds_of
 from jtransfer.experiments.reading import Examples
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.experiments.scoring import Scores, logits_of, scores_of
-from jtransfer.paths import expanded
+from jtransfer.paths import expanded, is_file
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
+from jtransfer.reading import read_json_object
+from jtransfer.record_types import TEXTS
 from jtransfer.tasks import Task
+from jtransfer.writing import make_folder
 
 ENSEMBLE = 'ensemble.json'
 FORMAT = 'jtransfer-ensemble/1'
+_MAX_BYTES = 2**20
+_MAX_MEMBERS = 1000
 
 
 def write_ensemble(folder: Path, members: Sequence[Path]) -> None:
@@ -35,7 +40,7 @@ def write_ensemble(folder: Path, members: Sequence[Path]) -> None:
         folder: made when missing.
         members: run directories, each with a `model.safetensors`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     names = [Path(os.path.relpath(member, folder)).as_posix() for member in members]
     write_json(folder / ENSEMBLE, {'format': FORMAT, 'average': 'probabilities', 'members': names})
 
@@ -52,14 +57,12 @@ def members_of(path: str | Path) -> tuple[Path, ...]:
         UserError: the file is damaged, or a member is gone.
     """
     folder = expanded(path)
-    try:
-        record = json.loads((folder / ENSEMBLE).read_text(encoding='utf-8'))
-        if record['format'] != FORMAT or not record['members']:
-            raise KeyError
-        members = tuple(folder / name for name in record['members'])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f'{folder / ENSEMBLE} is not a list of the members of an ensemble') from None
-    if gone := [member for member in members if not (member / MODEL_FILE).is_file()]:
+    record = read_json_object(folder / ENSEMBLE, limit=_MAX_BYTES)
+    named: Any = record.get('members')
+    if record.get('format') != FORMAT or not TEXTS.holds(named) or not 0 < len(named) <= _MAX_MEMBERS:
+        raise UserError(f'{folder / ENSEMBLE} is not a list of the members of an ensemble')
+    members = tuple(folder / name for name in named)
+    if gone := [member for member in members if not is_file(member / MODEL_FILE)]:
         raise UserError(f'{folder} names the member {gone[0]}, which has no {MODEL_FILE} ({len(gone)} such)')
     return members
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import platform
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 import jax
 
-from jtransfer import adapters
+from jtransfer import adapters, stopping
 from jtransfer.config import Config, validate
 from jtransfer.config_check import parse_options
 from jtransfer.config_transfer import ADAPTATIONS
@@ -22,6 +23,7 @@ from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
+from jtransfer.experiments.changes import in_words, read_changes
 from jtransfer.experiments.checking import check_data, check_run, reported
 from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.given import given_record
@@ -30,7 +32,7 @@ from jtransfer.experiments.page import write_page
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
-from jtransfer.experiments.safely import page_of_finished, scoring_saved
+from jtransfer.experiments.safely import diverged_saved, how_to_go_on, page_of_finished, scoring_saved
 from jtransfer.experiments.scoring import fitted_thresholds, score
 from jtransfer.experiments.tables import plan_table
 from jtransfer.experiments.temperature import calibrate
@@ -65,11 +67,25 @@ def run(
     Raises:
         UserError: anything the person asked for that cannot be done; nothing has been written then.
         TrainingDivergedError: the loss or a gradient became NaN or infinite; the run directory has the last good state.
+        Stopped: a signal arrived while it trained, and the run directory has the state; see `jtransfer.stopping`.
     """
     began = time.perf_counter()
     config = validate(config)
     directory = RunDirectory.find(config)
+    with stopping.resumable(directory.path, how_to_go_on(config)):
+        return _run(directory, config, source, parts, say, title, look_for_copies, began)
 
+
+def _run(
+    directory: RunDirectory,
+    config: Config,
+    source: Source | Mapping[str, Source] | None,
+    parts: Parts | None,
+    say: Callable[[str], None],
+    title: str,
+    look_for_copies: bool,
+    began: float,
+) -> Result:
     parts = parts or load_parts(config.data, config.seed, source)
     check_data(parts)
     for line in describe_parts(parts, config.data.source):
@@ -84,22 +100,27 @@ def run(
     name, held_out = reported(parts)
     examples = read_examples(held_out, model.preprocessing, config, views)
 
-    def ready() -> None:
-        begin(directory, config, parts, plan)
-        say(f'{"resuming" if directory.resumes else "writing"} {directory.path}')
+    with contextlib.ExitStack() as held:
 
-    trained = train_model(
-        model,
-        parts,
-        plan,
-        config,
-        run_dir=directory.path,
-        ready=ready,
-        title=title,
-        held_out={name: examples},
-        say=say if look_for_copies else None,
-    )
-    return conclude(directory, config, parts, examples, trained, plan, base=model, began=began)
+        def ready() -> None:
+            held.enter_context(directory.held())
+            begin(directory, config, parts, plan)
+            changed = in_words(directory.path, directory.changes)
+            say(f'{"resuming" if directory.resumes else "writing"} {directory.path}{changed}')
+
+        with diverged_saved(directory.path, alone=not title):
+            trained = train_model(
+                model,
+                parts,
+                plan,
+                config,
+                run_dir=directory.path,
+                ready=ready,
+                title=title,
+                held_out={name: examples},
+                say=say if look_for_copies else None,
+            )
+        return conclude(directory, config, parts, examples, trained, plan, base=model, began=began)
 
 
 def begin(directory: RunDirectory, config: Config, parts: Parts, plan: Plan) -> None:
@@ -165,6 +186,8 @@ def conclude(
         more: dict[str, Any] = {'thresholds': thresholds} if thresholds else {}
         more |= {'temperatures': temperatures} if temperatures else {}
         more |= {'skipped': skipped} if skipped else {}
+        changes = read_changes(directory.path)
+        more |= {'changes': changes} if changes else {}
         more |= {'copies_in_training': dict(trained.copies)} if any(trained.copies.values()) else {}
         directory.finish({**_record(result, trained), **more})
     with page_of_finished(directory.path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jtransfer.config import Config
+from jtransfer.config_check import get_field
 from jtransfer.train.loop import total_steps
 from jtransfer.transfer.plan import Plan
 
@@ -64,6 +66,25 @@ def in_words(config: Config, result: Mapping[str, Any]) -> dict[str, str]:
             words[name] = f'{result[key]:,}'
     if result.get('set_aside'):
         words[ASIDE] = '; '.join(result['set_aside'])
+    return words
+
+
+def found_in_words(fields: Iterable[str], configs: Sequence[Config]) -> dict[str, str]:
+    """The values that several runs have of some fields, each with how many have it, where they are not all the same.
+
+    Args:
+        fields: dotted names, such as those of a search in every fold.
+        configs: of the runs.
+    """
+    words = {}
+    for field in fields:
+        counts = Counter(get_field(config, field) for config in configs)
+        shown = [f'{value:g}' if isinstance(value, float) else str(value) for value in counts]
+        name = field.rpartition('.')[2].replace('_', ' ')
+        words[name] = ' | '.join(
+            text if len(counts) == 1 else f'{text} ({number})'
+            for text, number in zip(shown, counts.values(), strict=True)
+        )
     return words
 
 

@@ -67,7 +67,8 @@ def open_for_model(
         told |= {'task': 'heads', 'label_columns': told['label_columns'] or tuple(task.name for task in model.tasks)}
     elif model.tasks and (table or source.startswith('npz:')):
         told['task'] = model.tasks[0].kind
-    data = Data(source=source, data_dir=data_dir, max_pixels=config.data.max_pixels, **told)
+    told |= {name: getattr(config.data, name) for name in ('max_pixels', 'confine_paths')}
+    data = Data(source=source, data_dir=data_dir, **told)
     sources = open_source(data, model.tasks)
     divided = len(sources) > 1 or 'train' not in sources
     name = pick(part, sources, source)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
-from jtransfer.evaluate.write import atomic_path
+from jtransfer.writing import atomic_path
 
 OUTPUTS = 'outputs.npz'
+MAX_BYTES = 2**34
+# What NumPy, zipfile and zlib say of bytes that make no sense; an encrypted archive is a RuntimeError.
+_DAMAGE = (
+    OSError, ValueError, KeyError, TypeError, EOFError, OverflowError, RuntimeError, SyntaxError, struct.error,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _SEPARATOR = '/'
 
 
@@ -56,14 +64,26 @@ def read_outputs(path: Path) -> Outputs:
     """What `write_outputs` wrote.
 
     Raises:
-        UserError: there is no such file, or it is damaged.
+        UserError: there is no such file, it is damaged, or holds more than 16 GiB.
     """
+    if not path.is_file():
+        raise UserError(f'{path} is not there: it holds what the network of a run said')
     try:
+        with zipfile.ZipFile(path) as packed:
+            if (size := sum(member.file_size for member in packed.infolist())) > MAX_BYTES:
+                raise ValueError(f'{size:,} bytes are more than the {MAX_BYTES:,} that are read')
+        # The format has a checksum of every array, which is compared.
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        return Outputs(tuple(arrays['ids'].tolist()), _collect(arrays, 'outputs'), _collect(arrays, 'labels'))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise UserError(f'{path} is not there or damaged: it holds what the network of a run said') from None
+        found = Outputs(tuple(_ids(arrays['ids'])), _collect(arrays, 'outputs'), _collect(arrays, 'labels'))
+        _check(found)
+        return found
+    except _DAMAGE as error:
+        reason = f"it has no '{error.args[0]}'" if type(error) is KeyError else ' '.join(str(error).split())
+        raise UserError(
+            f'{path} is damaged ({reason}): it holds what the network of a run said; delete the result.json of the '
+            'run, and train.resume=auto evaluates it again'
+        ) from None
 
 
 def same_labels(first: Labels, second: Labels) -> bool:
@@ -77,6 +97,23 @@ def same_labels(first: Labels, second: Labels) -> bool:
     if {first.dtype, second.dtype} == {np.dtype(np.float32), np.dtype(np.float64)}:
         first, second = first.astype(np.float32), second.astype(np.float32)
     return np.array_equal(first, second, equal_nan=first.dtype.kind == 'f')
+
+
+def _ids(array: np.ndarray) -> list[str]:
+    if array.ndim != 1 or array.dtype.kind != 'U':
+        raise ValueError('its ids are no texts')
+    return array.tolist()
+
+
+def _check(outputs: Outputs) -> None:
+    """Raises `ValueError` unless there are numbers for every example, and labels of the same tasks."""
+    several = [isinstance(values, dict) for values in (outputs.outputs, outputs.labels)]
+    if several[0] != several[1] or (several[0] and set(outputs.outputs) != set(outputs.labels)):
+        raise ValueError('its outputs and labels are of other tasks')
+    for values, least in ((outputs.outputs, 2), (outputs.labels, 1)):
+        for array in values.values() if isinstance(values, dict) else (values,):
+            if array.dtype.kind not in 'biuf' or not least <= array.ndim <= 2 or len(array) != len(outputs):
+                raise ValueError(f'{array.dtype} {array.shape} is not what {len(outputs)} examples have')
 
 
 def _collect(arrays: dict[str, np.ndarray], name: str) -> Labels:

@@ -6,6 +6,7 @@ from jtransfer.data.part import Part
 from jtransfer.data.targets import of_task
 from jtransfer.evaluate.report import PlanRow, WrongPicture, write_report
 from jtransfer.evaluate.wrong import worst
+from jtransfer.experiments.changes import changed_in_words
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import Scores
 from jtransfer.train.log import read_log
@@ -27,7 +28,7 @@ def write_page(result: Result, scores: Scores, part: Part) -> None:
         curves=read_log(path / 'metrics.jsonl'),
         plan=plan_rows(result),
         most_wrong=wrong_pictures(scores, part, config.evaluate.most_wrong),
-        config_text=(path / 'config.py').read_text(encoding='utf-8'),
+        config_text=(path / 'config.py').read_text(encoding='utf-8', errors='replace'),
         facts={
             'strategy': config.transfer.strategy,
             'started from': config.model.checkpoint if config.transfer.strategy != 'scratch' else 'random weights',
@@ -36,6 +37,7 @@ def write_page(result: Result, scores: Scores, part: Part) -> None:
             'data': config.data.source,
             'evaluated on': f'{result.metrics.examples:,} {result.part} images',
             'test-time augmentation': result.metrics.test_time_augmentation,
+            **({'changed under way': changes} if (changes := changed_in_words(path)) else {}),
             'training time': f'{result.fit_seconds:.1f} s',
         },
     )

@@ -15,6 +15,7 @@ from jtransfer.config import Config, replace
 from jtransfer.config_check import one_of
 from jtransfer.config_data import Data, check_pixel_range
 from jtransfer.config_evaluate import validate_evaluate
+from jtransfer.data.confinement import check_inside
 from jtransfer.data.image_kinds import count_endings, left_out
 from jtransfer.data.images import UnreadableImageError, read_image
 from jtransfer.data.listing import Files, list_files
@@ -42,7 +43,7 @@ from jtransfer.experiments.matching import Opened, for_model, open_for_model, pi
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.reopen import parts_of_run
-from jtransfer.experiments.run_dir import is_finished, is_run, read_config, read_result
+from jtransfer.experiments.run_dir import RESULT, is_finished, is_run, read_config, read_result
 from jtransfer.experiments.scoring import score
 from jtransfer.paths import expanded, output_file, output_folder
 from jtransfer.preprocessing import Preprocessing
@@ -67,6 +68,7 @@ def evaluate_checkpoint(
     scales: Sequence[float | str] = (),
     max_pixels: int = 0,
     pixel_range: Sequence[float | str] = (),
+    confine_paths: bool = False,
     checkpoint_classes: str | Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
 ) -> tuple[AnyMetrics, str]:
@@ -92,6 +94,7 @@ def evaluate_checkpoint(
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
         max_pixels: as `data.max_pixels`. 0: as the run, or 100,000,000.
         pixel_range: as `data.pixel_range`, numbers or text. Empty: as the run, or what the images state.
+        confine_paths: as `data.confine_paths`, for a `source`. False: as the run.
         checkpoint_classes: names of the outputs of its head, where it does not state them, as for `load_model`.
         say: told, line by line, what a person should know about the data.
 
@@ -104,9 +107,11 @@ def evaluate_checkpoint(
     output = output_folder(output, empty=True)
     if part:
         one_of('part', part, NAMES)
-    given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range, checkpoint_classes)
+    read = (skip_unreadable, flips, crops, scales, max_pixels, pixel_range, confine_paths)
+    given = _Given(batch_size, *read, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=not source)
     model = models[0]
+    thresholds = _thresholds(checkpoint, model)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if source:
         opened = open_for_model(source, model, config, part=part, data_dir=data_dir, skip_unlabelled=skip_unlabelled)
@@ -119,7 +124,7 @@ def evaluate_checkpoint(
     held_out = Part(opened.source, np.arange(len(opened.source)))
     examples = _read(held_out, model.preprocessing, config, views)
     if len(models) == 1:
-        scores = score(model, examples, config, thresholds=_thresholds(checkpoint))
+        scores = score(model, examples, config, thresholds=thresholds)
     else:
         scores = ensemble_scores(models, examples, config)
     write_evaluation(output, scores.metrics, scores.logits, scores.labels, scores.ids)
@@ -151,6 +156,7 @@ def predict_folder(
     scales: Sequence[float | str] = (),
     max_pixels: int = 0,
     pixel_range: Sequence[float | str] = (),
+    confine_paths: bool = False,
     checkpoint_classes: str | Sequence[str] = (),
 ) -> tuple[int, tuple[str, ...]]:
     """Says of every image below a folder what a model makes of it, in a CSV file, see `write_task_predictions_csv`.
@@ -168,6 +174,7 @@ def predict_folder(
         scales: as `evaluate.scales`, numbers or text. Empty: as the run, or the network's own size.
         max_pixels: as `data.max_pixels`. 0: as the run, or 100,000,000.
         pixel_range: as `data.pixel_range`, numbers or text. Empty: as the run, or what the images state.
+        confine_paths: refuse images that links out of the folder lead to. False: as the run.
         checkpoint_classes: names of the outputs of its head, where it does not state them, as for `load_model`.
 
     Returns:
@@ -186,9 +193,13 @@ def predict_folder(
         left.append(f'{count_of(listed.hidden, "hidden file")} {where} left out')
     if not files:
         raise UserError('; '.join([f'{folder} holds no images', *left]))
-    given = _Given(batch_size, skip_unreadable, flips, crops, scales, max_pixels, pixel_range, checkpoint_classes)
+    read = (skip_unreadable, flips, crops, scales, max_pixels, pixel_range, confine_paths)
+    given = _Given(batch_size, *read, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=False)
+    if config.data.confine_paths:
+        check_inside(files, folder if folder.is_dir() else folder.parent)
     model = models[0]
+    thresholds = _thresholds(checkpoint, model)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     part = Part(_Files(tuple(files), model, config.data), np.arange(len(files)))
     examples = _read(part, model.preprocessing, config, views)
@@ -196,7 +207,7 @@ def predict_folder(
     for line in left:
         warnings.warn(line, DataWarning, stacklevel=2)
     results = to_results(model.tasks, outputs)
-    write_task_predictions_csv(output, examples.ids, results, model.tasks, thresholds=_thresholds(checkpoint))
+    write_task_predictions_csv(output, examples.ids, results, model.tasks, thresholds=thresholds)
     return len(examples.ids), examples.skipped
 
 
@@ -246,6 +257,7 @@ class _Given(NamedTuple):
     scales: Sequence[float | str]
     max_pixels: int
     pixel_range: Sequence[float | str]
+    confine_paths: bool
     checkpoint_classes: str | Sequence[str]
 
 
@@ -258,10 +270,17 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     several = is_ensemble(run)
     of = members_of(run)[0] if several else run
     config = read_config(of) if is_run(of) else Config()
+    numbers = [part for part in map(str, given.pixel_range) if part.strip()]
+    try:
+        check_pixel_range('--pixel_range', tuple(float(part) for part in numbers))
+    except ValueError as error:
+        said = str(error) if isinstance(error, UserError) else f'--pixel_range={",".join(numbers)} must be two numbers'
+        raise UserError(said) from None
     changes: dict[str, Any] = {
         'data.skip_unreadable': given.skip_unreadable or (own_data and config.data.skip_unreadable),
         'data.max_pixels': given.max_pixels or None,
-        'data.pixel_range': ','.join([*map(str, given.pixel_range), '']) if given.pixel_range else None,
+        'data.pixel_range': ','.join([*numbers, '']) if numbers else None,
+        'data.confine_paths': given.confine_paths or None,
         'evaluate.batch_size': given.batch_size or None,
         'evaluate.flips': given.flips,
         'evaluate.crops': given.crops or None,
@@ -270,7 +289,6 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     for field, value in changes.items():
         config = config if value is None else replace(config, field, value)
     validate_evaluate(config.evaluate)
-    check_pixel_range('--pixel_range', config.data.pixel_range)
     if several and given.checkpoint_classes:
         raise UserError(f'{run} is an ensemble, whose networks know their classes; leave checkpoint_classes out')
     if several:
@@ -279,10 +297,14 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     return (model,), config
 
 
-def _thresholds(checkpoint: str) -> dict[str, list[float]] | None:
+def _thresholds(checkpoint: str, model: Model) -> dict[str, list[float]] | None:
     """Where an image may have several labels: from which probability on a run predicts each, if it is one."""
     run = expanded(checkpoint)
-    return read_result(run).get('thresholds') if is_run(run) and is_finished(run) else None
+    found = read_result(run).get('thresholds') if is_run(run) and is_finished(run) else None
+    outputs = {task.name: task.outputs for task in model.tasks}
+    if any(len(values) != outputs.get(name) for name, values in (found or {}).items()):
+        raise UserError(f'{run / RESULT} is damaged: its thresholds are not those of the outputs of the network')
+    return found
 
 
 def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views) -> Examples:

@@ -12,11 +12,11 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.errors import UserError
 from jtransfer.evaluate.metrics import Metrics
-from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments import finetune
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.paths import output_file
+from jtransfer.writing import atomic_path
 
 
 def run(config: Config, output: str | Path, *, say: Callable[[str], None] = lambda line: None) -> tuple[Result, Path]:

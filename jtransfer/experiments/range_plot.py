@@ -29,7 +29,7 @@ def plot(path: str | os.PathLike[str], found: RangeTest, title: str = '') -> Non
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from jtransfer.evaluate.write import atomic_path
+    from jtransfer.writing import atomic_path
 
     figure = Figure(figsize=(8.2, 4.9), dpi=150, facecolor='white')
     figure.set_layout_engine('constrained', w_pad=0.12, h_pad=0.08)

@@ -22,7 +22,7 @@ from jtransfer.config_check import at_least
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
-from jtransfer.evaluate.write import atomic_text, write_csv
+from jtransfer.evaluate.write import write_csv
 from jtransfer.experiments import feeding, training
 from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.finetune import make_model, versions
@@ -30,10 +30,12 @@ from jtransfer.experiments.run_dir import beside_run
 from jtransfer.experiments.standardise import standardise
 from jtransfer.paths import output_folder
 from jtransfer.pretrained.model import Model
+from jtransfer.train.memory_check import CheckedStep
 from jtransfer.train.placement import make_placement
 from jtransfer.train.progress import progress_bar
 from jtransfer.transfer.plan import Plan, make_plan
 from jtransfer.transfer.schedules import scaled
+from jtransfer.writing import atomic_text
 
 SMOOTHING = 0.98
 DIVERGED = 4.0
@@ -149,7 +151,7 @@ def range_test(
     schedule = scaled(ramp(lowest, highest, steps), step_parts.timetable.factor(phase))
     step_parts = dataclasses.replace(step_parts, schedule=schedule)
     state = step_parts.start(model.variables)
-    train_step = placement.compile(step_parts, state.trainable)
+    train_step = CheckedStep(placement.compile(step_parts, state.trainable), placement.devices, config)
     state = placement.put_state(state)
     rates = np.geomspace(lowest, highest, steps)
     losses: list[float] = []

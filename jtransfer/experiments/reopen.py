@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, load_parts, split_record, take_sources
 from jtransfer.errors import UserError
 from jtransfer.experiments.run_dir import FOLDS, SPLIT, read_config
+from jtransfer.experiments.run_records import read_split_file
 
 
 def parts_of_run(run: Path) -> dict[str, Part]:
@@ -28,7 +28,7 @@ def parts_of_run(run: Path) -> dict[str, Part]:
     if (run.parent / FOLDS).exists():
         everything, _ = joined(take_sources(saved.data, None))
         position = {example: index for index, example in enumerate(everything.ids)}
-        record = json.loads((run / SPLIT).read_text(encoding='utf-8'))
+        record = read_split_file(run / SPLIT)
         named = {name: record[name]['ids'] for name in NAMES if name in record}
         if any(example not in position for ids in named.values() for example in ids):
             raise changed
@@ -37,6 +37,6 @@ def parts_of_run(run: Path) -> dict[str, Part]:
             for name, ids in named.items()
         }
     parts = load_parts(saved.data, saved.seed, training=False)
-    if (run / SPLIT).exists() and json.loads((run / SPLIT).read_text(encoding='utf-8')) != split_record(parts):
+    if (run / SPLIT).exists() and read_split_file(run / SPLIT) != split_record(parts):
         raise changed
     return {name: part for name in NAMES if (part := getattr(parts, name)) is not None}

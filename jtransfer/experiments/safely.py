@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jtransfer.config import Config
-from jtransfer.errors import UserError
+from jtransfer.errors import TrainingDivergedError, UserError, WritingError
 from jtransfer.pretrained.locate import MODEL_FILE
 
 
@@ -22,9 +22,50 @@ def scoring_saved(folder: Path, config: Config) -> Iterator[None]:
     Raises:
         UserError: instead of the one that is raised inside; other exceptions pass, with a note.
     """
-    how = 'the same command' if config.train.resume == 'auto' else 'the same command with --config.train.resume=auto'
+    how = how_to_go_on(config)
     with noted(f'the trained network is saved in {folder / MODEL_FILE}; {how} evaluates it without training again'):
         yield
+
+
+def how_to_go_on(config: Config) -> str:
+    """The command that goes on with a run."""
+    return 'the same command' if config.train.resume == 'auto' else 'the same command with --config.train.resume=auto'
+
+
+@contextlib.contextmanager
+def checkpoints_saved(config: Config) -> Iterator[None]:
+    """Says, where a disk is full or may not be written, how to go on from the last checkpoint that is whole.
+
+    Args:
+        config: of the run.
+
+    Raises:
+        WritingError: instead of the one that is raised inside; other exceptions pass.
+    """
+    try:
+        yield
+    except WritingError as error:
+        raise WritingError(f'{error}; {how_to_go_on(config)} then goes on from the last checkpoint') from error
+
+
+@contextlib.contextmanager
+def diverged_saved(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Says of a run that diverged how it goes on from its last good state.
+
+    Args:
+        folder: of the run.
+        alone: whether it is no run of a sweep, a search or a cross-validation, whose settings are those of others too.
+
+    Raises:
+        TrainingDivergedError: instead of the one that is raised inside; other exceptions pass.
+    """
+    try:
+        yield
+    except TrainingDivergedError as error:
+        if not alone:
+            raise
+        how = f'--config.run_dir={folder} --config.train.resume=changed --config.optim.learning_rate=…'
+        raise TrainingDivergedError(f'{error} The same command with {how} goes on from there.') from error
 
 
 @contextlib.contextmanager
@@ -40,7 +81,11 @@ def noted(note: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f'{error}; {note}') from error
+        raise type(error)(f'{error}; {note}') from error
     except Exception as error:
         error.add_note(note)
         raise
+
+
+def _same_command(config: Config) -> str:
+    return 'the same command' if config.train.resume != 'never' else 'the same command with --config.train.resume=auto'

@@ -19,6 +19,7 @@ from jtransfer.evaluate.multi_label import fit_thresholds
 from jtransfer.evaluate.views import average_views, kinds_of
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.standardise import own_units
+from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks import Task
 
@@ -58,10 +59,9 @@ def logits_of(
         logits = [run(current, view) for view in views.split(images)]
         return logits[0] if len(logits) == 1 else average_views(*logits, kinds=kinds_of(model.tasks))
 
-    outputs, labels = predict_logits(
-        apply,
-        evaluation_batches(examples.held, config.evaluate.batch_size, examples.pixels),
-    )
+    size = config.evaluate.batch_size
+    with memory_told('in a forward pass', f'an evaluate.batch_size (--batch_size) below {size} needs less'):
+        outputs, labels = predict_logits(apply, evaluation_batches(examples.held, size, examples.pixels))
     return own_units(model.tasks, outputs), labels
 
 

@@ -12,6 +12,7 @@ import jax
 from filelock import FileLock
 
 from jtransfer import config as config_lib
+from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
@@ -40,6 +41,7 @@ from jtransfer.experiments.summary import short_names
 from jtransfer.paths import output_folder
 from jtransfer.text import count_of
 from jtransfer.transfer.set_aside import for_weights, random_weights_notes
+from jtransfer.writing import is_partial, make_folder
 
 TRIALS, PLOT, BEST, FOUND, FOLDS = 'trials.csv', 'search.png', 'best', 'best.json', 'inner_folds.json'
 
@@ -103,7 +105,16 @@ def run(
     space = parse_space(config)
     folder = output_folder(folder or config.run_dir or ROOT / f'search-{config.name}', 'run_dir')
     check_folder(folder, config)
-    parts = parts or load_parts(config.data, config.seed, source)
+    if is_finished(folder / BEST):
+        read_result(folder / BEST)  # before time is spent on trials
+    with stopping.resumable(folder):
+        parts = parts or load_parts(config.data, config.seed, source)
+        return _search(config, space, parts, folder, say)
+
+
+def _search(
+    config: Config, space: tuple[Dimension, ...], parts: Parts, folder: Path, say: Callable[[str], None]
+) -> SearchResult:
     check_data(parts)
     judge = make_judge(config, parts)
     study = _begin(config, space, parts, judge, folder, say)
@@ -165,7 +176,7 @@ def search_in(
 def check_folder(folder: Path, config: Config) -> None:
     """Raises `UserError` if a folder holds anything but this very search, finished or not."""
     there = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if not there - {JOURNAL}:
+    if all(name.startswith(JOURNAL) or is_partial(name) for name in there):  # the journal has a lock beside it
         return
     if CONFIG not in there or SPLIT in there or 'folds.json' in there:
         raise UserError(f'{folder} is not empty and holds no search; name a new directory with run_dir')
@@ -189,7 +200,7 @@ def _begin(
     for line in notes:
         say(line)
     study = open_study(config, space, judge.digest(parts), folder, name=name)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_config(folder, config)
     if judge.record is not None:
         write_json(folder / FOLDS, judge.record)
@@ -243,7 +254,7 @@ def _run_best(config: Config, parts: Parts, folder: Path, say: Callable[[str], N
         if not is_finished(path):
             say('the best settings, on the training part:')
             say(finetune.run(config, parts=parts, say=say, title=f'{config.name} {BEST}').headline)
-    return read_result(path)
+    return read_result(path, ('part', 'examples', 'score_name', 'score'))
 
 
 def _found(best: TrialRecord, judge: Judge) -> dict[str, Any]:

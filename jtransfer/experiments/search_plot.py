@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments.search_report import best_trial
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.experiments.search_study import TrialRecord
 from jtransfer.text import for_figure
+from jtransfer.writing import atomic_path
 
 _INK, _SOFT, _GRID, _COLOUR, _STRONG = '#12120f', '#55534d', '#e3e1da', '#2a78d6', '#e0602b'
 _COLUMNS = 3

@@ -17,18 +17,25 @@ from typing import Any
 from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.config_check import field_names, get_field
-from jtransfer.errors import UserError
+from jtransfer.errors import UserError, WritingError
 from jtransfer.experiments.run_dir import NOT_IDENTITY
 from jtransfer.experiments.search_sampler import check_sampler, make_pruner, make_sampler
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.paths import output_file
+from jtransfer.reading import parse_json
+from jtransfer.record_types import NUMBER
+from jtransfer.writing import make_folder, refused, unwritten
 
 JOURNAL = 'study.journal'
+_REMEDY = 'give the search another name, or another search.storage'
 # What may differ between two sittings, or two machines, of one search.
 BESIDES = (*NOT_IDENTITY, 'search.trials', 'search.storage', 'data.data_dir', 'data.cache_dir')
 _CONFIG, _DATA, _ERROR, _LOSS, _PROCESS = 'config', 'data', 'error', 'loss', 'process'
 # A running trial of another machine that takes so many times the longest finished one is taken for lost.
 _PATIENCE, _AT_LEAST = 3, 60.0
+_MAX_PID_DIGITS = 9
+# What Optuna says of a journal with damaged entries.
+_DAMAGE = (LookupError, TypeError, AttributeError, AssertionError)
 
 Objective = Callable[[Mapping[str, Any], Callable[[int, float], None]], float | tuple[float, float]]
 
@@ -62,9 +69,9 @@ class TrialRecord:
 class Study:
     """A study of Optuna, with what this process needs to work on it."""
 
-    def __init__(self, study: Any, space: Sequence[Dimension]) -> None:
-        """Wraps a study; `open_study` makes it."""
-        self._study, self._space = study, tuple(space)
+    def __init__(self, study: Any, space: Sequence[Dimension], where: str = 'the study') -> None:
+        """Wraps a study, which is written somewhere; `open_study` makes it."""
+        self._study, self._space, self._where = study, tuple(space), where
 
     def trials(self) -> tuple[TrialRecord, ...]:
         """All trials so far, in the order of their numbers."""
@@ -92,8 +99,13 @@ class Study:
             told: called after every trial of this process.
         """
         while sum(record.state != 'lost' for record in self.trials()) < trials:
-            with quiet():
-                number = self._take(objective, failures)
+            try:
+                with quiet():
+                    number = self._take(objective, failures)
+            except OSError as error:
+                if not refused(error):
+                    raise
+                raise unwritten(error.filename or self._where, error) from error
             told(self.trials()[number])
 
     def _take(self, objective: Objective, failures: tuple[type[Exception], ...]) -> int:
@@ -113,6 +125,8 @@ class Study:
             score, loss = found if isinstance(found, tuple) else (found, math.nan)
         except optuna.TrialPruned:
             self._study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        except WritingError:
+            raise  # it says nothing about the trial, and the next would not be written either
         except failures as error:
             trial.set_user_attr(_ERROR, (str(error).splitlines() or [type(error).__name__])[0])
             self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -159,7 +173,7 @@ def open_study(
     with quiet():
         sampler = make_sampler(config.search.sampler, space, own if seed is None else seed)
         study = _reaching(
-            config.search.storage,
+            config.search.storage or str(folder / JOURNAL),
             lambda: optuna.create_study(
                 storage=_storage(config.search.storage, folder),
                 sampler=sampler,
@@ -170,7 +184,7 @@ def open_study(
             ),
         )
         _check_same(study, config, data)
-    return Study(study, space)
+    return Study(study, space, config.search.storage or str(folder / JOURNAL))
 
 
 @contextlib.contextmanager
@@ -196,7 +210,7 @@ def _storage(text: str, folder: Path) -> Any:
     if text.startswith('sqlite:///') and ':memory:' not in text:
         name, *query = text.removeprefix('sqlite:///').split('?', 1)
         database = output_file(name, 'search.storage')
-        database.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(database.parent)
         text = '?'.join([f'sqlite:///{database}', *query])
     if '://' in text:
         return RDBStorage(text)
@@ -205,7 +219,7 @@ def _storage(text: str, folder: Path) -> Any:
         with path.open('rb') as file:
             if file.read(1) != b'{':
                 raise UserError(f'search.storage={text} is a file of something else; a database is sqlite:///{path}')
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     return JournalStorage(JournalFileBackend(str(path)))
 
 
@@ -217,8 +231,10 @@ def _reaching(text: str, make: Callable[[], Any]) -> Any:
         return make()
     except ImportError as error:
         raise UserError(f'search.storage={text} needs a package that is not installed: {error}') from None
-    except (SQLAlchemyError, OSError, ValueError, RuntimeError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+    except UserError:
+        raise
+    except (SQLAlchemyError, OSError, ValueError, RuntimeError, *_DAMAGE) as error:
+        reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
         raise UserError(f'search.storage={text} cannot be used: {reason}') from None
 
 
@@ -226,7 +242,7 @@ def _check_same(study: Any, config: Config, data: str) -> None:
     """Writes down what the study is of; raises `UserError` if that is something else already."""
     found = study.user_attrs
     if _CONFIG in found:
-        there = config_lib.from_dict(json.loads(found[_CONFIG]))
+        there = _config_of(study)
         for field in field_names(config):
             old, new = get_field(there, field), get_field(config, field)
             if field not in BESIDES and old != new:
@@ -234,12 +250,22 @@ def _check_same(study: Any, config: Config, data: str) -> None:
                     f"the study '{study.study_name}' is of another configuration ({field} is {old!r} there and {new!r} "
                     'here): give it another name, or another search.storage'
                 )
-        if found[_DATA] != data:
+        if found.get(_DATA) != data:
             raise UserError(f"the study '{study.study_name}' is of other images, or of another division of them")
         return
     # In this order: what has a configuration is complete.
     study.set_user_attr(_DATA, data)
     study.set_user_attr(_CONFIG, json.dumps(config_lib.to_dict(config)))
+
+
+def _config_of(study: Any) -> Config:
+    name = f"the study '{study.study_name}'"
+    text = study.user_attrs[_CONFIG]
+    values = parse_json(text if isinstance(text, str) else '', f'the configuration of {name}', remedy=_REMEDY)
+    try:
+        return config_lib.from_dict(values)
+    except (UserError, RecursionError) as error:
+        raise UserError(f'{name}: {error}; {_REMEDY}') from None
 
 
 def _suggest(trial: Any, dimension: Dimension) -> Any:
@@ -264,8 +290,8 @@ def _record(trial: Any, longest: float) -> TrialRecord:
         fields=dict(trial.params),
         seconds=None if trial.duration is None else trial.duration.total_seconds(),
         started='' if trial.datetime_start is None else trial.datetime_start.isoformat(timespec='seconds'),
-        error=trial.user_attrs.get(_ERROR, ''),
-        loss=trial.user_attrs.get(_LOSS),
+        error=str(trial.user_attrs.get(_ERROR, '')),
+        loss=loss if NUMBER.holds(loss := trial.user_attrs.get(_LOSS)) else None,
     )
 
 
@@ -275,7 +301,9 @@ def _this_process() -> str:
 
 def _alive(trial: Any, longest: float) -> bool:
     """Whether another process still works on a running trial, as far as one can know."""
-    host, _, number = trial.user_attrs.get(_PROCESS, '').rpartition(' ')
+    host, _, number = str(trial.user_attrs.get(_PROCESS, '')).rpartition(' ')
+    if not number.isdecimal() or len(number) > _MAX_PID_DIGITS:
+        return False
     if host == socket.gethostname():
         if int(number) == os.getpid():
             return False  # this process takes one after another: it was interrupted in it

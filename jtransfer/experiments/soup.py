@@ -33,6 +33,7 @@ from jtransfer.pretrained.locate import MODEL_FILE, locate
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.transfer import averaging
 from jtransfer.transfer.averaging import Variables
+from jtransfer.writing import make_folder
 
 RECIPES = ('uniform', 'greedy', 'wise')
 RECORD = 'soup.json'
@@ -136,7 +137,7 @@ def make_soup(
                 'used': name in made.used,
                 'sha256': _sha256(member.stored.path),
                 f'validation_{kitchen.word}': made.own[name],
-                f'test_{kitchen.word}': member.result[kitchen.word] if member.result['part'] == 'test' else None,
+                f'test_{kitchen.word}': member.result.get(kitchen.word) if member.result['part'] == 'test' else None,
             }
             for name, member in members.items()
         ],
@@ -194,7 +195,7 @@ def _sha256(path: Path) -> str:
 
 
 def _write(output: Path, model: Model, config: Config, record: Mapping[str, Any]) -> None:
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     used = [member for member in record['members'] if member['used']]
     training = {
         'source': config.data.source,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import SPLIT, is_run, read_config, read_result
+from jtransfer.experiments.run_records import read_split_file
 from jtransfer.paths import expanded
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import open_model
@@ -64,7 +64,7 @@ def open_members(runs: Sequence[str | Path], recipe: str) -> dict[str, Member]:
 def _open(run: Path) -> Member:
     if not is_run(run):
         raise UserError(f'{run} is not a run directory: it has no readable config.json of a run')
-    result = read_result(run)
+    result = read_result(run, ('part',))
     if 'adapters' in read_metadata(run / MODEL_FILE):
         raise UserError(
             f'{run} keeps adapters beside its network, which cannot be averaged; what lora and ssf add is merged '
@@ -75,7 +75,7 @@ def _open(run: Path) -> Member:
         read_config(run),
         open_model(run / MODEL_FILE),
         result,
-        json.loads((run / SPLIT).read_text(encoding='utf-8')),
+        read_split_file(run / SPLIT),
     )
 
 

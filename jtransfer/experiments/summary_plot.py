@@ -6,10 +6,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from jtransfer.evaluate.write import atomic_path
 from jtransfer.experiments.summary import METRIC, Row, best_row, label, percent, short_names
 from jtransfer.experiments.summary_table import AT_END, given_columns
 from jtransfer.text import for_figure
+from jtransfer.writing import atomic_path
 
 
 def plot(path: str | os.PathLike[str], rows: Sequence[Row], metric: str = METRIC) -> None:

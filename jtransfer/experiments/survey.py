@@ -16,6 +16,7 @@ from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.data import leaks
 from jtransfer.data.leaks import Guard
+from jtransfer.data.measurable import check_parts
 from jtransfer.data.narrow import narrow_note
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, load_parts
@@ -30,6 +31,7 @@ from jtransfer.experiments.run_dir import beside_run, write_json
 from jtransfer.paths import output_folder
 from jtransfer.text import printable
 from jtransfer.train.progress import progress_bar
+from jtransfer.writing import make_folder
 
 SHEET, PAGE, FACTS = 'contact_sheet.png', 'duplicates.html', 'survey.json'
 _MOST_CLASSES = 40
@@ -91,10 +93,7 @@ def survey(
     found: dict[str, Part] = {name: part for name, part in every.items() if part is not None}
     sizes = ', '.join(f'{name} {len(part):,}' for name, part in found.items())
     say(f'{config.data.source}: {outputs_in_words(parts.tasks)}; images: {sizes}')
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'{folder} cannot be a folder for what is found ({error.strerror}): name another') from None
+    make_folder(folder)
     facts = {}
     for name, part in found.items():
         with progress_bar(f'reading {name}', len(part), show=_shown(config, len(part))) as bar:
@@ -107,7 +106,12 @@ def survey(
             guard = leaks.look(data, sources, progress=bar_progress(bar))
     narrow = {name: found for of in facts.values() for name, found in of.narrow.items()}
     dark = [narrow_note(narrow, sum(of.examples for of in facts.values()))] if narrow else []
-    notes = tuple(dict.fromkeys((*parts.notes, *dark, *(_about_duplicates(guard) if guard else ()))))
+    refused = []
+    try:
+        check_parts(parts)
+    except UserError as error:
+        refused = [f'no run starts on these data: {error}']
+    notes = tuple(dict.fromkeys((*parts.notes, *refused, *dark, *(_about_duplicates(guard) if guard else ()))))
     record = None if guard is None else leaks.to_record(guard)
     facts_record = {'source': config.data.source, 'parts': to_dict(facts), 'duplicates': record, 'notes': list(notes)}
     write_json(folder / FACTS, facts_record)

@@ -13,14 +13,17 @@ from typing import Any
 import jax
 
 from jtransfer import config as config_lib
+from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.config_check import get_field, split_values
 from jtransfer.config_transfer import ADAPTATIONS
 from jtransfer.data.parts import Parts, load_parts
-from jtransfer.errors import TrainingDivergedError, UserError
+from jtransfer.errors import TrainingDivergedError, UserError, WritingError
 from jtransfer.experiments import finetune, given
 from jtransfer.experiments.checking import check_data, check_run
 from jtransfer.experiments.run_dir import CONFIG, NOT_IDENTITY, ROOT, RunDirectory, is_finished, read_result
+from jtransfer.experiments.run_lock import check_free, held
+from jtransfer.experiments.run_records import NEEDED_OF_RUNS
 from jtransfer.experiments.summary import Record
 from jtransfer.experiments.sweep_tune import check_fields, check_parts, choose, in_words, validation_of
 from jtransfer.paths import output_folder
@@ -127,6 +130,7 @@ def run(
     folder = output_folder(folder or config.run_dir or ROOT / f'sweep-{config.name}')
     if (folder / CONFIG).exists():
         raise UserError(f'{folder} holds a run, no sweep; name another folder with --output')
+    check_free(folder)
     planned = []
     for fields, variant in variants:
         train = dataclasses.replace(variant.train, resume='auto')
@@ -136,7 +140,7 @@ def run(
             RunDirectory.find(variant)  # refuses what is in the way before the first run starts
         elif differs := RunDirectory.differs(variant):
             raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another --output')
-        elif for_weights(variant.transfer)[1] and 'set_aside' not in read_result(path):
+        elif 'set_aside' not in read_result(path, NEEDED_OF_RUNS) and for_weights(variant.transfer)[1]:
             raise UserError(
                 f'{path} was run when settings for pretrained weights were not set aside from scratch yet: '
                 'delete it to run it again'
@@ -149,7 +153,6 @@ def run(
         line for _, own, _ in planned for line in random_weights_notes(for_weights(own.transfer)[1])
     ):
         say(line)
-    records = []
     heard: set[str] = set()
 
     def tell(line: str) -> None:
@@ -158,13 +161,16 @@ def run(
             heard.add(line)
             say(line)
 
-    for number, (fields, variant, path) in enumerate(planned, 1):
-        title = ', '.join(f'{field.rpartition(".")[2]}={value}' for field, value in fields.items())
-        record = _one(fields, variant, path, tell)
-        records.append(record)
-        # What is not chosen yet is not to be judged by the test part, not by the person who reads along either.
-        found = record.get('validation', {}) if tune else record['metrics']
-        say(f'[{number}/{len(planned)}] {title}: {record["error"] or in_words(found)}')
+    records = []
+    with held(folder):
+        for number, (fields, variant, path) in enumerate(planned, 1):
+            title = ', '.join(f'{field.rpartition(".")[2]}={value}' for field, value in fields.items())
+            with stopping.resumable(folder):
+                record = _one(fields, variant, path, tell)
+            records.append(record)
+            # What is not chosen yet is not to be judged by the test part, not by the person who reads along either.
+            found = record.get('validation', {}) if tune else record['metrics']
+            say(f'[{number}/{len(planned)}] {title}: {record["error"] or in_words(found)}')
     return folder, choose(records, list(over), list(tune), say) if tune else records
 
 
@@ -206,14 +212,15 @@ def _one(fields: dict[str, Any], config: Config, path: Path, say: Callable[[str]
     if not is_finished(path):
         try:
             finetune.run(config, title=f'{config.name} {path.name}', say=say)
+        except WritingError:
+            raise  # nor would the next run find any room
         except (UserError, TrainingDivergedError, jax.errors.JaxRuntimeError, MemoryError) as error:
             # The last two: a setting too large for the device need not be so for the others.
             record['error'] = (str(error).splitlines() or [type(error).__name__])[0]
             return record
-    result = read_result(path)
+    result = read_result(path, NEEDED_OF_RUNS)
     # Of runs before there were other tasks, the score is the accuracy.
-    score_name = result.get('score_name', 'accuracy')
-    score = float(result['score'] if 'score' in result else result['accuracy'])
+    score_name, score = result.get('score_name', 'accuracy'), float(result['score'])
     record['metrics'] = {f'{result["part"]} {score_name}': score, f'{result["part"]} loss': result['loss']}
     record['validation'] = validation_of(result) or {}
     record['given'] = given.in_words(config, result)

@@ -43,7 +43,7 @@ def check_parts(planned: Iterable[tuple[Config, Path]]) -> None:
     seen = []
     for config, path in planned:
         if is_finished(path):
-            result = read_result(path)
+            result = read_result(path, ('part',))
             validated, tested = validation_of(result) is not None, result['part'] == 'test'
         elif config.data in seen:
             continue

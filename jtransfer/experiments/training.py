@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Config
+from jtransfer.data.memory import ELSEWHERE, Decoded
 from jtransfer.data.parts import Parts
 from jtransfer.data.targets import Labels, tasks_of
 from jtransfer.errors import UserError
@@ -21,11 +22,14 @@ from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments.feeding import make_feed, read_training
 from jtransfer.experiments.leak_note import leaks
 from jtransfer.experiments.reading import Examples, read_examples
+from jtransfer.experiments.safely import checkpoints_saved
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.standardise import standardise, without_scaling
+from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.train.loop import FitResult, Observe, Validate, epoch_steps, fit, total_steps
+from jtransfer.train.memory_check import check_device_room, step_remedy
 from jtransfer.train.placement import make_placement
 from jtransfer.train.sizes import at_size, check_sizes
 from jtransfer.train.step import StepParts
@@ -91,6 +95,8 @@ def train_model(
     placement = make_placement(config.train.placement)
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
     read = read_training(parts.train, model.preprocessing, config)
+    if read.kept == 'device' and isinstance(read.examples, Decoded):
+        check_device_room(read.examples.images.nbytes, placement.devices, 'the training images on a device', ELSEWHERE)
     count, skipped, validate = len(read.examples), read.skipped, None
     held_out = dict(held_out or {})
     if parts.validation is not None:
@@ -106,16 +112,17 @@ def train_model(
         for line in lines:
             say(line)
     ready()
-    result = fit(
-        step_parts,
-        model.variables,
-        make_feed(read, model.preprocessing, config, placement),
-        placement,
-        validate=validate,
-        observe=observe,
-        run_dir=run_dir,
-        title=title,
-    )
+    with checkpoints_saved(config), memory_told('while training', step_remedy(config)):
+        result = fit(
+            step_parts,
+            model.variables,
+            make_feed(read, model.preprocessing, config, placement),
+            placement,
+            validate=validate,
+            observe=observe,
+            run_dir=run_dir,
+            title=title,
+        )
     return Trained(dataclasses.replace(model, variables=result.variables), result, count, skipped, copies)
 
 

@@ -76,6 +76,11 @@ class Backbone(nn.Module):
         return tuple(self.layers)
 
     @property
+    def blocks_in_all(self) -> int:
+        """How many layers and blocks all stages consist of."""
+        return sum(max(len(names), 1) for names in self.layers.values())
+
+    @property
     def closing(self) -> tuple[str, ...]:
         """Stages behind the last block that have its layer number (timm's way with a last normalisation)."""
         return ()
@@ -83,7 +88,7 @@ class Backbone(nn.Module):
     @property
     def head_depth(self) -> int:
         """The layer number of what comes after the backbone; the largest."""
-        return sum(max(len(names), 1) for names in self.layers.values())
+        return self.blocks_in_all
 
     @nn.nowrap
     def depth(self, path: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,9 @@ from jtransfer.models import (
     vit_variants,
 )
 from jtransfer.models.network import HEAD_INITS, Network
+from jtransfer.models.options import checked_option
 from jtransfer.models.variant import Variant
+from jtransfer.text import clipped, printable
 
 _VARIANTS = {
     variant.name: variant
@@ -37,9 +40,8 @@ _VARIANTS = {
     )
 }
 
-
-# What `create` sets by arguments of its own.
-_GIVEN = ('drop_path', 'dropout', 'norm_axis_name', 'dtype')
+# Patches have an embedding each, and attention looks at all pairs of them.
+MAX_PATCHES = 2**16
 
 
 def variant_names() -> tuple[str, ...]:
@@ -54,7 +56,8 @@ def describe(name: str) -> Variant:
         UserError: an unknown name; the message has the nearest one.
     """
     if name not in _VARIANTS:
-        raise UserError(f"there is no network '{name}'.{nearest(name, _VARIANTS)}")
+        shown = clipped(printable(name))
+        raise UserError(f"there is no network '{shown}'.{nearest(shown, _VARIANTS)}")
     return _VARIANTS[name]
 
 
@@ -88,7 +91,7 @@ def create(
 
     Raises:
         UserError: an unknown name (the message has the nearest one), a value out of range, an image size that the
-            network's patches do not divide, or tasks that `Network` refuses.
+            network's patches do not divide or that gives too many of them, or tasks that `Network` refuses.
     """
     variant = describe(name)
     if num_classes < 0:
@@ -103,7 +106,7 @@ def create(
     fields = {field.name: field for field in dataclasses.fields(variant.backbone)}
     kwargs = {**variant.kwargs, **{name: value for name, value in given.items() if name in fields}}
     for option, value in (options or {}).items():
-        kwargs[option] = _checked_option(variant, option, value)
+        kwargs[option] = checked_option(variant, option, value)
     backbone = variant.backbone(**kwargs)
     multiple = backbone.side_multiple
     for side in sides:
@@ -112,21 +115,12 @@ def create(
             raise UserError(
                 f'image_size={side} is no multiple of the {multiple}-pixel patches of {name}; {fitting} would be'
             )
+    patch = getattr(backbone, 'patch', 0)
+    patches = math.prod(side // patch for side in (*sides, *sides)[:2]) if patch else 0
+    if patches > MAX_PATCHES:
+        raise UserError(
+            f'image_size={image_size} gives {name} {patches:,} patches of {patch} pixels; at most {MAX_PATCHES:,}'
+        )
     before_head = dropout if backbone.dropout_before_head else 0.0
     heads = tuple((task, outputs) for task, outputs in tasks)
     return Network(backbone, num_classes, dropout=before_head, head_init=head_init, tasks=heads)
-
-
-def _checked_option(variant: Variant, option: str, value: Any) -> Any:
-    fields = dataclasses.fields(variant.backbone)
-    known = {field.name: field for field in fields if field.name not in {*_GIVEN, 'parent', 'name'}}
-    if option not in known:
-        raise UserError(f"{variant.name} has no option '{option}'.{nearest(option, known)}")
-    default = variant.kwargs.get(option, known[option].default)
-    if isinstance(default, tuple) and isinstance(value, list):
-        value = tuple(value)
-    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if default is not dataclasses.MISSING and default is not None and type(value) is not type(default):
-        raise UserError(f'option {option}={value!r} of {variant.name} must be of type {type(default).__name__}')
-    return value

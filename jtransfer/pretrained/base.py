@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from jtransfer import rules
-from jtransfer.paths import expanded
+from jtransfer.paths import exists, expanded
 from jtransfer.pretrained.entries import entries
 from jtransfer.pretrained.load import LoadReport
 
@@ -49,7 +49,7 @@ class Base:
             frozen_dtype: see `Base`.
         """
         path = expanded(checkpoint)
-        if checkpoint.partition('@')[0] in entries() or not path.exists():
+        if checkpoint.partition('@')[0] in entries() or not exists(path):
             return cls(checkpoint, '', sha256, frozen_dtype)
         beside = os.path.relpath(path.resolve(), expanded(adapter).resolve().parent)
         return cls(str(path.resolve()), Path(beside).as_posix(), sha256, frozen_dtype)
@@ -57,7 +57,7 @@ class Base:
     def found(self, adapter: Path) -> str:
         """The name to load it by: the path it was at, or where it now is relative to the adapter file."""
         moved = expanded(adapter).resolve().parent / self.beside
-        return str(moved) if self.beside and not Path(self.checkpoint).exists() and moved.exists() else self.checkpoint
+        return str(moved) if self.beside and not exists(self.checkpoint) and exists(moved) else self.checkpoint
 
     def short_hash(self) -> str:
         """The beginning of its hash."""

@@ -30,10 +30,12 @@ from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.base import Base
-from jtransfer.pretrained.files import read_safetensors, write_safetensors
+from jtransfer.pretrained.files import read_metadata, read_safetensors, write_safetensors
 from jtransfer.pretrained.positions import DEFAULT_METHOD
 from jtransfer.pretrained.stored import Stored, head_outputs, shapes_of
+from jtransfer.reading import parse_json
 from jtransfer.tasks import Task, from_dict, single_label, to_dict
+from jtransfer.text import clipped
 
 FORMAT = 'jtransfer/1'
 ADAPTER_FORMAT = 'jtransfer-adapter/1'
@@ -124,11 +126,26 @@ def open_adapter(path: str | os.PathLike[str]) -> tuple[Stored, Base]:
         UserError: the file cannot be read, is no adapter file, or its parts contradict each other.
     """
     stored, metadata = _open(path, ADAPTER_FORMAT)
+    return stored, _base(path, metadata)
+
+
+def read_base(path: str | os.PathLike[str]) -> Base:
+    """The base of an adapter file, without its tensors.
+
+    Raises:
+        UserError: the file cannot be read, or does not say.
+    """
+    return _base(path, read_metadata(path))
+
+
+def _base(path: str | os.PathLike[str], metadata: Mapping[str, str]) -> Base:
     fields = _from_json(path, metadata, 'base', dict)
     names = {field.name for field in dataclasses.fields(Base)}
     if set(fields) != names or not all(isinstance(value, str) for value in fields.values()):
-        raise UserError(f"{path}: the metadata's 'base' must have {', '.join(sorted(names))}, unlike {fields}")
-    return stored, Base(**fields)
+        raise UserError(
+            f"{path}: the metadata's 'base' must have {', '.join(sorted(names))}, unlike {clipped(str(fields), 200)}"
+        )
+    return Base(**fields)
 
 
 def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str, str]]:
@@ -137,7 +154,10 @@ def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str
         stated = f'its format is {metadata["format"]!r}' if 'format' in metadata else 'its metadata states no format'
         what = 'a checkpoint' if expected == FORMAT else 'an adapter file'
         raise UserError(f"{path}: not {what} of this library: {stated}, expected '{expected}'")
-    preprocessing = Preprocessing.from_dict(_from_json(path, metadata, 'preprocessing', dict))
+    try:
+        preprocessing = Preprocessing.from_dict(_from_json(path, metadata, 'preprocessing', dict))
+    except UserError as error:
+        raise UserError(str(error) if str(path) in str(error) else f'{path}: {error}') from None
     image_size = _from_json(path, metadata, 'image_size', int)
     class_names = _from_json(path, metadata, 'class_names', list)
     num_classes = _from_json(path, metadata, 'num_classes', int)
@@ -145,7 +165,9 @@ def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str
         raise UserError(f'{path}: image_size={image_size} contradicts its preprocessing, {preprocessing.image_size}')
     if num_classes != len(class_names):
         raise UserError(f'{path}: num_classes={num_classes}, but {len(class_names)} class names')
-    tasks = _tasks(path, metadata, [str(name) for name in class_names])
+    if not all(isinstance(name, str) for name in class_names):
+        raise UserError(f"{path}: the metadata's 'class_names' must be texts: {clipped(str(class_names))}")
+    tasks = _tasks(path, metadata, class_names)
     _check_heads(path, arrays, tasks)
     adaptation = _adaptation(path, metadata)
     _check_adapters(path, arrays, adaptation)
@@ -153,7 +175,7 @@ def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str
         path=Path(path),
         variables=traverse_util.unflatten_dict(arrays, sep='/'),
         architecture=_text(path, metadata, 'architecture'),
-        class_names=tuple(str(name) for name in class_names),
+        class_names=tuple(class_names),
         preprocessing=preprocessing,
         training=_from_json(path, metadata, 'training', dict) if 'training' in metadata else {},
         options=_from_json(path, metadata, 'options', dict) if 'options' in metadata else {},
@@ -173,7 +195,7 @@ def _tasks(path: str | os.PathLike[str], metadata: Mapping[str, str], class_name
         return _usual(class_names)
     try:
         tasks = heads.check_tasks(from_dict(values) for values in _from_json(path, metadata, 'tasks', list))
-    except (UserError, TypeError, AttributeError) as error:
+    except UserError as error:
         raise UserError(f"{path}: the metadata's 'tasks' cannot be: {error}") from None
     if heads.class_names(tasks) != tuple(class_names):
         raise UserError(f"{path}: the metadata's 'tasks' and 'class_names' contradict each other")
@@ -233,10 +255,8 @@ def _text(path: str | os.PathLike[str], metadata: Mapping[str, str], key: str) -
 
 
 def _from_json(path: str | os.PathLike[str], metadata: Mapping[str, str], key: str, kind: type) -> Any:
-    try:
-        value = json.loads(_text(path, metadata, key))
-    except json.JSONDecodeError:
-        value = None
-    if not isinstance(value, kind):
-        raise UserError(f"{path}: the metadata's '{key}' is not a JSON {kind.__name__}: {metadata[key][:60]!r}")
+    text = _text(path, metadata, key)
+    value = parse_json(text, f"{path}: the metadata's '{key}'")
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise UserError(f"{path}: the metadata's '{key}' is not a JSON {kind.__name__}: {text[:60]!r}")
     return value

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jtransfer.config_check import split_values
 from jtransfer.errors import UserError
+from jtransfer.paths import is_file
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.stored import Stored
+from jtransfer.reading import parse_json, read_bytes
 from jtransfer.tasks import Task
-from jtransfer.text import first_few, printable
+from jtransfer.text import clipped, first_few, printable
 
 REMEDY = 'checkpoint_classes names them instead'
 _FILES = ('.json', '.txt')
+_MAX_BYTES = 16 * 2**20
+_NUMBER = re.compile('[0-9]{1,9}')
 
 
 def stated_by_timm(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -61,7 +65,7 @@ def given_names(names: str | os.PathLike[str] | Sequence[str]) -> tuple[str, ...
     else:
         path = Path(names).expanduser()
         text = os.fspath(names)
-        if _is_file(path):
+        if is_file(path):
             found = _from_file(path)
         elif isinstance(names, os.PathLike) or path.suffix in _FILES:
             raise UserError(f'checkpoint_classes={text!r}: no such file')
@@ -113,22 +117,16 @@ def about_heads(wanted: Sequence[Task], stored: Stored, kept: Mapping[str, tuple
     return notes
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a long list of names is no path
-        return False
-
-
 def _from_file(path: Path) -> tuple[str, ...]:
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-        read = json.loads(text) if path.suffix == '.json' else None
-    except (OSError, ValueError) as error:
-        raise UserError(f'checkpoint_classes: {path} cannot be read: {" ".join(str(error).split())}') from None
+    content = read_bytes(path, _MAX_BYTES)
     if path.suffix != '.json':
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
-    if isinstance(read, Mapping) and not all(str(key).isdecimal() for key in read):
+        try:
+            lines = content.decode('utf-8-sig').splitlines()
+        except UnicodeDecodeError as error:
+            raise UserError(f'checkpoint_classes: {path} cannot be read: {error}') from None
+        return tuple(line.strip() for line in lines if line.strip())
+    read = parse_json(content, f'checkpoint_classes: {path}')
+    if isinstance(read, Mapping) and not all(_NUMBER.fullmatch(key) for key in read):
         found = stated_by_huggingface(read) or stated_by_timm(read)
         if not found:
             raise UserError(f'checkpoint_classes: {path} has neither id2label nor label_names')
@@ -139,11 +137,11 @@ def _from_file(path: Path) -> tuple[str, ...]:
 def _ordered(labels: Any, what: str) -> tuple[str, ...]:
     """The names of a list, or of a mapping whose keys number the outputs."""
     if isinstance(labels, Mapping):
-        try:
-            numbered = {int(key): name for key, name in labels.items()}
-        except (TypeError, ValueError):
-            key = next(key for key in labels if not str(key).isdecimal())
-            raise UserError(f'{what} has the key {key!r}, where the number of an output belongs; {REMEDY}') from None
+        wrong = [key for key in labels if not _NUMBER.fullmatch(str(key))]
+        if wrong:
+            key = clipped(repr(wrong[0]))
+            raise UserError(f'{what} has the key {key}, where the number of an output belongs; {REMEDY}')
+        numbered = {int(key): name for key, name in labels.items()}
         if sorted(numbered) != list(range(len(labels))):
             missing = next(index for index in range(len(labels) + 1) if index not in numbered)
             raise UserError(

@@ -26,6 +26,7 @@ from huggingface_hub import _CACHED_NO_EXIST, constants, errors, hf_hub_download
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from jtransfer.errors import UserError
+from jtransfer.pretrained import download_kinds
 from jtransfer.pretrained.download_http import download_part, no_space, reason, space_line
 
 _BUCKETS = 'https://storage.googleapis.com/'
@@ -59,7 +60,8 @@ def cache_dir() -> Path:
 def fetch_url(url: str, *, sha256: str = '', filename: str = '', progress: bool = True) -> Fetched:
     """Finds a file of a web server or a bucket in the cache, or downloads it there.
 
-    The checksum is checked at every call, so that a file put into the cache by hand is checked too. A partial file is
+    The checksum and the first bytes are checked at every call, so that a file put into the cache by hand is checked,
+    too; what is empty, a web page, or not of the kind that its name promises never enters the cache. A partial file is
     kept beside the file's place (`NAME.part`), unless its checksum was wrong or the disk was full.
 
     Args:
@@ -71,8 +73,8 @@ def fetch_url(url: str, *, sha256: str = '', filename: str = '', progress: bool 
 
     Raises:
         UserError: the file does not exist, the server cannot be reached or `HF_HUB_OFFLINE` is set with nothing
-            cached (the message says where to put the file by hand), the checksum is wrong, there is no space, or the
-            cache cannot be written to.
+            cached (the message says where to put the file by hand), it sends too much or too slowly or something else
+            than a file of weights, the checksum is wrong, there is no space, or the cache cannot be written to.
     """
     sha256 = sha256.lower()
     if sha256 and not re.fullmatch('[0-9a-f]{8,64}', sha256):
@@ -86,12 +88,14 @@ def fetch_url(url: str, *, sha256: str = '', filename: str = '', progress: bool 
             path.parent.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(f'{path}.lock'):
                 _retrieve(address, path, sha256, progress)
-        digest = _wrong_digest(path, sha256)
+        wrong, digest = download_kinds.wrong_kind(path), _wrong_digest(path, sha256)
     except OSError as error:
         if no_space(error):
             raise UserError(f'{url}: {space_line(path.parent)}') from error
         hint = 'check the folder, or set JTRANSFER_CACHE to another'
         raise UserError(f'{path}: cannot be written or read: {reason(error)}; {hint}') from error
+    if wrong:
+        raise UserError(f'{path} {wrong}; delete it to download {url} again')
     if digest:
         raise UserError(f'{path}: its sha256 is {digest}, expected {sha256}; delete it to download {url} again')
     return Fetched(path, '')
@@ -203,6 +207,12 @@ def _retrieve(address: str, path: Path, sha256: str, progress: bool) -> None:
 
     def into(url: str, output_file: str, _: object) -> None:
         part = download_part(url, path, progress=progress)
+        if wrong := download_kinds.wrong_kind(part, path.name):
+            part.unlink()
+            raise UserError(
+                f'{url}: the download {wrong}; check the URL (a login may be needed), or download it elsewhere and put '
+                f'it at {path}'
+            )
         # Here and not by pooch, which takes whole digests only.
         if digest := _wrong_digest(part, sha256):
             part.unlink()

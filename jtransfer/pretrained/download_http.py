@@ -3,6 +3,8 @@
 What arrived before a cut is kept as `NAME.part`, with the file's ETag (or date) beside it in `NAME.part.etag`. Going on
 is a Range request made conditional on that ETag (RFC 9110, sections 13.1.5 and 14.2), so that two versions of a file
 are never joined. Nothing here is safe for two processes at once: the caller holds a lock.
+
+A server is believed within bounds: so many bytes, at such a rate, and not many times what came over the network.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import errno
 import http.client
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -20,25 +23,37 @@ import requests
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from jtransfer.errors import UserError
+from jtransfer.pretrained import download_pace
 from jtransfer.terminal import PlainConsole
 
 # Seconds before each new try; the count starts over whenever more has arrived than ever before.
 _PAUSES = (0.5, 1.0, 2.0)
 # Seconds to connect, and without a byte.
 _TIMEOUTS = (10, 30)
-_CHUNK = 2**18
+# The largest file whose size the server states, and the largest of an unknown size: the largest published networks for
+# images have some ten gigabytes.
+MAX_BYTES, MAX_UNSTATED = 64 * 2**30, 8 * 2**30
+# Weights that were compressed on the way are never so many times what arrived; a little may be.
+_SWELLS, _ALWAYS_SWELLS = 20, 2**26
 _PASSING = {408, 429, 500, 502, 503, 504}
+
+
+_RANGE = re.compile(r'bytes [0-9]+-[0-9]+/([0-9]{1,18})')
 
 
 class _TryAgainError(Exception):
     """What may pass: a cut, or a server that is busy."""
 
 
+class _EndlessError(Exception):
+    """More came than can be meant."""
+
+
 def download_part(url: str, path: Path, *, progress: bool = True) -> Path:
     """Downloads a file as `path` + `.part`, going on with what is there already.
 
-    A disk that fills up while writing loses the partial file, for a full disk harms other programs; every other
-    failure keeps it.
+    A disk that fills up while writing loses the partial file, for a full disk harms other programs, and so does an
+    answer without end; every other failure keeps it.
 
     Args:
         url: http or https.
@@ -50,7 +65,7 @@ def download_part(url: str, path: Path, *, progress: bool = True) -> Path:
 
     Raises:
         UserError: the file is not there or not to be had, the server cannot be reached or fails after several tries,
-            or there is no space for it.
+            the file is too large or hardly arrives, or there is no space for it.
         OSError: the partial file cannot be written.
     """
     part = path.with_name(f'{path.name}.part')
@@ -60,14 +75,15 @@ def download_part(url: str, path: Path, *, progress: bool = True) -> Path:
             _attempt(url, path, part, progress)
             _etag_file(part).unlink(missing_ok=True)
             return part
+        except download_pace.TooSlowError as error:
+            raise UserError(f'{url}: {error}; {_later(path)} (what has arrived is kept)') from None
         except (_TryAgainError, requests.RequestException) as error:
-            if _size(part) > most:
+            # A server that cuts after every byte gets no further.
+            if _size(part) >= most + download_pace.LEAST:
                 pauses, most = iter(_PAUSES), _size(part)
             pause = next(pauses, None)
             if pause is None:
-                raise UserError(
-                    f'{url}: {reason(error)}; try again later, or download it elsewhere and put it at {path}'
-                ) from error
+                raise UserError(f'{url}: {reason(error)}; {_later(path)}') from error
             time.sleep(pause)
 
 
@@ -112,9 +128,17 @@ def space_line(folder: Path, needed: int | None = None, setting: str = 'JTRANSFE
     )
 
 
+def _by_hand(path: Path) -> str:
+    return f'download it elsewhere and put it at {path}'
+
+
+def _later(path: Path) -> str:
+    return f'try again later, or {_by_hand(path)}'
+
+
 def _attempt(url: str, path: Path, part: Path, progress: bool) -> None:
     have, headers = _what_is_there(part)
-    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUTS) as response:
+    with download_pace.answer(url, headers, _TIMEOUTS) as (response, chunks):
         status = response.status_code
         if status in _PASSING:
             raise _TryAgainError(answered(status))
@@ -125,18 +149,29 @@ def _attempt(url: str, path: Path, part: Path, progress: bool) -> None:
         if have and (status == 416 or (status == 206 and not _continues(response, part, have))):
             _drop(part)
             raise _TryAgainError('the file changed on the server, or its partial downloads are broken')
-        if not response.ok:
-            raise UserError(f'{url}: {answered(status)}; download it elsewhere and put it at {path}')
+        if status == 206 and not have:
+            raise _TryAgainError('the server sent a part of the file, which nobody asked for')
+        if status not in (200, 203, 206):
+            raise UserError(f'{url}: {answered(status)}; {_by_hand(path)}')
         if status != 206:
             have = 0
             _drop(part)
         total = _total(response, have)
+        limit = MAX_UNSTATED if total is None else MAX_BYTES
+        if total is not None and total > limit:
+            raise UserError(
+                f'{url}: the server states {total:,} bytes, more than the {limit:,} allowed; {_by_hand(path)} if they '
+                'are meant'
+            )
         if total is not None and total - have > shutil.disk_usage(part.parent).free:
             raise UserError(f'{url}: {space_line(part.parent, total - have)}')
         if validator := _validator(response):
             _etag_file(part).write_text(validator, encoding='utf-8')
         try:
-            _write(part, response, path.name, have, total, progress)
+            _write(part, chunks, path.name, have, total, progress, limit)
+        except _EndlessError as error:
+            _drop(part)
+            raise UserError(f'{url}: {error}; {_by_hand(path)} if they are meant') from None
         except OSError as error:
             if not no_space(error):
                 raise
@@ -150,15 +185,21 @@ def _what_is_there(part: Path) -> tuple[int, dict[str, str]]:
     """How many bytes to go on from, and the headers of the request for the rest."""
     # Compressed on the way, neither the length nor a range would be that of the file.
     headers = {'Accept-Encoding': 'identity'}
-    have = _size(part)
-    if not have or not _etag_file(part).exists():
-        return 0, headers
-    return have, headers | {'Range': f'bytes={have}-', 'If-Range': _etag_file(part).read_text(encoding='utf-8')}
+    have, etag = _size(part), _kept_validator(part)
+    return (have, headers | {'Range': f'bytes={have}-', 'If-Range': etag}) if have and etag else (0, headers)
+
+
+def _kept_validator(part: Path) -> str:
+    """What was written of the version of a partial file; '' where there is nothing, or nothing of use."""
+    if not _etag_file(part).exists():
+        return ''
+    etag = _etag_file(part).read_bytes()[:1024]
+    return etag.decode('ascii') if etag.isascii() and etag.decode('ascii').isprintable() else ''
 
 
 def _continues(response: requests.Response, part: Path, have: int) -> bool:
     """Whether a partial answer is what was asked for; some servers pass over If-Range."""
-    same = _validator(response) in ('', _etag_file(part).read_text(encoding='utf-8'))
+    same = _validator(response) in ('', _kept_validator(part))
     return same and response.headers.get('Content-Range', '').startswith(f'bytes {have}-')
 
 
@@ -171,9 +212,25 @@ def _validator(response: requests.Response) -> str:
     return etag if etag and not etag.startswith('W/') else response.headers.get('Last-Modified', '')
 
 
-def _write(part: Path, response: requests.Response, name: str, have: int, total: int | None, progress: bool) -> None:
+def _write(
+    part: Path,
+    chunks: Iterator[tuple[bytes, int]],
+    name: str,
+    have: int,
+    total: int | None,
+    progress: bool,
+    limit: int,
+) -> None:
+    whole = have
     with open(part, 'ab') as file, _bar(name, have, total, progress) as advance:
-        for chunk in response.iter_content(_CHUNK):
+        for chunk, arrived in chunks:
+            whole += len(chunk)
+            if whole > limit:
+                raise _EndlessError(f'more than {limit:,} bytes came without an end being stated')
+            if whole - have > max(_ALWAYS_SWELLS, _SWELLS * arrived):
+                raise _EndlessError(
+                    f'{arrived:,} bytes became {whole - have:,} when they were unpacked (a decompression bomb?)'
+                )
             file.write(chunk)
             advance(len(chunk))
         file.flush()
@@ -181,8 +238,14 @@ def _write(part: Path, response: requests.Response, name: str, have: int, total:
 
 
 def _total(response: requests.Response, have: int) -> int | None:
+    if response.status_code == 206 and (found := _RANGE.fullmatch(response.headers.get('Content-Range', ''))):
+        return int(found[1])
     length = response.headers.get('Content-Length', '')
-    return have + int(length) if length.isdigit() and _identity(response) else None
+    if 'Content-Length' not in response.headers or not _identity(response):
+        return None
+    if not re.fullmatch('[0-9]{1,18}', length):
+        raise _TryAgainError('the server states a length that is none')
+    return have + int(length)
 
 
 def _identity(response: requests.Response) -> bool:

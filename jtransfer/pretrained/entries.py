@@ -21,6 +21,7 @@ from jtransfer.errors import UserError
 from jtransfer.models.variant import HALF
 from jtransfer.models.vit_variants import CLIP_MEAN, CLIP_STD
 from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from jtransfer.reading import parse_json
 
 # The tables, in the order in which the catalogue lists them.
 TABLES = ('shipped', 'timm', 'huggingface', 'torchvision', 'google', 'facebook', 'github')
@@ -237,7 +238,7 @@ def _entry(cells: Mapping[str, str]) -> Entry:
 
 
 def _options(text: str) -> dict[str, Any]:
-    options = json.loads(text) if text else {}
+    options = parse_json(text, 'options') if text else {}
     if not isinstance(options, dict):
         raise ValueError(f'options are no JSON object: {text}')
     return options

@@ -23,6 +23,7 @@ from jtransfer.pretrained.model import Model, merge_model
 from jtransfer.pretrained.namemap import NameMap
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.stored import SHAPE
+from jtransfer.writing import told_plainly
 
 # transformers refuses a safetensors file that does not say which framework's layout it holds.
 _METADATA = {'format': 'pt'}
@@ -109,7 +110,7 @@ def _write_folder(
     path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str], files: Mapping[str, str]
 ) -> None:
     """Writes all of it, or nothing: a folder of that name is there when it is whole."""
-    try:
+    with told_plainly(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
             inside = Path(temporary) / path.name
@@ -120,8 +121,6 @@ def _write_folder(
             if path.exists():
                 path.rmdir()
             inside.rename(path)
-    except OSError as error:
-        raise UserError(f'export to {path}: cannot be written: {error.strerror}') from None
 
 
 def published_arrays(model: Model, naming: str = '') -> dict[str, np.ndarray]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import mmap
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,10 @@ import safetensors
 
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
+from jtransfer.pretrained.file_digest import KEY, check_digest, digest_of, without_digest
+from jtransfer.reading import parse_json, require_regular
+from jtransfer.text import clipped
+from jtransfer.writing import atomic_path
 
 _DTYPES = {
     'F64': np.dtype(np.float64),
@@ -40,8 +43,45 @@ _DTYPES = {
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 # A file begins with the length of its header in this many bytes.
 _LENGTH = 8
+# Far above the largest networks' (some 2,000 tensors); names are shown to people.
+MAX_TENSORS = 16_384
+_MAX_NAME = 500
+_MAX_HEADER = 16 * 2**20
 # Values start at a multiple of this, as the format asks for.
 _ALIGNMENT = 8
+
+
+def beside(path: Path, name: str) -> Path:
+    """The file of a name that another file states, in the same folder.
+
+    A link leads to where whoever made the folder wants it to, which is none of the files that weights are of, unless
+    the folder is of huggingface_hub's cache, which keeps its files in `blobs` of the repository.
+
+    Args:
+        path: the file that states the name.
+        name: of a file, without folders.
+
+    Raises:
+        UserError: it is a link to a file outside the folder.
+    """
+    file, folder = path.with_name(name), path.parent.resolve()
+    allowed = [folder, *(above.parent / 'blobs' for above in (folder, *folder.parents) if above.name == 'snapshots')]
+    if os.path.islink(file) and not any(file.resolve().is_relative_to(place) for place in allowed):
+        raise UserError(f'{file} is a link to a file outside of its folder, which is not followed; put the file there')
+    return file
+
+
+def check_names(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Raises `UserError` for more tensors than a network has, or longer names: they are compared with many patterns."""
+    if len(arrays) > MAX_TENSORS:
+        raise UserError(f'{path}: {len(arrays):,} tensors; at most {MAX_TENSORS:,} are read')
+    if strange := [name for name in arrays if not name.isprintable()]:
+        raise UserError(f'{path}: the tensor {clipped(repr(strange[0]))} has a name with letters that cannot be shown')
+    longest = max(arrays, key=len, default='')
+    if len(longest) > _MAX_NAME:
+        raise UserError(
+            f"{path}: the tensor '{clipped(longest)}' has a name of {len(longest):,} letters; at most {_MAX_NAME:,}"
+        )
 
 
 def is_safetensors(path: Path) -> bool:
@@ -65,20 +105,24 @@ def read_safetensors(
         The arrays by name, read-only views of the mapped file in its types (bfloat16 included), and the metadata.
 
     Raises:
-        UserError: the file is missing, truncated or damaged, holds a type that is not supported, or a value that is
-            not finite (the message names the tensor).
+        UserError: the file is missing, truncated or damaged (see `file_digest`), holds a type that is not supported, or
+            a value that is not finite (the message names the tensor).
     """
     path = expanded(path)
     header, start = _header(path)
     data = np.memmap(path, np.uint8, mode='r')
-    metadata = header.pop('__metadata__', None) or {}
+    check_digest(path, header, np.asarray(data[start:]), release)
+    metadata = without_digest(header.pop('__metadata__', None))
     arrays = {}
     for name, tensor in header.items():
         dtype = _DTYPES.get(tensor['dtype'])
         if dtype is None:
             raise UserError(f"{path}: tensor '{name}' has type {tensor['dtype']}; supported: {', '.join(_DTYPES)}")
         begin, end = (start + offset for offset in tensor['data_offsets'])
-        arrays[name] = np.asarray(data[begin:end]).view(dtype).reshape(tensor['shape'])
+        try:
+            arrays[name] = np.asarray(data[begin:end]).view(dtype).reshape(tensor['shape'])
+        except ValueError as error:  # more dimensions than NumPy has, or longer ones
+            raise UserError(f"{path}: tensor '{clipped(name)}' has a shape that cannot be: {error}") from None
     if finite:
         check_finite(path, arrays)
     return arrays, metadata
@@ -90,26 +134,29 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
     Raises:
         UserError: the file is missing, truncated or damaged.
     """
-    return _header(expanded(path))[0].get('__metadata__') or {}
+    return without_digest(_header(expanded(path))[0].get('__metadata__'))
 
 
 def _header(path: Path) -> tuple[dict[str, Any], int]:
     """The header, checked against the file, and where the values begin."""
+    size = require_regular(path)
     try:
         with path.open('rb') as file:
             length = int.from_bytes(file.read(_LENGTH), 'little')
-    except FileNotFoundError:
-        raise UserError(f'{path}: no such file; expected a .safetensors file') from None
-    except OSError as error:
-        raise UserError(f'{path}: cannot be read: {error.strerror}') from None
-    try:
+            if _MAX_HEADER < length < size:
+                raise UserError(f'{path}: a header of {length:,} bytes; at most {_MAX_HEADER:,} are read')
         # The library checks the header against the file: lengths, offsets, shapes, types.
         with safetensors.safe_open(path, 'np') as _:
             pass
-    except (safetensors.SafetensorError, OSError) as error:
+        with path.open('rb') as file:
+            content = file.read(_LENGTH + length)[_LENGTH:]
+    except safetensors.SafetensorError as error:
         raise UserError(f'{path}: not a valid .safetensors file, truncated or damaged ({_one_line(error)})') from None
-    with path.open('rb') as file:
-        return json.loads(file.read(_LENGTH + length)[_LENGTH:]), _LENGTH + length
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read: {error.strerror or _one_line(error)}') from None
+    header = parse_json(content, str(path))
+    check_names(path, {name: tensor for name, tensor in header.items() if name != '__metadata__'})
+    return header, _LENGTH + length
 
 
 def write_safetensors(
@@ -125,8 +172,8 @@ def write_safetensors(
         metadata: texts by name.
 
     Raises:
-        UserError: an array of a type that is not supported or with values that are not finite (the message names it),
-            or a folder that cannot be written to.
+        UserError: an array of a type that is not supported or with values that are not finite (the message names it).
+        WritingError: the file cannot be written.
     """
     path = expanded(path)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
@@ -146,34 +193,13 @@ def write_safetensors(
             'data_offsets': [offset, offset + array.nbytes],
         }
         offset += array.nbytes
+    values = [arrays[name].astype(arrays[name].dtype.newbyteorder('<'), copy=False).tobytes() for name in names]
+    header['__metadata__'] = dict(sorted({**(metadata or {}), KEY: digest_of(header, values)}.items()))
     head = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
     head += b' ' * (-len(head) % _ALIGNMENT)
-    chunks = [len(head).to_bytes(8, 'little'), head]
-    chunks += [arrays[name].astype(arrays[name].dtype.newbyteorder('<'), copy=False).tobytes() for name in names]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_in_one_piece(path, chunks)
-    except OSError as error:
-        raise UserError(f'{path}: cannot be written: {error.strerror}') from None
-
-
-def _write_in_one_piece(path: Path, chunks: list[bytes]) -> None:
-    # In the same folder: a rename is atomic within one file system only.
-    descriptor, temporary = tempfile.mkstemp(prefix=f'.{path.name}.', dir=path.parent)
-    try:
-        with os.fdopen(descriptor, 'wb') as file:
-            for chunk in chunks:
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp lets nobody else read it; an ordinary file follows the umask.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    chunks = [len(head).to_bytes(8, 'little'), head, *values]
+    with atomic_path(path) as temporary, temporary.open('wb') as file:
+        file.writelines(chunks)
 
 
 def release(array: np.ndarray) -> None:
@@ -198,7 +224,8 @@ def release(array: np.ndarray) -> None:
 def check_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Raises `UserError`, naming the first tensor with a value that is NaN or infinite."""
     for name, array in arrays.items():
-        if array.dtype.kind in 'biu':
+        # ml_dtypes' own have the kind of opaque bytes.
+        if array.dtype.kind not in 'fc' and 'float' not in array.dtype.name:
             continue
         finite = np.isfinite(array)
         if not finite.all():
@@ -207,4 +234,4 @@ def check_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    return ' '.join(str(error).split())
+    return clipped(' '.join(str(error).split()), 200)

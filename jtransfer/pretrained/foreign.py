@@ -9,18 +9,18 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.models.shapes import variable_shapes
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.class_names import REMEDY, stated_by_huggingface, stated_by_timm
+from jtransfer.pretrained.fields import OBJECT, TEXT, check_fields
 from jtransfer.pretrained.files import check_finite, is_safetensors, read_metadata
 from jtransfer.pretrained.header import Header
-from jtransfer.pretrained.load import HEAD
+from jtransfer.pretrained.load import HEAD, check_blocks
 from jtransfer.pretrained.locate import Located
 from jtransfer.pretrained.namemap import NameMap, Shape, choose
 from jtransfer.pretrained.names import namings
@@ -98,6 +98,7 @@ def open_published(
             naming=naming.name,
         )
         naming, network = _naming(known, list(arrays), located.source)
+    check_blocks(located.source, network.backbone.blocks_in_all, arrays)
     shapes = tensor_shapes(network, models.describe(known.architecture).image_size)
     try:
         converted = naming.to_ours(arrays, shapes)
@@ -118,7 +119,10 @@ def open_published(
         values = {path: value for path, value in values.items() if not path.startswith(HEAD)}
         classes = 0
     shape = _shape(metadata)
-    preprocessing = _of_stored_tensors(known, values, network, shape)
+    try:
+        preprocessing = _of_stored_tensors(known, values, network, shape)
+    except UserError as error:
+        raise UserError(f'{located.source}: {error}') from None
     stated = known.class_names if len(known.class_names) == classes else ()
     notes = []
     if classes and known.class_names and not stated and 'params/head/bias' not in naming.constants:
@@ -148,7 +152,10 @@ def open_published(
 
 def _naming(known: Identity, names: list[str], source: str) -> tuple[NameMap, models.Network]:
     """The naming that a file's tensors follow, and the network as far as it is known, with a head of one class."""
-    network = models.create(known.architecture, num_classes=1, options=known.options)
+    try:
+        network = models.create(known.architecture, num_classes=1, options=known.options)
+    except UserError as error:
+        raise UserError(f'{source}: {error}') from None
     candidates = namings(models.describe(known.architecture).family, network.backbone)
     chosen = [naming for naming in candidates if naming.name == known.naming] or candidates
     if not chosen:
@@ -209,10 +216,14 @@ def _of_export(located: Located, header: Header, named: bool) -> Identity:
     known = dataclasses.replace(known, class_names=heads.class_names(header.tasks), tasks=header.tasks)
     if not located.config:
         return known
-    if _differ(header.preprocessing, located.config, located.processor):
+    try:
+        differ = _differ(header.preprocessing, located.config, located.processor)
+        stated = () if named else (stated_by_timm(located.config) or stated_by_huggingface(located.config))
+    except UserError as error:
+        raise UserError(f'{located.source}: {error}') from None
+    if differ:
         files = _said(located, unsure=True, restated=False, named=True)
         known = known if files is None else dataclasses.replace(known, preprocessing=files.preprocessing)
-    stated = () if named else (stated_by_timm(located.config) or stated_by_huggingface(located.config))
     if stated and len(stated) != len(known.class_names):
         raise UserError(
             f'{located.source}: its config.json names {len(stated)} classes, and the head has {len(known.class_names)} '
@@ -222,8 +233,13 @@ def _of_export(located: Located, header: Header, named: bool) -> Identity:
 
 
 def _differ(preprocessing: Preprocessing, config: Mapping[str, Any], processor: Mapping[str, Any] | None) -> bool:
-    """Whether files beside an export say otherwise how pictures must look than the export had it."""
-    if 'pretrained_cfg' in config:
+    """Whether files beside an export say otherwise how pictures must look than the export had it.
+
+    Raises:
+        UserError: a `pretrained_cfg` that has no fields.
+    """
+    check_fields(config, {'pretrained_cfg': OBJECT}, 'config.json')
+    if config.get('pretrained_cfg'):
         written, found = configuration_of(preprocessing), config['pretrained_cfg']
     elif processor is not None:
         try:
@@ -246,11 +262,12 @@ def _said(located: Located, unsure: bool, restated: bool, named: bool) -> Identi
     """
     config = dict(located.config or {})
     try:
-        if 'architecture' in config:
+        check_fields(config, {'architecture': TEXT, 'model_type': TEXT}, 'config.json')
+        if config.get('architecture'):
             name, options, shape = described_by_timm(config)
             known = Identity(name, options, models.describe(name).preprocessing)
             names = () if named else stated_by_timm(config)
-        elif 'model_type' in config:
+        elif config.get('model_type'):
             names = () if named else stated_by_huggingface(config)
             kind = KINDS.get(str(config.get('problem_type')))
             tasks = (Task('', kind, names),) if kind and names else ()
@@ -263,7 +280,7 @@ def _said(located: Located, unsure: bool, restated: bool, named: bool) -> Identi
         return None
     known = dataclasses.replace(known, class_names=names)
     try:
-        if 'architecture' in config:
+        if config.get('architecture'):
             return dataclasses.replace(known, preprocessing=preprocessing_of(config, shape))
         if located.processor is not None:
             return dataclasses.replace(known, preprocessing=framing(located.processor, config['model_type']))
@@ -276,7 +293,7 @@ def _said(located: Located, unsure: bool, restated: bool, named: bool) -> Identi
 
 def _shape(metadata: Mapping[str, str]) -> tuple[int, int] | None:
     """Height and width of the pictures, where an export of ours says so."""
-    found = re.fullmatch(r'(\d+)x(\d+)', metadata.get(SHAPE, ''))
+    found = re.fullmatch(r'([0-9]{1,6})x([0-9]{1,6})', metadata.get(SHAPE, ''))
     return (int(found[1]), int(found[2])) if found else None
 
 
@@ -304,6 +321,5 @@ def _of_stored_tensors(
 
 def tensor_shapes(network: models.Network, image_size: int, channels: int = 3) -> dict[str, Shape]:
     """Shapes of a network's tensors by path, without making them."""
-    images = jnp.zeros((1, image_size, image_size, channels))
-    variables = jax.eval_shape(network.init, jax.random.key(0), images)
+    variables = variable_shapes(network, image_size, image_size, channels)
     return {path: tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(variables, sep='/').items()}

@@ -13,9 +13,13 @@ from typing import Any
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
+from jtransfer.pretrained.fields import OBJECT, TEXT, Kind, check_fields
+from jtransfer.reading import parse_json
 from jtransfer.tasks import Task, from_dict, to_dict
 
 _PREFIX = 'jtransfer.'
+_VALUES = ('options', 'preprocessing', 'tasks')
+_LIST = Kind('a list', lambda value: isinstance(value, list))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,14 +69,17 @@ class Header:
             return None
         texts = {name: metadata.get(f'{_PREFIX}{name}', '') for name in ('architecture', 'naming', 'positions')}
         try:
-            options, preprocessing, tasks = (
-                json.loads(metadata[f'{_PREFIX}{name}']) for name in ('options', 'preprocessing', 'tasks')
-            )
+            check_fields(texts, dict.fromkeys(texts, TEXT), 'it')
+            if missing := [name for name in _VALUES if f'{_PREFIX}{name}' not in metadata]:
+                raise UserError(f'there is no {_PREFIX}{missing[0]}')
+            values = {name: parse_json(metadata[f'{_PREFIX}{name}'], f'{_PREFIX}{name}') for name in _VALUES}
+            check_fields(values, {'options': OBJECT, 'preprocessing': OBJECT, 'tasks': _LIST}, 'it')
+            options, preprocessing, tasks = (values[name] for name in _VALUES)
             return cls(
                 **texts,
                 preprocessing=Preprocessing.from_dict(preprocessing),
                 tasks=tuple(from_dict(task) for task in tasks),
-                options=dict(options),
+                options=options,
             )
-        except (UserError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except UserError as error:
             raise UserError(f'{source}: its header has {_PREFIX}… entries that cannot be read: {error}') from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from jtransfer import rules
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, single_label
+from jtransfer.text import printable
 
 ONE, SEVERAL = 'head', 'heads'
 _LISTED = 5
@@ -62,13 +64,13 @@ def check_tasks(tasks: Iterable[Task]) -> tuple[Task, ...]:
     if len(tasks) > 1 and '' in names:
         raise UserError(f'each of {len(tasks)} tasks needs a name: its head is heads/NAME')
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         raise UserError(f"two tasks have the name '{twice}'")
     for task in tasks:
         called = f" of task '{task.name}'" if task.name else ''
         if len(set(task.class_names)) < task.outputs:
-            twice = next(name for name in task.class_names if task.class_names.count(name) > 1)
-            raise UserError(f"the class name '{twice}' stands twice among class_names{called}")
+            twice = Counter(task.class_names).most_common(1)[0][0]
+            raise UserError(f"the class name '{printable(twice)}' stands twice among class_names{called}")
     return tasks
 
 
@@ -78,7 +80,7 @@ def in_words(tasks: Iterable[Task]) -> str:
 
 
 def _in_words(task: Task) -> str:
-    names = ', '.join(task.class_names[:_LISTED])
+    names = ', '.join(map(printable, task.class_names[:_LISTED]))
     more = f' … {task.outputs - _LISTED} more' if task.outputs > _LISTED else ''
     what = f'{task.kind}: {names}{more}'
     return f'{task.name} ({what})' if task.name else what
@@ -133,7 +135,8 @@ def _order(wanted: Task, stored: Task) -> tuple[int, ...] | None:
         return None
     if sorted(wanted.class_names) != sorted(stored.class_names) or len(set(stored.class_names)) < stored.outputs:
         return None
-    return tuple(stored.class_names.index(name) for name in wanted.class_names)
+    places = {name: index for index, name in enumerate(stored.class_names)}
+    return tuple(places[name] for name in wanted.class_names)
 
 
 def reordered(variables: Mapping[str, Any], orders: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:

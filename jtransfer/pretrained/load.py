@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -123,7 +123,8 @@ def load_into(
     *,
     source: str,
     fitting: Fitting | None = None,
-    fresh_head: Mapping[str, Any] | None = None,
+    fresh: Collection[str] = (),
+    make_fresh: Callable[[], Mapping[str, Any]] = dict,
     ignored: Mapping[str, Shape] | None = None,
     name_of: Callable[[str], str] = lambda path: '',
 ) -> tuple[dict[str, Any], LoadReport]:
@@ -134,8 +135,9 @@ def load_into(
         stored: the checkpoint's variables, nested, in any floating-point type.
         source: the checkpoint's file, for messages and the report.
         fitting: what may be fitted to another shape. None: position embeddings without prefix, on square grids.
-        fresh_head: the variables of new heads, `{'params': {'head': …}}` or `{'params': {'heads': {NAME: …}}}`. Every
-            other head of the network is the stored one, and stored heads that it has not are dropped.
+        fresh: paths of the variables of new heads, which are not the file's. Every other head of the network is the
+            stored one, and stored heads that it has not are dropped.
+        make_fresh: makes them, nested, once all else is known to fit.
         ignored: shapes of what the file also holds and nothing needs, by its names, for the report.
         name_of: the file's name of one of our paths, for messages; '' where there is none.
 
@@ -149,36 +151,26 @@ def load_into(
     fitting = fitting or Fitting()
     wanted = {path: tuple(leaf.shape) for path, leaf in _flatten(target).items()}
     have = {path: np.asarray(value) for path, value in _flatten(stored).items()}
-    fresh = {} if fresh_head is None else _flatten(fresh_head)
     # '' is among them: what is outside the heads is kept, too.
     own = {'', *(heads.head_of(path) for path in wanted if path not in fresh)}
     kept = {path: value for path, value in have.items() if heads.head_of(path) in own}
     _check_names(source, [path for path in wanted if path not in fresh], list(kept), name_of)
 
-    values: dict[str, Array] = {}
+    fitted = {path: _fit(path, kept[path], shape, fitting) for path, shape in wanted.items() if path not in fresh}
+    _check_shapes(source, {path: kept[path].shape for path, value in fitted.items() if value is None}, wanted, name_of)
+    made = _flatten(make_fresh())
+    values: dict[str, Array] = {path: jnp.asarray(made[path], jnp.float32) for path in fresh}
     resized: list[str] = []
-    misfits: list[str] = []
-    for path, shape in wanted.items():
-        if path in fresh:
-            values[path] = jnp.asarray(fresh[path], jnp.float32)
-            continue
-        fitted = _fit(path, kept[path], shape, fitting)
-        if fitted is None:
-            stored_name = name_of(path)
-            called = f"{path} ('{stored_name}')" if stored_name else path
-            misfits.append(f'{called} is {kept[path].shape}, needed {shape}')
-        else:
-            # A copy: the file may be mapped into memory, and change.
-            with np.errstate(over='ignore'):
-                value = np.array(fitted, np.float32, order='C')
-            if kept[path].dtype == np.float64 and not np.isfinite(value).all():
-                raise UserError(f"{source}: {path} ('{name_of(path)}') holds float64 values beyond float32")
-            values[path] = jnp.array(value, copy=True)  # never NumPy's memory: steps give theirs away
-            release(kept[path])
-            if fitted is not kept[path]:
-                resized.append(path)
-    if misfits:
-        raise UserError(f'{source}: tensors of another shape ({len(misfits)}): {_listing(misfits, "; ")}')
+    for path in fitted:
+        # A copy: the file may be mapped into memory, and change.
+        with np.errstate(over='ignore'):
+            value = np.array(fitted[path], np.float32, order='C')
+        if kept[path].dtype == np.float64 and not np.isfinite(value).all():
+            raise UserError(f"{source}: {path} ('{name_of(path)}') holds float64 values beyond float32")
+        values[path] = jnp.array(value, copy=True)  # never NumPy's memory: steps give theirs away
+        release(kept[path])
+        if fitted[path] is not kept[path]:
+            resized.append(path)
 
     ignored = dict(sorted((ignored or {}).items()))
     report = LoadReport(
@@ -265,6 +257,33 @@ def _check_names(source: str, wanted: Sequence[str], have: Sequence[str], name_o
     if unexpected:
         parts.append(f'unexpected ({len(unexpected)}): {_listing(unexpected)}')
     raise UserError(f'{source}: its tensors are not those of the network: {"; ".join(parts)}')
+
+
+def _check_shapes(
+    source: str, misfits: Mapping[str, Shape], wanted: Mapping[str, Shape], name_of: Callable[[str], str]
+) -> None:
+    if misfits:
+        lines = []
+        for path, shape in misfits.items():
+            called = f"{path} ('{name_of(path)}')" if name_of(path) else path
+            lines.append(f'{called} is {shape}, needed {wanted[path]}')
+        raise UserError(f'{source}: tensors of another shape ({len(lines)}): {_listing(lines, "; ")}')
+
+
+def check_blocks(source: str, blocks: int, tensors: Mapping[str, Any]) -> None:
+    """Refuses a network of more blocks than a file can have parameters for, before it is traced block by block.
+
+    Args:
+        source: the file, for the message.
+        blocks: of the network.
+        tensors: the file's, by name; one that is scanned over blocks holds those of as many as its first axis is long.
+
+    Raises:
+        UserError: there are more blocks.
+    """
+    most = sum(max(1, tensor.shape[0] if '/encoderblock/' in name else 1) for name, tensor in tensors.items())
+    if blocks > max(most, 1):
+        raise UserError(f'{source}: its {len(tensors):,} tensors cannot be those of a network of {blocks:,} blocks')
 
 
 def _heads(paths: Sequence[str], shapes: Mapping[str, Shape]) -> tuple[str, str, str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.resources
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -20,11 +19,14 @@ from typing import Any
 from jtransfer.config_check import nearest
 from jtransfer.errors import UserError
 from jtransfer.models import variant_names
-from jtransfer.paths import expanded
+from jtransfer.paths import exists, expanded, is_file
 from jtransfer.pretrained.download import Fetched, fetch_hub, fetch_url
 from jtransfer.pretrained.entries import Entry, entries
+from jtransfer.pretrained.files import beside
 from jtransfer.pretrained.tfjs import shard_names
 from jtransfer.pretrained.weight_file import SHARD_INDEX, shard_map
+from jtransfer.reading import read_json_object
+from jtransfer.text import clipped
 
 MODEL_FILE = 'model.safetensors'
 # Written last: a run directory that has it holds a finished run.
@@ -40,6 +42,9 @@ _WEIGHTS = (
     'pytorch_model.bin',
     MODEL_JSON,
 )
+# The names of 20,000 classes take two or three megabytes.
+MAX_CONFIG_BYTES = 8 * 2**20
+_MAX_NAME = 1000
 _HUB = 'hf://'
 _REPOSITORY = re.compile(r'(?P<repo>[\w.-]+/[\w.-]+?)(@(?P<revision>[\w.-]+))?(/(?P<file>.+))?')
 
@@ -85,10 +90,12 @@ def locate(name_or_path: str | os.PathLike[str]) -> Located:
             raise UserError(f'{text}: a file that names others is not fetched; fetch the whole folder, and name that')
         return Located(fetch_url(text).path, text)
     path = expanded(text)
-    if path.is_dir():
-        return _folder(path, text)
-    if path.is_file():
+    if is_file(path):
         return _described(path, text)
+    if exists(path) and path.is_dir():
+        return _folder(path, text)
+    if len(text) > _MAX_NAME or not text.isprintable():
+        raise UserError(f'checkpoint {clipped(repr(text))}: no such file')
     if path.suffix:
         raise UserError(f'checkpoint {text!r}: no such file.{_hint(nearest(text, known))}')
     if text in variant_names():
@@ -190,7 +197,7 @@ def _folder(folder: Path, text: str) -> Located:
 
 def _described(path: Path, text: str) -> Located:
     """A file of weights, with what lies beside it and says what it is."""
-    config, processor = path.with_name(CONFIG_FILE), path.with_name(PROCESSOR_FILE)
+    config, processor = beside(path, CONFIG_FILE), beside(path, PROCESSOR_FILE)
     if path.name not in _WEIGHTS or not config.is_file() or _is_run_config(config):
         return Located(path, text)
     said = _read_config(processor) if processor.is_file() else None
@@ -203,13 +210,7 @@ def _is_run_config(path: Path) -> bool:
 
 
 def _read_config(path: Path) -> Mapping[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding='utf-8'))
-    except (ValueError, OSError) as error:
-        raise UserError(f'{path}: not a JSON file ({" ".join(str(error).split())})') from None
-    if not isinstance(config, dict):
-        raise UserError(f'{path}: not a JSON object')
-    return config
+    return read_json_object(path, limit=MAX_CONFIG_BYTES)
 
 
 def _hint(text: str) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,14 +19,16 @@ from jtransfer import models, rules
 from jtransfer.adapters import Adaptation, AdaptedNetwork, AnyNetwork, merge
 from jtransfer.config_check import one_of
 from jtransfer.errors import UserError
+from jtransfer.models.shapes import variable_shapes
+from jtransfer.paths import expanded, is_file
 from jtransfer.preprocessing import Preprocessing, restated
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values, shortened
-from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter, open_model
+from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter, open_model, read_base
 from jtransfer.pretrained.class_names import about_heads, given_names, name_outputs
 from jtransfer.pretrained.files import is_safetensors, read_metadata
 from jtransfer.pretrained.foreign import open_published
-from jtransfer.pretrained.load import Fitting, LoadReport, load_into, random_report
+from jtransfer.pretrained.load import Fitting, LoadReport, check_blocks, load_into, random_report
 from jtransfer.pretrained.locate import Located, locate
 from jtransfer.pretrained.positions import DEFAULT_METHOD
 from jtransfer.pretrained.stored import Stored
@@ -31,6 +36,8 @@ from jtransfer.tasks import Task, single_label
 
 # Part of the stream's definition: the same seed gives other streams (augmentation, order, dropout) other keys.
 _STREAM = zlib.crc32(b'init')
+# How many adapter files may stand on each other.
+_MAX_CHAIN = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,42 +180,52 @@ def load_model(
     wanted = _tasks(stored, num_classes, class_names, tasks)
     wanted, kept = _keep(wanted, None if random_weights else stored, num_classes, class_names, tasks)
     several = heads.named(wanted)
-    plain = models.create(
-        architecture,
-        num_classes=0 if several or not wanted else wanted[0].outputs,
-        image_size=preprocessing.shape,
-        options=options,
-        dtype=dtype,
-        drop_path=drop_path,
-        dropout=dropout,
-        head_init=head_init,
-        norm_axis_name=norm_axis_name,
-        tasks=[(task.name, task.outputs) for task in wanted] if several else (),
-    )
+    source = '' if stored is None else stored.source or os.fspath(checkpoint)
+    with _named(source if stored is not None and stored.options else ''):
+        plain = models.create(
+            architecture,
+            num_classes=0 if several or not wanted else wanted[0].outputs,
+            image_size=preprocessing.shape,
+            options=options,
+            dtype=dtype,
+            drop_path=drop_path,
+            dropout=dropout,
+            head_init=head_init,
+            norm_axis_name=norm_axis_name,
+            tasks=[(task.name, task.outputs) for task in wanted] if several else (),
+        )
     adaptation = stored.adaptation if stored is not None and not random_weights else None
     network: AnyNetwork = plain if adaptation is None else AdaptedNetwork(plain, adaptation)
 
     key = jax.random.fold_in(jax.random.key(seed), _STREAM)
-    images = jnp.zeros((1, *preprocessing.shape, preprocessing.channels))
+    if stored is not None:
+        check_blocks(source, network.backbone.blocks_in_all, rules.flatten(stored.variables))
+    with _named(source):
+        shapes = variable_shapes(network, *preprocessing.shape, preprocessing.channels)
+
+    def init(key: jax.Array) -> Any:
+        # An image that is not made either: only its shape matters, and XLA removes what is computed from it.
+        return network.init(key, jnp.zeros((1, *preprocessing.shape, preprocessing.channels)))
 
     def init_heads(key: jax.Array) -> dict[str, Any]:
         # XLA removes all but the new heads from the compiled program.
-        flat = rules.flatten(network.init(key, images))
+        flat = rules.flatten(init(key))
         return rules.unflatten(
             {path: leaf for path, leaf in flat.items() if (head := heads.head_of(path)) and head not in kept}
         )
 
     if stored is None or random_weights:
-        variables = _compile_quickly(network.init)(key, images)
+        variables = _compile_quickly(init)(key)
         report = random_report(variables)
     else:
-        fresh = any(heads.path_of(task) not in kept for task in wanted)
+        fresh = [path for path in rules.flatten(shapes) if (head := heads.head_of(path)) and head not in kept]
         variables, report = load_into(
-            jax.eval_shape(network.init, key, images),
+            shapes,
             heads.reordered(stored.variables, kept),
-            source=stored.source or os.fspath(checkpoint),
+            source=source,
             fitting=_fitting(network, stored, preprocessing),
-            fresh_head=_compile_quickly(init_heads)(key) if fresh else None,
+            fresh=fresh,
+            make_fresh=functools.partial(_compile_quickly(init_heads), key) if fresh else dict,
             ignored=stored.ignored,
             name_of=stored.name_of,
         )
@@ -220,6 +237,15 @@ def load_model(
     positions = stored.positions if stored is not None else DEFAULT_METHOD
     names = heads.class_names(wanted)
     return Model(network, variables, architecture, preprocessing, names, report, options, naming, positions, wanted)
+
+
+@contextmanager
+def _named(source: str) -> Iterator[None]:
+    """Puts the name of a file before the message of an error, where one is named."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f'{source}: {error}' if source else str(error)) from None
 
 
 def open_stored(
@@ -283,6 +309,7 @@ def _check_architecture(stored: Stored, located: Located, architecture: str) -> 
 def _on_base(stored: Stored, needed: Base, elsewhere: str) -> Stored:
     """What an adapter file holds, in place on its base."""
     name = elsewhere or needed.found(stored.path)
+    _check_chain(stored.path, name)
     remedy = 'load_adapter(path, base=…) names another file of weights'
     try:
         model = load_model(
@@ -309,6 +336,18 @@ def _on_base(stored: Stored, needed: Base, elsewhere: str) -> Stored:
     if lacking := [path for path in plain if path.startswith('batch_stats/') and path not in values]:
         raise UserError(f'{stored.path}: a saved adapter must be whole, statistics included; there is no {lacking[0]}')
     return dataclasses.replace(stored, variables=rules.unflatten({**plain, **values}))
+
+
+def _check_chain(path: Path, name: str) -> None:
+    """Raises `UserError` for a base that is an adapter file on a base, …, that is the first one again."""
+    seen = {expanded(path).resolve()}
+    while is_file(file := expanded(name)) and is_safetensors(file):
+        if read_metadata(file).get('format') != ADAPTER_FORMAT:
+            return
+        if file.resolve() in seen or len(seen) > _MAX_CHAIN:
+            raise UserError(f'{path}: its base is an adapter file, whose base in the end is this one again, or none')
+        seen.add(file.resolve())
+        name = read_base(file).found(file)
 
 
 def _unstated(preprocessing: Preprocessing) -> str:

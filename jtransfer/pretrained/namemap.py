@@ -42,7 +42,7 @@ class Pattern:
     def _regex(self) -> re.Pattern[str]:
         parts, end = [], 0
         for found in _PLACEHOLDER.finditer(self.text):
-            parts += [re.escape(self.text[end : found.start()]), rf'(?P<{found[1]}>\d+)']
+            parts += [re.escape(self.text[end : found.start()]), rf'(?P<{found[1]}>[0-9]{{1,6}})']
             end = found.end()
         return re.compile(''.join([*parts, re.escape(self.text[end:])]))
 

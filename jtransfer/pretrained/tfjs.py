@@ -6,7 +6,6 @@ those of its tensors in the order listed. The description of the network beside 
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +15,15 @@ from typing import Any
 import numpy as np
 
 from jtransfer.errors import UserError
+from jtransfer.pretrained.files import beside
+from jtransfer.reading import read_json, require_regular
+from jtransfer.text import clipped
 
 MODEL_FILE = 'model.json'
 # Little-endian, as the format has it.
 _FLOAT32 = np.dtype('<f4')
+_MAX_MODEL = 16 * 2**20
+_MAX_DIMENSIONS = 32
 
 
 def read_tfjs(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -80,15 +84,9 @@ def shard_names(model: Path) -> list[str]:
 
 def _groups(model: Path) -> Iterator[tuple[list[Path], list[tuple[str, tuple[int, ...]]]]]:
     """The shards of each group, and the names and shapes of its tensors."""
-    try:
-        content = json.loads(model.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f'{model}: no such file; expected the {MODEL_FILE} of a TensorFlow.js model') from None
-    except OSError as error:
-        raise UserError(f'{model}: cannot be read: {error.strerror}') from None
-    # Also what is not Unicode.
-    except ValueError:
-        raise UserError(f'{model}: not valid JSON, truncated or damaged') from None
+    if not model.exists():
+        raise UserError(f'{model}: no such file; expected the {MODEL_FILE} of a TensorFlow.js model')
+    content = read_json(model, limit=_MAX_MODEL)
     if not isinstance(content, Mapping) or not isinstance(content.get('weightsManifest'), list):
         raise UserError(f"{model}: not a TensorFlow.js model: it has no list 'weightsManifest'")
     for group in content['weightsManifest']:
@@ -100,33 +98,33 @@ def _groups(model: Path) -> Iterator[tuple[list[Path], list[tuple[str, tuple[int
 def _shard(model: Path, name: Any) -> Path:
     # Elsewhere there may be files that are none of the model's business.
     if not isinstance(name, str) or name in ('', '.', '..') or Path(name).name != name:
-        raise UserError(f'{model}: the shard {name!r} must be the name of a file in the same folder')
-    return model.with_name(name)
+        raise UserError(f'{model}: the shard {clipped(repr(name))} must be the name of a file in the same folder')
+    return beside(model, name)
 
 
 def _tensor(model: Path, spec: Any) -> tuple[str, tuple[int, ...]]:
-    if not isinstance(spec, Mapping) or not isinstance(spec.get('name'), str):
-        raise UserError(f'{model}: a tensor of its weightsManifest has no name')
+    if not isinstance(spec, Mapping) or not isinstance(spec.get('name'), str) or not spec['name'].isprintable():
+        raise UserError(f'{model}: a tensor of its weightsManifest has no name that can be shown')
     name, shape, dtype = spec['name'], spec.get('shape'), spec.get('dtype')
-    if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
-        raise UserError(f"{model}: tensor '{name}' has the shape {shape!r}; expected a list of whole numbers")
+    if not isinstance(shape, list) or len(shape) > _MAX_DIMENSIONS or not all(_is_length(side) for side in shape):
+        shown = clipped(repr(shape))
+        raise UserError(f"{model}: tensor '{clipped(name)}' has the shape {shown}; expected a list of whole numbers")
     if dtype != 'float32' or 'quantization' in spec:
-        kind = f'{dtype}, quantised' if 'quantization' in spec else dtype
+        kind = f'{dtype}, quantised' if 'quantization' in spec else clipped(str(dtype))
         raise UserError(
             f"{model}: tensor '{name}' has type {kind}; only float32 is read: export it without quantisation"
         )
     return name, tuple(shape)
 
 
+def _is_length(side: Any) -> bool:
+    return type(side) is int and 0 <= side < 2**48
+
+
 def _check_sizes(model: Path, shards: Sequence[Path], tensors: Sequence[tuple[str, tuple[int, ...]]]) -> None:
     have = 0
     for shard in shards:
-        try:
-            have += shard.stat().st_size
-        except FileNotFoundError:
-            raise UserError(f'{shard}: no such file; {model.name} names it as a shard') from None
-        except OSError as error:
-            raise UserError(f'{shard}: cannot be read: {error.strerror}') from None
+        have += require_regular(shard, remedy=f'{model.name} names it as a shard')
     need = sum(math.prod(shape) for _, shape in tensors) * _FLOAT32.itemsize
     if have != need:
         files = ', '.join(shard.name for shard in shards) or 'no file'

@@ -10,6 +10,8 @@ from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.variant import Variant
+from jtransfer.pretrained.fields import COUNT, FLAG, NUMBER, SIDE, SIZE, TEXT
+from jtransfer.text import clipped
 
 Arguments = dict[str, Any]
 
@@ -17,6 +19,30 @@ Arguments = dict[str, Any]
 _SHOWN = {'dynamic_img_size', 'img_size', 'in_chans', 'num_classes', 'pretrained'}
 # Of training, and of what a run chooses.
 _NOT_OF_WEIGHTS = {'drop_path', 'dropout', 'dtype', 'norm_axis_name', 'parent', 'name'}
+
+# What is read of `model_args`.
+FIELDS = {
+    'img_size': SIDE,
+    'patch_size': SIZE,
+    'embed_dim': SIZE,
+    'depth': SIZE,
+    'num_heads': SIZE,
+    'class_token': FLAG,
+    'reg_tokens': COUNT,
+    'qkv_bias': FLAG,
+    'conv_mlp': FLAG,
+    'norm_eps': NUMBER,
+    'bn_eps': NUMBER,
+    'pad_type': TEXT,
+    'global_pool': TEXT,
+    'fc_norm': FLAG,
+    'act_layer': TEXT,
+    'norm_layer': TEXT,
+    'mlp_ratio': NUMBER,
+    'init_values': NUMBER,
+    'no_embed_class': FLAG,
+    'pre_norm': FLAG,
+}
 
 _GELUS = {'erf': 'gelu', 'tanh': 'gelu_tanh', 'quick': 'quick_gelu'}
 _PADDINGS = {'torch': '', 'tensorflow': 'same'}
@@ -67,8 +93,8 @@ def options_of(name: str, variant: Variant, options: Mapping[str, Any], argument
     if left:
         argument = min(left)
         raise UserError(
-            f'config.json: {name} with model_args {argument}={left[argument]!r}, which is not had here; '
-            'give the file itself, with architecture and options'
+            f'config.json: {name} with model_args {clipped(argument)}={clipped(repr(left[argument]))}, which is not '
+            'had here; give the file itself, with architecture and options'
         )
     return {field: value for field, value in changed.items() if getattr(usual, field) != value}
 

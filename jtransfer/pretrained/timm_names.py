@@ -15,7 +15,8 @@ from jtransfer.config_check import nearest
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained.timm_arguments import Arguments, arguments_of, backbone_of, options_of
+from jtransfer.pretrained.fields import INPUT, NUMBER, NUMBERS, OBJECT, TEXT, check_fields
+from jtransfer.pretrained.timm_arguments import FIELDS, Arguments, arguments_of, backbone_of, options_of
 
 Options = dict[str, Any]
 
@@ -84,6 +85,18 @@ _STEMS: dict[str, tuple[str, Options]] = {
     },
 }  # fmt: skip
 
+# What is read of `pretrained_cfg`.
+_OF_PICTURES = {
+    'tag': TEXT,
+    'input_size': INPUT,
+    'test_input_size': INPUT,
+    'crop_pct': NUMBER,
+    'test_crop_pct': NUMBER,
+    'crop_mode': TEXT,
+    'interpolation': TEXT,
+    'mean': NUMBERS,
+    'std': NUMBERS,
+}
 # timm's configurations of torchvision's second weights state the pictures of training; the accuracy is of these.
 _EVALUATED_AS_TESTED = 'tv2_'
 
@@ -126,27 +139,27 @@ def preprocessing_of(config: Mapping[str, Any], shape: Sequence[int] = ()) -> Pr
     Raises:
         UserError: a field that is missing, or a value that cannot be had here.
     """
-    given = config.get('pretrained_cfg', config)
-    if not isinstance(given, Mapping):
-        raise UserError(f"timm's configuration has no fields in pretrained_cfg, but {given!r}")
-    prefix = 'test_' if str(given.get('tag') or '').startswith(_EVALUATED_AS_TESTED) else ''
+    check_fields(config, {'pretrained_cfg': OBJECT}, 'config.json')
+    given = config.get('pretrained_cfg') or config
+    check_fields(given, _OF_PICTURES, "config.json: timm's configuration")
+    prefix = 'test_' if (given.get('tag') or '').startswith(_EVALUATED_AS_TESTED) else ''
     size = given.get(f'{prefix}input_size') or given.get('input_size')
-    if not isinstance(size, list | tuple) or len(size) != 3:
-        raise UserError(f"timm's configuration has input_size={size!r} where [channels, height, width] belongs")
+    if size is None:
+        raise UserError("config.json: timm's configuration has input_size=None where [channels, height, width] belongs")
     channels = size[0]
     height, width = shape or size[1:]
     mode = given.get('crop_mode') or 'center'
     if mode not in ('center', 'squash'):
-        raise UserError(f"timm's configuration has crop_mode='{mode}'; known: center, squash")
+        raise UserError(f"config.json: timm's configuration has crop_mode='{mode}'; known: center, squash")
     for field in ('mean', 'std'):
-        if not isinstance(given.get(field), list | tuple):
-            raise UserError(f"timm's configuration has {field}={given.get(field)!r} where three numbers belong")
+        if given.get(field) is None:
+            raise UserError(f"config.json: timm's configuration has {field}=None where three numbers belong")
     known = Preprocessing(
         height,
-        tuple(given['mean']),
-        tuple(given['std']),
+        tuple(map(float, given['mean'])),
+        tuple(map(float, given['std'])),
         interpolation=given.get('interpolation') or 'bicubic',
-        crop_fraction=given.get(f'{prefix}crop_pct') or given.get('crop_pct') or 0.875,
+        crop_fraction=float(given.get(f'{prefix}crop_pct') or given.get('crop_pct') or 0.875),
         squash=mode == 'squash',
         image_width=0 if width == height else width,
     )
@@ -224,8 +237,10 @@ def described(config: Mapping[str, Any]) -> tuple[str, Options, Sequence[int]]:
     Raises:
         UserError: a network that is not here, or arguments that make it another one.
     """
+    check_fields(config, {'architecture': TEXT, 'model_args': OBJECT}, 'config.json')
     name, options = architecture_of(config['architecture'])
     arguments = config.get('model_args') or {}
+    check_fields(arguments, FIELDS, 'config.json: model_args')
     options = {**options, **options_of(config['architecture'], models.describe(name), options, arguments)}
     size = arguments.get('img_size') or ()
     return name, options, size if isinstance(size, list | tuple) else (size, size)

@@ -7,7 +7,6 @@ TensorFlow.js layer models. Nothing that a file might bring along is ever execut
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import warnings
@@ -18,11 +17,15 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
-from flax import serialization, traverse_util
 
 from jtransfer.errors import UserError
-from jtransfer.pretrained.files import check_finite, is_safetensors, read_safetensors
+from jtransfer.pretrained import archive
+from jtransfer.pretrained.files import beside, check_finite, check_names, is_safetensors, read_safetensors
+from jtransfer.pretrained.flax_file import read_flax
+from jtransfer.pretrained.npz_file import read_npz
 from jtransfer.pretrained.tfjs import read_tfjs
+from jtransfer.reading import read_json_object, require_regular
+from jtransfer.text import clipped
 
 SHARD_INDEX = '.safetensors.index.json'
 # Under these keys training scripts keep the weights, beside optimiser state and settings.
@@ -30,6 +33,9 @@ SHARD_INDEX = '.safetensors.index.json'
 _WRAPPERS = ('state_dict_ema', 'model_ema', 'model', 'state_dict', 'model_state_dict', 'module')
 _ZIP = b'PK\x03\x04'
 _PICKLE = b'\x80'
+# What a file says of its tensors has some hundred bytes for each.
+_MAX_PICKLE = 64 * 2**20
+MAX_INDEX_BYTES = 16 * 2**20
 
 
 def read_weights(path: str | os.PathLike[str], *, finite: bool = True) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -47,23 +53,28 @@ def read_weights(path: str | os.PathLike[str], *, finite: bool = True) -> tuple[
             file, or a value that is not finite.
     """
     path = Path(path)
+    require_regular(path)
     try:
         with path.open('rb') as file:
             start = file.read(16)
-    except FileNotFoundError:
-        raise UserError(f'{path}: no such file') from None
     except OSError as error:
         raise UserError(f'{path}: cannot be read: {error.strerror}') from None
+    arrays, metadata = _read(path, start, finite)
+    check_names(path, arrays)
+    return arrays, metadata
+
+
+def _read(path: Path, start: bytes, finite: bool) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if path.name.endswith(SHARD_INDEX):
         return _read_shards(path, finite), {}
     if is_safetensors(path):
         return read_safetensors(path, finite=finite)
     if path.suffix == '.json':
         arrays = read_tfjs(path)
-    elif path.suffix == '.npz' or _is_npz(path, start):
-        arrays = _read_npz(path)
+    elif path.suffix == '.npz' or (start.startswith(_ZIP) and archive.has_members(path, '.npy')):
+        arrays = read_npz(path)
     elif path.suffix == '.msgpack':
-        arrays = _read_msgpack(path)
+        arrays = read_flax(path)
     elif start.startswith((_ZIP, _PICKLE)):
         arrays = _read_torch(path)
     else:
@@ -82,15 +93,13 @@ def shard_map(index: Path) -> dict[str, str]:
     Raises:
         UserError: not such an index, or a shard that does not lie beside it.
     """
-    try:
-        files = json.loads(index.read_text(encoding='utf-8'))['weight_map']
-        shards = {str(name): str(file) for name, file in files.items()}
-    except (ValueError, KeyError, AttributeError, TypeError):
-        raise UserError(f"{index}: not an index of shards: it needs a 'weight_map' of tensor → file") from None
-    for shard in shards.values():
-        if Path(shard).name != shard or not shard.endswith('.safetensors'):
-            raise UserError(f'{index}: the shard {shard!r} must lie beside the index')
-    return shards
+    files = read_json_object(index, limit=MAX_INDEX_BYTES).get('weight_map')
+    if not isinstance(files, dict):
+        raise UserError(f"{index}: not an index of shards: it needs a 'weight_map' of tensor → file")
+    for shard in files.values():
+        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith('.safetensors'):
+            raise UserError(f'{index}: the shard {clipped(repr(shard))} must lie beside the index')
+    return files
 
 
 def _read_shards(index: Path, finite: bool) -> dict[str, np.ndarray]:
@@ -98,52 +107,12 @@ def _read_shards(index: Path, finite: bool) -> dict[str, np.ndarray]:
     shards = shard_map(index)
     arrays = {}
     for shard in sorted(set(shards.values())):
-        held = read_safetensors(index.with_name(shard), finite=finite)[0]
+        held = read_safetensors(beside(index, shard), finite=finite)[0]
         for name in (name for name, file in shards.items() if file == shard):
             if name not in held:
                 raise UserError(f"{index}: the tensor '{name}' is not in {shard}, where the index has it")
             arrays[name] = held[name]
     return arrays
-
-
-def _is_npz(path: Path, start: bytes) -> bool:
-    if not start.startswith(_ZIP) or not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return all(name.endswith('.npy') for name in archive.namelist())
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError('a single array without a name')
-        with file:
-            return {name: _brain_float(array) for name, array in file.items()}
-    # Damaged bytes end in whatever they lead to: ValueError, BadZipFile, zlib's errors, ….
-    except Exception as error:
-        if 'allow_pickle' in str(error):
-            raise UserError(
-                f'{path}: holds pickled Python objects, which are never executed; save plain arrays'
-            ) from None
-        raise UserError(f'{path}: not a valid .npz file, truncated or damaged ({_one_line(error)})') from None
-
-
-def _brain_float(array: np.ndarray) -> np.ndarray:
-    """NumPy does not know bfloat16 and gives two opaque bytes."""
-    return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype('V2') else array
-
-
-def _read_msgpack(path: Path) -> dict[str, np.ndarray]:
-    try:
-        tree = serialization.msgpack_restore(path.read_bytes())
-        flat = traverse_util.flatten_dict(tree, sep='/')
-    # msgpack, NumPy and Flax each have their own errors for bytes that make no sense.
-    except Exception as error:
-        raise UserError(f'{path}: not a valid Flax msgpack file, truncated or damaged ({_one_line(error)})') from None
-    if not flat or not all(isinstance(value, np.ndarray | np.generic) for value in flat.values()):
-        raise UserError(f'{path}: not a nested dictionary of arrays, as Flax saves parameters')
-    return {name: np.asarray(value) for name, value in flat.items()}
 
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
@@ -154,11 +123,8 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
             f"{path}: a torch file; reading it needs torch (pip install 'jtransfer[torch]'); safetensors files do not"
         ) from None
     mapped = zipfile.is_zipfile(path)
-    if mapped and _is_torchscript(path):
-        raise UserError(
-            f'{path}: a TorchScript archive, which is a program and is never executed; its weights are on the hub as '
-            'safetensors, or save model.state_dict() from it'
-        )
+    if mapped:
+        _check_members(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # what is wrong with a file, the line below says
@@ -186,12 +152,29 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _is_torchscript(path: Path) -> bool:
+def _check_members(path: Path) -> None:
+    """Raises `UserError` for an archive that is a program, or one whose members are larger than the file.
+
+    Of weights, torch packs nothing.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            return any('/code/' in name or name.endswith('constants.pkl') for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False  # torch will say what is wrong
+        with archive.opened(path) as opened:
+            members = opened.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f'{path}: not a valid torch file, truncated or damaged ({_reason(error)})') from None
+    if any('/code/' in member.filename or member.filename.endswith('constants.pkl') for member in members):
+        raise UserError(
+            f'{path}: a TorchScript archive, which is a program and is never executed; its weights are on the hub as '
+            'safetensors, or save model.state_dict() from it'
+        )
+    if packed := [member for member in members if member.compress_type != zipfile.ZIP_STORED]:
+        raise UserError(f'{path}: not a valid torch file: its member {packed[0].filename!r} is compressed')
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise UserError(f'{path}: not a valid torch file: its members overlap')
+    if large := [member for member in members if member.filename.endswith('.pkl') and member.file_size > _MAX_PICKLE]:
+        raise UserError(f'{path}: {large[0].filename!r}, which describes tensors, has {large[0].file_size:,} bytes')
 
 
 def _tensors(content: Any, torch: Any) -> dict[str, Any]:

@@ -6,10 +6,11 @@ rules never changes the format; the moving average and the optimiser's state cov
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,16 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jtransfer.better import rank
-from jtransfer.errors import UserError
+from jtransfer.errors import UserError, WritingError
 from jtransfer.rules import flatten
+from jtransfer.train.digests import ITEM, DamagedCheckpointError, DigestsSave, check_progress, check_state
+from jtransfer.train.orbax_errors import begin_quiet, end_quiet
 from jtransfer.train.state import TrainState
 from jtransfer.transfer.plan import Plan, combine
+from jtransfer.writing import make_folder, told_plainly
+
+DAMAGED = 'damaged'
+_MOST = 300  # letters of an error of Orbax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +42,9 @@ class Progress:
         phase_score: the best validation score of this phase.
         stalled: evaluations since it was first reached: a score that stays the same has stalled, whatever its loss.
         best_loss: the validation loss at `best_step`; None where it is not known.
+        pending: of a run that was stopped between two lines of its log: the metrics of the steps that no line has yet.
+        seconds: that these steps took.
+        due: it was stopped in the validation of this step, which is still to be made.
     """
 
     best_score: float | None = None
@@ -43,6 +53,17 @@ class Progress:
     phase_score: float | None = None
     stalled: int = 0
     best_loss: float | None = None
+    pending: tuple[Mapping[str, float], ...] = ()
+    seconds: float = 0.0
+    due: bool = False
+
+    def stopped(self, pending: Sequence[Mapping[str, float]], seconds: float, *, due: bool) -> Progress:
+        """When a signal stops the run, wherever that is; see the attributes."""
+        return dataclasses.replace(self, pending=tuple(pending), seconds=seconds if pending else 0.0, due=due)
+
+    def on_time(self) -> Progress:
+        """When what was pending and due has been taken up."""
+        return dataclasses.replace(self, pending=(), seconds=0.0, due=False)
 
     def better(self, score: float, step: int, loss: float | None = None) -> bool:
         """Whether what was evaluated after a step is to be the best so far.
@@ -76,34 +97,54 @@ class Checkpoints:
 
     def __init__(self, directory: str | Path) -> None:
         """Args: directory: where they live; made when missing."""
-        self.directory = Path(directory).absolute()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        directory, self._link = _without_wildcards(self.directory)
-        self._last = _manager(directory / 'last')
-        self._best = _manager(directory / 'best')
+        self.directory = make_folder(Path(directory).absolute())
+        with told_plainly(self.directory):
+            directory, self._link = _without_wildcards(self.directory)
+            self._last = _manager(directory / 'last')
+            self._best = _manager(directory / 'best')
+        begin_quiet()
+        self._failed = False
+        self._digests: DigestsSave | None = None
 
     def save_last(self, state: TrainState, progress: Progress) -> None:
-        """Starts writing the state; training may go on (and donate it) at once."""
+        """Starts writing the state; training may go on (and donate it) at once.
+
+        Raises:
+            WritingError: this checkpoint, or one before it, cannot be written; those that are whole stay.
+        """
         # Whoever finds this checkpoint must also find the best one that it speaks of.
-        self._best.wait_until_finished()
+        with self._told():
+            self._best.wait_until_finished()
         self._save(self._last, state, progress)
 
     def save_best(self, state: TrainState, progress: Progress) -> None:
-        """Starts writing the state as the best one."""
+        """Starts writing the state as the best one; see `save_last`."""
         self._save(self._best, state, progress)
 
     def wait(self) -> None:
-        """Returns when everything is on disk."""
-        self._last.wait_until_finished()
-        self._best.wait_until_finished()
+        """Returns when everything is on disk.
+
+        Raises:
+            WritingError: something could not be written.
+        """
+        with self._told():
+            self._last.wait_until_finished()
+            self._best.wait_until_finished()
 
     def close(self) -> None:
-        """Waits, and frees the background threads."""
-        self.wait()
-        self._last.close()
-        self._best.close()
-        if self._link is not None:
-            self._link.cleanup()
+        """Waits, and frees the background threads.
+
+        Raises:
+            WritingError: something could not be written.
+        """
+        with contextlib.ExitStack() as closing:
+            # What is still to come of a failed write comes when it likes.
+            closing.callback(lambda: None if self._failed else end_quiet())
+            if self._link is not None:
+                closing.callback(self._link.cleanup)
+            closing.callback(self._best.close)
+            closing.callback(self._last.close)
+            self.wait()
 
     @property
     def last_step(self) -> int | None:
@@ -131,19 +172,52 @@ class Checkpoints:
         """The checkpoint with the best validation score, likewise."""
         return _restore(self._best, like, plan)
 
+    def set_aside_last(self) -> Path:
+        """Moves the last checkpoint, which is damaged, out of the way of those to come; says where it is now."""
+        return self._set_aside(self._last)
+
+    def set_aside_best(self) -> Path:
+        """Moves the best checkpoint out of the way, likewise."""
+        return self._set_aside(self._best)
+
+    def _set_aside(self, manager: ocp.CheckpointManager) -> Path:
+        step, folder = str(_latest(manager)), make_folder(self.directory / DAMAGED)
+        name = f'{_place(manager).name}-{step}'
+        taken = sum(path.name.startswith(name) for path in folder.iterdir())
+        aside = folder / (f'{name}-{taken + 1}' if taken else name)
+        with told_plainly(aside):
+            (_place(manager) / step).rename(aside)
+        manager.reload()
+        return aside
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            with told_plainly(self.directory):
+                yield
+        except WritingError:
+            self._failed = True
+            if self._digests is not None:
+                self._digests.settle()
+            raise
+
     def _save(self, manager: ocp.CheckpointManager, state: TrainState, progress: Progress) -> None:
         # A run killed between its best checkpoint and its last one comes by that step again, with the same state.
         if int(state.step) in manager.all_steps():
             return
         # Copies: the next step donates these buffers, and on a CPU NumPy would otherwise look into them.
-        tree = jax.tree.map(np.array, _to_tree(state))
-        manager.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(tree), progress=ocp.args.JsonSave(dataclasses.asdict(progress))
-            ),
-            force=True,
-        )
+        tree, values = jax.tree.map(np.array, _to_tree(state)), dataclasses.asdict(progress)
+        self._digests = DigestsSave(tree, values)
+        with self._told():
+            manager.save(
+                int(state.step),
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(tree),
+                    progress=ocp.args.JsonSave(values),
+                    **{ITEM: self._digests},
+                ),
+                force=True,
+            )
 
 
 def _manager(directory: Path) -> ocp.CheckpointManager:
@@ -181,6 +255,7 @@ def read_variables(directory: str | Path) -> tuple[dict[str, Any], int]:
 
 def _restore(manager: ocp.CheckpointManager, like: TrainState, plan: Plan) -> TrainState:
     tree, step = _read(manager)
+    tree = _with_clipping(tree)
     if difference := _difference(tree, _to_tree(like)):
         raise UserError(f'the checkpoint {_place(manager)}/{step} does not fit this configuration: {difference}')
     return _from_tree(tree, like, plan)
@@ -188,12 +263,41 @@ def _restore(manager: ocp.CheckpointManager, like: TrainState, plan: Plan) -> Tr
 
 def _read(manager: ocp.CheckpointManager) -> tuple[dict[str, Any], int]:
     step = _latest(manager)
-    return manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore())).state, step
+    tree = _item(manager, step, state=ocp.args.StandardRestore())
+    check_state(_place(manager) / str(step), tree)
+    return tree, step
 
 
 def _read_progress(manager: ocp.CheckpointManager) -> Progress:
-    found = manager.restore(_latest(manager), args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
-    return Progress(**{**found, 'starts': tuple(found['starts'])})
+    step = _latest(manager)
+    found = _item(manager, step, progress=ocp.args.JsonRestore())
+    try:
+        check_progress(_place(manager) / str(step), found)
+        # Of runs before a signal could stop them, nothing is pending.
+        tuples = {'starts': tuple(found['starts']), 'pending': tuple(found.get('pending', ()))}
+        return Progress(**{**found, **tuples})
+    except (KeyError, TypeError) as error:
+        raise _damaged(manager, step, error) from None
+
+
+def _item(manager: ocp.CheckpointManager, step: int, **item: Any) -> Any:
+    """An item of a checkpoint; whatever Orbax and what it is made of say of a damaged one is one line."""
+    try:
+        found = manager.restore(step, args=ocp.args.Composite(**item))[next(iter(item))]
+    except (MemoryError, PermissionError):
+        raise  # says nothing about what is on the disk
+    except Exception as error:
+        raise _damaged(manager, step, error) from None
+    if not isinstance(found, dict):
+        raise _damaged(manager, step, TypeError('it holds no names'))
+    return found
+
+
+def _damaged(manager: ocp.CheckpointManager, step: int, error: Exception) -> DamagedCheckpointError:
+    # Of tensorstore's errors, the last words say which file and what; the first are many.
+    said = ' '.join(str(error).split()) or type(error).__name__
+    said = said if len(said) <= _MOST else f'{said[: _MOST // 2]} … {said[-_MOST // 2 :]}'
+    return DamagedCheckpointError(f'the checkpoint {_place(manager)}/{step} is damaged: {said}')
 
 
 def _latest(manager: ocp.CheckpointManager) -> int:
@@ -205,6 +309,13 @@ def _latest(manager: ocp.CheckpointManager) -> int:
 
 def _place(manager: ocp.CheckpointManager) -> Path:
     return Path(manager.directory).resolve()
+
+
+def _with_clipping(tree: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint, by the names of now: once, an optimiser without clipping had no place for it in its chain."""
+    place, found = '.inner_states', tree.get('opt_state', {})
+    named = {name if f'[1]{place}' in name else name.replace(place, f'[1]{place}', 1): found[name] for name in found}
+    return {**tree, 'opt_state': named}
 
 
 def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:

@@ -84,4 +84,10 @@ def _scalars(seed: int, step: int) -> dict[str, Any]:
     return {'seed': np.uint32(seed), 'step': np.int32(step)}
 
 
+def close_feed(feed: Feed) -> None:
+    """Ends what a feed has at work, decoding processes for instance; iterators that have nothing pass."""
+    if close := getattr(feed, 'close', None):
+        close()
+
+
 FeedMaker = Callable[[int], Feed]

@@ -12,23 +12,24 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from jtransfer import stopping
 from jtransfer.errors import TrainingDivergedError, UserError
-from jtransfer.train.feed import FeedMaker
+from jtransfer.train.feed import FeedMaker, close_feed
 from jtransfer.train.fold_placement import FoldPlacement
 from jtransfer.train.fold_run import FoldRun, find_fold
 from jtransfer.train.log_values import log_values
 from jtransfer.train.loop import FitResult
 from jtransfer.train.progress import progress_bar
-from jtransfer.train.sizes import step_size, steps_by_size
+from jtransfer.train.sizes import compile_ahead, step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
-from jtransfer.train.step import StepParts
+from jtransfer.train.step import StepParts, TrainStep
 
 FoldValidate = Callable[[int, Mapping[str, Any]], dict[str, float]]
 
@@ -82,22 +83,47 @@ def fit_folds(
     evaluate_every = config.train.evaluate_every or max(1, total // 10)
     checkpoint_every = config.train.checkpoint_every or max(1, total // 10)
     with contextlib.ExitStack() as closing:
+        if run_dirs is not None:
+            closing.enter_context(stopping.finishing())
         # Also when training is interrupted: what is being written is then complete, and whoever resumes finds it.
         folds = _find_folds(parts, variables, placement.folds, run_dirs, closing)
-        start = min(fold.start for fold in folds)
-        parts = _at(parts, start)
-        states: Sequence[TrainState] = _going_on(folds, start, ())
+        start, complete = min(fold.left_off for fold in folds)
+        parts = _at(parts, start if complete else start - 1)
+        states: Sequence[TrainState] = _going_on(folds, (start, complete), ())
+        programs: set[TrainStep] = set()
         train_step = steps_by_size(placement, parts, states[0].trainable)
         state = placement.put_states(states)
         feed = make_feed(start)
+        closing.callback(close_feed, feed)
+        done = start
         pending: list[tuple[int, dict[str, Any]]] = []
         began = logged = time.perf_counter()
         title = f'{config.name}, {len(folds)} folds'
         bar = closing.enter_context(progress_bar(title, end, start=start, show=config.train.progress))
-        for step in range(start + 1, end + 1):
+
+        def save(*, due: bool = False) -> str:
+            """Saves whatever was done last, and says what; for a signal that ends the training."""
+            seconds, states = time.perf_counter() - logged, placement.get_states(state)
+            for fold, rows, own in _rows(pending, folds, seconds, done):
+                if not all(row['finite'] for row in rows):
+                    raise _diverged([(fold, states[fold.number])], parts)
+                fold.save_stopped(states[fold.number], rows, own, due=due)
+            return f'step {done} of {end} of {len(folds)} folds' if done else ''
+
+        def when(save: stopping.Save) -> contextlib.AbstractContextManager[None]:
+            return stopping.interruptible(save) if run_dirs is not None else contextlib.nullcontext()
+
+        for step in range(start + complete, end + 1):
             size = step_size(config.augment, config.seed, step - 1, total)
-            state, metrics = train_step(size)(state, next(feed))
-            pending.append((step, metrics))
+            if step > start:
+                with when(save):
+                    batch, make_step = next(feed), train_step(size)
+                    compile_ahead(make_step, state, batch, programs)
+                state, metrics = make_step(state, batch)
+                pending.append((step, metrics))
+            done = step
+            if any(fold.state is not None and fold.left_off == (step, False) for fold in folds):
+                state = placement.put_states(_going_on(folds, (step, False), placement.get_states(state)))
             last = step == end
             evaluates = validate is not None and (last or step % evaluate_every == 0)
             saves = run_dirs is not None and (last or step % checkpoint_every == 0)
@@ -105,25 +131,32 @@ def fit_folds(
             joins = any(fold.start == step for fold in folds)
             if not (last or evaluates or saves or changes or step % config.train.log_every == 0):
                 if joins:
-                    state = placement.put_states(_going_on(folds, step, placement.get_states(state)))
+                    state = placement.put_states(_going_on(folds, (step, True), placement.get_states(state)))
                 bar(step)
+                if run_dirs is not None and stopping.asked():
+                    stopping.stop(save())
                 continue
 
-            lines = _lines(pending, folds, config.data.batch_size, time.perf_counter() - logged)
-            pending = []
+            lines = _lines(pending, folds, config.data.batch_size, time.perf_counter() - logged, step)
             failed = {number for number, values in lines.items() if not values.pop('finite')}
             going = [fold for fold in folds if fold.number in lines.keys() - failed]
             states = placement.get_states(state) if evaluates or saves or changes or joins or failed else ()
+            found = {}
+            if evaluates and validate is not None:
+                # All before one is taken note of: where a signal comes in between, none of them has been made.
+                with when(functools.partial(save, due=True)) if not failed else contextlib.nullcontext():
+                    for fold in going:
+                        # On one device, the same for every fold: the caller's program is then compiled once.
+                        single = jax.device_put(states[fold.number].variables(), placement.devices[0])
+                        found[fold.number] = validate(fold.number, single)
+            pending = []
             for fold in going:
                 values = lines[fold.number]
                 if size:
                     values['train/image_size'] = size
-                if evaluates and validate is not None:
-                    single = states[fold.number]
-                    # On one device, the same for every fold: the caller's program is then compiled once.
-                    scores = validate(fold.number, jax.device_put(single.variables(), placement.devices[0]))
+                if scores := found.get(fold.number):
                     values |= {f'validation/{name}': score for name, score in scores.items()}
-                    fold.scored(scores, step, single)
+                    fold.scored(scores, step, states[fold.number])
                 fold.write(step, values)
             text = _text([lines[fold.number] for fold in going])
             if changes:
@@ -137,12 +170,14 @@ def fit_folds(
             if failed:
                 raise _diverged([(fold, states[fold.number]) for fold in folds if fold.number in failed], parts)
             if changes or joins:
-                states = _going_on(folds, step, states)
+                states = _going_on(folds, (step, True), states)
                 if changes:
                     train_step = steps_by_size(placement, parts, states[0].trainable)
                 state = placement.put_states(states)
             logged = time.perf_counter()
             bar(step, text)
+            if run_dirs is not None and stopping.asked():
+                stopping.stop(save())
         finals = placement.get_states(state)
         seconds = time.perf_counter() - began
     return tuple(
@@ -172,7 +207,7 @@ def _find_folds(
         closing.callback(folds[-1].close)
     for fold, run_dir in zip(folds, directories, strict=True):
         if run_dir:
-            fold.open_log(run_dir, tensorboard=parts.config.train.tensorboard)
+            fold.open_log(run_dir, parts.config)
     return folds
 
 
@@ -181,19 +216,19 @@ def _at(parts: StepParts, step: int) -> StepParts:
     return dataclasses.replace(parts, starts=tuple(start for start in parts.timetable.planned if start <= step))
 
 
-def _going_on(folds: Sequence[FoldRun], step: int, states: Sequence[TrainState]) -> list[TrainState]:
+def _going_on(folds: Sequence[FoldRun], moment: tuple[int, bool], states: Sequence[TrainState]) -> list[TrainState]:
     """What the folds go on with after a step: those that stopped there join in with the state they were left with.
 
     Folds that stopped later still wait. Something has to stand in their place on the devices, whatever becomes of it.
 
     Args:
         folds: all of them.
-        step: optimiser updates made.
+        moment: optimiser updates made, and whether what follows the last one is done, see `FoldRun.left_off`.
         states: on the devices, of the phase that begins now.
     """
     found: dict[int, TrainState] = {}
     for fold in folds:
-        if fold.start <= step:
+        if fold.left_off <= moment:
             found[fold.number] = states[fold.number] if fold.state is None else fold.state
             fold.state = None
     stand_in = next(iter(found.values()))
@@ -215,19 +250,31 @@ def _on_host(state: TrainState) -> TrainState:
     return jax.tree.map(np.asarray, state)
 
 
+def _rows(
+    pending: Sequence[tuple[int, Mapping[str, Any]]], folds: Sequence[FoldRun], seconds: float, step: int
+) -> Iterator[tuple[FoldRun, list[Mapping[str, float]], float]]:
+    """The folds that are trained at a step, with their metrics that no line has yet, and how long these steps took."""
+    rows = jax.device_get(list(pending))
+    for fold in folds:
+        own = [{k: float(v[fold.number]) for k, v in row.items()} for at, row in rows if at > fold.start]
+        if fold.state is None and fold.left_off < (step, True):
+            yield fold, [*fold.pending, *own], fold.seconds + seconds * len(own) / max(1, len(rows))
+
+
 def _lines(
-    pending: Sequence[tuple[int, Mapping[str, Any]]], folds: Sequence[FoldRun], batch_size: int, seconds: float
+    pending: Sequence[tuple[int, Mapping[str, Any]]],
+    folds: Sequence[FoldRun],
+    batch_size: int,
+    seconds: float,
+    step: int,
 ) -> dict[int, dict[str, Any]]:
     """By number, what `log_values` has to say about the folds that were trained in these steps."""
-    rows = jax.device_get(list(pending))
     lines = {}
-    for fold in folds:
-        own = [{k: float(v[fold.number]) for k, v in row.items()} for step, row in rows if step > fold.start]
-        if own:
-            values = log_values(own, batch_size, seconds * len(own) / len(rows))
-            if math.isnan(values['train/accuracy']) and values['finite']:
-                del values['train/accuracy']  # there are no classes
-            lines[fold.number] = values
+    for fold, rows, own in _rows(pending, folds, seconds, step):
+        values = log_values(rows, batch_size, own)
+        if math.isnan(values['train/accuracy']) and values['finite']:
+            del values['train/accuracy']  # there are no classes
+        lines[fold.number] = values
     return lines
 
 

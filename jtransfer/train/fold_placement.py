@@ -177,6 +177,10 @@ class FoldPlacement(Placement):
             moving, metrics = compiled(_moving(state), constant, dict(batch))
             return _whole(moving, constant), metrics
 
+        def lower(state: TrainState, batch: Batch) -> Any:
+            return compiled.lower(_moving(state), _constant(state), dict(batch))
+
+        train_step.lower = lower  # type: ignore[attr-defined]  # as programs of `jit` have it
         return train_step
 
 

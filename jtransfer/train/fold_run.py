@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,16 @@ import jax
 import numpy as np
 
 from jtransfer import rules
+from jtransfer.config import Config
 from jtransfer.errors import UserError
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.checkpoints import Progress as RunProgress
-from jtransfer.train.log import MetricLog, read_log
+from jtransfer.train.log import MetricLog, line_before, read_log
 from jtransfer.train.log_values import in_float32
 from jtransfer.train.loop import FitResult, deciding
+from jtransfer.train.resuming import Fresh, find_resumed
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import StepParts
-from jtransfer.transfer.plan import Plan
-
-Fresh = Callable[[tuple[int, ...]], TrainState]
 
 
 @dataclasses.dataclass
@@ -38,6 +37,9 @@ class FoldRun:
         checkpoints: None: nothing is written.
         log: likewise; opened when every fold has been looked at.
         history: the lines of the metrics.
+        pending: the metrics of the steps before `start` that no line has yet.
+        seconds: that these took.
+        due: the validation of step `start` is still to be made.
     """
 
     number: int
@@ -48,14 +50,25 @@ class FoldRun:
     checkpoints: Checkpoints | None = None
     log: MetricLog | None = None
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    pending: tuple[Mapping[str, float], ...] = ()
+    seconds: float = 0.0
+    due: bool = False
 
-    def open_log(self, run_dir: Path, *, tensorboard: bool) -> None:
+    @property
+    def left_off(self) -> tuple[int, bool]:
+        """The step, and whether what follows the update was done, too: validation, a new phase."""
+        return self.start, not self.due
+
+    def open_log(self, run_dir: Path, config: Config) -> None:
         """Begins, or goes on with, the metrics; drops the lines after the step the fold goes on from."""
-        self.log = MetricLog(run_dir, tensorboard=tensorboard, start_step=self.start)
+        due_step = line_before(self.start - len(self.pending), config)
+        own, start_step = config.train.tensorboard, self.start - self.due
+        self.log = MetricLog(run_dir, tensorboard=own, start_step=start_step, due_step=due_step)
         self.history = read_log(self.log.path)
 
     def write(self, step: int, values: dict[str, Any]) -> None:
-        """Adds a line to the metrics."""
+        """Adds a line to the metrics; it is of all steps that had none."""
+        self.pending, self.seconds, self.due = (), 0.0, False
         self.history.append({'step': step, **values})
         if self.log:
             self.log.write(step, values)
@@ -78,6 +91,24 @@ class FoldRun:
         if self.checkpoints.last_step != step:
             self.checkpoints.save_last(state, self.progress)
         return str(self.checkpoints.directory / 'last' / str(step))
+
+    def save_stopped(
+        self, state: TrainState, rows: Sequence[Mapping[str, float]], seconds: float, *, due: bool
+    ) -> None:
+        """Saves the state of a fold that a signal stops, and waits until it is on disk.
+
+        Args:
+            state: of now.
+            rows: the metrics of all steps that no line has yet.
+            seconds: that they took.
+            due: whether these are of a validation that was to be made at this step, and is not.
+        """
+        if not self.checkpoints or int(state.step) <= self.start:
+            return
+        self.checkpoints.save_last(state, self.progress.stopped(rows, seconds, due=due))
+        self.checkpoints.wait()
+        if self.log:
+            self.log.flush()
 
     def result(self, final: TrainState, seconds: float, *, validated: bool) -> FitResult:
         """What the fold leaves in memory."""
@@ -119,21 +150,22 @@ def find_fold(number: int, parts: StepParts, fresh: Fresh, run_dir: Path | None)
         return fold
     with contextlib.ExitStack() as failing:
         failing.callback(checkpoints.close)
-        if checkpoints.last_step is not None:
-            fold.start, fold.progress = checkpoints.last_step, checkpoints.last_progress()
-            _check_starts(parts, fold.progress.starts, fold.start, checkpoints)
-            fold.state = _restored(checkpoints.restore_last, fold.progress, parts, fresh, checkpoints)
-        if checkpoints.best_step is not None:
-            # It may be newer than the last one: a run killed between the two will come by it again.
-            found = checkpoints.best_progress()
-            fold.best = _restored(checkpoints.restore_best, found, parts, fresh, checkpoints)
-            fold.progress = fold.progress.with_best(found)
+        resumed = find_resumed(checkpoints, parts, fresh)
+        found = resumed.progress
+        fold.progress = found.on_time()
+        if resumed.state is not None:
+            fold.start = int(resumed.state.step)
+            fold.pending, fold.seconds, fold.due = found.pending, found.seconds, found.due
+            _check_starts(parts, fold.progress.starts, fold.start, checkpoints, due=fold.due)
+            fold.state = _shared(resumed.state, fresh(fold.progress.starts), checkpoints)
+        if resumed.best is not None:
+            fold.best = _shared(resumed.best, fresh(resumed.best_starts), checkpoints)
         failing.pop_all()
     return fold
 
 
-def _check_starts(parts: StepParts, starts: tuple[int, ...], step: int, checkpoints: Checkpoints) -> None:
-    planned = tuple(start for start in parts.timetable.planned if start <= step)
+def _check_starts(parts: StepParts, starts: tuple[int, ...], step: int, checkpoints: Checkpoints, *, due: bool) -> None:
+    planned = tuple(start for start in parts.timetable.planned if start <= step - due)
     if starts != planned:
         raise UserError(
             f'the checkpoint {checkpoints.directory}/last/{step} has phases that began after the steps {starts}, and '
@@ -141,16 +173,8 @@ def _check_starts(parts: StepParts, starts: tuple[int, ...], step: int, checkpoi
         )
 
 
-def _restored(
-    restore: Callable[[TrainState, Plan], TrainState],
-    progress: RunProgress,
-    parts: StepParts,
-    fresh: Fresh,
-    checkpoints: Checkpoints,
-) -> TrainState:
+def _shared(state: TrainState, like: TrainState, checkpoints: Checkpoints) -> TrainState:
     """A checkpoint, on the host, with the frozen parameters that all folds share and that must be its own too."""
-    like = fresh(progress.starts)
-    state = restore(like, dataclasses.replace(parts, starts=progress.starts).current)
     theirs = rules.flatten(state.frozen)
     for path, leaf in rules.flatten(like.frozen).items():
         if not np.array_equal(leaf, np.asarray(theirs[path])):

@@ -3,12 +3,16 @@
 Order within a step: the update; the metrics; the validation, which may name a new best; the beginning of a new phase;
 the checkpoint. A checkpoint at step n therefore always knows what the validation at step n found and which phase comes
 next, and a resumed run repeats nothing but computation.
+
+A run that a signal ends saves a checkpoint wherever it is, with the metrics that no line has yet; where it was at
+validation, the checkpoint says so, and whoever resumes begins with that.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -18,18 +22,23 @@ from typing import Any
 import jax
 import numpy as np
 
+from jtransfer import stopping
 from jtransfer.config import Config
-from jtransfer.errors import TrainingDivergedError
+from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.checkpoints import Progress as RunProgress
-from jtransfer.train.feed import FeedMaker
-from jtransfer.train.log import MetricLog, read_log
+from jtransfer.train.feed import FeedMaker, close_feed
+from jtransfer.train.log import MetricLog, line_before, read_log
 from jtransfer.train.log_values import in_float32, log_values
 from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
-from jtransfer.train.sizes import step_size, steps_by_size
+from jtransfer.train.resuming import find_resumed
+from jtransfer.train.sizes import compile_ahead, step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
-from jtransfer.train.step import StepParts
+from jtransfer.train.step import StepParts, TrainStep
+
+# They are counted in 32 bits on the devices.
+MOST_STEPS = 2**31 - 1
 
 Validate = Callable[[Mapping[str, Any]], dict[str, float]]
 Observe = Callable[[int, Mapping[str, float]], None]
@@ -66,7 +75,12 @@ def total_steps(config: Config, examples: int) -> int:
     """Optimiser updates that the configuration asks for on a training part of that size."""
     updates = config.train.epochs * examples / config.data.batch_size
     # Rounded first: 1.1 epochs of 100 images are 11 batches of 10, not the 12 that 11.000000000000002 would give.
-    return config.train.steps or max(1, math.ceil(round(updates, 6)))
+    steps = config.train.steps or max(1, math.ceil(round(updates, 6)))
+    if steps > MOST_STEPS:
+        raise UserError(
+            f'{steps:,} steps are more than the {MOST_STEPS:,} there can be; lower train.epochs or train.steps'
+        )
+    return steps
 
 
 def epoch_steps(config: Config, examples: int) -> int:
@@ -100,6 +114,7 @@ def fit(
     Raises:
         TrainingDivergedError: the loss, a gradient or a parameter became NaN or infinite.
         UserError: a checkpoint that does not fit, or a batch that does not share out over the devices.
+        Stopped: a signal arrived; the step was finished, and is saved. Without `run_dir` a signal is not waited for.
     """
     config, total = parts.config, parts.total_steps
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
@@ -108,49 +123,80 @@ def fit(
     progress = RunProgress()
     best: TrainState | None = None
     state: TrainState | None = None
-    if checkpoints and checkpoints.last_step is not None:
-        progress = checkpoints.last_progress()
+    if checkpoints:
+        resumed = find_resumed(
+            checkpoints, parts, lambda starts: dataclasses.replace(parts, starts=starts).start(variables)
+        )
+        state, progress, best = resumed.state, resumed.progress, resumed.best
+    if state is not None:
         parts = dataclasses.replace(parts, starts=progress.starts)
-        state = checkpoints.restore_last(parts.start(variables), parts.current)
-    if checkpoints and checkpoints.best_step is not None:
-        # It may be newer than the last one: a run killed between the two will come by it again.
-        found = checkpoints.best_progress()
-        then = dataclasses.replace(parts, starts=found.starts)
-        best = checkpoints.restore_best(then.start(variables), then.current)
-        progress = progress.with_best(found)
     state = state or parts.start(variables)
     start = int(state.step)
-    log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start) if run_dir else None
+    due = progress.due  # the validation of the step that was the last one
+    log = None
+    if run_dir:
+        due_step = line_before(start - len(progress.pending), config)
+        log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start - due, due_step=due_step)
 
     train_step = steps_by_size(placement, parts, state.trainable)
+    programs: set[TrainStep] = set()
     state = placement.put_state(state)
     end = config.train.stop_step or total
     evaluate_every = config.train.evaluate_every or max(1, total // 10)
     checkpoint_every = config.train.checkpoint_every or max(1, total // 10)
     feed = make_feed(start)
     history = read_log(log.path) if log else []
-    pending: list[dict[str, Any]] = []
-    began = logged = time.perf_counter()
+    pending: list[Mapping[str, Any]] = list(progress.pending)
+    began = time.perf_counter()
+    logged = began - progress.seconds
+    progress = progress.on_time()
+    done = start  # the step that all of this is after
+
+    def save(*, due: bool = False) -> str:
+        """Saves whatever was done last, and says what; for a signal that ends the run."""
+        assert state is not None
+        if checkpoints and log and done > start:
+            rows = _rows(pending)
+            if not all(row['finite'] for row in rows):
+                raise _diverged(placement.get_state(state), checkpoints, progress, config)
+            now = progress.stopped(rows, time.perf_counter() - logged, due=due)
+            checkpoints.save_last(placement.get_state(state), now)
+            checkpoints.wait()
+            log.flush()
+        return f'step {done} of {end}' if done else ''
+
+    def when(save: stopping.Save) -> contextlib.AbstractContextManager[None]:
+        return stopping.interruptible(save) if checkpoints else contextlib.nullcontext()
+
     with contextlib.ExitStack() as closing:
+        if checkpoints:
+            closing.enter_context(stopping.finishing())
         # Also when training is interrupted: what is being written is then complete, and whoever resumes finds it.
         for opened in (log, checkpoints):
             if opened:
                 closing.callback(opened.close)
+        closing.callback(close_feed, feed)
         bar = closing.enter_context(progress_bar(title or config.name, end, start=start, show=config.train.progress))
-        for step in range(start + 1, end + 1):
+        for step in range(start + (not due), end + 1):
             size = step_size(config.augment, config.seed, step - 1, total)
-            state, metrics = train_step(size)(state, next(feed))
-            pending.append(metrics)
+            if step > start:
+                with when(save):
+                    batch, make_step = next(feed), train_step(size)
+                    compile_ahead(make_step, state, batch, programs)
+                state, metrics = make_step(state, batch)
+                pending.append(metrics)
+            done = step
             last = step == end
             evaluates = validate is not None and (last or step % evaluate_every == 0)
             saves = checkpoints is not None and (last or step % checkpoint_every == 0)
             changes = step in timetable.planned
             if not (last or evaluates or saves or changes or step % config.train.log_every == 0):
                 bar(step)
+                if checkpoints and stopping.asked():
+                    stopping.stop(save())
                 continue
 
             values = _collect(pending, parts.config.data.batch_size, logged)
-            pending = []
             if size:
                 values['train/image_size'] = size
             if not values.pop('finite'):
@@ -160,7 +206,8 @@ def fit(
                 text += f'  accuracy {values["train/accuracy"]:.1%}'
             if evaluates and validate is not None:
                 single = placement.get_state(state)
-                scores = validate(single.variables())
+                with when(functools.partial(save, due=True)):
+                    scores = validate(single.variables())
                 values |= {f'validation/{name}': score for name, score in scores.items()}
                 score, loss = deciding(scores), scores.get('loss')
                 text += f'  validation {score:.1%}' if 'top1' in scores else f'  validation {score:.3f}'
@@ -172,6 +219,7 @@ def fit(
                         checkpoints.save_best(best, progress)
                 if observe:
                     observe(step, scores)
+            pending = []
             history.append({'step': step, **values})
             if log:
                 log.write(step, values)
@@ -186,6 +234,8 @@ def fit(
                 checkpoints.save_last(placement.get_state(state), progress)
             logged = time.perf_counter()
             bar(step, text)
+            if checkpoints and stopping.asked():
+                stopping.stop(save())
     final = placement.get_state(state)
     chosen = final if validate is None or best is None else best
     return FitResult(
@@ -205,9 +255,14 @@ def deciding(scores: Mapping[str, float]) -> float:
     return scores['top1'] if 'top1' in scores else scores['score']
 
 
-def _collect(pending: list[dict[str, Any]], batch_size: int, since: float) -> dict[str, Any]:
+def _rows(pending: list[Mapping[str, Any]]) -> tuple[dict[str, float], ...]:
+    """The metrics of steps, on the host; those of a run that is resumed are there already."""
+    return tuple({name: float(np.ravel(v)[0]) for name, v in row.items()} for row in jax.device_get(pending))
+
+
+def _collect(pending: list[Mapping[str, Any]], batch_size: int, since: float) -> dict[str, Any]:
     """What is to be said about the steps since the last line, see `log_values`."""
-    rows = [{name: float(np.ravel(v)[0]) for name, v in row.items()} for row in jax.device_get(pending)]
+    rows = _rows(pending)
     # Read after the results have arrived: dispatching a step takes no time.
     values = log_values(rows, batch_size, time.perf_counter() - since)
     if math.isnan(values['train/accuracy']) and values['finite']:

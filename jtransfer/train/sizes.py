@@ -16,7 +16,9 @@ from jtransfer.adapters import AnyNetwork
 from jtransfer.config import Augment
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.train.memory_check import CheckedStep
 from jtransfer.train.placement import Placement
+from jtransfer.train.state import TrainState
 from jtransfer.train.step import StepParts, TrainStep
 
 # Part of the stream's definition: the same seed gives other streams (order, augmentation, dropout) other draws.
@@ -61,9 +63,24 @@ def steps_by_size(placement: Placement, parts: StepParts, trainable: Any) -> Cal
     @functools.cache
     def of(size: int) -> TrainStep:
         resized = at_size(parts.preprocessing, size) if size else parts.preprocessing
-        return placement.compile(dataclasses.replace(parts, preprocessing=resized), shapes)
+        step = placement.compile(dataclasses.replace(parts, preprocessing=resized), shapes)
+        return CheckedStep(step, placement.devices, parts.config)
 
     return of
+
+
+def compile_ahead(step: TrainStep, state: TrainState, batch: Mapping[str, Any], compiled: set[TrainStep]) -> None:
+    """Compiles a step for its first call, which takes over the state; this leaves it as it is.
+
+    Args:
+        step: of `steps_by_size`.
+        state: that it will be called with.
+        batch: likewise.
+        compiled: steps that have been compiled; this one is added.
+    """
+    if step not in compiled and hasattr(step, 'lower'):
+        step.lower(state, batch).compile()
+    compiled.add(step)
 
 
 def at_size(preprocessing: Preprocessing, size: int) -> Preprocessing:

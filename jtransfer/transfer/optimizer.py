@@ -33,7 +33,9 @@ def make_optimizer(
         for group in plan.trainable_groups
     }
     grouped = optax.multi_transform(transforms, plan.labels(trainable))
-    return optax.chain(optax.clip_by_global_norm(optim.clip_norm), grouped) if optim.clip_norm else grouped
+    # With clipping or without, the state has the same form: a run may be continued with it that diverged without.
+    clipping = optax.clip_by_global_norm(optim.clip_norm) if optim.clip_norm else optax.identity()
+    return optax.chain(clipping, grouped)
 
 
 def learning_rates(

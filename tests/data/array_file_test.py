@@ -5,7 +5,7 @@ import pytest
 
 from jtransfer.config_data import Data
 from jtransfer.data.array_file import load_npz
-from jtransfer.errors import UserError
+from jtransfer.errors import OutOfMemoryError, UserError
 
 IMAGES = np.random.default_rng(0).integers(0, 255, (6, 4, 5, 3), dtype=np.uint8)
 LABELS = np.array([0, 1, 2, 0, 1, 2])
@@ -143,3 +143,12 @@ def test_what_is_no_part_stops_or_is_left_out_and_said(tmp_path):
     assert list(sources) == ['train']
     assert sources['train'].notes == (f'arrays of {path} left out: x_more, y_more',)
     assert list(load_npz(path, Data(train_split='train', test_split='more'))) == ['train', 'test']
+
+
+def test_arrays_beyond_the_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr('jtransfer.out_of_memory.available_memory', lambda: 300)
+    path = save(tmp_path, images=IMAGES, labels=LABELS)
+    with pytest.raises(
+        OutOfMemoryError, match=r'the arrays of .*a\.npz: 0 MiB of memory are needed.*: save the images as'
+    ):
+        load_npz(path, Data())

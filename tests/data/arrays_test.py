@@ -49,6 +49,12 @@ def test_bad_arrays(images, labels, message):
         ArraySource(images, labels, ('a', 'b'))
 
 
+def test_class_numbers_name_the_classes_where_nothing_else_does():
+    assert ArraySource(IMAGES, [0, 2, 1, 0]).class_names == ('0', '1', '2')
+    with pytest.raises(UserError, match='array/2 has label 9'):
+        ArraySource(IMAGES, [0, 1, 9, 0])
+
+
 def test_labels_of_other_tasks_groups_and_weights():
     pictures = [Image.new('RGB', (4, 3), 'red'), Image.new('L', (2, 5), 7), np.zeros((3, 3), np.uint8)]
     tasks = (single_label(('a', 'b'), 'kind'), Task('age', 'regression', ('age',)))

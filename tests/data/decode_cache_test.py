@@ -1,5 +1,6 @@
 """Tests of jtransfer/data/decode_cache.py: what is kept is right, whatever happens to the process or the disk."""
 
+import dataclasses
 import errno
 import functools
 import io
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 
 from jtransfer.data import decode_cache
 from jtransfer.data.decode_cache import DecodeCache, Square, default_folder, digest_of, open_cache
+from jtransfer.data.narrow import Narrow
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, training_pixels
+from tests.flips import flip, places
 
 SHAPE = (3, 2, 3)
 
@@ -86,7 +89,7 @@ def test_two_that_write_in_turn_keep_everything_once(tmp_path_factory, data):
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(index=st.integers(0, 32 * 4), pixels=st.integers(0, 18 * 4) | st.just(18 * 4), noise=st.binary(max_size=70))
+@given(index=st.integers(0, 36 * 4), pixels=st.integers(0, 18 * 4) | st.just(18 * 4), noise=st.binary(max_size=70))
 def test_a_file_that_breaks_off_anywhere_holds_no_wrong_picture(tmp_path_factory, index, pixels, noise):
     folder = tmp_path_factory.mktemp('cache')
     fill(DecodeCache(folder, SHAPE), range(4))
@@ -97,7 +100,7 @@ def test_a_file_that_breaks_off_anywhere_holds_no_wrong_picture(tmp_path_factory
         with (folder / name).open('ab') as file:
             file.write(more)
     cache = DecodeCache(folder, SHAPE)
-    intact = min(index // 32, pixels // 18)
+    intact = min(index // 36, pixels // 18)
     assert len(cache) == intact
     if intact:
         assert_right(cache, range(intact))
@@ -106,9 +109,46 @@ def test_a_file_that_breaks_off_anywhere_holds_no_wrong_picture(tmp_path_factory
     assert_right(DecodeCache(folder, SHAPE), range(6))
 
 
+def test_a_flipped_bit_is_never_another_picture_in_silence(tmp_path):
+    narrow = Narrow(3, 900, True)
+    cache = DecodeCache(tmp_path, SHAPE)
+    for number in range(4):
+        cache.add(digest(number), dataclasses.replace(square(number), narrow=narrow))
+    cache.commit()
+    for name in ('pixels.bin', 'index.bin', 'narrow.bin'):
+        path = tmp_path / name
+        content = path.read_bytes()
+        for position in places(len(content), 40):
+            flip(path, position)
+            again = DecodeCache(tmp_path, SHAPE)
+            known = [number for number in range(4) if digest(number) in again]
+            whole = [number for number in known if again.is_whole(digest(number))]
+            if whole:
+                assert_right(again, whole)
+            assert len(whole) == {'pixels.bin': 3, 'index.bin': position // 36, 'narrow.bin': 4}[name]
+            assert all(again.narrow(digest(number)) in (None, narrow) for number in range(4))
+            path.write_bytes(content)
+
+
+def test_a_picture_that_the_disk_changed_is_decoded_again_once(tmp_path):
+    fill(DecodeCache(tmp_path, SHAPE), range(3))
+    flip(tmp_path / 'pixels.bin', 20)
+    cache = DecodeCache(tmp_path, SHAPE)
+    assert [cache.is_whole(digest(number)) for number in range(4)] == [True, False, True, True]
+    cache.forget(digest(1))
+    assert digest(1) not in cache
+    fill(cache, [1])
+    for each in (cache, DecodeCache(tmp_path, SHAPE)):
+        assert each.is_whole(digest(1))
+        assert_right(each, range(3))
+        assert len(each) == 4
+    (tmp_path / 'pixels.bin').unlink()
+    assert not cache.is_whole(digest(0))
+
+
 def test_zeros_that_a_power_cut_leaves_are_no_pictures(tmp_path):
     fill(DecodeCache(tmp_path, SHAPE), range(2))
-    for name, size in (('index.bin', 32), ('pixels.bin', 18)):
+    for name, size in (('index.bin', 36), ('pixels.bin', 18)):
         with (tmp_path / name).open('ab') as file:
             file.write(bytes(3 * size))
     assert len(DecodeCache(tmp_path, SHAPE)) == 2

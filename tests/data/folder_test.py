@@ -1,5 +1,6 @@
 """Tests of jtransfer/data/folder.py on folders made of tiny images."""
 
+import os
 import pickle
 import unicodedata
 
@@ -7,9 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jtransfer.config_data import Data
 from jtransfer.data.folder import load_folder
 from jtransfer.data.images import UnreadableImageError
+from jtransfer.data.memory import decode_part, readable_part
+from jtransfer.data.opening import open_source
+from jtransfer.data.part import Part
+from jtransfer.data.survey import survey_part
 from jtransfer.errors import UserError
+from jtransfer.preprocessing import Preprocessing, training_pixels
 
 
 def fill(root, *paths):
@@ -203,3 +210,27 @@ def test_a_class_folder_may_be_empty_in_other_parts_than_the_training_part_and_t
     }
     fill(tmp_path, 'one/train/1.png')  # a class called train
     assert load_folder(str(tmp_path / 'one'), training=False)['train'].class_names == ('train',)
+
+
+def test_what_is_no_file_of_bounded_size_can_be_skipped(tmp_path):
+    fill(tmp_path, 'cat/a.png', 'cat/b.png', 'dog/a.png')
+    os.mkfifo(tmp_path / 'cat' / 'pipe.png')
+    (tmp_path / 'dog' / 'endless.png').symlink_to('/dev/zero')
+    part = Part(source := load_folder(str(tmp_path))['train'], np.arange(5))
+    pixels = training_pixels(Preprocessing(image_size=4), crops=False)
+    assert decode_part(part, pixels, skip_unreadable=True).skipped == ('cat/pipe.png', 'dog/endless.png')
+    assert readable_part(part, workers=2, skip_unreadable=True)[1] == ('cat/pipe.png', 'dog/endless.png')
+    assert [name for name, _ in survey_part(source).unreadable] == ['cat/pipe.png', 'dog/endless.png']
+    with pytest.raises(UnreadableImageError, match=r'pipe\.png is no regular file'):
+        decode_part(part, pixels, cache=tmp_path / 'cache')
+
+
+def test_links_out_of_the_folder_are_followed_unless_that_is_forbidden(tmp_path):
+    fill(tmp_path, 'data/cat/a.png', 'data/dog/a.png', 'other/b.png')
+    (tmp_path / 'data' / 'cat' / 'b.png').symlink_to(tmp_path / 'other' / 'b.png')
+    source = f'folder:{tmp_path / "data"}'
+    assert len(open_source(Data(source=source))['train']) == 3
+    with pytest.raises(UserError, match=r'cat/b\.png leads out of .*data, which data\.confine_paths forbids'):
+        open_source(Data(source=source, confine_paths=True))
+    (tmp_path / 'data' / 'cat' / 'b.png').unlink()
+    assert len(open_source(Data(source=source, confine_paths=True))['train']) == 2

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -260,3 +261,27 @@ def test_rows_of_another_part_are_counted(tmp_path):
     write(tmp_path / 'a.parquet', range(6), extra={'split': ['train'] * 4 + ['extra'] * 2})
     source = load_hf(str(tmp_path / 'a.parquet'), Data(train_split='train'))['train']
     assert (len(source), source.notes[-1].partition(' of ')[0]) == (4, '2 rows')
+
+
+def test_a_description_names_no_file_elsewhere(tmp_path):
+    save_to_disk(tmp_path / 'one', range(6))
+    save_to_disk(tmp_path / 'two', range(6))
+    for name in ('../one/data-00000-of-00002.arrow', str(tmp_path / 'one' / 'data-00000-of-00002.arrow'), None, 7):
+        (tmp_path / 'two' / 'state.json').write_text(json.dumps({'_data_files': [{'filename': name}]}))
+        with pytest.raises(UserError, match='which is no name of a file or folder beside it'):
+            load_hf(str(tmp_path / 'two'), Data())
+    for state in ({'_data_files': 7}, {'_data_files': ['x']}, {'_data_files': {}}, [], {}):
+        (tmp_path / 'two' / 'state.json').write_text(json.dumps(state))
+        with pytest.raises(UserError, match=r'is no list of names|is no object|has no data files'):
+            load_hf(str(tmp_path / 'two'), Data())
+    for splits in (['../one'], 'one', [['one']]):
+        (tmp_path / 'dataset_dict.json').write_text(json.dumps({'splits': splits}))
+        with pytest.raises(UserError, match=r'no name of a file or folder|is no list of names'):
+            load_hf(str(tmp_path), Data())
+
+
+def test_a_pipe_among_the_files_is_not_waited_for(tmp_path):
+    write(tmp_path / 'a.parquet', range(6))
+    os.mkfifo(tmp_path / 'b.parquet')
+    with pytest.raises(UserError, match=r'b\.parquet is no regular file'):
+        load_hf(str(tmp_path), Data())

@@ -1,6 +1,7 @@
 """Tests of jtransfer/data/images.py: every common kind of file becomes the RGB a person sees."""
 
 import io
+import os
 import struct
 import zlib
 
@@ -141,7 +142,7 @@ def test_what_is_no_image(content, message):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(UnreadableImageError, match=r'gone.png: no such file'):
         decode_image(tmp_path / 'gone.png')
-    with pytest.raises(UnreadableImageError, match='cannot be read'):
+    with pytest.raises(UnreadableImageError, match='is no regular file, but a folder'):
         decode_image(tmp_path)
 
 
@@ -164,3 +165,27 @@ def test_max_pixels():
     assert decode_image(content, max_pixels=16 * 24).shape == (16, 24, 3)
     with pytest.raises(UnreadableImageError, match='24x16 pixels'):
         decode_image(content, max_pixels=16 * 24 - 1)
+
+
+def test_what_would_never_end_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.png')
+    (tmp_path / 'endless.png').symlink_to('/dev/zero')
+    for name, kind in (('pipe.png', 'a named pipe'), ('endless.png', 'a device')):
+        with pytest.raises(UnreadableImageError, match=f'{name} is no regular file, but {kind}; .*skip_unreadable'):
+            decode_image(tmp_path / name)
+
+
+def test_a_file_is_bounded_by_the_pixels_an_image_may_have(tmp_path, monkeypatch):
+    Image.fromarray(QUADRANTS).save(tmp_path / 'a.png')
+    size = (tmp_path / 'a.png').stat().st_size
+    monkeypatch.setattr('jtransfer.data.images._BYTES_BESIDE', size - 8 * 1000)
+    decode_image(tmp_path / 'a.png', max_pixels=1000)
+    with pytest.raises(UnreadableImageError, match=f'a.png has {size} bytes, more than the {size - 8} that are read'):
+        decode_image(tmp_path / 'a.png', max_pixels=999)
+
+
+def test_a_strip_that_does_not_fit_into_memory_is_one_image_less():
+    # Pillow holds no row of more than 2**31 bits; nothing of the size is allocated.
+    strip = png(100_000_000, 1, b'')
+    with pytest.raises(UnreadableImageError, match='strip of 100,000,000x1 pixels takes more memory than there is'):
+        decode_image(strip, 'strip')

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jtransfer.data.measurable import check_part, check_parts, missing_classes, without_figure
+from jtransfer.data.measurable import check_part, check_parts, constant_lines, missing_classes, without_figure
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
@@ -58,3 +58,13 @@ def test_classes_without_an_example_are_said():
         'the test part has no example of 2 of the 3 classes (striped, round): they have no figures of their own',
     ]
     assert without_figure(Parts(train, None, train, TAGS.class_names)) == []
+
+
+def test_numbers_that_are_all_the_same_are_said():
+    train, test = (part_of(np.array(values)[:, None], (AGE,)) for values in ([1.0, 2, 3], [2.0, 2, np.nan]))
+    lines = without_figure(Parts(train, None, test, ()))
+    assert lines == [
+        'the test part has one value alone of years: R² says nothing there (it is 1 if every prediction is exact, and '
+        'else 0)'
+    ]
+    assert constant_lines(KINDS, np.zeros(3, np.int32), 'here') == []

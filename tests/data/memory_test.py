@@ -20,10 +20,11 @@ from jtransfer.data.mapped import MappedImages
 from jtransfer.data.memory import can_be_cached, decode_part, readable_part
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
-from jtransfer.errors import DataWarning, UserError
+from jtransfer.errors import DataWarning, OutOfMemoryError, UserError
 from jtransfer.evaluate.views import Views
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, training_pixels
 from jtransfer.tasks import Task
+from tests.flips import flip
 
 PIXELS = functools.partial(evaluation_pixels, preprocessing=Preprocessing(8))
 
@@ -77,13 +78,21 @@ def test_unreadable_images_are_skipped_and_listed(folder, workers):
     truncate(folder / 'b/3.jpg')
     truncate(folder / 'a/0.jpg')
     kept = [1, 2, 3, 4, 5, 6, 7, 9]
-    decoded = decode_part(part_of(folder), PIXELS, workers, skip_unreadable=True)
-    assert decoded.skipped == ('a/0.jpg', 'b/3.jpg')
+    (folder / 'b' / '4.jpg').write_bytes(b'')
+    kept.remove(9)
+    with pytest.warns(DataWarning) as told:
+        decoded = decode_part(part_of(folder), PIXELS, workers, skip_unreadable=True)
+    assert [str(warning.message) for warning in told] == [
+        f'3 unreadable images left out: {folder}/a/0.jpg is a truncated or damaged JPEG (2 such); '
+        f'{folder}/b/4.jpg is an empty file, not an image'
+    ]
+    assert decoded.skipped == ('a/0.jpg', 'b/3.jpg', 'b/4.jpg')
     np.testing.assert_array_equal(decoded.images, whole.images[kept])
     np.testing.assert_array_equal(decoded.labels, whole.labels[kept])
     np.testing.assert_array_equal(decoded.aspects, whole.aspects[kept])
     assert decoded.ids == tuple(whole.ids[i] for i in kept)
-    part, skipped = readable_part(part_of(folder), workers, skip_unreadable=True)
+    with pytest.warns(DataWarning, match='^3 unreadable images left out: '):
+        part, skipped = readable_part(part_of(folder), workers, skip_unreadable=True)
     assert skipped == decoded.skipped
     assert part.ids == decoded.ids
 
@@ -184,6 +193,20 @@ def test_cached_pictures_are_the_decoded_ones_and_decoded_once(photographs, cach
     assert_same(again, direct)
     assert second.source.decoded == []
     assert isinstance(again.images, np.memmap)
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_cached_pictures_that_the_disk_changed_are_decoded_again_and_said(photographs, cache, workers):
+    part = part_of(photographs)
+    direct = decode_part(part, PIXELS)
+    decode_part(part, PIXELS, cache=cache)
+    (pixels,) = cache.rglob('pixels.bin')
+    flip(pixels)
+    with pytest.warns(DataWarning, match='^1 cached image in .* had changed on the disk: decoded again$'):
+        assert_same(decode_part(part, PIXELS, workers, cache=cache), direct)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert_same(decode_part(part, PIXELS, workers, cache=cache), direct)
 
 
 def test_only_what_a_part_asks_for_is_decoded(photographs, cache):
@@ -346,3 +369,25 @@ def test_pictures_of_another_pixel_range_are_others(deep, tmp_path):
     assert images[0][0].max() < 20 < images[1][0].max()
     assert not np.array_equal(images[1], images[2])
     np.testing.assert_array_equal(images[1], images[3])
+
+
+def test_memory_that_does_not_suffice_for_one_image_is_one_image_less(folder):
+    def pixels(image):
+        if image.shape[1] == 30:
+            raise MemoryError
+        return PIXELS(image)
+
+    part = part_of(folder)
+    assert decode_part(part, pixels, skip_unreadable=True).skipped == ('a/2.jpg', 'b/2.jpg')
+    with pytest.raises(
+        UnreadableImageError, match=r'a/2\.jpg takes more memory than there is for one image; .*skip_unread'
+    ):
+        decode_part(part, pixels, workers=2)
+
+
+def test_images_beyond_the_memory_are_refused_before_one_is_decoded(folder, monkeypatch):
+    monkeypatch.setattr('jtransfer.out_of_memory.available_memory', lambda: 10 * 8 * 8 * 3 - 1)
+    with pytest.raises(OutOfMemoryError, match=r'the 10 images, decoded: 0 MiB of memory are .*data.placement=stream'):
+        decode_part(part_of(folder), PIXELS, progress=lambda *_: pytest.fail('decoded'))
+    monkeypatch.setattr('jtransfer.out_of_memory.available_memory', lambda: 10 * 8 * 8 * 3)
+    assert len(decode_part(part_of(folder), PIXELS)) == 10

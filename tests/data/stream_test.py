@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jtransfer import config
+from jtransfer.data import stream
 from jtransfer.data.batches import training_batch
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.memory import Decoded, decode_part
 from jtransfer.data.parts import load_parts
 from jtransfer.data.stream import host_batches, stream_batches
+from jtransfer.errors import OutOfMemoryError
 from jtransfer.preprocessing import Preprocessing, whole_picture
 
 PIXELS = functools.partial(whole_picture, side=9)
@@ -168,3 +170,18 @@ def test_an_image_that_goes_bad_is_named(part, tmp_path):
     (tmp_path / 'a/2.jpg').write_bytes(b'no image')
     with pytest.raises(UnreadableImageError, match=r'a/2.jpg is truncated'):
         list(stream_batches(part, PIXELS, 4, 0, 0, 4))
+
+
+def test_a_decoding_process_that_the_system_ends_is_one_line():
+    def batches(message):
+        yield {'label': 1}
+        raise RuntimeError(message)
+
+    # Grain's words; the real thing takes seconds.
+    told = stream._told(batches('Worker process was terminated unexpectedly with exit code -9. Search the logs above'))
+    assert next(told) == {'label': 1}
+    with pytest.raises(OutOfMemoryError, match=r'ended from outside \(exit code -9\), as the system does when memory'):
+        next(told)
+    told = stream._told(batches('another'))
+    with pytest.raises(RuntimeError, match=r'^another$'):
+        list(told)

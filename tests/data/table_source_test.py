@@ -366,3 +366,21 @@ def test_notes_stay_where_classes_are_chosen(pictures):
     path = table(pictures, {'label': ['cat', 'dog', 'cow'] * 2}, 'three.csv')
     sources = open_source(Data(source=f'csv:{path}', classes=('cow', 'cat')))
     assert sources['train'].notes == ('columns: image=path, label=label (single_label)',)
+
+
+def test_paths_out_of_the_folder_are_read_unless_that_is_forbidden(pictures, tmp_path):
+    names = [str(pictures / 'd.png'), 'a.png', '../elsewhere.png']
+    Image.new('RGB', (3, 3)).save(tmp_path / 'elsewhere.png')
+    (tmp_path / 'own').mkdir()
+    Image.new('RGB', (3, 3)).save(tmp_path / 'own' / 'a.png')
+    path = write(tmp_path / 'own' / 'table.csv', {'path': names, 'label': ['cat', 'dog', 'cat']})
+    assert len(load_table(path, Data())['train']) == 3
+    with pytest.raises(UserError) as raised:
+        load_table(path, Data(confine_paths=True, skip_unreadable=True))
+    assert str(raised.value) == (
+        f'{path}, row 1 (and 1 other rows): {pictures / "d.png"} leads out of {tmp_path / "own"}, which '
+        'data.confine_paths forbids'
+    )
+    path = write(tmp_path / 'own' / 'table.csv', {'path': names[1:], 'label': ['dog', 'cat']})
+    with pytest.raises(UserError, match=r'row 2: \.\./elsewhere\.png leads out of'):
+        load_table(path, Data(confine_paths=True))

@@ -8,7 +8,7 @@ import pytest
 
 from jtransfer.evaluate.measure import measure, measure_tasks
 from jtransfer.evaluate.metrics import classification_metrics
-from jtransfer.evaluate.write import atomic_text, task_folder, write_csv, write_evaluation
+from jtransfer.evaluate.write import task_folder, write_csv, write_evaluation
 from jtransfer.tasks import Task
 
 NAMES = ['plain', 'with, comma', 'a "quoted"\nname']
@@ -55,13 +55,6 @@ def test_no_cell_runs_as_a_formula(tmp_path):
 def test_negative_numbers_stay_numbers(tmp_path):
     write_csv(tmp_path / 't.csv', ('-n', 'x'), [(-0.5, f'{-1 / 3:.6g}'), (-3, '-inf')])
     assert read(tmp_path / 't.csv') == [["'-n", 'x'], ['-0.5', '-0.333333'], ['-3', '-inf']]
-
-
-def test_half_a_character_is_spelt_out(tmp_path):
-    with atomic_text(tmp_path / 'x.json') as file:
-        json.dump(['\udcff', 'ü'], file, ensure_ascii=False)
-    assert (tmp_path / 'x.json').read_bytes() == '["\\udcff", "ü"]'.encode()
-    assert json.loads((tmp_path / 'x.json').read_text('utf-8')) == ['\udcff', 'ü']
 
 
 NAN = np.nan
@@ -138,12 +131,3 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         write_csv(path, ['a'], rows())
     assert path.read_text() == 'a\n1\n'
     assert [p.name for p in tmp_path.iterdir()] == ['table.csv']
-
-
-def test_text_appears_only_when_whole(tmp_path):
-    path = tmp_path / 'deep' / 'note.txt'
-    with atomic_text(path) as file:
-        file.write('é\n')
-        file.flush()
-        assert not path.exists()
-    assert path.read_bytes() == 'é\n'.encode()

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from jtransfer.config import Config, Optim, Transfer
+from jtransfer.config import Config, Optim, Search, Transfer
 from jtransfer.data.fold_file import fold_record
 from jtransfer.data.folds import make_folds
 from jtransfer.errors import UserError
@@ -131,6 +131,16 @@ def test_what_each_side_was_given_is_said(tmp_path):
     assert json.loads((tmp_path / 'c.json').read_text())['given'][1]['strategy'] == 'fine_tune'
 
 
+def test_what_every_fold_found_for_itself_is_said(tmp_path):
+    folders = [crossed(tmp_path / name, FIRST, rights(0)) for name in ('a', 'b')]
+    search = Search(space=('optim.learning_rate=choice(0.01, 0.03)',))
+    for folder, rates in zip(folders, ((0.03, 0.01, 0.03), (0.01, 0.01, 0.01)), strict=True):
+        write_config(folder, Config(search=search, optim=Optim(learning_rate=0.003)))
+        for number, rate in enumerate(rates):
+            write_config(folder / f'fold-{number}', Config(optim=Optim(learning_rate=rate)))
+    assert [given['learning rate'] for given in compare(*folders).given] == ['0.03 (2) | 0.01 (1)', '0.01']
+
+
 def test_images_without_a_label_do_not_count(tmp_path):
     labels = np.where(np.arange(COUNT) < 10, -1, LABELS).astype(np.int32)
     right = rights(0), rights(1)
@@ -171,7 +181,7 @@ def spoil(folder, name):
         (lambda path: single(path, rights(1)), 'is a cross-validation and .* a single run: compare like with like'),
         (lambda path: crossed(path, SECOND, rights(1), labels=1 - LABELS), 'differ in the labels of their images'),
         (lambda path: spoil(crossed(path, SECOND, rights(1)), 'result.json'), 'holds no finished run'),
-        (lambda path: spoil(crossed(path, SECOND, rights(1)), 'evaluation/outputs.npz'), 'is not there or damaged'),
+        (lambda path: spoil(crossed(path, SECOND, rights(1)), 'evaluation/outputs.npz'), 'is not there: it holds'),
         (lambda path: path, 'holds no finished run'),
     ],
 )

@@ -1,5 +1,6 @@
 """Cross-validation from end to end: the same start for every fold, folds run again alone, one line of error."""
 
+import hashlib
 import json
 import shutil
 
@@ -61,6 +62,13 @@ def assert_same(first, second):
 
 def content(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def signed(record):
+    """Folds without the fields that are None, with the hash of the rest."""
+    record = {name: value for name, value in record.items() if name != 'sha256' and value is not None}
+    text = json.dumps(record, sort_keys=True, separators=(',', ':'))
+    return json.dumps({**record, 'sha256': hashlib.sha256(text.encode()).hexdigest()})
 
 
 def numbers_of(result):
@@ -196,6 +204,29 @@ def test_finished_folds_are_put_together_again_without_training(copied, make, mo
         (copied / name).unlink()
     crossval.run(make(run_dir=str(copied)))
     assert (copied / 'report.html').exists()
+
+
+@pytest.mark.parametrize(
+    ('record', 'damage', 'message'),
+    [
+        ('folds.json', lambda text: signed({**json.loads(text), 'seed': None}), 'but not its fields'),
+        ('folds.json', lambda text: text[:-20], r'folds\.json is damaged: no JSON'),
+        ('fold-0/result.json', lambda text: '[]', r'fold-0/result\.json is damaged: its JSON is no object; delete it'),
+        ('fold-0/result.json', lambda text: text.replace('"chosen_step"', '"other"'), "it has no 'chosen_step'"),
+        ('fold-0/metrics.jsonl', lambda text: 'x' + text, r'line 1 of .*fold-0/metrics\.jsonl is damaged'),
+        ('fold-0/evaluation/outputs.npz', lambda text: 'x', r'outputs\.npz is damaged'),
+        ('duplicates.json', lambda text: '{"pairs": 5}', r'duplicates\.json does not list the duplicates'),
+        ('config.json', lambda text: '{', r'config\.json is damaged'),
+    ],
+)
+def test_damaged_records_are_told_before_a_missing_fold_is_trained(copied, make, monkeypatch, record, damage, message):
+    shutil.rmtree(copied / 'fold-1')
+    monkeypatch.setattr(finetune, 'run', lambda *arguments, **options: pytest.fail('a fold was trained'))
+    path = copied / record
+    path.write_text(damage(path.read_text(errors='replace')))
+    with pytest.raises(UserError, match=message) as told:
+        crossval.run(make(run_dir=str(copied)))
+    assert '\n' not in str(told.value)
 
 
 @pytest.mark.parametrize(

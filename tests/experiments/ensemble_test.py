@@ -101,7 +101,7 @@ def test_a_member_that_is_gone_is_one_line(members, tmp_path):
 @pytest.mark.parametrize('text', ['', '[]', '{}', json.dumps({'format': 'other', 'members': []}), '{"format": 1}'])
 def test_a_damaged_file_is_one_line(tmp_path, text):
     (tmp_path / 'ensemble.json').write_text(text)
-    with pytest.raises(UserError, match='is not a list of the members of an ensemble'):
+    with pytest.raises(UserError, match=r'is not a list of the members of an ensemble|ensemble\.json is damaged: '):
         ensemble.members_of(tmp_path)
 
 
@@ -109,3 +109,17 @@ def test_an_ensemble_of_nobody_is_refused(tmp_path):
     ensemble.write_ensemble(tmp_path, [])
     with pytest.raises(UserError, match='is not a list of the members of an ensemble'):
         ensemble.load_ensemble(tmp_path)
+
+
+@pytest.mark.parametrize(
+    'record',
+    [[], {}, {'members': []}, {'members': 'ab'}, {'members': [1]}, {'members': {'a': 'b'}}, {'members': ['a'] * 1001}],
+)
+def test_a_list_that_is_none_is_one_line(tmp_path, record):
+    record = {'format': 'jtransfer-ensemble/1', **record} if isinstance(record, dict) else record
+    (tmp_path / 'ensemble.json').write_text(json.dumps(record))
+    with pytest.raises(UserError, match=r'is not a list of the members|its JSON is no object'):
+        ensemble.members_of(tmp_path)
+    (tmp_path / 'ensemble.json').write_text('[' * 100_000)
+    with pytest.raises(UserError, match='nested too deeply'):
+        ensemble.members_of(tmp_path)

@@ -19,6 +19,7 @@ from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import read_config, read_result
 from jtransfer.pretrained.model import load_model
+from jtransfer.train import loop
 from jtransfer.train.log import MetricLog, read_log
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -224,7 +225,7 @@ BAD = {
     'empty class folder': (empty_class, {}, r"class folder 'mine/dog' has no images"),
     'a single class': (single_class, {}, r"mine has 1 class \('cat'\): at least 2"),
     'a truncated JPEG': (truncated_jpeg, {}, r'mine/bee/cut.jpg is a truncated or damaged JPEG; .*skip_unreadable'),
-    'a decompression bomb': (bomb, {}, r'mine/bee/bomb.png has .*decompression bomb\?\); data.max_pixels=100,000,000'),
+    'a decompression bomb': (bomb, {}, r'mine/bee/bomb.png has .*decompression bomb\?\); 100,000,000 are allowed'),
     'a batch too large': (nothing, {'data.batch_size': 24}, r'batch_size=24 is larger than the training part of 21'),
     'a batch that cannot be shared': (nothing, {'data.batch_size': 9}, r'multiple of 8 \(8 devices.*16 would do'),
     'a rule for nothing': (nothing, {'transfer.rules': (('backbone/stme/.*', 'freeze'),)}, r'backbone/stme/\.\*'),
@@ -241,7 +242,7 @@ BAD = {
     'a large seed': (nothing, {'seed': 2**32}, r'seed=4294967296 must be below 2\*\*32'),
     'a folder in the way': (nothing, {'run_dir': 'mine'}, r'run_dir=mine is not empty and holds no run'),
     'a file in the way': (nothing, {'run_dir': 'mine/ant/00.png'}, r'run_dir=mine/ant/00.png is a file'),
-    'runs is a file': (lambda folder: pathlib.Path('runs').touch(), {}, r'runs/tiny cannot be made'),
+    'runs is a file': (lambda folder: pathlib.Path('runs').touch(), {}, r'runs/tiny cannot be written'),
 }
 
 
@@ -331,6 +332,31 @@ def test_a_run_that_diverges_keeps_its_last_good_state(tiny_config, nowhere):
     assert not pathlib.Path('run/result.json').exists()
     with pytest.raises(UserError, match='holds an unfinished run'):
         finetune.run(tiny_config(**settings))
+
+
+def test_a_run_that_diverged_goes_on_with_a_lower_learning_rate_and_says_so(tiny_config, nowhere, monkeypatch):
+    settings = {'transfer.strategy': 'fine_tune', 'optim.learning_rate': 0.1, 'optim.clip_norm': 0.0, 'run_dir': 'run'}
+    collect = loop._collect
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, '_collect', lambda pending, *rest: {**collect(pending, *rest), 'finite': False})
+        with pytest.raises(TrainingDivergedError, match=r'run_dir=run --config\.train\.resume=changed .* goes on'):
+            finetune.run(tiny_config(**settings))
+    lower = settings | {'optim.learning_rate': 0.01, 'optim.clip_norm': 1.0, 'train.resume': 'auto'}
+    with pytest.raises(UserError, match=r'learning_rate is 0\.1 there .* step 1 with --config\.train\.resume=changed'):
+        finetune.run(tiny_config(**lower))
+    with pytest.raises(UserError, match=r'name another directory$'):
+        finetune.run(tiny_config(**lower | {'seed': 5, 'train.resume': 'changed'}))
+    said: list[str] = []
+    result = finetune.run(tiny_config(**lower | {'train.resume': 'changed'}), say=said.append)
+    what = 'optim.learning_rate 0.01 instead of 0.1, optim.clip_norm 1.0 instead of 0.0'
+    assert said[-1] == f'resuming run after step 1 with {what}'
+    assert read_result('run')['changes'] == [
+        {'after_step': 1, 'field': 'optim.learning_rate', 'from': 0.1, 'to': 0.01},
+        {'after_step': 1, 'field': 'optim.clip_norm', 'from': 0.0, 'to': 1.0},
+    ]
+    assert read_config('run').optim == result.config.optim
+    assert [line['step'] for line in read_log('run/metrics.jsonl')] == [2, 3, 4]
+    assert 'optim.learning_rate from 0.1 to 0.01 after step 1' in pathlib.Path('run/report.html').read_text()
 
 
 def test_without_a_test_part_validation_is_reported(tiny_config, nowhere):

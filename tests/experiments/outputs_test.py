@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
+from jtransfer.experiments import outputs as outputs_module
 from jtransfer.experiments.outputs import Outputs, read_outputs, same_labels, write_outputs
+from tests.flips import flip, places
 
 ONE = Outputs(('a/ü.jpg', 'b c.png'), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), np.array([1, 0], np.int32))
 SEVERAL = Outputs(
@@ -30,10 +32,58 @@ def test_some_of_them():
 
 
 def test_a_missing_or_damaged_file_is_one_line(tmp_path):
-    with pytest.raises(UserError, match='is not there or damaged'):
+    with pytest.raises(UserError, match='is not there'):
         read_outputs(tmp_path / 'outputs.npz')
     (tmp_path / 'outputs.npz').write_bytes(b'PK\x03\x04 no more')
-    with pytest.raises(UserError, match='is not there or damaged'):
+    with pytest.raises(UserError, match='is damaged'):
+        read_outputs(tmp_path / 'outputs.npz')
+
+
+@pytest.mark.parametrize(
+    'arrays',
+    [
+        {},
+        {'ids': np.array([1, 2])},
+        {'ids': np.array(['a', 'b'])},
+        {'ids': np.array([['a', 'b']]), 'outputs': np.ones((2, 3)), 'labels': np.ones(2)},
+        {'ids': np.array(['a', 'b']), 'outputs': np.ones((3, 3)), 'labels': np.ones(2)},
+        {'ids': np.array(['a', 'b']), 'outputs': np.ones((2, 3)), 'labels': np.ones(())},
+        {'ids': np.array(['a', 'b']), 'outputs': np.array([['a'], ['b']]), 'labels': np.ones(2)},
+        {'ids': np.array(['a', 'b']), 'outputs': np.ones((2, 3)), 'labels/kind': np.ones(2)},
+    ],
+)
+def test_arrays_that_are_no_outputs_are_one_line(tmp_path, arrays):
+    np.savez(tmp_path / 'outputs.npz', **arrays)
+    with pytest.raises(UserError, match=r'is damaged \(.*; delete the result.json of the run') as told:
+        read_outputs(tmp_path / 'outputs.npz')
+    assert '\n' not in str(told.value)
+
+
+def test_a_flipped_bit_or_a_lost_end_is_never_another_output_in_silence(tmp_path):
+    path = tmp_path / 'outputs.npz'
+    write_outputs(path, SEVERAL)
+    content = path.read_bytes()
+    noticed = 0
+    for position in places(len(content), 100):
+        path.write_bytes(content)
+        flip(path, position)
+        for damaged in (path.read_bytes(), content[:position]):
+            path.write_bytes(damaged)
+            try:
+                again = read_outputs(path)
+            except UserError:
+                noticed += 1
+                continue
+            assert again.ids == SEVERAL.ids
+            for name in ('outputs', 'labels'):
+                np.testing.assert_equal(getattr(again, name), getattr(SEVERAL, name))
+    assert noticed > 120
+
+
+def test_more_than_a_limit_is_not_unpacked(tmp_path, monkeypatch):
+    write_outputs(tmp_path / 'outputs.npz', ONE)
+    monkeypatch.setattr(outputs_module, 'MAX_BYTES', 100)
+    with pytest.raises(UserError, match='bytes are more than the 100 that are read'):
         read_outputs(tmp_path / 'outputs.npz')
 
 

@@ -334,3 +334,16 @@ def test_the_range_of_values_and_the_limit_of_pixels_are_those_of_the_run_or_giv
         prediction.predict_folder('ranged', 'deep', 'x.csv', max_pixels=1023)
     with pytest.raises(UserError, match=r'--pixel_range=.* must be two numbers'):
         prediction.predict_folder(plain, 'deep', 'x.csv', pixel_range=('5',))
+
+
+def test_what_leads_out_of_the_images_is_refused_where_that_is_asked_for(tmp_path):
+    Image.new('RGB', (8, 8)).save(tmp_path / 'elsewhere.png')
+    (tmp_path / 'own').mkdir()
+    (tmp_path / 'own' / 'a.png').symlink_to(tmp_path / 'elsewhere.png')
+    (tmp_path / 'own' / 'table.csv').write_text('path,label\n../elsewhere.png,a\n')
+    checkpoint = 'jtransfer/resnet_glyphs'
+    with pytest.raises(UserError, match=r'a\.png leads out of .*own, which data\.confine_paths forbids'):
+        prediction.predict_folder(checkpoint, tmp_path / 'own', tmp_path / 'p.csv', confine_paths=True)
+    source = f'csv:{tmp_path / "own" / "table.csv"}'
+    with pytest.raises(UserError, match=r'row 1: \.\./elsewhere\.png leads out of'):
+        prediction.evaluate_checkpoint(checkpoint, tmp_path / 'e', source=source, confine_paths=True)

@@ -120,9 +120,9 @@ def test_what_is_there_is_refused(nowhere):
     assert 'another configuration (seed is 0 there and 3 here and 1 more field' in message
     assert 'another configuration' in refused('done', other)
     pathlib.Path('begun/config.json').write_text('{"seed": ')
-    assert 'no readable config.json' in refused('begun', auto())
+    assert 'begun/config.json is damaged: no JSON at line 1' in refused('begun', auto())
     pathlib.Path('begun/config.json').write_text('[1]')
-    assert 'must be a dictionary' in refused('begun', auto())
+    assert 'begun/config.json is damaged: its JSON is no object' in refused('begun', auto())
 
 
 def test_auto_continues_an_unfinished_run(nowhere):
@@ -161,7 +161,7 @@ def test_a_directory_that_cannot_be_made_is_one_line(nowhere):
     pathlib.Path('file').touch()
     with pytest.raises(UserError, match=r'run_dir=file/run: .*/file is no folder'):
         RunDirectory.find(dataclasses.replace(CONFIG, run_dir='file/run'))
-    with pytest.raises(UserError, match=r'run directory file/run cannot be made: Not a directory'):
+    with pytest.raises(UserError, match=r'file/run cannot be written: Not a directory'):
         RunDirectory(pathlib.Path('file/run'), resumes=False).create(CONFIG)
 
 
@@ -214,3 +214,41 @@ def test_a_name_that_leaves_the_folder_is_refused():
     for name in ('', '..', 'a/b', '/tmp/x', 'a\\b'):
         with pytest.raises(UserError, match='fit for naming a directory'):
             config_lib.validate(dataclasses.replace(CONFIG, name=name))
+
+
+def test_a_kill_before_anything_is_said_leaves_a_directory_that_is_taken_again(nowhere):
+    (nowhere / 'x').mkdir()
+    for name in ('.lock', '.1.partial.config.json'):
+        (nowhere / 'x' / name).touch()
+    directory = RunDirectory.find(auto(run_dir='x'))
+    assert not directory.resumes
+    with directory.held():
+        directory.create(CONFIG)
+    assert read_config('x') == CONFIG
+
+
+def test_a_kill_between_the_two_files_of_a_configuration_is_resumed(nowhere):
+    begin('x')
+    pathlib.Path('x/config.py').unlink()
+    directory = RunDirectory.find(auto(run_dir='x'))
+    assert directory.resumes
+    directory.create(auto(run_dir='x'))
+    assert runpy.run_path('x/config.py')['get_config']() == CONFIG
+
+
+def test_a_run_at_work_is_not_joined(nowhere):
+    begin('runs/bees')
+    with RunDirectory.find(auto()).held():
+        for config in (auto(), auto(run_dir='runs/bees'), dataclasses.replace(CONFIG, run_dir='runs/bees')):
+            with pytest.raises(UserError, match='runs/bees is in use by process'):
+                RunDirectory.find(config)
+    resumed = RunDirectory.find(auto())
+    finish('other')
+    pathlib.Path('other/result.json').rename('runs/bees/result.json')
+    with pytest.raises(UserError, match='another process has just finished the run'):
+        resumed.create(auto())
+
+
+def test_a_changed_run_must_be_named(nowhere):
+    with pytest.raises(UserError, match='continues a run that is named: set run_dir'):
+        RunDirectory.find(dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, resume='changed')))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -9,10 +10,11 @@ import sys
 import pytest
 
 from jtransfer.config import Config, Model, Search, Train
-from jtransfer.errors import UserError
+from jtransfer.errors import UserError, WritingError
 from jtransfer.experiments import search_study
 from jtransfer.experiments.search_space import parse_space
 from jtransfer.experiments.search_study import JOURNAL, need_optuna, open_study
+from tests.full_disk import files_up_to
 
 optuna = pytest.importorskip('optuna')
 
@@ -127,6 +129,24 @@ def test_two_processes_share_the_trials_of_one_journal(tmp_path):
     assert len({trial.fields['optim.weight_decay'] for trial in trials}) == len(trials)
 
 
+def test_a_full_disk_ends_the_search_in_a_line_whoever_finds_it(tmp_path):
+    study = opened(tmp_path)
+    study.optimise(1, lambda fields, report: 1.0, (UserError,))
+    with (
+        files_up_to((tmp_path / JOURNAL).stat().st_size),
+        pytest.raises(
+            WritingError, match=rf'{search_study.JOURNAL} cannot be written: File too large; raise the limit'
+        ),
+    ):
+        study.optimise(3, lambda fields, report: 1.0, (UserError,))
+
+    def full(fields, report):
+        raise WritingError('runs/x cannot be written')
+
+    with pytest.raises(WritingError, match='runs/x cannot be written'):
+        opened(tmp_path).optimise(3, full, (UserError,))
+
+
 def test_a_failure_is_recorded_and_the_others_go_on(tmp_path):
     def failing(fields, report):
         if fields['optim.weight_decay'] > 0.05:
@@ -137,7 +157,7 @@ def test_a_failure_is_recorded_and_the_others_go_on(tmp_path):
     study.optimise(6, failing, (UserError,))
     states = {trial.state: trial for trial in study.trials()}
     assert set(states) == {'complete', 'failed'}
-    assert states['failed'].error == 'too much'
+    assert states['failed'].error == 'too much second line'
     assert states['failed'].score is None
     assert len(study.trials()) == 6
 
@@ -254,3 +274,36 @@ def test_without_optuna_there_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, 'optuna', None)
     with pytest.raises(UserError, match=r"pip install 'jtransfer\[search\]'"):
         need_optuna()
+
+
+DAMAGES = {
+    'cut off within': lambda lines: [lines[0], lines[1][:20], *lines[2:]],
+    'binary': lambda lines: [lines[0], bytes(range(256)), *lines[1:]],
+    'list': lambda lines: [lines[0], b'[]', *lines[1:]],
+    'empty object': lambda lines: [lines[0], b'{}', *lines[1:]],
+    'nested': lambda lines: [lines[0], b'{"a":' * 200_000, *lines[1:]],
+    'other types': lambda lines: [line.replace(b'"study_id":0', b'"study_id":[]') for line in lines],
+    'no configuration': lambda lines: [line.replace(b'{\\"name', b'[{\\"name') for line in lines],
+    'configuration of a number': lambda lines: [line.replace(b'\\"seed\\": 0', b'\\"seed\\": []') for line in lines],
+    'no data': lambda lines: [line.replace(b'{"data"', b'{"date"') for line in lines],
+    'process': lambda lines: [re.sub(rb'{"process":"[^"]*"}', b'{"process":5}', line) for line in lines],
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_a_damaged_journal_is_a_result_or_one_line(tmp_path, damage):
+    opened(tmp_path).optimise(2, objective, ())
+    journal = tmp_path / JOURNAL
+    whole = journal.read_bytes().splitlines()
+    lines = DAMAGES[damage](whole)
+    assert lines != whole
+    journal.write_bytes(b'\n'.join(lines) + b'\n')
+    try:
+        opened(tmp_path).trials()
+    except UserError as error:
+        said = str(error)
+    else:
+        said = ''
+    assert bool(said) == (damage != 'process'), said
+    assert '\n' not in said
+    assert len(said) < 1000

@@ -6,6 +6,7 @@ import pathlib
 import jax
 import pytest
 
+from jtransfer import stopping
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune, sweep
 from jtransfer.experiments.run_dir import NOT_IDENTITY, read_config, read_result
@@ -213,18 +214,23 @@ def test_what_is_in_the_way_is_refused_before_the_first_run(tiny_config, nowhere
     assert not quick_runs
 
 
-def test_real_runs_are_kept_and_one_cut_short_continues(tiny_config, nowhere, monkeypatch):
+def test_real_runs_are_kept_and_one_that_a_signal_ended_continues(tiny_config, nowhere, monkeypatch, signalled):
     over = {'seed': ['0', '1']}
     write = MetricLog.write
 
     def interrupt(self, step, values):
         if 'seed=1' in str(self.path) and step == 3:
-            raise KeyboardInterrupt
+            signalled()
         write(self, step, values)
 
     monkeypatch.setattr(MetricLog, 'write', interrupt)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(stopping.Stopped) as stopped:
         sweep.run(tiny_config(), over)
+    assert str(stopped.value) == (
+        f'stopped by SIGTERM: step 3 of 4 is saved in {pathlib.Path("runs/sweep-tiny/seed=1")}; '
+        'the same command goes on from there'
+    )
+    signalled.over()
     monkeypatch.undo()
     monkeypatch.chdir(nowhere)
     folder = pathlib.Path('runs/sweep-tiny')

@@ -304,6 +304,10 @@ def test_a_file_that_is_not_whole_is_refused(bases, tmp_path):
     write_safetensors(path, whole, {**metadata, 'base': '{"checkpoint": "x"}'})
     with pytest.raises(UserError, match="'base' must have beside, checkpoint, frozen_dtype, sha256"):
         load_adapter(path)
+    own = {'checkpoint': str(path), 'beside': path.name, 'sha256': '0' * 64, 'frozen_dtype': 'float32'}
+    write_safetensors(path, whole, {**metadata, 'base': json.dumps(own)})
+    with pytest.raises(UserError, match='whose base in the end is this one again'):
+        load_adapter(path)
 
 
 def test_bases_that_cannot_be(bases, tmp_path):

@@ -86,7 +86,7 @@ def test_a_model_without_its_head_is_not_whole(tmp_path):
         ({'format': 'jtransfer/9'}, "its format is 'jtransfer/9', expected 'jtransfer/1'"),
         ({'architecture': None}, "the metadata has no 'architecture'"),
         ({'preprocessing': None}, "the metadata has no 'preprocessing'"),
-        ({'preprocessing': '{"image_size":'}, "'preprocessing' is not a JSON dict"),
+        ({'preprocessing': '{"image_size":'}, "'preprocessing' is damaged: no JSON"),
         ({'class_names': '3'}, "'class_names' is not a JSON list"),
         ({'image_size': '32'}, 'image_size=32 contradicts its preprocessing, 16'),
         ({'num_classes': '4'}, 'num_classes=4, but 3 class names'),
@@ -150,3 +150,41 @@ def test_what_was_kept_in_bfloat16_is_saved_as_float32(tmp_path):
     assert {value.dtype for value in arrays.values()} == {np.dtype(np.float32)}
     kernel = rounded['params']['backbone']['stem']['kernel']
     np.testing.assert_array_equal(arrays['params/backbone/stem/kernel'], kernel.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ('key', 'text', 'message'),
+    [
+        (
+            'preprocessing',
+            '{"image_size": 16, "std": [0.5, NaN, 0.5]}',
+            r'std=.0\.5, nan, 0\.5. must be finite',
+        ),
+        ('preprocessing', '{"image_size": 16, "mean": "0.5"}', "mean='0.5' must be finite numbers"),
+        ('preprocessing', '{"image_size": true}', 'image_size=True must be a whole number of pixels'),
+        (
+            'preprocessing',
+            '{"image_size": 16, "crop_fraction": 1e-9}',
+            'cuts 16 pixels from a picture of 16,000,',
+        ),
+        ('preprocessing', '[' * 100_000, 'nested too deeply'),
+        ('image_size', 'true', 'is not a JSON int'),
+        ('num_classes', '9' * 5000, 'a number of 5,000 digits'),
+        ('class_names', '["a", 1, "b"]', "'class_names' must be texts"),
+        ('class_names', '["a", "b\\u0000", "c"]', 'NUL in a text'),
+        ('tasks', '[1]', 'a task has the fields'),
+        ('tasks', '[{"name": [], "kind": "single_label", "class_names": []}]', r'a task has name=\[\]'),
+        ('adapters', '{"kind": ["lora"], "fields": {}}', 'an adaptation has a kind'),
+        ('adapters', '{"kind": "lora", "fields": {"rank": 0, "alpha": 1, "targets": [], "added": []}}', 'lora.rank=0'),
+        ('options', '[]', 'is not a JSON dict'),
+    ],
+)
+def test_metadata_of_a_stranger_is_one_line_that_names_file_and_field(saved, key, text, message):
+    arrays, metadata = read_safetensors(saved)
+    other = saved.with_name('other.safetensors')
+    write_safetensors(other, arrays, {**metadata, key: text})
+    with pytest.raises(UserError, match=message) as caught:
+        open_model(other)
+    assert str(caught.value).startswith(str(other))
+    assert '\n' not in str(caught.value)
+    assert key in str(caught.value) or key == 'adapters'

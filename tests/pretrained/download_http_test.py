@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gzip
 import io
 import os
 import shutil
@@ -13,7 +14,7 @@ import pytest
 import requests
 
 from jtransfer.errors import UserError
-from jtransfer.pretrained import download_http
+from jtransfer.pretrained import download_http, download_pace
 from jtransfer.pretrained.download_http import download_part
 from jtransfer.terminal import PlainConsole
 from tests.pretrained.local_server import serve
@@ -75,7 +76,7 @@ def test_a_cut_is_gone_on_with(server, place):
 
 
 def test_many_cuts_with_something_in_between(server, place, monkeypatch):
-    monkeypatch.setattr(download_http, '_CHUNK', 2**12)
+    monkeypatch.setattr(download_pace, '_CHUNK', 2**12)
     url = server.add('/w.bin', CONTENT, cuts=[HALF // 8] * 10)
     assert download_part(url, place).read_bytes() == CONTENT
     assert len(server.requests) == 11
@@ -265,3 +266,95 @@ def test_a_bar_on_a_terminal_only(server, place, monkeypatch, terminal, progress
     )
     download_part(server.add('/w.bin', CONTENT), place, progress=progress)
     assert ('w.bin' in output.getvalue() and '1.0/1.0 MB' in output.getvalue()) == (terminal and progress)
+
+
+def test_a_part_that_nobody_asked_for_is_no_file(server, place):
+    url = server.add('/w.bin', CONTENT, unasked=True)
+    assert 'the server sent a part of the file, which nobody asked for; try again later' in refusal(url, place)
+    assert not list(place.parent.iterdir())
+
+
+def test_a_rest_that_is_no_whole_rest_is_gone_on_with(server, place, monkeypatch):
+    url = start(server, place)
+    left = place.with_name('w.bin.part').stat().st_size
+    # The server gives the rest in two pieces, each as if it were all.
+    rest = server.files['/w.bin']
+    rest.headers = {'Content-Range': f'bytes {left}-{left + 9}/{len(CONTENT)}', 'Content-Length': '10'}
+    monkeypatch.setattr(time, 'sleep', lambda seconds: rest.headers.clear())
+    assert download_part(url, place).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize('status', [204, 226, 304])
+def test_an_answer_without_a_file(server, place, status):
+    url = server.add('/w.bin', CONTENT, statuses=[status] * 9)
+    assert f'{url}: the server answered {status} ' in refusal(url, place)
+    assert not list(place.parent.iterdir())
+
+
+def test_a_size_beyond_the_limit_is_refused_by_its_statement(server, place):
+    url = server.add('/w.bin', CONTENT, headers={'Content-Length': str(2**40)})
+    assert refusal(url, place) == (
+        f'{url}: the server states 1,099,511,627,776 bytes, more than the 68,719,476,736 allowed; '
+        f'download it elsewhere and put it at {place} if they are meant'
+    )
+    assert not list(place.parent.iterdir())
+
+
+@pytest.mark.parametrize('length', ['', '-1', 'x', '9' * 400])
+def test_a_length_that_is_none(server, place, length):
+    url = server.add('/w.bin', CONTENT, headers={'Content-Length': length}, cuts=[HALF] * 9)
+    assert 'the server states a length that is none' in refusal(url, place)
+
+
+def test_a_body_without_end(server, place, monkeypatch):
+    monkeypatch.setattr(download_http, 'MAX_UNSTATED', 3 * len(CONTENT))
+    url = server.add('/w.bin', CONTENT, endless=True)
+    assert refusal(url, place) == (
+        f'{url}: more than {3 * len(CONTENT):,} bytes came without an end being stated; '
+        f'download it elsewhere and put it at {place} if they are meant'
+    )
+    assert not list(place.parent.iterdir())
+
+
+def test_what_swells_when_it_is_unpacked(server, place, monkeypatch):
+    encoded = {'headers': {'Content-Encoding': 'gzip'}}
+    url = server.add('/w.bin', gzip.compress(CONTENT), **encoded)
+    assert download_part(url, place).read_bytes() == CONTENT
+    monkeypatch.setattr(download_http, '_ALWAYS_SWELLS', 2**20)
+    place.with_name('w.bin.part').unlink()
+    url = server.add('/w.bin', gzip.compress(bytes(2**25)), **encoded)
+    assert 'when they were unpacked (a decompression bomb?); download it elsewhere' in refusal(url, place)
+    assert not list(place.parent.iterdir())
+
+
+@pytest.mark.parametrize('dribble', ['body', 'nothing'])
+def test_a_server_that_dribbles_is_given_up(server, place, monkeypatch, dribble):
+    monkeypatch.undo()  # it sleeps in earnest
+    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+    monkeypatch.setattr(download_pace, 'WINDOW', 0.3)
+    hold = threading.Event()
+    behaviour = {'dribble': 0.01} if dribble == 'body' else {'hold': hold}
+    url = server.add('/w.bin', CONTENT, **behaviour)
+    began = time.monotonic()
+    assert refusal(url, place) == (
+        f'{url}: fewer than 61,440 bytes arrived in 0.3 seconds; '
+        f'try again later, or download it elsewhere and put it at {place} (what has arrived is kept)'
+    )
+    hold.set()
+    assert time.monotonic() - began < 3
+    server.files['/w.bin'].dribble = 0
+    assert download_part(url, place).read_bytes() == CONTENT
+
+
+def test_a_server_that_cuts_after_every_byte_is_given_up(server, place):
+    url = server.add('/w.bin', CONTENT, cuts=[1] * 50)
+    assert 'try again later' in refusal(url, place)
+    assert len(server.requests) == 1 + len(download_http._PAUSES)
+
+
+@pytest.mark.parametrize('etag', [b'', b'\xff\xfe', b'"a"\r\nHost: x', b'\0' * 10])
+def test_a_damaged_note_of_the_version_starts_the_file_anew(server, place, etag):
+    url = start(server, place)
+    place.with_name('w.bin.part.etag').write_bytes(etag)
+    assert download_part(url, place).read_bytes() == CONTENT
+    assert answers(server) == [(False, 200)]

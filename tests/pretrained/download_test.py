@@ -145,10 +145,10 @@ def test_the_file_is_readable_as_other_files_are(server, tmp_path):
 
 def test_a_bucket(server, cache, monkeypatch):
     monkeypatch.setattr(download, '_BUCKETS', f'{server.url}/')
-    server.add('/bucket/a%20b.npz', CONTENT)
+    server.add('/bucket/a%20b.npz', b'PK\3\4' + CONTENT)
     fetched = fetch_url('gs://bucket/a b.npz')
     assert fetched.path == place_of(server, cache, 'bucket/a%20b.npz')
-    assert fetched.path.read_bytes() == CONTENT
+    assert fetched.path.read_bytes() == b'PK\3\4' + CONTENT
 
 
 def test_addresses_that_differ_in_their_query_are_different_files(server):
@@ -157,7 +157,7 @@ def test_addresses_that_differ_in_their_query_are_different_files(server):
 
 
 def test_a_name_in_the_cache(server, cache):
-    assert fetch_url(server.add('/w.bin', CONTENT), filename='vit/B_16.npz').path == cache / 'vit' / 'B_16.npz'
+    assert fetch_url(server.add('/w.bin', CONTENT), filename='vit/B_16.pth2').path == cache / 'vit' / 'B_16.pth2'
 
 
 @pytest.mark.parametrize('filename', ['/etc/x', '../x', 'a/../../x'])
@@ -192,6 +192,23 @@ def test_a_wrong_checksum_leaves_nothing_behind(server, cache, length):
     assert names(cache / f'127.0.0.1_{server.server_port}') == []
     server.add('/w.bin', CONTENT)
     assert fetch_url(url, sha256=DIGEST[:length]).path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'message'),
+    [
+        ('w.bin', b'\n<!DOCTYPE html><title>Log in</title>', 'is an HTML page'),
+        ('w.bin', b'', 'is empty'),
+        ('w.npz', CONTENT, r'is no .npz file by its first bytes'),
+    ],
+)
+def test_what_is_no_such_file_never_enters_the_cache(server, cache, name, content, message):
+    url = server.add(f'/{name}', content)
+    said = refusal(fetch_url, url)
+    assert f'{url}: the download {message}; check the URL (a login may be needed), or download it elsewhere' in said
+    assert names(cache / f'127.0.0.1_{server.server_port}') == []
+    place_of(server, cache, name).write_bytes(content)
+    assert refusal(fetch_url, url) == f'{place_of(server, cache, name)} {message}; delete it to download {url} again'
 
 
 def test_a_file_put_there_by_hand(server, cache):

@@ -262,7 +262,7 @@ def test_a_condition_that_cannot_be_is_told(conditions, message):
         ('licence', ' ', 'licence is empty'),
         ('squash', 'no', "neither empty nor 'yes'"),
         ('options', '[1]', 'no JSON object'),
-        ('options', '{', 'JSONDecodeError'),
+        ('options', '{', 'options is damaged: no JSON'),
         ('interpolation', 'lanczos', "interpolation='lanczos'"),
         ('about', 'a\tb', '22 cells for 21 columns'),
     ],

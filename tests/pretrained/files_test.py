@@ -45,7 +45,9 @@ def test_the_library_reads_what_we_write(tmp_path):
     for name, array in safetensors.numpy.load_file(path).items():
         np.testing.assert_array_equal(array, arrays[name])
     with safetensors.safe_open(path, 'np') as opened:
-        assert opened.metadata() == METADATA
+        stated = opened.metadata()
+        assert len(stated.pop('jtransfer.sha256')) == 64
+        assert stated == METADATA
 
 
 def test_we_read_what_the_library_writes(tmp_path):
@@ -204,3 +206,36 @@ def test_released_arrays_can_be_read_again(tmp_path):
     for name in ('x', 'y', 'x'):
         files.release(arrays[name])
         np.testing.assert_array_equal(arrays[name], values + (name == 'y'))
+
+
+@pytest.mark.parametrize('shape', [[0, 2**62], [1] * 100 + [0], [2**63, 0]])
+def test_shapes_that_no_array_has(tmp_path, shape):
+    path = tmp_path / 'w.safetensors'
+    _with_header(path, {'x': {'dtype': 'F32', 'shape': shape, 'data_offsets': [0, 0]}})
+    with pytest.raises(UserError, match=r'a shape that cannot be|not a valid') as caught:
+        files.read_safetensors(path)
+    _one_line(caught)
+
+
+def test_overlapping_tensors(tmp_path):
+    path = tmp_path / 'w.safetensors'
+    tensor = {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}
+    _with_header(path, {'x': tensor, 'y': tensor}, b'\0' * 8)
+    with pytest.raises(UserError, match='not a valid'):
+        files.read_safetensors(path)
+
+
+def test_a_header_of_many_megabytes_is_not_parsed(tmp_path):
+    path = tmp_path / 'w.safetensors'
+    with path.open('wb') as file:
+        file.write((17 * 2**20).to_bytes(8, 'little'))
+        file.truncate(18 * 2**20)
+    with pytest.raises(UserError, match='a header of 17,825,792 bytes; at most 16,777,216 are read'):
+        files.read_safetensors(path)
+
+
+def test_a_name_with_nothing_in_it_is_no_name(tmp_path):
+    path = tmp_path / 'w.safetensors'
+    _with_header(path, {'x\0': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}}, b'\0' * 8)
+    with pytest.raises(UserError, match='NUL in a text'):
+        files.read_safetensors(path)

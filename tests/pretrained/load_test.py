@@ -53,7 +53,9 @@ def test_a_new_head_replaces_the_stored_one_and_is_said():
     stored, target = _stored('resnet_tiny', classes=4), _shapes('resnet_tiny', classes=7)
     width = target['params']['head']['kernel'].shape[0]
     fresh = {'params': {'head': {'kernel': jnp.full((width, 7), 0.5), 'bias': jnp.zeros(7)}}}
-    variables, report = load.load_into(target, stored, source='w.safetensors', fresh_head=fresh)
+    variables, report = load.load_into(
+        target, stored, source='w.safetensors', fresh=_flat(fresh), make_fresh=lambda: fresh
+    )
     jax.tree.map(np.testing.assert_array_equal, variables['params']['head'], fresh['params']['head'])
     np.testing.assert_array_equal(
         variables['params']['backbone']['stem']['conv']['kernel'],
@@ -70,7 +72,7 @@ def test_a_new_head_replaces_the_stored_one_and_is_said():
 def test_a_head_of_the_same_size_is_replaced_too_when_asked():
     stored, target = _stored('vit_tiny_test'), _shapes('vit_tiny_test')
     fresh = {'params': {'head': jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), target['params']['head'])}}
-    variables, _ = load.load_into(target, stored, source='w', fresh_head=fresh)
+    variables, _ = load.load_into(target, stored, source='w', fresh=_flat(fresh), make_fresh=lambda: fresh)
     assert not np.any(variables['params']['head']['kernel'])
 
 
@@ -177,7 +179,7 @@ def test_the_stored_head_is_dropped_where_the_network_has_none():
 def test_the_table_has_a_line_per_tensor():
     stored, target = _stored('resnet_tiny', classes=4), _shapes('resnet_tiny', classes=7)
     fresh = {'params': {'head': jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), target['params']['head'])}}
-    _, report = load.load_into(target, stored, source='w', fresh_head=fresh)
+    _, report = load.load_into(target, stored, source='w', fresh=_flat(fresh), make_fresh=lambda: fresh)
     lines = report.table().splitlines()
     assert len(lines) == len(_flat(target)) + 2
     assert any(line.startswith('loaded') and 'backbone/stem/conv/kernel' in line for line in lines)
@@ -190,3 +192,20 @@ def test_random_weights_are_reported_as_such():
     assert report.loaded == ()
     assert report.re_initialised == tuple(sorted(_flat(_stored('resnet_tiny'))))
     assert report.summary() == f'random weights: all {len(report.re_initialised)} tensors initialised'
+
+
+def test_more_blocks_than_tensors_are_refused_before_they_are_traced():
+    tensors = {'a': np.zeros(3), 'b': np.zeros(2)}
+    load.check_blocks('w', 2, tensors)
+    with pytest.raises(UserError, match='w: its 2 tensors cannot be those of a network of 3 blocks'):
+        load.check_blocks('w', 3, tensors)
+    # One that is scanned has those of several blocks.
+    load.check_blocks('w', 12, {'Transformer/encoderblock/norm/scale': np.zeros((12, 4))})
+
+
+def test_a_new_head_is_made_after_all_else_fits():
+    stored, target = _stored('resnet_tiny'), _shapes('resnet_tiny', classes=7)
+    stored['params']['backbone']['stem']['conv']['kernel'] = np.zeros((1, 1, 1, 1), np.float32)
+    fresh = [path for path in _flat(target) if '/head/' in path]
+    with pytest.raises(UserError, match='tensors of another shape'):
+        load.load_into(target, stored, source='w', fresh=fresh, make_fresh=lambda: pytest.fail('made'))

@@ -144,7 +144,7 @@ def test_a_folder_as_hubs_have_them(tmp_path, file, no_network):
     assert locate(tmp_path).config == {'model_type': 'vit'}
     assert locate(tmp_path / file).config == {'model_type': 'vit'}
     (tmp_path / 'config.json').write_text('{')
-    with pytest.raises(UserError, match=r'config\.json: not a JSON file'):
+    with pytest.raises(UserError, match=r'config\.json is damaged: no JSON'):
         locate(tmp_path)
 
 

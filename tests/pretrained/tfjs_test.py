@@ -140,8 +140,8 @@ def test_tensors_that_make_no_sense(tmp_path, fields, message):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('{"weightsManifest": [', 'not valid JSON'),
-        ('\udcff', 'not valid JSON'),
+        ('{"weightsManifest": [', 'is damaged'),
+        ('\udcff', 'is damaged'),
         ('[]', "no list 'weightsManifest'"),
         ('{"weightsManifest": {}}', "no list 'weightsManifest'"),
         ('{"weightsManifest": []}', 'lists no tensors'),
@@ -159,4 +159,15 @@ def test_other_files_than_a_model(tmp_path, text, message):
 def test_no_file(tmp_path):
     fails(tmp_path, r'model\.json: no such file; expected the model\.json of a TensorFlow\.js model')
     (tmp_path / 'model.json').mkdir()
-    fails(tmp_path, 'cannot be read')
+    fails(tmp_path, 'is no regular file, but a folder')
+
+
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
+    folder, secret = tmp_path / 'folder', tmp_path / 'secret'
+    folder.mkdir()
+    secret.write_bytes(bytes(8))
+    (folder / 'shard').symlink_to(secret)
+    weights = [{'name': 'a', 'shape': [2], 'dtype': 'float32'}]
+    (folder / 'model.json').write_text(json.dumps({'weightsManifest': [{'paths': ['shard'], 'weights': weights}]}))
+    with pytest.raises(UserError, match='is a link to a file outside of its folder'):
+        read_tfjs(folder)

@@ -115,12 +115,12 @@ def test_preprocessing(changes, expected):
     ('changes', 'message'),
     [
         ({'input_size': None}, 'input_size=None'),
-        ({'input_size': [224, 224]}, r'input_size=\[224, 224\] where \[channels, height, width\] belongs'),
+        ({'input_size': [224, 224]}, r'input_size=\[224, 224\] must be \[channels, height, width\]'),
         ({'crop_mode': 'border'}, "crop_mode='border'; known: center, squash"),
         ({'mean': None}, 'mean=None'),
         ({'interpolation': 'random'}, "interpolation='random'"),
         ({'crop_pct': 1.15}, 'crop_fraction=1.15'),
-        ({'pretrained_cfg': 'a1'}, "no fields in pretrained_cfg, but 'a1'"),
+        ({'pretrained_cfg': 'a1'}, "pretrained_cfg='a1' must be an object of fields"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_told(changes, message):

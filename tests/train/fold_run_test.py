@@ -12,8 +12,9 @@ import jax
 import numpy as np
 import pytest
 
+from jtransfer import stopping
 from jtransfer.errors import TrainingDivergedError, UserError
-from jtransfer.train.checkpoints import Checkpoints
+from jtransfer.train.checkpoints import Checkpoints, Progress
 from jtransfer.train.fold_loop import fit_folds
 from jtransfer.train.log import read_log
 from jtransfer.train.loop import fit
@@ -110,6 +111,31 @@ def test_interrupted_folds_resume_as_if_nothing_had_happened(toy, placement, who
     with pytest.raises(KeyboardInterrupt):
         train(toy, placement, tmp_path, cut(feeder(FOLDS, placement), at, interrupt))
     assert_same_runs(toy, train(toy, placement, tmp_path), tmp_path, whole)
+
+
+# 3: at validation; 5: at a new phase, which no checkpoint was to be at.
+@pytest.mark.parametrize('at', [3, 5])
+def test_folds_that_a_signal_ends_save_the_step_and_lose_nothing(toy, placement, whole, signalled, tmp_path, at):
+    with pytest.raises(stopping.Stopped, match=f'stopped by SIGTERM: step {at} of {STEPS} of {FOLDS} folds is saved'):
+        train(toy, placement, tmp_path, cut(feeder(FOLDS, placement), at - 1, signalled))
+    parts, variables = make(toy)
+    for folder in folders(tmp_path):
+        stopped, progress = restored(parts, variables, folder, 'last')
+        assert (int(stopped.step), progress.due) == (at, at % SPARSE.evaluate_every == 0)
+    signalled.over()
+    assert_same_runs(toy, train(toy, placement, tmp_path), tmp_path, whole)
+
+
+def test_folds_that_signals_ended_at_different_steps_wait_for_each_other(toy, placement, whole, signalled, tmp_path):
+    for at in (7, 3):  # in the second phase; at a validation in the first
+        with pytest.raises(stopping.Stopped):
+            train(toy, placement, tmp_path / str(at), cut(feeder(FOLDS, placement), at - 1, signalled))
+        signalled.over()
+    mixed = tmp_path / 'mixed'
+    mixed.mkdir()
+    for at, target in zip((7, 3, 3, 7), folders(mixed), strict=True):
+        folders(tmp_path / str(at))[folders(mixed).index(target)].rename(target)
+    assert_same_runs(toy, train(toy, placement, mixed), mixed, whole)
 
 
 def test_finished_folds_resumed_do_nothing(toy, placement, whole, tmp_path):
@@ -219,7 +245,7 @@ def test_a_diverging_fold_is_named_and_the_others_are_saved(toy, placement, whol
     run_dir.rename(tmp_path / 'sound')
     state.trainable['head']['bias'][:] = [3e38, -3e38, 0]  # finite, and the next loss is not
     checkpoints = Checkpoints(run_dir / 'checkpoints')
-    checkpoints.save_last(state, progress)
+    checkpoints.save_last(state, Progress(starts=progress.starts))  # without a best one
     checkpoints.close()
     for _ in range(2):  # and resumed they come no further
         with pytest.raises(TrainingDivergedError) as caught:

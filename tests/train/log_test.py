@@ -6,8 +6,11 @@ import math
 import time
 
 import numpy as np
+import pytest
 
+from jtransfer.errors import RunWarning, UserError, WritingError
 from jtransfer.train.log import MetricLog, read_log
+from tests.full_disk import files_up_to
 
 
 def write(directory, steps, **settings):
@@ -83,6 +86,37 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
     assert path.read_text().endswith('{"step": 2, "loss": 1.0}\n')
 
 
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('', 'an empty file'),
+        ('{"step": 2', 'no JSON'),
+        ('\x00\x00', 'no JSON'),
+        ('5', 'its JSON is no object'),
+        ('{"loss": 1.0}', "it has no 'step'"),
+        ('{"step": "2"}', "'step' must be a whole number"),
+        ('{"step": 2, "loss": [1]}', "'loss' must be a number or null"),
+        ('[' * 100_000, 'JSON that is nested too deeply'),
+        ('{"step": 1' + '0' * 50 + '}', 'a number of 51 digits'),
+    ],
+)
+def test_a_damaged_line_within_is_one_line(tmp_path, line, message):
+    path = tmp_path / 'metrics.jsonl'
+    path.write_text(f'{{"step": 1, "loss": 0.5}}\n{line}\n{{"step": 3, "loss": 0.5}}\n')
+    with pytest.raises(UserError, match=f'^line 2 of .*metrics.jsonl is damaged: {message}.*; delete the line') as told:
+        read_log(path)
+    assert '\n' not in str(told.value)
+
+
+def test_a_full_disk_is_one_line_and_takes_no_line_that_was_there(tmp_path):
+    log = MetricLog(tmp_path, tensorboard=False)
+    with files_up_to(100), pytest.raises(WritingError, match=r'metrics\.jsonl cannot be written: File too large'):
+        _ = [log.write(step, {'loss': 0.5}) for step in range(1, 9)]
+    log.close()
+    assert (tmp_path / 'metrics.jsonl').stat().st_size == 100
+    assert steps_of(tmp_path) == [1, 2, 3, 4]
+
+
 def test_no_file_no_lines(tmp_path):
     assert read_log(tmp_path / 'metrics.jsonl') == []
 
@@ -104,3 +138,16 @@ def test_tensorboard_shows_every_step_once_after_a_resume(tmp_path, monkeypatch)
 def test_no_tensorboard_no_files(tmp_path):
     write(tmp_path, [1, 2])
     assert [path.name for path in tmp_path.iterdir()] == ['metrics.jsonl']
+
+
+def test_lines_that_are_lost_or_out_of_order_are_said(tmp_path):
+    write(tmp_path, range(2, 11, 2))
+    path = tmp_path / 'metrics.jsonl'
+    whole = path.read_text().splitlines(keepends=True)
+    path.write_text(''.join(whole[:2]))
+    with pytest.warns(RunWarning, match='has lost lines: it ends at step 4, and the run goes on from step 9'):
+        write(tmp_path, [10], start_step=9, due_step=8)
+    assert steps_of(tmp_path) == [2, 4, 10]
+    path.write_text(''.join([whole[1], whole[0]]))
+    with pytest.raises(UserError, match=r'^line 2 of .* is damaged: step 2 after step 4; delete the line'):
+        read_log(path)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jtransfer import stopping
 from jtransfer.config import Augment, Config, Data, Optim, Train, Transfer
 from jtransfer.errors import UserError
 from jtransfer.train.checkpoints import Checkpoints
@@ -209,6 +210,31 @@ def test_the_best_survives_though_it_is_newer_than_the_last(toy, placement, feed
     chex.assert_trees_all_equal(result.variables, states[7].variables())
 
 
+# 1: no line yet; 3: at validation; 4: at a checkpoint; 7: between everything; 12: at the last validation.
+@pytest.mark.parametrize('at', [1, 3, 4, 7, 12])
+def test_a_run_that_a_signal_ends_loses_nothing(toy, placement, feed, whole, signalled, tmp_path, at):
+    parts, variables = make(toy)
+    with pytest.raises(stopping.Stopped, match=f'stopped by SIGTERM: step {at} of {STEPS} is saved'):
+        fit(parts, variables, cut(feed, at - 1, signalled), placement, validate=validate, run_dir=tmp_path)
+    stopped, progress = restored(toy, tmp_path)
+    assert int(stopped.step) == at
+    assert progress.due == (at % TRAIN.evaluate_every == 0)
+    assert (len(progress.pending) > 0) == (at not in LINES or progress.due)
+    signalled.over()
+    again = fit(parts, variables, feed, placement, validate=validate, run_dir=tmp_path)
+    if at < STEPS:
+        assert_same_run(toy, again, tmp_path, whole)
+    else:  # the last checkpoint has no successor, and stays the one whose validation was due
+        chex.assert_trees_all_equal(again.variables, whole[0].variables)
+        assert lines(tmp_path) == lines(whole[1])
+
+
+def test_a_signal_waits_for_nothing_where_nothing_can_be_saved(toy, placement, feed, signalled):
+    parts, variables = make(toy)
+    result = fit(parts, variables, cut(feed, 3, signalled), placement)
+    assert int(result.state.step) == STEPS  # whoever listens to signals has ended the process
+
+
 def test_a_run_interrupted_twice(toy, placement, feed, whole, tmp_path):
     parts, variables = make(toy)
     for at in (6, 10):
@@ -302,3 +328,9 @@ def test_a_run_directory_of_another_plan_is_told_before_anything_is_written(toy,
 def test_total_steps(epochs, steps, examples, batch_size, expected):
     config = Config(train=Train(epochs=epochs, steps=steps), data=Data(batch_size=batch_size))
     assert total_steps(config, examples) == expected
+
+
+@pytest.mark.parametrize('train', [Train(epochs=1e12), Train(steps=2**31)])
+def test_more_steps_than_can_be_counted(train):
+    with pytest.raises(UserError, match='more than the 2,147,483,647 there can be'):
+        total_steps(Config(train=train), 100)

@@ -13,7 +13,7 @@ import pytest
 
 from jtransfer import rules
 from jtransfer.config import Optim, Train, Transfer
-from jtransfer.errors import UserError
+from jtransfer.errors import RunWarning, UserError
 from jtransfer.preprocessing import normalise
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.log import read_log
@@ -22,6 +22,7 @@ from jtransfer.train.losses import cross_entropy
 from jtransfer.train.placement import make_placement
 from jtransfer.train.state import next_phase
 from jtransfer.train.step import make_train_step
+from tests.flips import damage_values
 
 STEPS = 12
 RATE, DECAY, CLIP, AVERAGE = 0.02, 0.1, 0.5, 0.9
@@ -217,6 +218,11 @@ def near_the_start(variables):
     return {'top1': 1 / (1 + float(np.abs(variables['params']['head']['bias']).sum()))}
 
 
+def far_from_the_start(variables):
+    """Better with every step."""
+    return {'top1': 1 - near_the_start(variables)['top1']}
+
+
 def interrupted(feed, at):
     """A feed that ends the run when the batch of a step is asked for."""
 
@@ -233,6 +239,7 @@ def interrupted(feed, at):
 RESUMED = {
     **{name: (case.transfer, OPTIM, None) for name, case in CASES.items()},
     'stalls': (Transfer('gradual', unfreeze_patience=1, unfreeze_warmup=2), OPTIM, near_the_start),
+    'rising': (CASES['gradual'].transfer, OPTIM, far_from_the_start),
     'pulls': (Transfer('lp_ft', first_phase=0.5, l2_sp=0.2, decay_to_source=0.1, distill=0.5), OPTIM, None),
     'low': (Transfer('lp_ft', first_phase=0.5, frozen_dtype='bfloat16'), Optim(ema_decay=0.0), near_the_start),
 }
@@ -288,6 +295,30 @@ def test_a_run_interrupted_in_any_phase_resumes_as_if_nothing_had_happened(
     result = fit(parts, variables, feed, placement, validate=validate, run_dir=tmp_path)
     chex.assert_trees_all_equal(result.state, expected.state)
     chex.assert_trees_all_equal_dtypes(result.state, expected.state)
+    chex.assert_trees_all_equal(result.variables, expected.variables)
+    assert (result.starts, result.chosen_step) == (expected.starts, expected.chosen_step)
+    assert lines(tmp_path) == lines(directory)
+
+
+@pytest.mark.parametrize(('name', 'at'), [('rising', 7)])
+def test_a_damaged_last_checkpoint_gives_way_to_the_best_one_in_any_phase(
+    toy, placement_of, wholes, tmp_path, name, at
+):
+    expected, directory = wholes(name)
+    transfer, optim, validate = RESUMED[name]
+    parts, variables = make(toy, transfer, optim=optim)
+    placement = placement_of(name)
+    feed = toy.feeder(placement)
+    with pytest.raises(KeyboardInterrupt):
+        fit(parts, variables, interrupted(feed, at), placement, validate=validate, run_dir=tmp_path)
+    damage_values(tmp_path / 'checkpoints' / 'last')
+    # Of a step that ends a phase, saved before the next began.
+    assert [path.name for path in (tmp_path / 'checkpoints' / 'best').iterdir()] == [
+        {'rising': '6', 'stalls': '2'}[name]
+    ]
+    with pytest.warns(RunWarning, match=r'is damaged: .*; it is set aside as .*, and training goes on from the best'):
+        result = fit(parts, variables, feed, placement, validate=validate, run_dir=tmp_path)
+    chex.assert_trees_all_equal(result.state, expected.state)
     chex.assert_trees_all_equal(result.variables, expected.variables)
     assert (result.starts, result.chosen_step) == (expected.starts, expected.chosen_step)
     assert lines(tmp_path) == lines(directory)

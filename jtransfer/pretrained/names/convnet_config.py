@@ -7,6 +7,7 @@ from typing import Any
 
 from jtransfer.errors import UserError
 from jtransfer.models import convnext_variants, mobilenet_v2_variants
+from jtransfer.text import clipped
 
 TYPES = ('convnext', 'convnextv2', 'mobilenet_v2')
 
@@ -82,4 +83,6 @@ _READ = ('depth_multiplier', 'finegrained_output', 'tf_padding', 'layer_norm_eps
 def _only(values: dict[str, Any], known: dict[str, Any]) -> None:
     for field, value in known.items():
         if values[field] != value:
-            raise UserError(f'config.json: {field}={values[field]!r} cannot be had here; only {value!r} can')
+            raise UserError(
+                f'config.json: {field}={clipped(repr(values[field]))} cannot be had here; only {value!r} can'
+            )

@@ -16,7 +16,9 @@ from typing import Any
 from jtransfer.errors import UserError
 from jtransfer.models.variant import HALF
 from jtransfer.models.vit_variants import CLIP_MEAN, CLIP_STD
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.preprocessing import MAX_SIDE, Preprocessing
+from jtransfer.pretrained.fields import COUNT, FLAG, NUMBER, TEXT, check_fields, is_number, is_whole
+from jtransfer.text import clipped
 
 # Pillow's numbers of its filters.
 _RESAMPLE = {2: 'bilinear', 3: 'bicubic'}
@@ -78,6 +80,15 @@ _OF_TYPE = {
 # Pictures are decoded to RGB in any case; labels that are pictures are nobody's here.
 _STEPS = ('do_resize', 'do_rescale', 'do_normalize', 'do_convert_rgb', 'do_reduce_labels')
 _CROP = ('do_center_crop', 'crop_size')
+# What is computed with; sizes and constants come in several forms, which their readers know.
+_FIELDS = {
+    **dict.fromkeys((*_STEPS, 'do_center_crop'), FLAG),
+    'crop_pct': NUMBER,
+    'feature_extractor_type': TEXT,
+    'image_processor_type': TEXT,
+    'resample': COUNT,
+    'rescale_factor': NUMBER,
+}
 # What else says something of pixels, by which no class above is moved.
 _OTHER_STEPS = ('offset', 'rescale_offset', 'pad_size', 'max_size', 'size_divisor', 'use_square_size')
 
@@ -92,6 +103,7 @@ def framing(processor: Mapping[str, Any], kind: str) -> Preprocessing:
     Raises:
         UserError: a class or a step that is not had here; the message names it, and what can be done.
     """
+    check_fields(processor, _FIELDS, 'preprocessor_config.json')
     name, known = _class_of(processor, kind)
     stated = {field: value for field, value in processor.items() if value is not None}
     _check_steps(stated, name, known)
@@ -99,9 +111,13 @@ def framing(processor: Mapping[str, Any], kind: str) -> Preprocessing:
     if resample not in _RESAMPLE:
         raise _refused(f'resample={resample!r} must be 2 (bilinear) or 3 (bicubic)')
     mean, std = _constants(stated, known)
-    return dataclasses.replace(
-        _geometry(stated, known), mean=mean, std=std, interpolation=_RESAMPLE[resample], crop_rounding='floor'
-    )
+    try:
+        framed = _geometry(stated, known)
+        return dataclasses.replace(framed, mean=mean, std=std, interpolation=_RESAMPLE[resample], crop_rounding='floor')
+    except UserError as error:
+        if str(error).startswith('preprocessing'):
+            raise _refused(str(error)) from None
+        raise
 
 
 def _class_of(processor: Mapping[str, Any], kind: str) -> tuple[str, _Class]:
@@ -122,7 +138,7 @@ def _check_steps(stated: Mapping[str, Any], name: str, known: _Class) -> None:
         # The size of a crop that is not made is no step.
         idle = not value or (field == 'crop_size' and not stated.get('do_center_crop'))
         if step and field not in taken and not idle:
-            raise _refused(f'{field}={value!r} is not what a {name} does')
+            raise _refused(f'{clipped(field)}={clipped(repr(value))} is not what a {name} does')
     if not stated.get('do_resize', True):
         raise _refused('do_resize=False: a network here sees pictures of one size')
 
@@ -138,7 +154,7 @@ def _geometry(stated: Mapping[str, Any], known: _Class) -> Preprocessing:
             raise _refused(f'size={size!r} must be a shortest_edge for this class')
         if shortest >= _SQUASHED:
             return Preprocessing(shortest, squash=True)
-        return Preprocessing(shortest, crop_fraction=fraction)
+        return Preprocessing(shortest, crop_fraction=float(fraction))
     resized = (shortest, shortest) if shortest else (height, width)
     if not known.crop or not stated.get('do_center_crop', True):
         if shortest:
@@ -191,8 +207,8 @@ def _constants(stated: Mapping[str, Any], known: _Class) -> tuple[tuple[float, .
 def _channels(field: str, value: Any) -> tuple[float, float, float]:
     """One number a channel; a number alone is for all of them."""
     values = [value] * 3 if isinstance(value, int | float) else value
-    if not isinstance(values, list | tuple) or len(values) != 3:
-        raise _refused(f'{field}={value!r} must be three numbers, or one for all channels')
+    if not isinstance(values, list | tuple) or len(values) != 3 or not all(map(is_number, values)):
+        raise _refused(f'{field}={clipped(repr(value))} must be three numbers, or one for all channels')
     red, green, blue = (float(one) for one in values)
     return red, green, blue
 
@@ -205,19 +221,19 @@ def _sides(field: str, size: Any, *, shortest: bool = False) -> tuple[int, int, 
         size: a number, two, or edges by name.
         shortest: whether a number alone is the shortest edge, and not the side of a square.
     """
-    if isinstance(size, int) and size > 0:
+    if is_whole(size, 1, MAX_SIDE):
         return (0, 0, size) if shortest else (size, size, 0)
     if isinstance(size, list | tuple) and len(size) == 2:
         size = {'height': size[0], 'width': size[1]}
     if isinstance(size, Mapping):
         edges = {edge: value for edge, value in size.items() if value is not None}
-        if all(isinstance(value, int) and value > 0 for value in edges.values()):
+        if all(is_whole(value, 1, MAX_SIDE) for value in edges.values()):
             if set(edges) == {'height', 'width'}:
                 return edges['height'], edges['width'], 0
             if set(edges) == {'shortest_edge'} and field == 'size':
                 return 0, 0, edges['shortest_edge']
     forms = 'a number, height and width' + (', or shortest_edge' if field == 'size' else '')
-    raise _refused(f'{field}={size!r} must be {forms}')
+    raise _refused(f'{field}={clipped(repr(size))} must be {forms}, each from 1 to {MAX_SIDE:,} pixels')
 
 
 def _refused(what: str) -> UserError:

@@ -10,6 +10,7 @@ from jtransfer.errors import UserError
 from jtransfer.models import bit_variants, resnet_variants
 from jtransfer.models.resnet import EXPANSION
 from jtransfer.models.variant import Variant
+from jtransfer.text import clipped
 
 _SIZES = {'embedding_size': 64, 'hidden_sizes': [256, 512, 1024, 2048], 'depths': [3, 4, 6, 3]}
 
@@ -64,12 +65,12 @@ def options_from_config(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """
     kind = config.get('model_type')
     if kind not in _TYPES:
-        raise UserError(f"config.json: model_type '{kind}' is none of {', '.join(_TYPES)}")
+        raise UserError(f"config.json: model_type '{clipped(str(kind))}' is none of {', '.join(_TYPES)}")
     type_ = _TYPES[kind]
     values = {**type_.defaults, **type_.only, **config}
     for field, value in type_.only.items():
         if values[field] != value:
-            raise UserError(f'config.json: {field} is {values[field]!r}, but a {kind} here has {value!r}')
+            raise UserError(f'config.json: {field} is {clipped(repr(values[field]))}, but a {kind} here has {value!r}')
     wanted = _resnet_fields(values) if kind == 'resnet' else _bit_fields(values)
     for variant in type_.variants:
         have = dataclasses.asdict(variant.backbone(**variant.kwargs))

@@ -8,6 +8,7 @@ from typing import Any
 
 from jtransfer.errors import UserError
 from jtransfer.models.vit_variants import VARIANTS
+from jtransfer.text import clipped
 
 _GELUS = {
     'gelu': 'erf',
@@ -92,7 +93,7 @@ def options_from_config(config: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """
     kind = config.get('model_type')
     if kind not in _TYPES:
-        raise UserError(f"config.json: model_type '{kind}' is none of {', '.join(_TYPES)}")
+        raise UserError(f"config.json: model_type '{clipped(str(kind))}' is none of {', '.join(_TYPES)}")
     type_ = _TYPES[kind]
     stated = {key: value for key, value in config.get('vision_config', config).items() if value is not None}
     values = {**type_.defaults, **stated}

@@ -1,0 +1,49 @@
+"""The shapes of a network's variables, known before anything is made."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax.errors import FlaxError
+
+from jtransfer.errors import UserError
+from jtransfer.text import clipped
+
+# 16 GiB of float32; ViT-G/14 has 1.8 billion.
+MAX_PARAMETERS = 2**32
+
+
+def variable_shapes(network: Any, height: int, width: int, channels: int) -> Any:
+    """The variables that a network would have, as shapes and types: nothing is allocated or computed.
+
+    Args:
+        network: with `init`, adapted or not.
+        height: of the images, pixels.
+        width: of the images, pixels.
+        channels: of the images.
+
+    Returns:
+        The nested variables, each a `jax.ShapeDtypeStruct`.
+
+    Raises:
+        UserError: the network's sizes contradict each other or the image, or there would be more than 2³² parameters.
+    """
+    images = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
+    try:
+        shapes = jax.eval_shape(network.init, jax.random.key(0), images)
+    except UserError:
+        raise
+    # Options come from files: what sizes that do not go together lead to depends on the layer that meets them.
+    except (ArithmeticError, AssertionError, AttributeError, FlaxError, LookupError, TypeError, ValueError) as error:
+        reason = ' '.join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f'a network of these options cannot be built for images of {height}×{width}×{channels}: '
+            f'{clipped(reason, 200)}'
+        ) from error
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    if count > MAX_PARAMETERS:
+        raise UserError(f'the network would have {count:,} parameters; at most {MAX_PARAMETERS:,} are made')
+    return shapes
