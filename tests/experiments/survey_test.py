@@ -225,5 +225,5 @@ def test_a_sliver_of_16_bits_and_kinds_that_are_not_read_are_said(tiny_config, t
     result = survey(tiny_config(**settings), tmp_path / 'found')
     assert '1 file in the folders is an image of a kind that is not read and was left out (.svg 1)' in result.notes
     note = next(line for line in result.notes if line.startswith('2 of 4 images have 16 bits'))
-    assert note.endswith('data.pixel_range=0,4095 says which values are black and white')
+    assert note.endswith('data.pixel_range=0,4095 says which values are black and white in all images of 16 bits')
     assert note in ' '.join(lines(printed(result, 1000)))
