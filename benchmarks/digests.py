@@ -27,7 +27,8 @@ from jtransfer.pretrained import files
 from jtransfer.pretrained.model import load_model
 from jtransfer.rules import flatten
 from jtransfer.train import checkpoints, digests
-from jtransfer.train.checkpoints import Checkpoints, Progress
+from jtransfer.train.checkpoints import Checkpoints
+from jtransfer.train.run_progress import RunProgress
 from jtransfer.train.state import TrainState
 
 _ROUNDS = flags.DEFINE_integer('rounds', 5, 'Times that each is done with digests, and without.', lower_bound=1)
@@ -66,7 +67,7 @@ def _checkpoint(variables: Any) -> Callable[[pathlib.Path], Seconds]:
     def measure(folder: pathlib.Path) -> Seconds:
         opened = Checkpoints(folder)
         began = time.perf_counter()
-        opened.save_last(state, Progress())
+        opened.save_last(state, RunProgress())
         called = time.perf_counter()
         opened.wait()
         saved = time.perf_counter()

@@ -180,7 +180,8 @@ def work(function: Callable[[], None]) -> None:
     _start_deaf(worker)
     while worker.is_alive():
         worker.join(1.0)  # with a limit, for Windows hears nothing in a wait without one
-    _hear(signal.SIG_DFL)
+    # What is done is done, and a signal finds nothing to stop any more.
+    _hear(signal.SIG_DFL if failed else _done)
     if failed and isinstance(failed[0], Stopped):
         leave(str(failed[0]), 128 + (_WORK.signal or signal.SIGINT))
     if failed:
@@ -214,6 +215,14 @@ def _arrived(number: int, frame: FrameType | None) -> None:
         except Exception as error:
             text = f'{line()}; the last steps are lost: {" ".join(str(error).split())}'
         leave(text, 128 + number)
+
+
+def _done(number: int, frame: FrameType | None) -> None:
+    """A signal after the work: the end, which Python is preparing, comes at once."""
+    del number, frame
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    os._exit(0)
 
 
 def _again(first: float, number: int, frame: FrameType | None) -> None:

@@ -74,19 +74,21 @@ def soften(stream: IO[str] | None) -> None:
         stream.reconfigure(errors=STAND_INS)
 
 
-# Why something that was printed did not arrive.
-LOST: list[OSError] = []
-
-
 class _Enduring(io.FileIO):
-    """What is written when the reader has gone, the terminal is closed or the disk is full is lost, and no error."""
+    """What is written when the reader has gone, the terminal is closed or the disk is full is lost, and no error.
+
+    Attributes:
+        lost: why something did not arrive first. None: all did.
+    """
+
+    lost: OSError | None = None
 
     def write(self, data: Any, /) -> int:
         """Writes the bytes, or drops them."""
         try:
             return super().write(data)
         except OSError as error:
-            LOST.append(error)
+            self.lost = self.lost or error
             return memoryview(data).nbytes
 
 
@@ -109,6 +111,12 @@ def enduring(stream: IO[str] | None) -> IO[str] | None:
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
+
+
+def lost(stream: Any) -> OSError | None:
+    """Why something that was written to a stream of `enduring` did not arrive; None where all did."""
+    raw = getattr(getattr(stream, 'buffer', None), 'raw', getattr(stream, 'buffer', None))
+    return raw.lost if isinstance(raw, _Enduring) else None
 
 
 def _stand_ins(error: UnicodeError) -> tuple[str, int]:

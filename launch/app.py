@@ -25,7 +25,7 @@ from jtransfer.config_check import field_names, nearest, unknown_field, wrong_ty
 from jtransfer.errors import DataWarning, RunWarning, TrainingDivergedError, UserError
 from jtransfer.out_of_memory import is_out_of_memory, out_of_memory_line
 from jtransfer.paths import expanded
-from jtransfer.terminal import LOST, enduring, soften, wide_console
+from jtransfer.terminal import enduring, lost, soften, wide_console
 from jtransfer.text import printable, printable_lines
 from jtransfer.writing import refused, unwritten
 
@@ -85,8 +85,8 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
         try:
             stopping.work(lambda: main(*argv[1:]))
             sys.stdout.flush()
-            if full := next(filter(refused, LOST), None):  # not so where the reader has gone
-                fail(unwritten('what the script writes or prints', full))
+            if (reason := lost(sys.stdout)) and refused(reason):  # and not where the reader has gone
+                fail(unwritten('what the script writes or prints', reason))
         except UserError as error:
             fail(error)
         except (MemoryError, RuntimeError, OSError) as error:

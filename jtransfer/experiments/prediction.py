@@ -250,15 +250,15 @@ def _no_labels(task: Task, count: int) -> np.ndarray:
 class _Given(NamedTuple):
     """Settings of a call, see `evaluate_checkpoint`; what is empty is left as the run had it."""
 
-    batch_size: int
-    skip_unreadable: bool
-    flips: bool | None
-    crops: int
-    scales: Sequence[float | str]
-    max_pixels: int
-    pixel_range: Sequence[float | str]
-    confine_paths: bool
-    checkpoint_classes: str | Sequence[str]
+    batch_size: int = 0
+    skip_unreadable: bool = False
+    flips: bool | None = None
+    crops: int = 0
+    scales: Sequence[float | str] = ()
+    max_pixels: int = 0
+    pixel_range: Sequence[float | str] = ()
+    confine_paths: bool = False
+    checkpoint_classes: str | Sequence[str] = ()
 
 
 def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, ...], Config]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from jtransfer import rules
 from jtransfer.errors import UserError
+from jtransfer.pretrained.stored import Stored
 from jtransfer.tasks import Task, single_label
 from jtransfer.text import printable
 
@@ -94,6 +95,50 @@ def matches(first: Sequence[Task], second: Sequence[Task]) -> bool:
 def same(first: Task, second: Task) -> bool:
     """Whether two tasks mean the same outputs, whatever their weight and the scaling that training found."""
     return (first.name, first.kind, first.class_names) == (second.name, second.kind, second.class_names)
+
+
+def chosen_tasks(
+    stored: Stored | None,
+    num_classes: int | None,
+    class_names: Sequence[str] | None,
+    tasks: Sequence[Task] | None,
+) -> tuple[Task, ...]:
+    """What the heads of a network are to be for, from the arguments of `load_model`.
+
+    Raises:
+        UserError: arguments that contradict each other, or none of them for a network without a checkpoint.
+    """
+    if tasks is not None:
+        if num_classes is not None or class_names is not None:
+            raise UserError('tasks say what the heads are for: leave num_classes and class_names out')
+        return check_tasks(tasks)
+    if class_names is not None:
+        if num_classes is not None and num_classes != len(class_names):
+            raise UserError(f'num_classes={num_classes}, but {len(class_names)} class names')
+        names = tuple(str(name) for name in class_names)
+        return check_tasks([single_label(names)]) if names else ()
+    if num_classes is not None:
+        if num_classes < 0:
+            raise UserError(f'num_classes={num_classes} must be at least 0 (0: no head)')
+        return (single_label([str(index) for index in range(num_classes)]),) if num_classes else ()
+    if stored is None:
+        raise UserError('a network of random weights needs num_classes or class_names, or tasks')
+    return stored.tasks
+
+
+def kept_heads(
+    wanted: tuple[Task, ...],
+    stored: Stored | None,
+    num_classes: int | None,
+    class_names: Sequence[str] | None,
+    tasks: Sequence[Task] | None,
+) -> tuple[tuple[Task, ...], Mapping[str, tuple[int, ...]]]:
+    """The tasks with the scaling of the stored heads that they keep, and which heads these are, see `adopt`."""
+    named = class_names is not None or tasks is not None
+    # Classes that are only numbered are not those of somebody who calls theirs by number.
+    if stored is None or (num_classes is not None and not named) or (named and not stored.classes_stated):
+        return wanted, {}
+    return adopt(wanted, stored.tasks)
 
 
 def adopt(wanted: Sequence[Task], stored: Sequence[Task]) -> tuple[tuple[Task, ...], Mapping[str, tuple[int, ...]]]:

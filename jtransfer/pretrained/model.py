@@ -8,7 +8,6 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,11 +19,10 @@ from jtransfer.adapters import Adaptation, AdaptedNetwork, AnyNetwork, merge
 from jtransfer.config_check import one_of
 from jtransfer.errors import UserError
 from jtransfer.models.shapes import variable_shapes
-from jtransfer.paths import expanded, is_file
 from jtransfer.preprocessing import Preprocessing, restated
 from jtransfer.pretrained import heads
-from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values, shortened
-from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter, open_model, read_base
+from jtransfer.pretrained.adapter_base import on_base
+from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter, open_model
 from jtransfer.pretrained.class_names import about_heads, given_names, name_outputs
 from jtransfer.pretrained.files import is_safetensors, read_metadata
 from jtransfer.pretrained.foreign import open_published
@@ -36,8 +34,6 @@ from jtransfer.tasks import Task, single_label
 
 # Part of the stream's definition: the same seed gives other streams (augmentation, order, dropout) other keys.
 _STREAM = zlib.crc32(b'init')
-# How many adapter files may stand on each other.
-_MAX_CHAIN = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,8 +173,8 @@ def load_model(
     stated = stored.preprocessing if stored is not None else models.describe(architecture).preprocessing
     known = preprocessing if isinstance(preprocessing, Preprocessing) else restated(stated, preprocessing or {})
     preprocessing = _sized(known, image_size).for_channels(input_channels or known.channels)
-    wanted = _tasks(stored, num_classes, class_names, tasks)
-    wanted, kept = _keep(wanted, None if random_weights else stored, num_classes, class_names, tasks)
+    wanted = heads.chosen_tasks(stored, num_classes, class_names, tasks)
+    wanted, kept = heads.kept_heads(wanted, None if random_weights else stored, num_classes, class_names, tasks)
     several = heads.named(wanted)
     source = '' if stored is None else stored.source or os.fspath(checkpoint)
     with _named(source if stored is not None and stored.options else ''):
@@ -292,7 +288,7 @@ def _open(
     if kind == ADAPTER_FORMAT:
         stored, needed = open_adapter(located.path)
         _check_architecture(stored, located, architecture)
-        return _on_base(stored, needed, base)
+        return on_base(stored, needed, base, load_model)
     stored = open_model(located.path)
     _check_architecture(stored, located, architecture)
     return stored
@@ -304,50 +300,6 @@ def _check_architecture(stored: Stored, located: Located, architecture: str) -> 
             f"checkpoint {located.source!r} is of architecture '{stored.architecture}', not '{architecture}': "
             'leave the architecture out, or name another checkpoint'
         )
-
-
-def _on_base(stored: Stored, needed: Base, elsewhere: str) -> Stored:
-    """What an adapter file holds, in place on its base."""
-    name = elsewhere or needed.found(stored.path)
-    _check_chain(stored.path, name)
-    remedy = 'load_adapter(path, base=…) names another file of weights'
-    try:
-        model = load_model(
-            name,
-            architecture=stored.architecture,
-            num_classes=0,
-            image_size=stored.preprocessing.shape,
-            input_channels=stored.preprocessing.channels,
-            options=stored.options,
-        )
-    except UserError as error:
-        raise UserError(
-            f'{stored.path} was trained on {needed.checkpoint!r} ({stored.architecture}, sha256 '
-            f'{needed.short_hash()}), and {name!r} cannot be its base: {error}; {remedy}'
-        ) from None
-    found = base_hash(model.variables, model.load_report)
-    if found != needed.sha256:
-        raise UserError(
-            f'{stored.path} was trained on {needed.checkpoint!r} with sha256 {needed.short_hash()}, but the weights of '
-            f'{name!r} have {shortened(found)}; {remedy}'
-        )
-    plain = {p: v for p, v in kept_values(model.variables, needed.frozen_dtype).items() if p.startswith(BACKBONE)}
-    values = rules.flatten(stored.variables)
-    if lacking := [path for path in plain if path.startswith('batch_stats/') and path not in values]:
-        raise UserError(f'{stored.path}: a saved adapter must be whole, statistics included; there is no {lacking[0]}')
-    return dataclasses.replace(stored, variables=rules.unflatten({**plain, **values}))
-
-
-def _check_chain(path: Path, name: str) -> None:
-    """Raises `UserError` for a base that is an adapter file on a base, …, that is the first one again."""
-    seen = {expanded(path).resolve()}
-    while is_file(file := expanded(name)) and is_safetensors(file):
-        if read_metadata(file).get('format') != ADAPTER_FORMAT:
-            return
-        if file.resolve() in seen or len(seen) > _MAX_CHAIN:
-            raise UserError(f'{path}: its base is an adapter file, whose base in the end is this one again, or none')
-        seen.add(file.resolve())
-        name = read_base(file).found(file)
 
 
 def _unstated(preprocessing: Preprocessing) -> str:
@@ -385,46 +337,6 @@ def _fitting(network: AnyNetwork, stored: Stored, preprocessing: Preprocessing) 
         method=stored.positions,
         input_kernel=f'params/backbone/{backbone.input_kernel}',
     )
-
-
-def _tasks(
-    stored: Stored | None,
-    num_classes: int | None,
-    class_names: Sequence[str] | None,
-    tasks: Sequence[Task] | None,
-) -> tuple[Task, ...]:
-    """What the heads of the network are to be for."""
-    if tasks is not None:
-        if num_classes is not None or class_names is not None:
-            raise UserError('tasks say what the heads are for: leave num_classes and class_names out')
-        return heads.check_tasks(tasks)
-    if class_names is not None:
-        if num_classes is not None and num_classes != len(class_names):
-            raise UserError(f'num_classes={num_classes}, but {len(class_names)} class names')
-        names = tuple(str(name) for name in class_names)
-        return heads.check_tasks([single_label(names)]) if names else ()
-    if num_classes is not None:
-        if num_classes < 0:
-            raise UserError(f'num_classes={num_classes} must be at least 0 (0: no head)')
-        return (single_label([str(index) for index in range(num_classes)]),) if num_classes else ()
-    if stored is None:
-        raise UserError('a network of random weights needs num_classes or class_names, or tasks')
-    return stored.tasks
-
-
-def _keep(
-    wanted: tuple[Task, ...],
-    stored: Stored | None,
-    num_classes: int | None,
-    class_names: Sequence[str] | None,
-    tasks: Sequence[Task] | None,
-) -> tuple[tuple[Task, ...], Mapping[str, tuple[int, ...]]]:
-    """The tasks with the scaling of the stored heads that they keep, and which heads these are, see `heads.adopt`."""
-    named = class_names is not None or tasks is not None
-    # Classes that are only numbered are not those of somebody who calls theirs by number.
-    if stored is None or (num_classes is not None and not named) or (named and not stored.classes_stated):
-        return wanted, {}
-    return heads.adopt(wanted, stored.tasks)
 
 
 def _compile_quickly(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -44,6 +44,9 @@ FIELDS = {
     'pre_norm': FLAG,
 }
 
+# Where null is a value; elsewhere it is what timm takes when nothing is said.
+_OF_NONE = {'fc_norm', 'init_values'}
+
 _GELUS = {'erf': 'gelu', 'tanh': 'gelu_tanh', 'quick': 'quick_gelu'}
 _PADDINGS = {'torch': '', 'tensorflow': 'same'}
 # What timm does when a Vision Transformer is asked for another pooling than its own, and without its `fc_norm`.
@@ -81,7 +84,8 @@ def options_of(name: str, variant: Variant, options: Mapping[str, Any], argument
     """
     same = _SAME.get(variant.family, {})
     usual = variant.backbone(**{**variant.kwargs, **options})
-    left = {key: value for key, value in arguments.items() if key not in _SHOWN}
+    said = {key: value for key, value in arguments.items() if value is not None or key in _OF_NONE}
+    left = {key: value for key, value in said.items() if key not in _SHOWN}
     changed = {same[key]: value for key, value in left.items() if key in same}
     left = {key: value for key, value in left.items() if key not in same}
     if variant.family == 'mobilenet_v2' and left.get('pad_type') in _PADDINGS.values():

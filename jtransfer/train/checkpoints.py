@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import glob
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,78 +18,17 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jtransfer.better import rank
 from jtransfer.errors import UserError, WritingError
-from jtransfer.rules import flatten
-from jtransfer.train.digests import ITEM, DamagedCheckpointError, DigestsSave, check_progress, check_state
+from jtransfer.train.digests import DIGESTED, ITEM, DamagedCheckpointError, DigestsSave, check_progress, check_state
 from jtransfer.train.orbax_errors import begin_quiet, end_quiet
+from jtransfer.train.run_progress import RunProgress
 from jtransfer.train.state import TrainState
+from jtransfer.train.state_tree import difference_of, from_tree, to_tree, with_clipping
 from jtransfer.transfer.plan import Plan, combine
 from jtransfer.writing import make_folder, told_plainly
 
 DAMAGED = 'damaged'
 _MOST = 300  # letters of an error of Orbax
-
-
-@dataclasses.dataclass(frozen=True)
-class Progress:
-    """What a run has to remember beside its state.
-
-    Attributes:
-        best_score: the best validation score so far; None before the first evaluation, or without a validation part.
-        best_step: the step it was reached at; of equal scores that of the lower loss, of equal losses the latest.
-        starts: the steps after which the phases so far began.
-        phase_score: the best validation score of this phase.
-        stalled: evaluations since it was first reached: a score that stays the same has stalled, whatever its loss.
-        best_loss: the validation loss at `best_step`; None where it is not known.
-        pending: of a run that was stopped between two lines of its log: the metrics of the steps that no line has yet.
-        seconds: that these steps took.
-        due: it was stopped in the validation of this step, which is still to be made.
-    """
-
-    best_score: float | None = None
-    best_step: int | None = None
-    starts: tuple[int, ...] = (0,)
-    phase_score: float | None = None
-    stalled: int = 0
-    best_loss: float | None = None
-    pending: tuple[Mapping[str, float], ...] = ()
-    seconds: float = 0.0
-    due: bool = False
-
-    def stopped(self, pending: Sequence[Mapping[str, float]], seconds: float, *, due: bool) -> Progress:
-        """When a signal stops the run, wherever that is; see the attributes."""
-        return dataclasses.replace(self, pending=tuple(pending), seconds=seconds if pending else 0.0, due=due)
-
-    def on_time(self) -> Progress:
-        """When what was pending and due has been taken up."""
-        return dataclasses.replace(self, pending=(), seconds=0.0, due=False)
-
-    def better(self, score: float, step: int, loss: float | None = None) -> bool:
-        """Whether what was evaluated after a step is to be the best so far.
-
-        Of equal scores the lower loss is better, and of equal losses the later step. What was evaluated up to the best
-        step has been compared already: a resumed run may come by it again.
-        """
-        if self.best_score is None or self.best_step is None:
-            return True
-        return step > self.best_step and rank(score, loss) >= rank(self.best_score, self.best_loss)
-
-    def after(self, score: float, step: int, loss: float | None = None) -> Progress:
-        """After an evaluation."""
-        gained = self.phase_score is None or score > self.phase_score
-        best = {'best_score': score, 'best_step': step, 'best_loss': loss} if self.better(score, step, loss) else {}
-        now = {'phase_score': score, 'stalled': 0} if gained else {'stalled': self.stalled + 1}
-        return dataclasses.replace(self, **best, **now)  # type: ignore[arg-type]
-
-    def with_best(self, other: Progress) -> Progress:
-        """With what another remembers of the best evaluation."""
-        best = {name: getattr(other, name) for name in ('best_score', 'best_step', 'best_loss')}
-        return dataclasses.replace(self, **best)
-
-    def next_phase(self, step: int) -> Progress:
-        """When a phase begins after a step."""
-        return dataclasses.replace(self, starts=(*self.starts, step), phase_score=None, stalled=0)
 
 
 class Checkpoints:
@@ -106,7 +45,7 @@ class Checkpoints:
         self._failed = False
         self._digests: DigestsSave | None = None
 
-    def save_last(self, state: TrainState, progress: Progress) -> None:
+    def save_last(self, state: TrainState, progress: RunProgress) -> None:
         """Starts writing the state; training may go on (and donate it) at once.
 
         Raises:
@@ -117,7 +56,7 @@ class Checkpoints:
             self._best.wait_until_finished()
         self._save(self._last, state, progress)
 
-    def save_best(self, state: TrainState, progress: Progress) -> None:
+    def save_best(self, state: TrainState, progress: RunProgress) -> None:
         """Starts writing the state as the best one; see `save_last`."""
         self._save(self._best, state, progress)
 
@@ -156,11 +95,11 @@ class Checkpoints:
         """The step of the best complete checkpoint."""
         return self._best.latest_step()
 
-    def last_progress(self) -> Progress:
+    def last_progress(self) -> RunProgress:
         """What the last complete checkpoint remembers."""
         return _read_progress(self._last)
 
-    def best_progress(self) -> Progress:
+    def best_progress(self) -> RunProgress:
         """What the checkpoint with the best validation score remembers."""
         return _read_progress(self._best)
 
@@ -201,12 +140,12 @@ class Checkpoints:
                 self._digests.settle()
             raise
 
-    def _save(self, manager: ocp.CheckpointManager, state: TrainState, progress: Progress) -> None:
+    def _save(self, manager: ocp.CheckpointManager, state: TrainState, progress: RunProgress) -> None:
         # A run killed between its best checkpoint and its last one comes by that step again, with the same state.
         if int(state.step) in manager.all_steps():
             return
         # Copies: the next step donates these buffers, and on a CPU NumPy would otherwise look into them.
-        tree, values = jax.tree.map(np.array, _to_tree(state)), dataclasses.asdict(progress)
+        tree, values = jax.tree.map(np.array, to_tree(state)), {**dataclasses.asdict(progress), DIGESTED: True}
         self._digests = DigestsSave(tree, values)
         with self._told():
             manager.save(
@@ -255,29 +194,37 @@ def read_variables(directory: str | Path) -> tuple[dict[str, Any], int]:
 
 def _restore(manager: ocp.CheckpointManager, like: TrainState, plan: Plan) -> TrainState:
     tree, step = _read(manager)
-    tree = _with_clipping(tree)
-    if difference := _difference(tree, _to_tree(like)):
+    tree = with_clipping(tree)
+    if difference := difference_of(tree, to_tree(like)):
         raise UserError(f'the checkpoint {_place(manager)}/{step} does not fit this configuration: {difference}')
-    return _from_tree(tree, like, plan)
+    return from_tree(tree, like, plan)
 
 
 def _read(manager: ocp.CheckpointManager) -> tuple[dict[str, Any], int]:
     step = _latest(manager)
+    if not (_place(manager) / str(step) / ITEM).exists():
+        _recorded(manager, step)  # says whether they are lost, or never were there
     tree = _item(manager, step, state=ocp.args.StandardRestore())
     check_state(_place(manager) / str(step), tree)
     return tree, step
 
 
-def _read_progress(manager: ocp.CheckpointManager) -> Progress:
+def _read_progress(manager: ocp.CheckpointManager) -> RunProgress:
     step = _latest(manager)
-    found = _item(manager, step, progress=ocp.args.JsonRestore())
+    found = _recorded(manager, step)
     try:
-        check_progress(_place(manager) / str(step), found)
         # Of runs before a signal could stop them, nothing is pending.
         tuples = {'starts': tuple(found['starts']), 'pending': tuple(found.get('pending', ()))}
-        return Progress(**{**found, **tuples})
+        return RunProgress(**{name: value for name, value in found.items() if name != DIGESTED} | tuples)
     except (KeyError, TypeError) as error:
         raise _damaged(manager, step, error) from None
+
+
+def _recorded(manager: ocp.CheckpointManager, step: int) -> dict[str, Any]:
+    """What a checkpoint remembers beside the state, as it was saved."""
+    found: dict[str, Any] = _item(manager, step, progress=ocp.args.JsonRestore())
+    check_progress(_place(manager) / str(step), found)
+    return found
 
 
 def _item(manager: ocp.CheckpointManager, step: int, **item: Any) -> Any:
@@ -309,58 +256,3 @@ def _latest(manager: ocp.CheckpointManager) -> int:
 
 def _place(manager: ocp.CheckpointManager) -> Path:
     return Path(manager.directory).resolve()
-
-
-def _with_clipping(tree: dict[str, Any]) -> dict[str, Any]:
-    """A checkpoint, by the names of now: once, an optimiser without clipping had no place for it in its chain."""
-    place, found = '.inner_states', tree.get('opt_state', {})
-    named = {name if f'[1]{place}' in name else name.replace(place, f'[1]{place}', 1): found[name] for name in found}
-    return {**tree, 'opt_state': named}
-
-
-def _difference(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
-    """How a checkpoint differs from a state in its names and shapes, in words; empty when it does not."""
-    # Orbax, asked for another shape than it finds, returns what it finds.
-    causes = {
-        'params': 'another network or number of classes',
-        'model_state': 'another network',
-        'opt_state': 'another plan or optimiser',
-        'ema': 'another plan or optim.ema_decay',
-    }
-    for name, cause in causes.items():
-        there, here = ({p: np.shape(x) for p, x in flatten(tree.get(name, {})).items()} for tree in (found, expected))
-        for path in (*here, *there):
-            if there.get(path) != here.get(path):
-                return (
-                    f'it was written with {cause} ({name} {path} is {there.get(path, "absent")} there, '
-                    f'{here.get(path, "absent")} here)'
-                )
-    return ''
-
-
-def _to_tree(state: TrainState) -> dict[str, Any]:
-    tree = {
-        'step': state.step,
-        'params': combine(state.trainable, state.frozen),
-        'opt_state': {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state.opt_state)},
-    }
-    if state.model_state:
-        tree['model_state'] = state.model_state
-    if state.ema is not None:
-        tree['ema'] = state.ema
-    return tree
-
-
-def _from_tree(tree: Mapping[str, Any], like: TrainState, plan: Plan) -> TrainState:
-    trainable, frozen = plan.split(tree['params'])
-    structure = jax.tree.structure(like.opt_state)
-    names = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(like.opt_state)]
-    return TrainState(
-        step=tree['step'],
-        trainable=trainable,
-        frozen=frozen,
-        model_state=tree.get('model_state', {}),
-        opt_state=jax.tree.unflatten(structure, [tree['opt_state'][name] for name in names]),
-        ema=tree.get('ema'),
-        source=like.source,
-    )

@@ -25,6 +25,8 @@ from jtransfer.errors import UserError
 from jtransfer.reading import read_json_object
 from jtransfer.rules import flatten
 
+# In the progress of a checkpoint that has digests: those of earlier versions have none.
+DIGESTED = 'digested'
 # Orbax writes items in alphabetical order, and of several that fail tells of the first: that is to be the state.
 ITEM = 'state_digests'
 _FILE, _PROGRESS = 'digests.json', 'progress'
@@ -68,6 +70,8 @@ def check_state(step: Path, tree: Mapping[str, Any]) -> None:
 def check_progress(step: Path, progress: Mapping[str, Any]) -> None:
     """As `check_state`, of what a checkpoint remembers beside the state."""
     expected = _read(step)
+    if expected is None and progress.get(DIGESTED):
+        raise DamagedCheckpointError(f'the checkpoint {step} is damaged: its digests are lost')
     if expected is not None and expected.get(_PROGRESS) != _json_digest(progress):
         raise DamagedCheckpointError(f'the checkpoint {step} is damaged: its progress is another than was saved')
 

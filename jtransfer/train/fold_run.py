@@ -15,11 +15,11 @@ from jtransfer import rules
 from jtransfer.config import Config
 from jtransfer.errors import UserError
 from jtransfer.train.checkpoints import Checkpoints
-from jtransfer.train.checkpoints import Progress as RunProgress
 from jtransfer.train.log import MetricLog, line_before, read_log
 from jtransfer.train.log_values import in_float32
 from jtransfer.train.loop import FitResult, deciding
 from jtransfer.train.resuming import Fresh, find_resumed
+from jtransfer.train.run_progress import RunProgress
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import StepParts
 

@@ -26,13 +26,13 @@ from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.train.checkpoints import Checkpoints
-from jtransfer.train.checkpoints import Progress as RunProgress
 from jtransfer.train.feed import FeedMaker, close_feed
 from jtransfer.train.log import MetricLog, line_before, read_log
 from jtransfer.train.log_values import in_float32, log_values
 from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
 from jtransfer.train.resuming import find_resumed
+from jtransfer.train.run_progress import RunProgress
 from jtransfer.train.sizes import compile_ahead, step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
 from jtransfer.train.step import StepParts, TrainStep

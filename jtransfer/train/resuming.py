@@ -14,8 +14,9 @@ import jax
 import numpy as np
 
 from jtransfer.errors import RunWarning, UserError
-from jtransfer.train.checkpoints import Checkpoints, Progress
+from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.digests import DamagedCheckpointError
+from jtransfer.train.run_progress import RunProgress
 from jtransfer.train.state import TrainState, next_phase
 from jtransfer.train.step import StepParts
 from jtransfer.transfer.plan import Plan
@@ -35,7 +36,7 @@ class Resumed:
     """
 
     state: TrainState | None = None
-    progress: Progress = dataclasses.field(default_factory=Progress)
+    progress: RunProgress = dataclasses.field(default_factory=RunProgress)
     best: TrainState | None = None
     best_starts: tuple[int, ...] = (0,)
 
@@ -43,7 +44,7 @@ class Resumed:
 @dataclasses.dataclass(frozen=True)
 class _Read:
     state: TrainState
-    progress: Progress
+    progress: RunProgress
 
 
 def find_resumed(checkpoints: Checkpoints, parts: StepParts, fresh: Fresh) -> Resumed:
@@ -76,7 +77,7 @@ def find_resumed(checkpoints: Checkpoints, parts: StepParts, fresh: Fresh) -> Re
             stacklevel=2,
         )
         last = _after(best, parts, fresh)
-    progress = Progress() if last is None else last.progress
+    progress = RunProgress() if last is None else last.progress
     state = None if last is None else last.state
     if isinstance(best, _Read) and _speaks_of(best.progress) >= _speaks_of(progress):
         # It may be newer than the last one: a run killed between the two will come by it again.
@@ -114,7 +115,10 @@ def _after(best: _Read, parts: StepParts, fresh: Fresh) -> _Read:
 
 
 def _without_best(
-    checkpoints: Checkpoints, best: _Read | DamagedCheckpointError | None, state: TrainState | None, progress: Progress
+    checkpoints: Checkpoints,
+    best: _Read | DamagedCheckpointError | None,
+    state: TrainState | None,
+    progress: RunProgress,
 ) -> Resumed:
     """Goes on where the best checkpoint is lost, if its weights are, or will be, there all the same."""
     if isinstance(best, _Read):
@@ -146,5 +150,5 @@ def _copied(state: TrainState) -> TrainState:
     return jax.tree.map(np.array, state)
 
 
-def _speaks_of(progress: Progress) -> int:
+def _speaks_of(progress: RunProgress) -> int:
     return -1 if progress.best_step is None else progress.best_step

@@ -102,9 +102,7 @@ def attempts(copy, run, config):
         'compare': lambda: compare.compare(run, copy),
         'soup': lambda: open_members([run, copy], 'uniform'),
         'fold': lambda: read_result(copy, NEEDED_OF_FOLDS),
-        'predict': lambda: prediction._open(
-            str(copy), prediction._Given(0, False, None, 0, (), 0, (), False, ()), True
-        ),
+        'predict': lambda: prediction._open(str(copy), prediction._Given(), True),
     }
 
 

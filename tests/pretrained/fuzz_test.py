@@ -21,7 +21,9 @@ from jtransfer.pretrained.checkpoint import open_model
 from jtransfer.pretrained.files import read_safetensors, write_safetensors
 from jtransfer.pretrained.locate import locate
 from jtransfer.rules import flatten
+from tests.pretrained.ordinary import PROCESSOR, TIMM, TIMM_VIT, TRANSFORMERS
 
+[_MOBILENET] = [config for config in TRANSFORMERS if config['model_type'] == 'mobilenet_v2']
 _FUZZ = settings(
     derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False
 )
@@ -87,52 +89,6 @@ def _judged(action):
     assert len(line) < 1000
 
 
-_TIMM = {
-    'architecture': 'resnet_tiny',
-    'label_names': ['ant', 'bee'],
-    'model_args': {'in_chans': 3},
-    'pretrained_cfg': {
-        'tag': 'a1_in1k',
-        'input_size': [3, 32, 32],
-        'interpolation': 'bicubic',
-        'crop_pct': 0.95,
-        'crop_mode': 'center',
-        'mean': [0.485, 0.456, 0.406],
-        'std': [0.229, 0.224, 0.225],
-    },
-}
-_VIT = {
-    **_TIMM,
-    'architecture': 'vit_tiny_patch16_224',
-    'model_args': {'img_size': 64, 'depth': 2, 'mlp_ratio': 4, 'init_values': 1e-5, 'act_layer': 'gelu'},
-}
-_HUGGINGFACE = {
-    'model_type': 'vit',
-    'architectures': ['ViTModel'],
-    'hidden_size': 192,
-    'num_hidden_layers': 12,
-    'num_attention_heads': 3,
-    'intermediate_size': 768,
-    'image_size': 224,
-    'hidden_act': 'gelu',
-    'layer_norm_eps': 1e-12,
-    'id2label': {'0': 'ant', '1': 'bee'},
-}
-_MOBILENET = {'model_type': 'mobilenet_v2', 'depth_multiplier': 0.35, 'tf_padding': True, 'layer_norm_eps': 0.001}
-_RESNET = {'model_type': 'resnet', 'hidden_sizes': [64, 128, 256, 512], 'depths': [2, 2, 2, 2], 'layer_type': 'basic'}
-_PROCESSOR = {
-    'image_processor_type': 'CLIPImageProcessor',
-    'do_resize': True,
-    'size': {'shortest_edge': 256},
-    'do_center_crop': True,
-    'crop_size': {'height': 224, 'width': 224},
-    'resample': 2,
-    'rescale_factor': 1 / 255,
-    'image_mean': [0.5, 0.5, 0.5],
-    'image_std': [0.5, 0.5, 0.5],
-}
-
-
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
     """A folder as hubs have them."""
@@ -143,8 +99,8 @@ def folder(tmp_path_factory):
 
 @settings(_FUZZ, max_examples=150)
 @given(
-    config=st.one_of(*map(mangled, (_TIMM, _VIT, _HUGGINGFACE, _MOBILENET, _RESNET))),
-    processor=st.just('') | mangled(_PROCESSOR),
+    config=st.one_of(*map(mangled, (TIMM, TIMM_VIT, *TRANSFORMERS))),
+    processor=st.just('') | mangled(PROCESSOR),
 )
 def test_configurations(config, processor, folder):
     (folder / 'config.json').write_text(config, encoding='utf-8', errors='surrogatepass')

@@ -72,3 +72,16 @@ def test_what_timm_does_not_have_is_said(architecture, options, message):
 def test_arguments_that_are_not_read_are_said(arguments):
     with pytest.raises(UserError, match='which is not had here'):
         options_of('vit_base_patch16_224', models.describe('vit_b16'), {}, arguments)
+
+
+def test_null_is_what_timm_takes_when_nothing_is_said():
+    usual = models.describe('vit_ti16')
+    nothing = dict.fromkeys(('embed_dim', 'mlp_ratio', 'global_pool', 'act_layer', 'norm_layer', 'no_embed_class'))
+    assert options_of('vit_tiny_patch16_224', usual, {}, nothing) == {}
+    # Of these it is a value.
+    assert options_of('vit_tiny_patch16_224', usual, {'layer_scale': 1e-5}, {'init_values': None}) == {
+        'layer_scale': 0.0
+    }
+    assert options_of('vit_tiny_patch16_224', usual, {}, {'global_pool': 'avg', 'fc_norm': None}) == {
+        'pool': 'avg_norm'
+    }

@@ -1,5 +1,6 @@
 """Digests: a checkpoint is read as it was saved, or said to be damaged."""
 
+import contextlib
 import json
 import shutil
 
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from jtransfer.config import Optim
-from jtransfer.train.checkpoints import Checkpoints, Progress, read_variables
+from jtransfer.train.checkpoints import Checkpoints, read_variables
 from jtransfer.train.digests import DamagedCheckpointError, check_progress, check_state, digests_of
+from jtransfer.train.run_progress import RunProgress
 from tests.flips import flip
 from tests.train.checkpoints_test import distinct
 
@@ -23,7 +25,7 @@ def saved(toy, tmp_path_factory):
     folder = tmp_path_factory.mktemp('saved')
     parts, variables = toy.make(optim=Optim(ema_decay=0.9))
     like = toy.start(parts, variables)
-    state, progress = distinct(like, 7), Progress(0.1 + 0.2, 4, best_loss=0.7)
+    state, progress = distinct(like, 7), RunProgress(0.1 + 0.2, 4, best_loss=0.7)
     checkpoints = Checkpoints(folder)
     checkpoints.save_last(state, progress)
     checkpoints.close()
@@ -52,9 +54,11 @@ def test_a_flipped_bit_is_never_another_state_in_silence(saved, tmp_path):
     copy = tmp_path / 'copy'
     shutil.copytree(folder, copy)
     files = sorted(path for path in copy.rglob('*') if path.is_file() and path.stat().st_size)
+    # Every other flip is among the values: most of the other files are Orbax's own, and say nothing of the state.
+    values = max(files, key=lambda path: path.stat().st_size)
     noticed = []
     for seed in range(FLIPS):
-        path = files[seed % len(files)]
+        path = values if seed % 2 else files[seed // 2 % len(files)]
         before = flip(path, seed=seed)
         checkpoints = Checkpoints(copy)
         try:
@@ -86,8 +90,22 @@ def test_a_checkpoint_of_an_earlier_version_is_read(saved, tmp_path):
     folder, state, progress, like, parts = saved
     shutil.copytree(folder, tmp_path / 'copy')
     shutil.rmtree(tmp_path / 'copy' / 'last' / '7' / 'state_digests')
+    remembered = tmp_path / 'copy' / 'last' / '7' / 'progress' / 'metadata'
+    fields = json.loads(remembered.read_text())
+    assert fields.pop('digested') is True
+    remembered.write_text(json.dumps(fields))
     check_state(tmp_path / 'copy' / 'last' / '7', {'anything': np.zeros(3)})
     checkpoints = Checkpoints(tmp_path / 'copy')
     chex.assert_trees_all_equal(checkpoints.restore_last(like, parts.plan), state)
     assert checkpoints.last_progress() == progress
     checkpoints.close()
+
+
+def test_digests_that_are_lost_are_damage(saved, tmp_path):
+    folder, _, _, like, parts = saved
+    shutil.copytree(folder, tmp_path / 'copy')
+    shutil.rmtree(tmp_path / 'copy' / 'last' / '7' / 'state_digests')
+    with contextlib.closing(Checkpoints(tmp_path / 'copy')) as checkpoints:
+        for read in (checkpoints.last_progress, lambda: checkpoints.restore_last(like, parts.plan)):
+            with pytest.raises(DamagedCheckpointError, match='last/7 is damaged: its digests are lost'):
+                read()

@@ -14,10 +14,11 @@ import pytest
 
 from jtransfer import stopping
 from jtransfer.errors import TrainingDivergedError, UserError
-from jtransfer.train.checkpoints import Checkpoints, Progress
+from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.fold_loop import fit_folds
 from jtransfer.train.log import read_log
 from jtransfer.train.loop import fit
+from jtransfer.train.run_progress import RunProgress
 from tests.train.folds import (
     AUGMENT,
     FOLDS,
@@ -245,7 +246,7 @@ def test_a_diverging_fold_is_named_and_the_others_are_saved(toy, placement, whol
     run_dir.rename(tmp_path / 'sound')
     state.trainable['head']['bias'][:] = [3e38, -3e38, 0]  # finite, and the next loss is not
     checkpoints = Checkpoints(run_dir / 'checkpoints')
-    checkpoints.save_last(state, Progress(starts=progress.starts))  # without a best one
+    checkpoints.save_last(state, RunProgress(starts=progress.starts))  # without a best one
     checkpoints.close()
     for _ in range(2):  # and resumed they come no further
         with pytest.raises(TrainingDivergedError) as caught:

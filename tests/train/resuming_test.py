@@ -11,9 +11,10 @@ import pytest
 
 from jtransfer.config import Train, Transfer
 from jtransfer.errors import RunWarning, UserError
-from jtransfer.train.checkpoints import Checkpoints, Progress
+from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.fold_run import find_fold
 from jtransfer.train.resuming import find_resumed
+from jtransfer.train.run_progress import RunProgress
 from tests.flips import damage_values
 from tests.train.checkpoints_test import distinct
 
@@ -30,12 +31,12 @@ def make(toy, tmp_path_factory):
         with contextlib.closing(Checkpoints(folder)) as checkpoints:
             if best is not None:
                 states['best'] = moved(like, best)
-                checkpoints.save_best(states['best'], Progress(0.5, best, best_loss=1.0))
+                checkpoints.save_best(states['best'], RunProgress(0.5, best, best_loss=1.0))
             if last is not None:
                 states['last'] = moved(like, last)
                 known = best if speaks_of is None else speaks_of
                 score = {} if known is None else {'best_score': 0.5, 'best_step': known, 'best_loss': 1.0}
-                checkpoints.save_last(states['last'], Progress(**score))
+                checkpoints.save_last(states['last'], RunProgress(**score))
         return folder, states
 
     def found(folder):
@@ -63,7 +64,7 @@ def test_whole_checkpoints_are_read_in_silence(make):
         chex.assert_trees_all_equal(resumed.best, states['best'])
         assert (resumed.progress.best_step, resumed.progress.best_score) == (4, 0.5)
         nothing = found(folder.parent / 'nothing')
-        assert (nothing.state, nothing.best, nothing.progress) == (None, None, Progress())
+        assert (nothing.state, nothing.best, nothing.progress) == (None, None, RunProgress())
 
 
 def test_a_damaged_last_one_gives_way_to_the_best_one(make):
