@@ -29,7 +29,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from jtransfer.errors import TrainingDivergedError
 from jtransfer.text import printable
+from jtransfer.writing import drop_unfinished, is_partial
 
 SIGNALS = tuple(getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name))
 
@@ -86,11 +88,16 @@ def line(saved: str = '') -> str:
     """What a person is told: which signal, what is saved, where, and how it goes on."""
     number = _WORK.signal
     what = 'interrupted' if number in (None, signal.SIGINT) else f'stopped by {signal.Signals(number).name}'
-    kept = [(folder, how) for folder, how in _WORK.kept if folder.is_dir() and any(folder.iterdir())]
+    kept = [(folder, how) for folder, how in _WORK.kept if _holds_anything(folder)]
     if not kept:
         return f'{what}: {saved} is saved' if saved else f'{what}: nothing to save yet'
     # Where: the run that was at work. How: of the sweep, search or cross-validation that it belongs to.
     return f'{what}: {saved or "what is done"} is saved in {kept[-1][0]}; {kept[0][1]} goes on from there'
+
+
+def _holds_anything(folder: Path) -> bool:
+    """Besides locks and what is only begun."""
+    return folder.is_dir() and not all(e.name.endswith('.lock') or is_partial(e.name) for e in folder.iterdir())
 
 
 @contextlib.contextmanager
@@ -190,6 +197,7 @@ def work(function: Callable[[], None]) -> None:
 
 def leave(text: str, status: int) -> NoReturn:
     """Says a line on standard error and ends the process, whatever its threads are doing."""
+    drop_unfinished()
     with contextlib.suppress(OSError, ValueError, AttributeError):  # what is closed is None
         sys.stdout.flush()
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -210,8 +218,8 @@ def _arrived(number: int, frame: FrameType | None) -> None:
             return
         try:
             text = line(_WORK.save() if _WORK.save else '')
-        except Stopped as stopped:
-            text = str(stopped)
+        except TrainingDivergedError as error:
+            leave(f'training stopped: {error}', 3)
         except Exception as error:
             text = f'{line()}; the last steps are lost: {" ".join(str(error).split())}'
         leave(text, 128 + number)

@@ -96,6 +96,9 @@ def enduring(stream: IO[str] | None) -> IO[str] | None:
     """The same stream, to which writing never fails; one that writes to no file descriptor is returned as it is."""
     if not isinstance(stream, io.TextIOWrapper):
         return stream
+    raw_of = getattr(stream.buffer, 'raw', stream.buffer)
+    if type(raw_of) is not io.FileIO:  # the console of Windows has a class of its own
+        return stream
     try:
         stream.flush()
         number = stream.fileno()

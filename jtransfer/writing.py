@@ -28,6 +28,10 @@ _REMEDIES = {
 }
 # Libraries that write in other languages have words for it only.
 _WORDS = {os.strerror(number).lower(): number for number in _REMEDIES}
+# What only writing meets.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+# What is begun and not whole, to be gone when a signal ends the process.
+_unfinished: set[Path] = set()
 _PARTIAL = re.compile(r'\.([0-9]+)\.partial\..+')
 
 
@@ -47,8 +51,8 @@ def atomic_path(path: str | os.PathLike[str], *, remedy: str = '') -> Iterator[P
     """
     path = Path(path)
     if _is_stream(path):
-        with tempfile.TemporaryDirectory() as folder, told_plainly(path, remedy=remedy):
-            temporary = Path(folder) / (path.name or 'file')
+        with temporary_folder() as folder, told_plainly(path, remedy=remedy):
+            temporary = folder / (path.name or 'file')
             yield temporary
             with temporary.open('rb') as whole, path.open('wb') as stream:
                 shutil.copyfileobj(whole, stream)
@@ -59,13 +63,42 @@ def atomic_path(path: str | os.PathLike[str], *, remedy: str = '') -> Iterator[P
     temporary = path.with_name(f'.{os.getpid()}.partial.{path.name}')
     with told_plainly(path, remedy=remedy):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _unfinished.add(temporary)
         try:
             yield temporary
             _to_disk(temporary)
             os.replace(temporary, path)
-            _to_disk(path.parent)
+            _folder_to_disk(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+            _unfinished.discard(temporary)
+
+
+@contextlib.contextmanager
+def temporary_folder(*, beside: Path | None = None) -> Iterator[Path]:
+    """A folder that is gone after the block, and where a signal ends the process.
+
+    Args:
+        beside: what is made in it will stand in this place; the folder is then on the same disk. None: anywhere.
+    """
+    prefix, parent = ('jtransfer-', None) if beside is None else (f'.{beside.name}.', beside.parent)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as name:
+        folder = Path(name)
+        _unfinished.add(folder)
+        try:
+            yield folder
+        finally:
+            _unfinished.discard(folder)
+
+
+def drop_unfinished() -> None:
+    """Removes what is begun and not whole, for a process that ends now without leaving its blocks."""
+    for path in tuple(_unfinished):
+        with contextlib.suppress(OSError):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _is_stream(path: Path) -> bool:
@@ -167,7 +200,9 @@ def is_partial(name: str) -> bool:
 
 
 def alive(process: int) -> bool:
-    """Whether there is a process of that number on this machine."""
+    """Whether there is a process of that number on this machine, as far as one can know."""
+    if os.name == 'nt':
+        return True  # asking is a Ctrl-C there
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -178,11 +213,15 @@ def alive(process: int) -> bool:
 
 
 def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems do not do it for folders
-            raise
-    finally:
-        os.close(descriptor)
+    with open(path, 'rb+') as file:
+        os.fsync(file.fileno())
+
+
+def _folder_to_disk(path: Path) -> None:
+    """Where the system can do it: the file is in its place already."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

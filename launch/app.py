@@ -5,6 +5,7 @@ Nothing here imports JAX before the configuration has been read and checked.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import re
@@ -26,13 +27,15 @@ from jtransfer.errors import DataWarning, RunWarning, TrainingDivergedError, Use
 from jtransfer.out_of_memory import is_out_of_memory, out_of_memory_line
 from jtransfer.paths import expanded
 from jtransfer.terminal import enduring, lost, soften, wide_console
-from jtransfer.text import printable, printable_lines
-from jtransfer.writing import refused, unwritten
+from jtransfer.text import printable, printable_lines, printable_path
+from jtransfer.writing import NO_ROOM, refused, unwritten
 
 # Flags defined by functions here are those of the script that calls them, and stand in its --help.
 flags.disclaim_key_flags()
 
 _SAVED = Path(__file__).with_name('saved_config.py')
+# Rights and broken disks, which reading meets as writing does.
+_UNTOLD = (errno.EACCES, errno.EPERM, errno.EIO)
 # For what no other line is said about.
 _SMALLER = 'smaller batches, smaller images, fewer data.workers or a smaller network need less'
 
@@ -93,16 +96,16 @@ def run(main: Callable[..., None], *, arguments: Sequence[str] = ()) -> None:
             if is_out_of_memory(error):
                 complain(f'error: {out_of_memory_line(error, "on the way", _SMALLER)}')
                 sys.exit(2)
-            if not isinstance(error, OSError) or not refused(error):
+            if not isinstance(error, OSError):
                 raise
-            let_go_of_output()
-            fail(unwritten(error.filename or 'what the script writes or prints', error))
+            if error.errno in NO_ROOM:
+                fail(unwritten(error.filename or 'what the script writes or prints', error))
+            if error.errno in _UNTOLD and error.filename:
+                fail(UserError(f'{printable_path(os.fsdecode(error.filename))}: {error.strerror}'))
+            raise
         except TrainingDivergedError as error:
             complain(f'training stopped: {error}')
             sys.exit(3)
-        except KeyboardInterrupt:
-            complain('interrupted')
-            sys.exit(130)
 
     stopping.listen()
     app.run(guarded, flags_parser=functools.partial(parse, arguments=arguments))
@@ -117,14 +120,6 @@ def _show(otherwise: Callable[..., None], message: Warning | str, category: type
         complain(f'note: {message}; it is compiled anew. The cache of compiled programs is {folder}')
     else:
         otherwise(message, category, *where)
-
-
-def let_go_of_output() -> None:
-    """Where nothing more can be printed (a full disk), what waits to be is given up: Python tries again at its end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(error: Exception) -> NoReturn:

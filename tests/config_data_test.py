@@ -27,7 +27,7 @@ from jtransfer.errors import UserError
         ({'duplicate_distance': 33}, 'must be between 0 and 32 bits'),
         ({'label_separator': ''}, 'data.label_separator is empty'),
         ({'validation_fraction': 0.6, 'test_fraction': 0.4}, 'must leave examples to train on'),
-        ({'pixel_range': (0.0,)}, r'data.pixel_range=\(0.0,\) must be two numbers, the least value and the largest'),
+        ({'pixel_range': (0.0,)}, 'data.pixel_range=0 must be two numbers, the least value and the largest'),
         ({'pixel_range': (1.0, 0.0)}, 'must be two numbers, the least value and the largest'),
         ({'pixel_range': (0.0, float('inf'))}, 'must be two numbers'),
         ({'split_seed': -1}, 'data.split_seed=-1 must be at least 0'),

@@ -57,7 +57,7 @@ def test_every_command_parses(command):
 
 
 def test_the_sweep_it_shows_gives_each_strategy_the_rate_that_suits_it():
-    plain, command = (c for c in commands() if 'launch.sweep' in c)
+    command, plain = (c for c in commands() if 'launch.sweep' in c)
     assert '--tune' not in plain
     over, tune = (
         sweep.parse_fields([part.removeprefix(f'{flag}=') for part in shlex.split(command) if flag in part], flag)

@@ -23,6 +23,11 @@ def test_the_line_says_which_signal_and_where_it_goes_on(signalled, tmp_path):
     with stopping.resumable(tmp_path / 'sweep', 'the same command'), stopping.resumable(run, 'another'):
         assert stopping.line() == 'stopped by SIGTERM: nothing to save yet'  # nothing is there
         run.mkdir(parents=True)
+        for name in ('.lock', '.12.partial.config.json'):
+            (run / name).touch()
+            (tmp_path / 'sweep' / name).touch()
+        # The folder of the sweep holds the run's, and the run's nothing that could be gone on with.
+        assert stopping.line().startswith(f'stopped by SIGTERM: what is done is saved in {tmp_path / "sweep"};')
         (run / 'config.json').touch()
         assert stopping.line('step 3 of 9') == (
             f'stopped by SIGTERM: step 3 of 9 is saved in {run}; the same command goes on from there'
@@ -106,6 +111,18 @@ def failing():
         raise OSError('the disk is full')
     with stopping.finishing(), stopping.interruptible(save):
         anywhere()
+def diverged():
+    def save():
+        from jtransfer.errors import TrainingDivergedError
+        raise TrainingDivergedError('NaN')
+    with stopping.finishing(), stopping.interruptible(save):
+        anywhere()
+def writing():
+    from jtransfer.writing import atomic_path, temporary_folder
+    with atomic_path('a.txt') as partial, temporary_folder(beside=partial) as folder:
+        partial.touch()
+        (folder / 'b').touch()
+        anywhere()
 def done():
     pass
 def twice():
@@ -143,11 +160,18 @@ def ended(number, how, *, again=False):
             'failing',
             (143, 'stopped by SIGTERM: nothing to save yet; the last steps are lost: the disk is full\n'),
         ),
+        (signal.SIGTERM, 'diverged', (3, 'training stopped: NaN\n')),
         (signal.SIGTERM, 'done', (0, '')),
     ],
 )
 def test_a_process_that_gets_a_signal(number, how, expected):
     assert ended(number, how) == expected
+
+
+def test_what_is_begun_and_not_whole_goes_with_the_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert ended(signal.SIGTERM, 'writing')[0] == 143
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_second_signal_ends_the_process_at_once():

@@ -88,7 +88,7 @@ def _acquire(folder: Path, shared: bool) -> int:
                 with told_plainly(path):
                     os.truncate(descriptor, 0)
                     if not shared:
-                        os.pwrite(descriptor, f'{os.getpid()} {socket.gethostname()}\n'.encode(), 0)
+                        os.write(descriptor, f'{os.getpid()} {socket.gethostname()}\n'.encode())
                 return descriptor
         except BaseException:
             os.close(descriptor)

@@ -24,7 +24,7 @@ from jtransfer.experiments.search_space import Dimension
 from jtransfer.paths import output_file
 from jtransfer.reading import parse_json
 from jtransfer.record_types import NUMBER
-from jtransfer.writing import make_folder, refused, unwritten
+from jtransfer.writing import alive, make_folder, refused, unwritten
 
 JOURNAL = 'study.journal'
 _REMEDY = 'give the search another name, or another search.storage'
@@ -307,13 +307,7 @@ def _alive(trial: Any, longest: float) -> bool:
     if host == socket.gethostname():
         if int(number) == os.getpid():
             return False  # this process takes one after another: it was interrupted in it
-        try:
-            os.kill(int(number), 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return alive(int(number))
     if trial.datetime_start is None:
         return False
     taken = (datetime.datetime.now() - trial.datetime_start).total_seconds()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from jtransfer.pretrained.model import Model, merge_model
 from jtransfer.pretrained.namemap import NameMap
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.stored import SHAPE
-from jtransfer.writing import told_plainly
+from jtransfer.writing import temporary_folder, told_plainly
 
 # transformers refuses a safetensors file that does not say which framework's layout it holds.
 _METADATA = {'format': 'pt'}
@@ -112,8 +111,8 @@ def _write_folder(
     """Writes all of it, or nothing: a folder of that name is there when it is whole."""
     with told_plainly(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
-            inside = Path(temporary) / path.name
+        with temporary_folder(beside=path) as temporary:
+            inside = temporary / path.name
             inside.mkdir()  # as the umask says, which the temporary one does not follow
             write_safetensors(inside / MODEL_FILE, arrays, metadata)
             for name, text in files.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from jtransfer.train.run_progress import RunProgress
 from jtransfer.train.state import TrainState
 from jtransfer.train.state_tree import difference_of, from_tree, to_tree, with_clipping
 from jtransfer.transfer.plan import Plan, combine
-from jtransfer.writing import make_folder, told_plainly
+from jtransfer.writing import make_folder, temporary_folder, told_plainly
 
 DAMAGED = 'damaged'
 _MOST = 300  # letters of an error of Orbax
@@ -79,8 +78,7 @@ class Checkpoints:
         with contextlib.ExitStack() as closing:
             # What is still to come of a failed write comes when it likes.
             closing.callback(lambda: None if self._failed else end_quiet())
-            if self._link is not None:
-                closing.callback(self._link.cleanup)
+            closing.callback(self._link.close)
             closing.callback(self._best.close)
             closing.callback(self._last.close)
             self.wait()
@@ -164,15 +162,15 @@ def _manager(directory: Path) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(directory, options=options)
 
 
-def _without_wildcards(directory: Path) -> tuple[Path, tempfile.TemporaryDirectory[str] | None]:
-    """The directory by a name that Orbax does not take for a pattern, and the folder of the link that this needs.
+def _without_wildcards(directory: Path) -> tuple[Path, contextlib.ExitStack]:
+    """The directory by a name that Orbax does not take for a pattern, and what removes the link that this needs.
 
     Under `runs/a[b]` it would not find the files that it has written, and leave a checkpoint without values.
     """
     if glob.escape(str(directory)) == str(directory):
-        return directory, None
-    folder = tempfile.TemporaryDirectory(prefix='jtransfer-')
-    link = Path(folder.name) / 'checkpoints'
+        return directory, contextlib.ExitStack()
+    folder = contextlib.ExitStack()
+    link = folder.enter_context(temporary_folder()) / 'checkpoints'
     link.symlink_to(directory, target_is_directory=True)
     return link, folder
 
@@ -186,8 +184,7 @@ def read_variables(directory: str | Path) -> tuple[dict[str, Any], int]:
     manager = ocp.CheckpointManager(directory / 'last', options=ocp.CheckpointManagerOptions(read_only=True))
     tree, step = _read(manager)
     manager.close()
-    if link is not None:
-        link.cleanup()
+    link.close()
     params = combine(tree['params'], tree.get('ema') or {})
     return {'params': params, **(tree.get('model_state') or {})}, step
 

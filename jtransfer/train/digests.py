@@ -109,6 +109,7 @@ class DigestsHandler(ocp.AsyncCheckpointHandler):
                 record = digests_of(args.tree) | {_PROGRESS: _json_digest(args.progress)}
                 (directory / _FILE).write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
             finally:
+                args.tree = {}  # else a whole state would stay in memory until the next checkpoint
                 args.ended.set()
 
         return [CommitFutureAwaitingContractedSignals(write(), name='digests')]
@@ -128,7 +129,7 @@ class DigestsSave(ocp.args.CheckpointArgs):
     """What is hashed.
 
     Attributes:
-        tree: arrays on the host, which nobody changes.
+        tree: arrays on the host, which nobody changes; empty once they are hashed.
         progress: JSON values.
         begun: whether the file is to be written, or has been.
         ended: set when nothing more is written.

@@ -27,9 +27,9 @@ from jtransfer.train.fold_run import FoldRun, find_fold
 from jtransfer.train.log_values import log_values
 from jtransfer.train.loop import FitResult
 from jtransfer.train.progress import progress_bar
-from jtransfer.train.sizes import compile_ahead, step_size, steps_by_size
+from jtransfer.train.sizes import step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
-from jtransfer.train.step import StepParts, TrainStep
+from jtransfer.train.step import StepParts
 
 FoldValidate = Callable[[int, Mapping[str, Any]], dict[str, float]]
 
@@ -90,7 +90,6 @@ def fit_folds(
         start, complete = min(fold.left_off for fold in folds)
         parts = _at(parts, start if complete else start - 1)
         states: Sequence[TrainState] = _going_on(folds, (start, complete), ())
-        programs: set[TrainStep] = set()
         train_step = steps_by_size(placement, parts, states[0].trainable)
         state = placement.put_states(states)
         feed = make_feed(start)
@@ -118,7 +117,7 @@ def fit_folds(
             if step > start:
                 with when(save):
                     batch, make_step = next(feed), train_step(size)
-                    compile_ahead(make_step, state, batch, programs)
+                    make_step.prepare(state, batch)
                 state, metrics = make_step(state, batch)
                 pending.append((step, metrics))
             done = step

@@ -126,9 +126,10 @@ class FoldRun:
 
     def close(self) -> None:
         """Waits until everything is written."""
-        for opened in (self.log, self.checkpoints):
-            if opened:
-                opened.close()
+        with contextlib.ExitStack() as closing:
+            for opened in (self.checkpoints, self.log):
+                if opened:
+                    closing.callback(opened.close)
 
 
 def find_fold(number: int, parts: StepParts, fresh: Fresh, run_dir: Path | None) -> FoldRun:
@@ -144,11 +145,11 @@ def find_fold(number: int, parts: StepParts, fresh: Fresh, run_dir: Path | None)
     Raises:
         UserError: a checkpoint of another configuration, or of other weights to start from.
     """
-    checkpoints = Checkpoints(run_dir / 'checkpoints') if run_dir else None
-    fold = FoldRun(number, fresh(parts.starts), 0, RunProgress(), checkpoints=checkpoints)
-    if not checkpoints:
+    fold = FoldRun(number, fresh(parts.starts), 0, RunProgress())
+    if not run_dir:
         return fold
     with contextlib.ExitStack() as failing:
+        fold.checkpoints = checkpoints = Checkpoints(run_dir / 'checkpoints')
         failing.callback(checkpoints.close)
         resumed = find_resumed(checkpoints, parts, fresh)
         found = resumed.progress

@@ -33,9 +33,9 @@ from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
 from jtransfer.train.resuming import find_resumed
 from jtransfer.train.run_progress import RunProgress
-from jtransfer.train.sizes import compile_ahead, step_size, steps_by_size
+from jtransfer.train.sizes import step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
-from jtransfer.train.step import StepParts, TrainStep
+from jtransfer.train.step import StepParts
 
 # They are counted in 32 bits on the devices.
 MOST_STEPS = 2**31 - 1
@@ -119,70 +119,68 @@ def fit(
     config, total = parts.config, parts.total_steps
     placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
     timetable = parts.timetable
-    checkpoints = Checkpoints(Path(run_dir) / 'checkpoints') if run_dir else None
-    progress = RunProgress()
-    best: TrainState | None = None
-    state: TrainState | None = None
-    if checkpoints:
-        resumed = find_resumed(
-            checkpoints, parts, lambda starts: dataclasses.replace(parts, starts=starts).start(variables)
-        )
-        state, progress, best = resumed.state, resumed.progress, resumed.best
-    if state is not None:
-        parts = dataclasses.replace(parts, starts=progress.starts)
-    state = state or parts.start(variables)
-    start = int(state.step)
-    due = progress.due  # the validation of the step that was the last one
-    log = None
-    if run_dir:
-        due_step = line_before(start - len(progress.pending), config)
-        log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start - due, due_step=due_step)
-
-    train_step = steps_by_size(placement, parts, state.trainable)
-    programs: set[TrainStep] = set()
-    state = placement.put_state(state)
-    end = config.train.stop_step or total
-    evaluate_every = config.train.evaluate_every or max(1, total // 10)
-    checkpoint_every = config.train.checkpoint_every or max(1, total // 10)
-    feed = make_feed(start)
-    history = read_log(log.path) if log else []
-    pending: list[Mapping[str, Any]] = list(progress.pending)
-    began = time.perf_counter()
-    logged = began - progress.seconds
-    progress = progress.on_time()
-    done = start  # the step that all of this is after
-
-    def save(*, due: bool = False) -> str:
-        """Saves whatever was done last, and says what; for a signal that ends the run."""
-        assert state is not None
-        if checkpoints and log and done > start:
-            rows = _rows(pending)
-            if not all(row['finite'] for row in rows):
-                raise _diverged(placement.get_state(state), checkpoints, progress, config)
-            now = progress.stopped(rows, time.perf_counter() - logged, due=due)
-            checkpoints.save_last(placement.get_state(state), now)
-            checkpoints.wait()
-            log.flush()
-        return f'step {done} of {end}' if done else ''
-
-    def when(save: stopping.Save) -> contextlib.AbstractContextManager[None]:
-        return stopping.interruptible(save) if checkpoints else contextlib.nullcontext()
-
     with contextlib.ExitStack() as closing:
-        if checkpoints:
+        checkpoints, log = None, None
+        if run_dir:
             closing.enter_context(stopping.finishing())
-        # Also when training is interrupted: what is being written is then complete, and whoever resumes finds it.
-        for opened in (log, checkpoints):
-            if opened:
-                closing.callback(opened.close)
+            checkpoints = Checkpoints(Path(run_dir) / 'checkpoints')
+            # Also when training is interrupted: what is being written is then complete, and whoever resumes finds it.
+            closing.callback(checkpoints.close)
+        progress = RunProgress()
+        best: TrainState | None = None
+        state: TrainState | None = None
+        if checkpoints:
+            resumed = find_resumed(
+                checkpoints, parts, lambda starts: dataclasses.replace(parts, starts=starts).start(variables)
+            )
+            state, progress, best = resumed.state, resumed.progress, resumed.best
+        if state is not None:
+            parts = dataclasses.replace(parts, starts=progress.starts)
+        state = state or parts.start(variables)
+        start = int(state.step)
+        due = progress.due  # the validation of the step that was the last one
+        if run_dir:
+            due_step = line_before(start - len(progress.pending), config)
+            log = MetricLog(run_dir, tensorboard=config.train.tensorboard, start_step=start - due, due_step=due_step)
+            closing.callback(log.close)
+
+        train_step = steps_by_size(placement, parts, state.trainable)
+        state = placement.put_state(state)
+        end = config.train.stop_step or total
+        evaluate_every = config.train.evaluate_every or max(1, total // 10)
+        checkpoint_every = config.train.checkpoint_every or max(1, total // 10)
+        feed = make_feed(start)
         closing.callback(close_feed, feed)
+        history = read_log(log.path) if log else []
+        pending: list[Mapping[str, Any]] = list(progress.pending)
+        began = time.perf_counter()
+        logged = began - progress.seconds
+        progress = progress.on_time()
+        done = start  # the step that all of this is after
+
+        def save(*, due: bool = False) -> str:
+            """Saves whatever was done last, and says what; for a signal that ends the run."""
+            assert state is not None
+            if checkpoints and log and done > start:
+                rows = _rows(pending)
+                if not all(row['finite'] for row in rows):
+                    raise _diverged(placement.get_state(state), checkpoints, progress, config)
+                now = progress.stopped(rows, time.perf_counter() - logged, due=due)
+                checkpoints.save_last(placement.get_state(state), now)
+                checkpoints.wait()
+                log.flush()
+            return f'step {done} of {end}' if done else ''
+
+        def when(save: stopping.Save) -> contextlib.AbstractContextManager[None]:
+            return stopping.interruptible(save) if checkpoints else contextlib.nullcontext()
+
         bar = closing.enter_context(progress_bar(title or config.name, end, start=start, show=config.train.progress))
         for step in range(start + (not due), end + 1):
             size = step_size(config.augment, config.seed, step - 1, total)
             if step > start:
                 with when(save):
                     batch, make_step = next(feed), train_step(size)
-                    compile_ahead(make_step, state, batch, programs)
+                    make_step.prepare(state, batch)
                 state, metrics = make_step(state, batch)
                 pending.append(metrics)
             done = step

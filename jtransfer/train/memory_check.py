@@ -26,7 +26,7 @@ class CheckedStep:
             config: whose settings the error names.
         """
         self._step, self._devices, self._config = step, devices, config
-        self._checked = False
+        self._prepared = False
 
     def __call__(self, state: Any, batch: Any) -> Any:
         """The step.
@@ -34,15 +34,19 @@ class CheckedStep:
         Raises:
             OutOfMemoryError: its temporaries are larger than what is free.
         """
-        if not self._checked:
-            self._checked = True
-            self._check(state, batch)
+        self.prepare(state, batch)
         return self._step(state, batch)
 
-    def _check(self, state: Any, batch: Any) -> None:
+    def prepare(self, state: Any, batch: Any) -> None:
+        """Compiles the step for its first call, which takes over the state; this leaves it as it is.
+
+        Raises:
+            OutOfMemoryError: its temporaries are larger than what is free.
+        """
         lower = getattr(self._step, 'lower', None)
-        if lower is None:
+        if self._prepared or lower is None:
             return
+        self._prepared = True
         memory = None
         compiled = lower(state, batch).compile()  # kept by JAX: the call does not compile again
         with contextlib.suppress(Exception):  # not every platform says it

@@ -18,8 +18,7 @@ from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.train.memory_check import CheckedStep
 from jtransfer.train.placement import Placement
-from jtransfer.train.state import TrainState
-from jtransfer.train.step import StepParts, TrainStep
+from jtransfer.train.step import StepParts
 
 # Part of the stream's definition: the same seed gives other streams (order, augmentation, dropout) other draws.
 _STREAM = zlib.crc32(b'sizes')
@@ -49,7 +48,7 @@ def step_size(augment: Augment, seed: int, step: int, total_steps: int) -> int:
     return sizes[np.random.default_rng((seed, _STREAM, step)).integers(len(sizes))]
 
 
-def steps_by_size(placement: Placement, parts: StepParts, trainable: Any) -> Callable[[int], TrainStep]:
+def steps_by_size(placement: Placement, parts: StepParts, trainable: Any) -> Callable[[int], CheckedStep]:
     """The training step of a phase by the side of its input (0: the network's own), each compiled when first called.
 
     Args:
@@ -61,26 +60,12 @@ def steps_by_size(placement: Placement, parts: StepParts, trainable: Any) -> Cal
     shapes = jax.eval_shape(lambda tree: tree, trainable)
 
     @functools.cache
-    def of(size: int) -> TrainStep:
+    def of(size: int) -> CheckedStep:
         resized = at_size(parts.preprocessing, size) if size else parts.preprocessing
         step = placement.compile(dataclasses.replace(parts, preprocessing=resized), shapes)
         return CheckedStep(step, placement.devices, parts.config)
 
     return of
-
-
-def compile_ahead(step: TrainStep, state: TrainState, batch: Mapping[str, Any], compiled: set[TrainStep]) -> None:
-    """Compiles a step for its first call, which takes over the state; this leaves it as it is.
-
-    Args:
-        step: of `steps_by_size`.
-        state: that it will be called with.
-        batch: likewise.
-        compiled: steps that have been compiled; this one is added.
-    """
-    if step not in compiled and hasattr(step, 'lower'):
-        step.lower(state, batch).compile()
-    compiled.add(step)
 
 
 def at_size(preprocessing: Preprocessing, size: int) -> Preprocessing:

@@ -172,7 +172,12 @@ def test_a_configuration_in_the_home_directory(tmp_path):
     [
         ("UserError('one\\n two')", 2, 'error: one two\n'),
         ("TrainingDivergedError('NaN')", 3, 'training stopped: NaN\n'),
-        ('KeyboardInterrupt', 130, 'interrupted\n'),
+        ("PermissionError(13, 'Permission denied', 'a.csv')", 2, 'error: a.csv: Permission denied\n'),
+        (
+            "OSError(28, 'No space left on device', 'a.csv')",
+            2,
+            'error: a.csv cannot be written: No space left on device; make room, or name a folder on another disk\n',
+        ),
         (
             "MemoryError('Unable to allocate 9 GiB')",
             2,

@@ -18,6 +18,7 @@ import pytest
 from jtransfer import stopping
 from jtransfer.config import Augment, Config, Data, Optim, Train, Transfer
 from jtransfer.errors import UserError
+from jtransfer.train import orbax_errors
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.log import read_log
 from jtransfer.train.loop import fit, total_steps
@@ -227,6 +228,33 @@ def test_a_run_that_a_signal_ends_loses_nothing(toy, placement, feed, whole, sig
     else:  # the last checkpoint has no successor, and stays the one whose validation was due
         chex.assert_trees_all_equal(again.variables, whole[0].variables)
         assert lines(tmp_path) == lines(whole[1])
+
+
+def test_a_step_is_compiled_where_a_signal_does_not_wait_for_it(toy, placement, feed, monkeypatch, tmp_path):
+    compiled, blocks = jax.stages.Lowered.compile, []
+
+    def noted(*arguments, **options):
+        blocks.append(stopping._WORK.save)
+        return compiled(*arguments, **options)
+
+    monkeypatch.setattr(jax.stages.Lowered, 'compile', noted)
+    parts, variables = make(toy, stop_step=1)
+    fit(parts, variables, feed, placement, run_dir=tmp_path)
+    assert blocks
+    assert not {None, stopping._not_now} & {*blocks}
+
+
+def test_a_training_that_cannot_begin_leaves_nothing_open(toy, placement, monkeypatch, tmp_path):
+    monkeypatch.setattr(orbax_errors, '_state', {'open': 0})
+    parts, variables = toy.make()
+
+    def refusing(start):
+        raise UserError('no such images')
+
+    with pytest.raises(UserError, match='no such images'):
+        fit(parts, variables, refusing, placement, run_dir=tmp_path)
+    assert orbax_errors._state['open'] == 0
+    assert not stopping._WORK.save
 
 
 def test_a_signal_waits_for_nothing_where_nothing_can_be_saved(toy, placement, feed, signalled):

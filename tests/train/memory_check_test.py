@@ -28,6 +28,8 @@ def test_a_step_that_fits_runs_and_is_compiled_once():
         return stub(state, batch)
 
     checked = CheckedStep(step, jax.devices(), Config())
+    checked.prepare(jnp.zeros(()), jnp.ones(4))
+    assert len(traced) == 1
     for _ in range(2):
         assert float(checked(jnp.zeros(()), jnp.ones(4))[0]) == 4
     assert len(traced) == 1
