@@ -29,25 +29,37 @@ def beside(folder: Path, taken: Collection[Path], root: Path) -> Beside:
     """Counts what is in a folder but not in the folders that are taken.
 
     Args:
-        folder: the folder.
+        folder: the folder. A link that leads back to it, to what it is in, into what is taken or to what has been
+            counted has no files of its own.
         taken: sub-folders of it, at any depth; what is between them and the folder counts.
         root: of all images, see `list_files`.
     """
+    return _beside(folder, taken, root, {folder_key(path) for path in (folder, *folder.resolve().parents)})
+
+
+def _beside(folder: Path, taken: Collection[Path], root: Path, seen: set[tuple[int, int]]) -> Beside:
+    """As `beside`; `seen` are the folders that have been counted, and those that are above the first."""
     strays = Files()
     folders: dict[str, Files] = {}
     keys = {folder_key(path) for path in taken}
-    above = {folder_key(parent) for path in taken for parent in path.parents}
-    for entry in entries(folder):
+    above = {folder_key(parent) for parent in {parent for path in taken for parent in path.parents}} - seen
+    # Folders before the links that lead to them, so that each is told by its own name.
+    for entry in sorted(entries(folder), key=lambda entry: entry.is_symlink()):
         path = Path(entry.path)
         if is_folder(entry) and is_hidden(entry.name):
             strays += Files(hidden=count_files(entry.path))
-        elif is_folder(entry) and folder_key(path) in keys:
             continue
-        elif is_folder(entry) and folder_key(path) in above:
-            inner = beside(path, taken, root)
+        key = folder_key(path) if is_folder(entry) else None
+        if key is not None:
+            around = path.resolve().parents if entry.is_symlink() else ()
+            if key in keys or key in seen or any(folder_key(parent) in keys for parent in around):
+                continue
+            seen.add(key)
+        if key in above:
+            inner = _beside(path, taken, root, seen)
             strays += inner.strays
             folders |= inner.folders
-        elif is_folder(entry):
+        elif key is not None:
             folders[printable_path(os.path.relpath(path, root))] = list_files(path, root)
         elif is_hidden(entry.name):
             strays += Files(hidden=1)

@@ -55,3 +55,25 @@ def test_parts_within_folders(root):
     found = beside(root, [root / 'train', root / 'more' / 'x'], root)
     assert [pathlib.Path(path).name for path in found.strays.others] == ['Thumbs.db', 'y.csv']
     assert set(found.folders) == {'docs', 'empty.d', 'eval', 'test'}
+
+
+def test_links_that_lead_back_hold_nothing_of_their_own(root):
+    splits = {'train': 'train', 'validation': 'test'}
+    before = load_folder(str(root), splits)['train'].notes
+    for name in ('self0', 'self1', 'more/back', 'docs/deep/back'):
+        (root / name).symlink_to(root, target_is_directory=True)
+    (root / 'above').symlink_to(root.parent, target_is_directory=True)
+    (root / 'class').symlink_to(root / 'train' / 'a', target_is_directory=True)
+    (root / 'again').symlink_to(root / 'more', target_is_directory=True)
+    assert load_folder(str(root), splits)['train'].notes == before
+
+
+def test_links_among_folders_above_the_parts_are_followed_once(root):
+    (root / 'deep').mkdir()
+    for part in ('train', 'test'):
+        (root / part).rename(root / 'deep' / part)
+    splits = {'train': 'deep/train', 'validation': 'deep/test'}
+    before = load_folder(str(root), splits)['train'].notes
+    for name, target in (('again', 'deep'), ('deep/back', ''), ('deep/here', 'deep'), ('here', '')):
+        (root / name).symlink_to(root / target, target_is_directory=True)
+    assert load_folder(str(root), splits)['train'].notes == before
