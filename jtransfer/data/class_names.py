@@ -32,7 +32,8 @@ def sorted_classes(names: Iterable[str]) -> tuple[str, ...]:
     """Class names in order: by number where all are integers, else as texts."""
     names = list(names)
     if all(INTEGER.fullmatch(name) for name in names):
-        return tuple(sorted(names, key=lambda name: (int(name), name)))
+        # Of any number of digits, of which `int` takes 4,300.
+        return tuple(sorted(names, key=lambda name: (decimal.Decimal(name), name)))
     return tuple(sorted(names))
 
 
@@ -114,7 +115,10 @@ def numbered(
 
 
 def _plain(text: str) -> str:
-    value = decimal.Decimal(text)
+    try:
+        value = decimal.Decimal(text)
+    except decimal.InvalidOperation:  # an exponent of more digits than any number has
+        return text
     if not value:
         return '0'
     if not -_LONGEST <= value.adjusted() <= _LONGEST:

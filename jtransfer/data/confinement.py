@@ -13,12 +13,21 @@ from jtransfer.text import printable_path
 def outside(paths: Iterable[str | os.PathLike[str]], root: Path) -> list[int]:
     """The positions of the paths that lead out of a folder, whether or not there is anything.
 
+    What can be no path, with a NUL in it, is not inside.
+
     Args:
         paths: relative to the folder, or absolute.
         root: the folder.
     """
     real = Path(os.path.realpath(root))
-    return [at for at, path in enumerate(paths) if not Path(os.path.realpath(root / path)).is_relative_to(real)]
+
+    def is_inside(path: str | os.PathLike[str]) -> bool:
+        try:
+            return Path(os.path.realpath(root / path)).is_relative_to(real)
+        except ValueError:
+            return False
+
+    return [at for at, path in enumerate(paths) if not is_inside(path)]
 
 
 def check_inside(paths: Iterable[str | os.PathLike[str]], root: Path) -> None:

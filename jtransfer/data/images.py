@@ -147,8 +147,9 @@ def read_content(path: Path, name: str = '', max_pixels: int = MAX_PIXELS) -> by
     except NotReadError as error:
         more = ', and data.max_pixels allows more' if 'bytes' in str(error) else ''
         raise UnreadableImageError(f'{name} {error}{more}; {SKIP}') from None
-    except OSError as error:
-        raise UnreadableImageError(f'{name} cannot be read: {error.strerror}') from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL, which no path can hold
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnreadableImageError(f'{name} cannot be read: {reason}') from None
 
 
 def kind_of(content: bytes) -> str:

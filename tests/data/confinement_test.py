@@ -14,11 +14,11 @@ def test_paths_and_links_out_of_a_folder(tmp_path):
     (root / 'out').symlink_to(other)
     (root / 'in').symlink_to(root / 'sub')
     inside = ['sub/a.png', 'in/a.png', 'sub/../sub/a.png', 'absent.png', str(root / 'sub' / 'a.png')]
-    away = ['../root-other/a.png', 'out/a.png', str(other / 'a.png'), '../absent.png', '/dev/zero', '..']
+    away = ['../root-other/a.png', 'out/a.png', str(other / 'a.png'), '../absent.png', '/dev/zero', '..', 'a\0b']
     assert outside(inside, root) == []
     check_inside(inside, root)
     assert outside([*inside, *away], root) == list(range(len(inside), len(inside) + len(away)))
-    with pytest.raises(UserError, match=r'root-other/a\.png \(and 5 more\) leads out of .*root, which'):
+    with pytest.raises(UserError, match=r'root-other/a\.png \(and 6 more\) leads out of .*root, which'):
         check_inside([*inside, *away], root)
     (tmp_path / 'link').symlink_to(root)
     assert outside(inside, tmp_path / 'link') == []

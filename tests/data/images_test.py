@@ -2,6 +2,7 @@
 
 import io
 import os
+import pathlib
 import struct
 import zlib
 
@@ -140,6 +141,8 @@ def test_what_is_no_image(content, message):
 
 
 def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(UnreadableImageError, match=r'^a b\.png cannot be read: embedded null byte$'):
+        decode_image(pathlib.Path('a\0b.png'), 'a b.png')
     with pytest.raises(UnreadableImageError, match=r'gone.png: no such file'):
         decode_image(tmp_path / 'gone.png')
     with pytest.raises(UnreadableImageError, match='is no regular file, but a folder'):

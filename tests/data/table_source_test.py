@@ -384,3 +384,13 @@ def test_paths_out_of_the_folder_are_read_unless_that_is_forbidden(pictures, tmp
     path = write(tmp_path / 'own' / 'table.csv', {'path': names[1:], 'label': ['dog', 'cat']})
     with pytest.raises(UserError, match=r'row 2: \.\./elsewhere\.png leads out of'):
         load_table(path, Data(confine_paths=True))
+
+
+def test_a_path_with_nul_is_refused_in_a_line_or_left_out(pictures):
+    path = str(pictures / 'nul.parquet')
+    parquet.write_table(pa.table({'path': [*NAMES[:5], 'a\0.png'], 'label': LABELS['label']}), path)
+    assert len(load_table(path, Data(skip_unreadable=True), 'parquet')['train']) == 5
+    with pytest.raises(UserError, match=r'row 6: a\\x00\.png leads out of .*, which data\.confine_paths forbids$'):
+        load_table(path, Data(skip_unreadable=True, confine_paths=True), 'parquet')
+    with pytest.raises(UserError, match=r'row 6: there is no file '):
+        load_table(path, Data(), 'parquet')
