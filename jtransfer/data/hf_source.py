@@ -94,7 +94,7 @@ def load_hf(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, HfSo
     root = expanded(path)
     parts, others = find_parts(root, data, not known)
     divided = len(parts) > 1 or bool(next(iter(parts.values()))[0])
-    if divided and data.split_column not in ('', NONE):
+    if divided and not known and data.split_column not in ('', NONE):
         raise UserError(f'data.split_column={data.split_column!r} has no meaning for {root}: its files are of splits')
     files, ids, rows, columns = {}, {}, {}, {}
     notes = tuple(

@@ -110,13 +110,15 @@ def find_roles(
         data: the configuration.
         where: names the table in errors.
         image_names: by convention, the column of the pictures.
-        training: whether every column of labels that is named must be there; without, one must.
+        training: whether every column that is named must be there. Without, one column of labels must; a group, split
+            or weight column that is not there is none that is named, nor is a column of pictures where there is one
+            by convention.
 
     Raises:
         UserError: a column that is named and not there, or there twice, or no column of pictures or labels.
     """
-    if not training and (there := tuple(name for name in data.label_columns if name in known)):
-        data = dataclasses.replace(data, label_columns=there)
+    if not training:
+        data = _that_are_there(data, known, image_names)
     named = {
         'image_column': data.image_column,
         'group_column': data.group_column,
@@ -159,6 +161,16 @@ def find_roles(
         if known.count(name) > 1:
             raise UserError(f"{where} has {known.count(name)} columns called '{name}'")
     return roles
+
+
+def _that_are_there(data: Data, known: Sequence[str], image_names: Sequence[str]) -> Data:
+    """The configuration without the names of columns that a table to evaluate on lacks and can do without."""
+    optional = ['group_column', 'split_column', 'weight_column']
+    if any(name.casefold() in image_names for name in known):
+        optional.append('image_column')
+    gone: dict[str, Any] = {field: '' for field in optional if getattr(data, field) not in (NONE, *known)}
+    labels = tuple(name for name in data.label_columns if name in known) or data.label_columns
+    return dataclasses.replace(data, label_columns=labels, **gone)
 
 
 def read_csv(path: Path, data: Data, training: bool = True) -> tuple[Roles, dict[str, Column]]:

@@ -42,6 +42,42 @@ def test_roles(known, settings, roles):
     assert find_roles(known, Data(**settings), 'here') == roles
 
 
+NAMED = {
+    'image_column': 'photo',
+    'label_columns': ('kind', 'age'),
+    'group_column': 'owner',
+    'split_column': 'fold',
+    'weight_column': 'none',
+}
+
+
+@pytest.mark.parametrize(
+    ('known', 'roles'),
+    [
+        (['photo', 'kind', 'age', 'owner', 'fold'], Roles('photo', ('kind', 'age'), 'owner', 'fold')),
+        (['photo', 'kind', 'owner'], Roles('photo', ('kind',), 'owner')),
+        (
+            ['Image', 'age', 'patient', 'split', 'sample_weight'],
+            Roles('Image', ('age',), 'patient', 'split', unused=('sample_weight',)),
+        ),
+    ],
+)
+def test_a_table_to_evaluate_on_may_lack_columns_of_the_run(known, roles):
+    assert find_roles(known, Data(**NAMED), 'here', training=False) == roles
+
+
+@pytest.mark.parametrize(
+    ('known', 'message'),
+    [
+        (['photo', 'label'], r"data\.label_columns: here has no column 'kind'"),
+        (['pic', 'kind'], r"data\.image_column: here has no column 'photo'"),
+    ],
+)
+def test_a_table_to_evaluate_on_has_images_and_a_label(known, message):
+    with pytest.raises(UserError, match=message):
+        find_roles(known, Data(**NAMED), 'here', training=False)
+
+
 @pytest.mark.parametrize(
     ('known', 'settings', 'message'),
     [

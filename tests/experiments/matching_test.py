@@ -94,7 +94,9 @@ def test_any_source_may_have_one_class_and_no_training_part_to_evaluate_on(tmp_p
         name, data_dir, part = 'tfds:tiny', str(tmp_path), 'test'
     else:
         name, data_dir, part = table(tmp_path, {'label': ['dark'] * COUNT, 'split': ['test'] * COUNT}), '', 'test'
-    opened = open_for_model(name, model, Config(), data_dir=data_dir)
+    # Columns that the network's run named, and these data lack.
+    columns = {'image_column': 'photo', 'group_column': 'owner', 'split_column': 'fold', 'weight_column': 'grams'}
+    opened = open_for_model(name, model, Config(data=Data(**columns)), data_dir=data_dir)
     assert (opened.part, set(opened.source.labels.tolist())) == (part, {1})
     assert opened.notes[-1].endswith("has no example of the class 'light': it has no figure of its own")
 
