@@ -36,8 +36,7 @@ def part_called(name: str) -> str:
     >>> part_called('training_set'), part_called('Test-Images'), part_called('bus'), part_called('train2')
     ('train', 'test', '', '')
     """
-    words = re.findall(r'[^\W_]+', unicodedata.normalize('NFKC', name).casefold())
-    found = _GLUED.fullmatch(''.join(words))
+    found = _GLUED.fullmatch(_letters(name))
     return _PART_OF_WORD[found[2]] if found else ''
 
 
@@ -79,8 +78,26 @@ def choose_splits(splits: Iterable[str], named: Mapping[str, str], where: str) -
     return chosen
 
 
+def check_one_each(parts: Mapping[str, str], where: str) -> None:
+    """Checks that each part has one name, in whatever case, hyphens, underscores and spaces.
+
+    Args:
+        parts: the part of every name, '' for none of them.
+        where: names what has them in errors.
+
+    Raises:
+        UserError: two names of one part.
+    """
+    for part in PARTS:
+        own: dict[str, str] = {}
+        for name in (name for name, of in parts.items() if of == part):
+            own.setdefault(_letters(name), name)
+        if len(own) > 1:
+            raise two_of_a_kind(where, list(own.values()), part)
+
+
 def two_of_a_kind(where: str, names: Sequence[str], part: str) -> UserError:
-    """The error for two folders, splits or arrays of one part."""
+    """The error for two folders, splits, arrays or cells of one part."""
     both = ' and '.join(f"'{printable(name)}'" for name in names)
     return UserError(f'{where} has both {both}: say which one with data.{part}_split')
 
@@ -112,3 +129,7 @@ def check_known(
         f'{where} has parts by known names ({parts}) and beside them {first_few(unknown)}, which is none that can '
         f'be read: say which parts there are with {FIELDS}{alone}{otherwise}'
     )
+
+
+def _letters(name: str) -> str:
+    return ''.join(re.findall(r'[^\W_]+', unicodedata.normalize('NFKC', name).casefold()))

@@ -15,7 +15,7 @@ from jtransfer.config_data import Data
 from jtransfer.data import images
 from jtransfer.data.confinement import outside
 from jtransfer.data.encoded_source import EncodedSource, check_parts
-from jtransfer.data.part_names import FIELDS, part_of_name
+from jtransfer.data.part_names import FIELDS, check_one_each, part_of_name
 from jtransfer.data.table_columns import NONE, Column, Roles, read_csv, read_parquet
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.errors import UserError
@@ -156,7 +156,7 @@ def part_of_rows(
         training: whether there must be a training part.
 
     Raises:
-        UserError: a row of no part, a name that no row has, or no rows of the training part.
+        UserError: a row of no part, two names for one part, a name that no row has, or no rows of the training part.
     """
     named = {'train': data.train_split, 'validation': data.validation_split, 'test': data.test_split}
     if column is None:
@@ -177,6 +177,7 @@ def part_of_rows(
             f"{where}: column '{column.name}', {row_name(row)}: '{names[row]}' is none of train, validation and test; "
             f'{FIELDS} say other names, data.split_column another column ({NONE}: there are no parts)'
         )
+    check_one_each(known, f"{where}: column '{column.name}'")
     of = np.array([known[name] for name in names])
     rows = {part: np.flatnonzero(of == part) for part in PARTS}
     if not len(rows['train']) and (training or not any(map(len, rows.values()))):

@@ -13,6 +13,7 @@ from jtransfer.data.combine import WithLabels
 from jtransfer.data.measurable import absent_lines, check_labels, narrowed, present_tasks
 from jtransfer.data.opening import COLUMNS, ENCODED, TABLES, open_source
 from jtransfer.data.part import Part
+from jtransfer.data.part_names import named_parts
 from jtransfer.data.source import Source
 from jtransfer.data.targets import labelled, of_task, tasks_of
 from jtransfer.data.unlabelled import has_label, unlabelled_error, without_unlabelled
@@ -45,7 +46,7 @@ def open_for_model(
     """Opens labelled images to evaluate a network on; they need not be such as one could train on.
 
     The columns of a table and the values of pixels mean what they meant in the network's run, and columns that it lacks
-    are left out.
+    are left out. The run's own source has the parts that the run named.
 
     Args:
         source: as `data.source`.
@@ -68,6 +69,8 @@ def open_for_model(
     elif model.tasks and (table or source.startswith('npz:')):
         told['task'] = model.tasks[0].kind
     told |= {name: getattr(config.data, name) for name in ('max_pixels', 'confine_paths')}
+    if source == config.data.source:
+        told |= {f'{name}_split': own for name, own in named_parts(config.data).items()}
     data = Data(source=source, data_dir=data_dir, **told)
     sources = open_source(data, model.tasks)
     divided = len(sources) > 1 or 'train' not in sources

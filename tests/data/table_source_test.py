@@ -17,6 +17,7 @@ from jtransfer.data.opening import open_source
 from jtransfer.data.table_source import load_table
 from jtransfer.errors import UserError
 from jtransfer.evaluate.predictions import write_predictions_csv
+from jtransfer.tasks import single_label
 
 NAMES = ('a b.png', 'ünï.png', 'sub/c.png', 'd.png', 'e.png', 'f.png')
 
@@ -394,3 +395,18 @@ def test_a_path_with_nul_is_refused_in_a_line_or_left_out(pictures):
         load_table(path, Data(skip_unreadable=True, confine_paths=True), 'parquet')
     with pytest.raises(UserError, match=r'row 6: there is no file '):
         load_table(path, Data(), 'parquet')
+
+
+def test_two_names_for_one_part_are_asked_about(pictures):
+    values = ['train', 'Train', 'dev', 'dev', 'eval', 'test']
+    path = table(pictures, {'label': ['cat', 'dog'] * 3, 'split': values}, 'two.csv')
+    for known in ((), (single_label(('cat', 'dog')),)):
+        with pytest.raises(UserError) as raised:
+            load_table(path, Data(), known=known)
+        assert str(raised.value) == (
+            f"{path}: column 'split' has both 'dev' and 'eval': say which one with data.validation_split"
+        )
+    for settings, test in (({'validation_split': 'dev'}, NAMES[5:]), ({'test_split': 'eval'}, NAMES[4:5])):
+        sources = load_table(path, Data(**settings))
+        ids = {part: source.ids for part, source in sources.items()}
+        assert ids == {'train': NAMES[:2], 'validation': NAMES[2:4], 'test': test}

@@ -123,6 +123,15 @@ def test_columns_of_labels_that_a_table_lacks_have_no_figures(tmp_path):
         match(source_of(TAGS), (Task('', 'multi_label', ('round', 'square')),), 'it')
 
 
+def test_the_parts_of_the_source_of_the_run_are_those_that_it_named(tmp_path):
+    model = load_model(architecture='resnet_tiny', class_names=('light', 'dark'))
+    name = table(tmp_path, {'label': ['dark'] * COUNT, 'split': ['train', 'dev', 'dev', 'eval', 'eval', 'eval']})
+    opened = open_for_model(name, model, Config(data=Data(source=name, validation_split='dev', test_split='eval')))
+    assert (opened.part, len(opened.source)) == ('test', 3)
+    with pytest.raises(UserError, match=r"has both 'dev' and 'eval'"):
+        open_for_model(name, model, Config(data=Data(source='csv:other.csv', test_split='eval')))
+
+
 def source_of(task):
     labels = np.tile(np.arange(task.outputs, dtype=np.float32) == 0, (COUNT, 1)).astype(np.float32)
     return ArraySource(np.zeros((COUNT, 5, 5, 3), np.uint8), labels, tasks=(task,), every_class=False)
