@@ -4,7 +4,8 @@ Every way of decoding has a folder of its own with files that only ever grow: th
 an index of what they were decoded from and, where there is any, something to say about a few of them. Parts, folds,
 seeds and runs therefore share what they have in common, a renamed or moved file is known again, and a changed one
 is another. Pixels are on the disk before the index speaks of them, so that a process may be killed at any time. The
-index has a checksum of every picture: what the disk has changed is decoded again.
+index has a checksum of every picture and of every record: what the disk has changed is decoded again. A row is never
+used again, whatever became of its record: another process may have it mapped into memory.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from filelock import FileLock
 from jaxtyping import Float32, Int64, UInt8
 
+from jtransfer.data.cache_records import DIGEST_BYTES, NARROW, NOTHING, RECORD, are_whole, lost, sealed
 from jtransfer.data.describe import describe, name_of
 from jtransfer.data.narrow import Narrow
 from jtransfer.errors import UserError
@@ -36,15 +38,6 @@ FORMAT = 'jtransfer-decoded/2'
 _CHUNK_BYTES = 2**24
 _CHUNK_ROWS = 1024
 _MIB = 2**20
-
-_DIGEST_BYTES = 16
-_NARROW = np.dtype([('digest', 'u1', 16), ('low', '<u2'), ('high', '<u2'), ('grey', '<u4'), ('check', '<u4')])
-_RECORD = np.dtype([('digest', 'u1', 16), *((name, '<u4') for name in ('height', 'width', 'row', 'pixels', 'check'))])
-# Odd numbers: no change of a single word goes unnoticed, and zeros, which a machine that loses power may leave, are no
-# record.
-_FACTORS = np.array(
-    [0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1, 0xD3A2646D, 0xFD7046C5, 0xB55A4F09], np.uint32
-)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,7 +65,7 @@ def default_folder() -> Path:
 
 def digest_of(content: bytes) -> bytes:
     """What stands for the content of a file, 16 bytes."""
-    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 def shape_of(pixels: Pixels) -> tuple[int, ...]:
@@ -81,7 +74,13 @@ def shape_of(pixels: Pixels) -> tuple[int, ...]:
 
 
 class DecodeCache:
-    """The pictures that one pixels function has made; several processes may read and add to it at once."""
+    """The pictures that one pixels function has made; several processes may read and add to it at once.
+
+    Attributes:
+        folder: of the files.
+        shape: of the pixels of every picture.
+        damaged: how many records of the index were found that the disk has changed.
+    """
 
     def __init__(self, folder: Path, shape: Sequence[int]) -> None:
         """Reads the index.
@@ -100,12 +99,13 @@ class DecodeCache:
         self._records: list[np.ndarray] = []
         self._waiting: dict[bytes, Square] = {}
         self._noticed: dict[bytes, Narrow] = {}
-        self._count = 0
+        self._count = self.damaged = 0
+        self._holes: list[int] = []
         self._sums = np.empty(0, np.uint32)
         self._read_index()
 
     def __len__(self) -> int:
-        """How many pictures are in the file."""
+        """How many rows of pictures the file has."""
         return self._count
 
     def __contains__(self, digest: bytes) -> bool:
@@ -164,7 +164,8 @@ class DecodeCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / 'lock'):
                 # Another process may have added the same pictures meanwhile.
-                self._read_index()
+                self._read_index(locked=True)
+                self._settle()
                 new = {digest: square for digest, square in waiting.items() if digest not in self._rows}
                 if new:
                     self._write(new)
@@ -184,29 +185,26 @@ class DecodeCache:
 
     def aspects(self, rows: Int64[np.ndarray, ' n']) -> Float32[np.ndarray, ' n']:
         """Width / height of the original pictures."""
-        records = np.concatenate([*self._records, np.empty(0, _RECORD)])[rows]
+        records = np.concatenate([*self._records, np.empty(0, RECORD)])[rows]
         return (records['width'].astype(np.float64) / records['height']).astype(np.float32)
 
     def _write(self, new: dict[bytes, Square]) -> None:
-        records = np.zeros(len(new), _RECORD)
-        records['digest'] = np.frombuffer(b''.join(new), np.uint8).reshape(-1, _DIGEST_BYTES)
+        records = np.zeros(len(new), RECORD)
+        records['digest'] = np.frombuffer(b''.join(new), np.uint8).reshape(-1, DIGEST_BYTES)
         records['height'] = [square.height for square in new.values()]
         records['width'] = [square.width for square in new.values()]
         records['row'] = np.arange(self._count, self._count + len(new))
         records['pixels'] = [zlib.crc32(np.ascontiguousarray(square.pixels).data) for square in new.values()]
-        records['check'] = _check(records)
+        sealed(records)
         try:
-            # First: what an interrupted process may have left in the index must not speak of the pixels of this one.
-            with self._at(self._index, self._count * _RECORD.itemsize):
-                pass
             self._write_narrow(new)
             with self._at(self._pixels, self._count * self._row_bytes) as file:
                 for square in new.values():
                     file.write(np.ascontiguousarray(square.pixels).data)
-            with self._at(self._index, self._count * _RECORD.itemsize) as file:
+            with self._at(self._index, self._count * RECORD.itemsize) as file:
                 file.write(records.tobytes())
         except OSError:
-            for path, size in ((self._index, _RECORD.itemsize), (self._pixels, self._row_bytes)):
+            for path, size in ((self._index, RECORD.itemsize), (self._pixels, self._row_bytes)):
                 if path.exists():
                     os.truncate(path, self._count * size)
             raise
@@ -216,13 +214,13 @@ class DecodeCache:
         noticed = {digest: square.narrow for digest, square in new.items() if square.narrow is not None}
         if not noticed:
             return
-        records = np.zeros(len(noticed), _NARROW)
-        records['digest'] = np.frombuffer(b''.join(noticed), np.uint8).reshape(-1, _DIGEST_BYTES)
+        records = np.zeros(len(noticed), NARROW)
+        records['digest'] = np.frombuffer(b''.join(noticed), np.uint8).reshape(-1, DIGEST_BYTES)
         for field in ('low', 'high', 'grey'):
             records[field] = [getattr(narrow, field) for narrow in noticed.values()]
-        records['check'] = _check(records)
+        sealed(records)
         there = self._narrow.stat().st_size if self._narrow.exists() else 0
-        with self._at(self._narrow, there - there % _NARROW.itemsize) as file:
+        with self._at(self._narrow, there - there % NARROW.itemsize) as file:
             file.write(records.tobytes())
 
     @contextmanager
@@ -239,33 +237,62 @@ class DecodeCache:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def _read_index(self) -> None:
-        """Takes in what the index says beyond what is known."""
+    def _settle(self) -> None:
+        """Makes both files end with the same row, for the one who may write.
+
+        Rows without a record, or with one that is no more what it was, become rows that hold nothing: what a killed
+        process has left, what the disk has cut off or changed.
+        """
+        index, pixels = (path.stat().st_size if path.exists() else 0 for path in (self._index, self._pixels))
+        end = max(index // RECORD.itemsize, -(-pixels // self._row_bytes))
+        rows = [*self._holes, *range(self._count, end)]
+        self.damaged += max(0, index // RECORD.itemsize - self._count)  # of pixels that are gone
+        if rows:
+            with self._at(self._pixels, end * self._row_bytes):
+                pass
+            with self._at(self._index, index - index % RECORD.itemsize) as file:
+                for row in rows:
+                    file.seek(row * RECORD.itemsize)
+                    file.write(lost(row))
+            self._holes = []
+            self._read_index()
+
+    def _read_index(self, locked: bool = False) -> None:
+        """Takes in what the index says beyond what is known.
+
+        Args:
+            locked: whether nobody else can write. Records behind the last whole one may be in writing otherwise.
+        """
         with self._told_plainly():
             try:
                 with self._index.open('rb') as file:
-                    file.seek(self._count * _RECORD.itemsize)
+                    file.seek(self._count * RECORD.itemsize)
                     content = file.read()
-                whole = self._pixels.stat().st_size // self._row_bytes
+                there = self._pixels.stat().st_size // self._row_bytes
             except FileNotFoundError:
                 return
             noticed = self._narrow.read_bytes() if self._narrow.exists() else b''
-        whole_narrow = np.frombuffer(noticed, _NARROW, len(noticed) // _NARROW.itemsize)
-        for record in whole_narrow[whole_narrow['check'] == _check(whole_narrow)]:
+        narrow_records = np.frombuffer(noticed, NARROW, len(noticed) // NARROW.itemsize)
+        for record in narrow_records[are_whole(narrow_records)]:
             narrow = Narrow(int(record['low']), int(record['high']), bool(record['grey']))
             self._noticed[record['digest'].tobytes()] = narrow
-        records = np.frombuffer(content, _RECORD, len(content) // _RECORD.itemsize)[: max(0, whole - self._count)]
-        rows = np.arange(self._count, self._count + len(records))
-        fine = int(np.logical_and.accumulate((records['row'] == rows) & (records['check'] == _check(records))).sum())
-        digests = records['digest'][:fine].tobytes()
-        for position in range(fine):
-            digest = digests[position * _DIGEST_BYTES : (position + 1) * _DIGEST_BYTES]
-            # The later one, where what the disk had changed was decoded again.
-            self._rows[digest] = self._count + position
-        if fine:
-            self._records.append(records[:fine])
-            self._sums = np.concatenate([self._sums, records['pixels'][:fine]])
-            self._count += fine
+        records = np.frombuffer(content, RECORD, len(content) // RECORD.itemsize)[: max(0, there - self._count)]
+        fine = are_whole(records) & (records['row'] == np.arange(self._count, self._count + len(records)))
+        if not locked:
+            records = records[: np.flatnonzero(fine).max(initial=-1) + 1]
+        digests = records['digest'].tobytes()
+        for position in np.flatnonzero(fine).tolist():
+            digest = digests[position * DIGEST_BYTES : (position + 1) * DIGEST_BYTES]
+            if digest != NOTHING:
+                # The later one, where what the disk had changed was decoded again.
+                self._rows[digest] = self._count + position
+        if len(records):
+            holes = np.flatnonzero(~fine[: len(records)])
+            self._holes += (self._count + holes).tolist()
+            self.damaged += len(holes)
+            self._records.append(records)
+            self._sums = np.concatenate([self._sums, records['pixels']])
+            self._count += len(records)
 
     @contextmanager
     def _told_plainly(self) -> Iterator[None]:
@@ -295,9 +322,3 @@ def open_cache(folder: Path, pixels: Pixels, pixel_range: Sequence[float] = ()) 
     shape = shape_of(pixels)
     known = digest_of(json.dumps([FORMAT, text, shape]).encode()).hex()
     return DecodeCache(folder / f'{name_of(pixels)}-{"x".join(map(str, shape[:-1]))}-{known[:16]}', shape)
-
-
-def _check(records: np.ndarray) -> np.ndarray:
-    """What the last word of every record must be."""
-    words = np.ascontiguousarray(records).view(np.uint32).reshape(-1, records.dtype.itemsize // 4)[:, :-1]
-    return (words * _FACTORS[: words.shape[1]]).sum(axis=1, dtype=np.uint32) + np.uint32(1)

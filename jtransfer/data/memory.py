@@ -190,12 +190,13 @@ def _decode_into_cache(
             raise UserError(f'{part.ids[index]} was changed while it was read: try again when the data are complete')
         return digest, square
 
-    kept, digests = [], []
+    kept, digests, added = [], [], False
     changed: list[int] = []
     try:
         for i, (digest, square) in _readable(read, part, workers, skip_unreadable, progress):
             if square is not None:
                 cache.add(digest, square)
+                added = True
             kept.append(i)
             digests.append(digest)
     finally:
@@ -207,6 +208,13 @@ def _decode_into_cache(
         warnings.warn(
             f'{len(changed):,} cached image{"s" * (len(changed) > 1)} in {cache.folder} had changed on the disk: '
             'decoded again',
+            DataWarning,
+            stacklevel=3,
+        )
+    if cache.damaged and added:
+        warnings.warn(
+            f'{count_of(cache.damaged, "record")} of the index in {cache.folder} had changed on the disk: their images '
+            'are decoded again',
             DataWarning,
             stacklevel=3,
         )

@@ -125,9 +125,38 @@ def test_a_flipped_bit_is_never_another_picture_in_silence(tmp_path):
             whole = [number for number in known if again.is_whole(digest(number))]
             if whole:
                 assert_right(again, whole)
-            assert len(whole) == {'pixels.bin': 3, 'index.bin': position // 36, 'narrow.bin': 4}[name]
+            assert len(whole) == {'pixels.bin': 3, 'index.bin': 3, 'narrow.bin': 4}[name]
             assert all(again.narrow(digest(number)) in (None, narrow) for number in range(4))
             path.write_bytes(content)
+
+
+@pytest.mark.parametrize('harm', ['record', 'last record', 'index cut', 'pixels cut', 'killed'])
+def test_a_row_is_never_used_again_by_another_picture(tmp_path, harm):
+    fill(DecodeCache(tmp_path, SHAPE), range(50))
+    reader = DecodeCache(tmp_path, SHAPE)
+    mapped, before = reader.images(), (tmp_path / 'pixels.bin').read_bytes()
+    if 'record' in harm:
+        flip(tmp_path / 'index.bin', 36 * (10 if harm == 'record' else 49) + 3)
+    elif harm == 'killed':
+        with (tmp_path / 'pixels.bin').open('ab') as file:
+            file.write(bytes(25))
+    else:
+        name, size = ('index.bin', 36) if harm == 'index cut' else ('pixels.bin', 18)
+        os.truncate(tmp_path / name, 20 * size + 5)
+    writer = DecodeCache(tmp_path, SHAPE)
+    fill(writer, range(51))
+    rows = 20 if harm == 'pixels cut' else 50
+    assert (tmp_path / 'pixels.bin').read_bytes()[: rows * 18] == before[: rows * 18]
+    np.testing.assert_array_equal(mapped[:rows], np.frombuffer(before, np.uint8).reshape(50, *SHAPE)[:rows])
+    assert writer.damaged == {'index cut': 0, 'pixels cut': 30, 'killed': 0}.get(harm, 1)
+    for each in (writer, DecodeCache(tmp_path, SHAPE)):
+        assert all(each.is_whole(digest(number)) for number in range(51))
+        assert_right(each, range(51))
+    # What was said once is not said again.
+    assert each.damaged == 0
+    fill(reader, [60])
+    assert_right(reader, [*range(51), 60])
+    assert_right(DecodeCache(tmp_path, SHAPE), [*range(51), 60])
 
 
 def test_a_picture_that_the_disk_changed_is_decoded_again_once(tmp_path):

@@ -209,6 +209,20 @@ def test_cached_pictures_that_the_disk_changed_are_decoded_again_and_said(photog
         assert_same(decode_part(part, PIXELS, workers, cache=cache), direct)
 
 
+def test_a_damaged_record_costs_one_picture_and_is_said_once(photographs, cache):
+    direct = decode_part(part_of(photographs), PIXELS)
+    decode_part(part_of(photographs), PIXELS, cache=cache)
+    (index,) = cache.rglob('index.bin')
+    flip(index, 36 * 3)
+    part = counted(photographs)
+    with pytest.warns(DataWarning, match=r'^1 record of the index in .* had changed on the disk: their images are dec'):
+        assert_same(decode_part(part, PIXELS, cache=cache), direct)
+    assert part.source.decoded == [3]
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert_same(decode_part(part, PIXELS, cache=cache), direct)
+
+
 def test_only_what_a_part_asks_for_is_decoded(photographs, cache):
     direct = decode_part(counted(photographs), PIXELS)
     few = counted(photographs, [9, 2, 11])
