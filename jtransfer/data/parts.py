@@ -93,6 +93,9 @@ def load_parts(
     train, unlabelled, said = altered(parts.get('train', Part(pool, np.arange(0))), data, seed)
     if training:
         check_training(train, data.batch_size)
+    if data.examples_per_class:
+        held_out = np.concatenate([chosen['validation'], chosen['test']])
+        notes = (*notes, *undrawn_lines(np.arange(count(pool.labels)), chosen['train'], held_out, groups))
     notes = (*source_notes(sources), *notes, *said)
     held = (parts.get('validation'), parts.get('test'))
     result = Parts(train, *held, pool.class_names, notes, unlabelled, data.skip_unreadable)
@@ -145,6 +148,31 @@ def source_notes(sources: Mapping[str, Source]) -> Sequence[str]:
         lines.append(f'{count_of(unchosen, "example")} of other classes left out (data.classes)')
     own = (note for source in sources.values() for note in getattr(source, 'notes', ()))
     return list(dict.fromkeys([*lines, *own]))
+
+
+def undrawn_lines(
+    of: Int64[np.ndarray, ' n'],
+    drawn: Int64[np.ndarray, ' drawn'],
+    others: Int64[np.ndarray, ' m'],
+    groups: Sequence[str] | None,
+) -> list[str]:
+    """Lines about the examples that a few-shot draw leaves to no part, so that all are accounted for.
+
+    Args:
+        of: positions that were divided.
+        drawn: positions that are trained on.
+        others: positions that are in another part.
+        groups: of the example at every position, what no split divides; None where there is nothing to keep together.
+    """
+    left = np.setdiff1d(of, np.concatenate([drawn, others]))
+    touched = set() if groups is None else {groups[position] for position in drawn}
+    kin = 0 if groups is None else sum(groups[position] in touched for position in left)
+    lines = []
+    if kin:
+        lines.append(f'{count_of(kin, "image")} left out, of the same groups as those that were drawn')
+    if kin < len(left):
+        lines.append(f'{count_of(len(left) - kin, "training image")} not drawn and left out')
+    return [f'{line} (data.examples_per_class)' for line in lines]
 
 
 def _divide(

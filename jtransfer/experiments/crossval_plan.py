@@ -27,6 +27,7 @@ from jtransfer.data.parts import (
     source_notes,
     stratum_names,
     take_sources,
+    undrawn_lines,
 )
 from jtransfer.data.source import Source
 from jtransfer.data.splits import few_shot
@@ -95,10 +96,12 @@ class Crossing:
                 validation = hold_out_of(self.pool, rest, data.validation_fraction, seed, self.groups, 'validation')[1]
         elif self.validation is None and data.validation_fraction:
             train, validation = hold_out_of(self.pool, train, data.validation_fraction, seed, self.groups, 'validation')
+        said = self._undrawn(np.asarray(fold.train), train, validation) if data.examples_per_class else []
         trained, unlabelled, notes = altered(self._of(train), data, seed)
         check_training(trained, data.batch_size)
         held = self.validation if validation is None else self._of(validation)
-        return Parts(trained, held, self._of(np.asarray(fold.test)), self.pool.class_names, notes, unlabelled)
+        test = self._of(np.asarray(fold.test))
+        return Parts(trained, held, test, self.pool.class_names, (*said, *notes), unlabelled)
 
     def groups_of(self, part: Part) -> tuple[str, ...]:
         """What no division divides, of the examples of a part of the pool: each its own group where there is none."""
@@ -114,9 +117,10 @@ class Crossing:
         """
         everything = np.arange(len(self.pool))
         chosen = self._few(everything, config) if config.data.examples_per_class else everything
+        said = self._undrawn(everything, chosen, None) if config.data.examples_per_class else []
         trained, unlabelled, notes = altered(self._of(chosen), config.data, seed_of(config))
         check_training(trained, config.data.batch_size)
-        return Parts(trained, None, self.test, self.pool.class_names, notes, unlabelled)
+        return Parts(trained, None, self.test, self.pool.class_names, (*said, *notes), unlabelled)
 
     def _few(self, positions: Int64[np.ndarray, ' n'], config: Config) -> Int64[np.ndarray, ' drawn']:
         """Those of some positions in the pool that a few-shot draw takes."""
@@ -124,6 +128,11 @@ class Crossing:
         check_classes(names, number)
         labels = strata(take(self.pool.labels, positions), self.pool.tasks)
         return positions[few_shot(labels, number, seed_of(config), names)]
+
+    def _undrawn(
+        self, of: Int64[np.ndarray, ' n'], drawn: Int64[np.ndarray, ' drawn'], validation: np.ndarray | None
+    ) -> list[str]:
+        return undrawn_lines(of, drawn, np.arange(0) if validation is None else validation, self.groups)
 
     def _of(self, positions: Int64[np.ndarray, ' n']) -> Part:
         return Part(self.pool.source, self.pool.indices[positions])

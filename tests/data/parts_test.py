@@ -71,6 +71,7 @@ def test_missing_parts_come_out_of_the_training_part():
 def test_few_shot_leaves_the_rest_for_testing():
     parts = load_parts(data(examples_per_class=2, test_fraction=0.0), 0, source())
     assert sizes(parts) == [6, None, 24]
+    assert parts.notes == ()
     np.testing.assert_array_equal(np.bincount(parts.train.labels), [2, 2, 2])
     assert sizes(load_parts(data(examples_per_class=2, validation_fraction=0.25), 0, source())) == [6, 6, 18]
     assert sizes(load_parts(data(examples_per_class=10), 0, source())) == [30, None, None]
@@ -79,7 +80,9 @@ def test_few_shot_leaves_the_rest_for_testing():
 def test_few_shot_from_a_source_with_parts():
     own = {'train': source(), 'test': source(3)}
     assert sizes(load_parts(data(examples_per_class=2), 0, own)) == [6, None, 9]
-    assert sizes(load_parts(data(examples_per_class=2, validation_fraction=0.25), 0, own)) == [6, 6, 9]
+    parts = load_parts(data(examples_per_class=2, validation_fraction=0.25), 0, own)
+    assert sizes(parts) == [6, 6, 9]
+    assert parts.notes == ('18 training images not drawn and left out (data.examples_per_class)',)
 
 
 def test_split_seed():
@@ -237,6 +240,10 @@ def test_few_shot_with_groups_keeps_the_groups_it_draws_from_out_of_the_rest():
     left = 10 - len(set(parts.train.groups))
     assert len(parts.validation) + len(parts.test) == 6 * left
     assert left >= 4
+    gone = 6 * (10 - left) - len(parts.train)
+    assert parts.notes == (
+        f'{gone} images left out, of the same groups as those that were drawn (data.examples_per_class)',
+    )
 
 
 def test_few_shot_that_takes_a_bit_of_every_group_leaves_nothing_to_validate_on():

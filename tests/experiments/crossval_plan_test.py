@@ -112,6 +112,8 @@ def test_groups_of_the_source_stay_whole_in_folds_and_hold_outs(tmp_path, settin
     for fold in crossing.folds:
         parts = crossing.parts(fold, config)
         assert parts.validation is not None
+        left_out = sum(int(line.split()[0]) for line in parts.notes)
+        assert len(parts.train) + len(parts.validation) + left_out == len(fold.train)
         assert together(sides(parts), lambda part: part.groups)
 
 
@@ -165,6 +167,8 @@ def test_few_shot_draws_inside_the_folds_training_part(tmp_path):
         assert np.bincount(parts.train.labels).tolist() == [2, 2]
         assert len(parts.test) == 8
         assert len({*parts.train.ids, *parts.validation.ids, *parts.test.ids}) == 4 + 6 + 8
+        assert parts.notes == ('6 training images not drawn and left out (data.examples_per_class)',)
+    assert crossing.whole(config).notes == ('20 training images not drawn and left out (data.examples_per_class)',)
 
 
 def test_the_division_is_a_function_of_its_seed(tmp_path):
