@@ -16,7 +16,6 @@ from jtransfer.data.targets import Labels, map_labels
 from jtransfer.errors import UserError
 from jtransfer.reading import read_json
 from jtransfer.record_types import OBJECT, TEXT, TEXTS, WHOLE, Kind, listing
-from jtransfer.writing import atomic_text
 
 FORMAT = 'jtransfer-folds/1'
 _MAX_BYTES = 2**30
@@ -95,16 +94,6 @@ def labels_digest(labels: Labels, ids: Sequence[str]) -> str:
     for name in sorted(named):
         digest.update(name.encode() + b'\0' + np.ascontiguousarray(np.asarray(named[name])[order]).tobytes())
     return digest.hexdigest()
-
-
-def write_folds(path: str | os.PathLike[str], record: Mapping[str, Any]) -> None:
-    """Writes the record of `fold_record`; the file appears whole or not at all, missing folders above it are made.
-
-    Raises:
-        WritingError: it cannot be written.
-    """
-    with atomic_text(path) as file:
-        file.write(json.dumps(record, indent=1) + '\n')
 
 
 def read_folds(path: str | os.PathLike[str], ids: Sequence[str]) -> tuple[Fold, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import os
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
@@ -228,12 +227,6 @@ def _check_not_above(folder: Path, root: Path, only: Path) -> None:
         f"{folder} holds a single folder, '{printable(only.name)}', and that holds {first_few(below)}: if these are "
         f'the classes (or the parts), write {where}'
     )
-
-
-def list_images(folder: Path, root: Path | None = None) -> tuple[list[str], collections.Counter[str]]:
-    """Image files below a folder, sorted, and how many other files there are of every ending, see `list_files`."""
-    files = list_files(folder, root)
-    return list(files.images), image_kinds.count_endings(os.path.basename(path) for path in files.others)
 
 
 def _extensions() -> str:

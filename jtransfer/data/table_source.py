@@ -24,7 +24,6 @@ from jtransfer.tasks import Task
 from jtransfer.text import count_of, first_few, printable_path
 
 PARTS = ('train', 'validation', 'test')
-_PARQUET = b'PAR1'
 
 
 class TableSource(EncodedSource):
@@ -71,7 +70,7 @@ class TableSource(EncodedSource):
         return printable_path(str(self._root / self._paths[index]))
 
 
-def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()) -> dict[str, TableSource]:
+def load_table(path: str, data: Data, form: str, known: Sequence[Task] = ()) -> dict[str, TableSource]:
     """Opens a table; looks whether every file is there, and decodes none.
 
     Rows are counted from 1 below the header. Paths that are not there as they are written are also tried without the
@@ -81,7 +80,7 @@ def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()
         path: of the table, parquet or comma-separated (`.tsv`: tab-separated).
         data: the configuration: columns, task, names of the parts, `data_dir`, `skip_unreadable`, `max_pixels`,
             `confine_paths`, `pixel_range`.
-        form: `csv` or `parquet`. Empty: by the ending of the file's name.
+        form: `csv` or `parquet`, whatever the file is called.
         known: see `open_source`.
 
     Returns:
@@ -97,8 +96,7 @@ def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()
             raise UserError(f'{file} is a folder, but must be a table; hf:{file} reads folders of parquet files')
         beside = sorted(child.name for child in file.parent.iterdir()) if file.parent.is_dir() else []
         raise UserError(f'there is no file {file}.{nearest(file.name, beside) if beside else ""}')
-    parquet = form == 'parquet' if form else _is_parquet(file)
-    roles, columns = (read_parquet if parquet else read_csv)(file, data, not known)
+    roles, columns = (read_parquet if form == 'parquet' else read_csv)(file, data, not known)
     where, cells = str(file), columns[roles.image].cells
     if not len(cells):
         raise UserError(f'{where} has no rows below its header')
@@ -127,13 +125,6 @@ def load_table(path: str, data: Data, form: str = '', known: Sequence[Task] = ()
     check_parts(sources, data, where, not known)
     next(iter(sources.values())).notes += rows_left_out(columns.get(roles.split), parts, where)
     return sources
-
-
-def _is_parquet(file: Path) -> bool:
-    if file.suffix.lower() in ('.parquet', '.pq'):
-        return True
-    with file.open('rb') as opened:
-        return opened.read(len(_PARQUET)) == _PARQUET
 
 
 def settle_split(roles: Roles, columns: Mapping[str, Column], data: Data) -> Roles:

@@ -6,10 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from jtransfer.errors import UserError
-from jtransfer.evaluate.metrics import wilson_interval
 
 _STREAM = 63
 _BLOCK = 4_000_000
@@ -137,26 +136,6 @@ def fold_interval(
     test = corrected_resampled_t(scores, test_train_ratio, confidence)
     sd = float(np.std(np.asarray(scores, np.float64), ddof=1))
     return FoldInterval(test.mean, sd, test.standard_error, test.low, test.high, confidence)
-
-
-def pooled_interval(correct: Bool[np.ndarray, ' example'], confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of the accuracy over all out-of-fold predictions of one repeat.
-
-    It takes the predictions for independent. They are not quite: the networks of the folds share most of their training
-    data, and the spread from one training part to the next is not in it. Take it for the spread that comes from which
-    images were tested, and `fold_interval` for the method. Predictions of several repeats must not be pooled: the
-    interval would shrink with every repeat of the same images.
-
-    Args:
-        correct: of every example, whether its out-of-fold prediction was right.
-        confidence: level, in (0, 1).
-
-    Raises:
-        UserError: no examples.
-    """
-    if not len(correct):
-        raise UserError('there are no out-of-fold predictions to pool')
-    return wilson_interval(int(np.sum(correct)), len(correct), confidence)
 
 
 def mcnemar(correct_a: np.ndarray, correct_b: np.ndarray) -> McNemar:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -70,31 +70,6 @@ def fold_feed(
                 }
             )
         yield placement.gather(resident, _stacked(batches, seed, step))
-
-
-def fold_stream_feed(
-    batches: Sequence[Iterator[Mapping[str, Any]]],
-    *,
-    seed: int,
-    start_step: int,
-    placement: FoldPlacement,
-    ahead: int = 2,
-) -> Feed:
-    """Batches from a host iterator a fold, `ahead` of them on their way to the devices while one is in use.
-
-    Args:
-        batches: of each fold, from `start_step` on; the feed ends with the shortest.
-        seed: of the augmentation, the same in every fold.
-        start_step: the first step to give a batch for.
-        placement: where batches go.
-        ahead: how many are in flight.
-    """
-    queue: list[dict[str, Any]] = []
-    for step, together in zip(itertools.count(start_step), zip(*batches, strict=False), strict=False):
-        queue.append(placement.put_batch(_stacked(together, seed, step)))
-        if len(queue) > ahead:
-            yield queue.pop(0)
-    yield from queue
 
 
 def _stacked(batches: Sequence[Mapping[str, Any]], seed: int, step: int) -> dict[str, Any]:

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from jtransfer.data.fold_file import FORMAT, fold_record, is_digest_of, labels_digest, read_folds, write_folds
+from jtransfer.data.fold_file import FORMAT, fold_record, is_digest_of, labels_digest, read_folds
 from jtransfer.data.folds import Fold, make_folds
 from jtransfer.errors import UserError
+from jtransfer.experiments.run_dir import write_json
 
 IDS = tuple(f'katze {number}/größe.jpg' for number in range(12))
 LABELS = (np.arange(12) % 2).astype(np.int32)
@@ -41,14 +42,13 @@ def changed(text, name, value):
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / 'deep' / 'folds 1.json'
+    return tmp_path / 'folds 1.json'
 
 
 def test_what_is_written_is_read_whatever_the_order_of_the_examples(path):
     record = _record()
-    write_folds(path, record)
+    write_json(path, record)
     assert json.loads(path.read_text()) == record
-    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     same = read_folds(path, IDS)
     for before, after in zip(_folds(), same, strict=True):
         np.testing.assert_array_equal(after.train, before.train)
@@ -80,7 +80,7 @@ def test_training_parts_are_written_where_they_are_not_the_rest(path):
     folds = (dataclasses.replace(first, train=first.train[1:]), *others)
     record = _record(folds)
     assert [len(each.get('train', ())) for each in record['divisions']] == [7, 0, 0]
-    write_folds(path, record)
+    write_json(path, record)
     assert _named(read_folds(path, IDS), IDS) == _named(folds, IDS)
 
 
@@ -124,7 +124,7 @@ def test_what_cannot_be_recorded():
     ],
 )
 def test_a_damaged_file_is_one_line(path, change, message):
-    write_folds(path, _record())
+    write_json(path, _record())
     path.write_text(change(path.read_text()))
     with pytest.raises(UserError, match=message) as error:
         read_folds(path, IDS)
@@ -135,7 +135,7 @@ def test_a_damaged_file_is_one_line(path, change, message):
 def test_an_example_twice_in_a_fold_is_refused(path):
     record = _record(_folds(1))
     record['divisions'][0]['test'][1] = record['divisions'][0]['test'][0]
-    write_folds(path, _signed(record))
+    write_json(path, _signed(record))
     with pytest.raises(UserError, match='but not its fields'):
         read_folds(path, IDS)
 
@@ -149,7 +149,7 @@ def test_an_example_twice_in_a_fold_is_refused(path):
     ],
 )
 def test_other_examples_are_refused(path, ids, message):
-    write_folds(path, _record())
+    write_json(path, _record())
     with pytest.raises(UserError, match=message):
         read_folds(path, ids)
 
@@ -159,9 +159,6 @@ def test_no_file_and_a_folder(tmp_path):
         read_folds(tmp_path / 'folds.json', IDS)
     with pytest.raises(UserError, match=r'cannot be read: Is a directory|is no regular file'):
         read_folds(tmp_path, IDS)
-    with pytest.raises(UserError, match='cannot be written: Is a directory'):
-        write_folds(tmp_path, _record())
-    assert not list(tmp_path.parent.glob('.*partial*'))
 
 
 def test_the_digest_of_labels_knows_them_in_any_order_and_no_others():

@@ -12,11 +12,11 @@ from PIL import Image
 from pyarrow import parquet
 
 from jtransfer.config_data import Data
+from jtransfer.data import table_source
 from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.data.opening import open_source
-from jtransfer.data.table_source import load_table
 from jtransfer.errors import UserError
-from jtransfer.evaluate.predictions import write_predictions_csv
+from jtransfer.evaluate.predictions import write_task_predictions_csv
 from jtransfer.tasks import single_label
 
 NAMES = ('a b.png', 'ünï.png', 'sub/c.png', 'd.png', 'e.png', 'f.png')
@@ -45,6 +45,10 @@ def table(folder, columns, name='table.csv', **options):
 
 
 LABELS = {'label': ['cat', 'dog'] * 3}
+
+
+def load_table(path, data, form='', known=()):
+    return table_source.load_table(path, data, form or ('parquet' if path.endswith('.parquet') else 'csv'), known)
 
 
 def test_pictures_labels_and_names_are_those_of_the_table(pictures):
@@ -77,7 +81,7 @@ def test_our_own_tables_come_back(tmp_path):
     names = ('-5.png', '=x.png', "'+.png", 'plain.png')
     for name in names:
         Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save(tmp_path / name)
-    write_predictions_csv(tmp_path / 'p.csv', names, np.eye(4, 3), ('+', '@b', "'c"))
+    write_task_predictions_csv(tmp_path / 'p.csv', names, np.eye(4, 3), [single_label(('+', '@b', "'c"))])
     source = load_table(str(tmp_path / 'p.csv'), Data())['train']
     assert source.ids == names
     assert [source.class_names[label] for label in source.labels] == ['+', '@b', "'c", '+']

@@ -74,15 +74,6 @@ def test_interval_of_the_mean_score():
     assert (got.low, got.high, got.standard_error) == (test.low, test.high, test.standard_error)
 
 
-def test_pooled_interval_is_wilsons():
-    got = f.pooled_interval(np.arange(50) < 45, 0.9)
-    z = stats.norm.ppf(0.95)
-    middle, reach = 0.9 + z * z / 100, z * math.sqrt(0.9 * 0.1 / 50 + z * z / 10_000)
-    assert got == pytest.approx(((middle - reach) / (1 + z * z / 50), (middle + reach) / (1 + z * z / 50)))
-    with pytest.raises(UserError, match='no out-of-fold'):
-        f.pooled_interval(np.zeros(0, bool))
-
-
 def test_mcnemar_is_a_binomial_test_of_the_disagreements():
     a = np.array([True] * 9 + [False] * 2 + [True] * 20 + [False] * 5)
     b = np.array([False] * 9 + [True] * 2 + [True] * 20 + [False] * 5)

@@ -8,7 +8,7 @@ import pytest
 
 from jtransfer.data.order import make_order
 from jtransfer.train.feed import device_feed
-from jtransfer.train.fold_feed import FoldExamples, fold_feed, fold_stream_feed
+from jtransfer.train.fold_feed import FoldExamples, fold_feed
 from jtransfer.train.fold_placement import FoldPlacement
 from jtransfer.train.placement import JitPlacement
 
@@ -71,16 +71,6 @@ def test_each_fold_sees_what_it_would_see_alone(placement, start):
     ]
     feed = fold_feed(IMAGES, examples, seed=SEED, start_step=start, placement=placement)
     assert_same([jax.device_get(batch) for batch in itertools.islice(feed, 5)], start)
-
-
-@pytest.mark.parametrize('start', [0, 7])
-def test_streams_of_folds_go_side_by_side(placement, start):
-    def stream(part):
-        for batch in alone(part, start):
-            yield {name: leaf for name, leaf in batch.items() if name not in ('seed', 'step')}
-
-    feed = fold_stream_feed([stream(part) for part in PARTS], seed=SEED, start_step=start, placement=placement, ahead=2)
-    assert_same([jax.device_get(batch) for batch in feed], start)
 
 
 def test_weights_of_examples_travel_with_them(placement):
