@@ -41,7 +41,7 @@ def finished(here, photos):
 
 def test_a_run_starts_from_weights_of_others_and_says_so(finished):
     assert 'tensors from theirs.safetensors' in ' '.join(finished.stdout.split())
-    assert 're-initialised the head, 3 classes (the stored head, 7 classes, is ignored)' in finished.stdout
+    assert 're-initialised the head, 3 outputs (the stored head, 7 outputs, is ignored)' in finished.stdout
 
 
 def test_the_run_exports_under_the_names_it_came_with(finished, here, photos):

@@ -68,7 +68,7 @@ def test_a_new_head_and_none_at_all(published):
     model = load_model(path, architecture=architecture, class_names=('a', 'b'))
     same(model.variables['params']['backbone'], variables['params']['backbone'])
     assert not np.any(model.variables['params']['head']['kernel'])
-    assert 're-initialised the head, 2 classes (the stored head, 5 classes, is ignored)' in model.load_report.summary()
+    assert 're-initialised the head, 2 outputs (the stored head, 5 outputs, is ignored)' in model.load_report.summary()
     drawn = load_model(path, architecture=architecture, num_classes=3, head_init='normal').variables['params']['head']
     assert 0.005 < np.std(drawn['kernel']) < 0.05
     bare = load_model(path, architecture=architecture, num_classes=0)
@@ -93,7 +93,7 @@ def test_a_network_without_a_head_is_saved_and_found_again(published, tmp_path):
     again = load_model(tmp_path / 'm.safetensors')
     same(again.variables, bare.variables)
     with_head = load_model(tmp_path / 'm.safetensors', num_classes=4)
-    assert 're-initialised the head, 4 classes (none was stored)' in with_head.load_report.summary()
+    assert 're-initialised the head, 4 outputs (none was stored)' in with_head.load_report.summary()
 
 
 @pytest.mark.parametrize('channels', [1, 6])
