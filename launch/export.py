@@ -37,9 +37,9 @@ def main() -> None:
             '--output is missing; --output=model.safetensors names a file to write, --output=model a folder'
         )
     from jtransfer.config_check import parse_options
+    from jtransfer.pretrained import heads
     from jtransfer.pretrained.export import export_model, export_notes, is_export_folder
     from jtransfer.pretrained.model import load_model
-    from jtransfer.text import first_few
 
     model = load_model(
         _CHECKPOINT.value,
@@ -52,10 +52,9 @@ def main() -> None:
     shapes = export_model(model, _OUTPUT.value, _NAMING.value)
     for note in export_notes(model, _NAMING.value, folder=folder):
         app.say(note)
-    classes = f' ({first_few(model.class_names)})' if model.class_names else ''
     app.say(
         f'{expanded(_OUTPUT.value)}: {len(shapes)} tensors ({", ".join(list(shapes)[:3])}, …), '
-        f'{len(model.class_names)} classes{classes}'
+        f'{heads.in_words(model.tasks) or "no head"}'
     )
 
 

@@ -34,15 +34,29 @@ def main() -> None:
     )
     app.show(table(made.record))
     for part in ('validation', 'test'):
-        if scores := made.record[part]:
-            low, high = scores['accuracy_interval']
-            interval = f'{scores["confidence"]:.0%} interval {low:.1%} to {high:.1%}'
-            app.say(f'{part} accuracy {scores["accuracy"]:.1%} ({interval}) on {scores["examples"]:,} images')
+        if made.record[part]:
+            app.say(scored(part, made.record[part]))
     app.say(f'{made.path}: model.safetensors, soup.json')
 
 
+def scored(part: str, scores: Mapping[str, Any]) -> str:
+    """The score of the soup on a part in a line, with its interval where it has one.
+
+    Args:
+        part: its name.
+        scores: what `soup.json` says of it.
+    """
+    from jtransfer.evaluate.sections import score_text
+
+    name, interval = scores['score_name'], ''
+    if scores['score_interval'] is not None:
+        low, high = (score_text(name, end) for end in scores['score_interval'])
+        interval = f' ({scores["confidence"]:.0%} interval {low} to {high})'
+    return f'{part} {name} {score_text(name, scores["score"])}{interval} on {scores["examples"]:,} images'
+
+
 def table(record: Mapping[str, Any]) -> Any:
-    """The members, the shares that were tried, and the soup, with their accuracies in percent.
+    """The members, the shares that were tried, and the soup, with their scores: an accuracy in percent.
 
     Args:
         record: what `soup.json` holds.
@@ -51,23 +65,27 @@ def table(record: Mapping[str, Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from jtransfer.evaluate.sections import score_text
+
+    word = 'accuracy' if 'validation_accuracy' in record['members'][0] else 'score'
+    held = [record[part] for part in ('validation', 'test')]
+    name = next((scores['score_name'] for scores in held if scores), word)
+
+    def cells(*values: float | None) -> list[str]:
+        return ['–' if value is None else score_text(name, value) for value in values]
+
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     grid.add_column('', overflow='fold')
-    for name in ('in it', 'validation', 'test'):
-        grid.add_column(name, justify='right', no_wrap=True)
+    for heading in ('in it', f'validation {name}', f'test {name}'):
+        grid.add_column(heading, justify='right')
     for member in record['members']:
-        accuracies = member['validation_accuracy'], member['test_accuracy']
-        grid.add_row(Text(member['run']), 'yes' if member['used'] else 'no', *map(_percent, accuracies))
+        own = cells(member[f'validation_{word}'], member[f'test_{word}'])
+        grid.add_row(Text(member['run']), 'yes' if member['used'] else 'no', *own)
     for tried in record.get('alphas', ()):
-        grid.add_row(f'alpha {tried["alpha"]:g}', '', _percent(tried['validation_accuracy']), '–')
-    held = [record[part] and record[part]['accuracy'] for part in ('validation', 'test')]
-    name = f'alpha {record["alpha"]:g}, chosen' if 'alpha' in record else f'{record["recipe"]} soup'
-    grid.add_row(name, '', *map(_percent, held), style='bold green')
+        grid.add_row(f'alpha {tried["alpha"]:g}', '', *cells(tried[f'validation_{word}']), '–')
+    row = f'alpha {record["alpha"]:g}, chosen' if 'alpha' in record else f'{record["recipe"]} soup'
+    grid.add_row(row, '', *cells(*(scores and scores['score'] for scores in held)), style='bold green')
     return grid
-
-
-def _percent(value: float | None) -> str:
-    return '–' if value is None else f'{value:.1%}'
 
 
 if __name__ == '__main__':

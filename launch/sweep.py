@@ -8,8 +8,8 @@ With `--tune`, every setting gets the values that suit it best on the validation
     python -m launch.sweep --config=configs/finetune.py --over=transfer.strategy=scratch,fine_tune --over=seed=0,1,2 \\
         --tune=optim.learning_rate=1e-3,3e-3,1e-2
 
-Finished runs are kept and skipped on a rerun. The table goes to the terminal, `runs.csv`, `summary.csv` and
-`summary.png`.
+Finished runs are kept and skipped on a rerun, which is refused where the data have changed. The table goes to the
+terminal, `runs.csv`, `summary.csv` and `summary.png`.
 """
 
 import sys

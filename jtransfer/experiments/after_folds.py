@@ -16,7 +16,6 @@ from jtransfer.config import Config, replace
 from jtransfer.config_crossval import CrossVal
 from jtransfer.data.measurable import check_part
 from jtransfer.data.part import Part
-from jtransfer.data.parts import split_record
 from jtransfer.errors import UserError
 from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.report import write_report
@@ -32,6 +31,7 @@ from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import RESULT, SPLIT, RunDirectory, is_finished, write_config, write_json
+from jtransfer.experiments.run_split import other_data, split_of
 from jtransfer.experiments.safely import page_of_finished, scoring_saved
 from jtransfer.experiments.scoring import Scores, score
 from jtransfer.experiments.training import train_model
@@ -59,6 +59,9 @@ def after_folds(
 
     Returns:
         The folder, which is a checkpoint for `launch.predict` and `launch.evaluate`; None for `none`.
+
+    Raises:
+        UserError: what is there already was made with other images or labels than there are now.
     """
     kind = config.crossval.afterwards
     if kind == 'none':
@@ -67,6 +70,8 @@ def after_folds(
     if not is_finished(folder):
         runs = [result.folder / Path(summary.report).parent for summary in result.summaries]
         {'ensemble': _ensemble, 'soup': _soup, 'refit': _refit}[kind](config, crossing, result, runs, folder, say)
+    elif changed := other_data(folder / SPLIT, split_of(crossing.whole(config))):
+        raise UserError(f'{folder} was made with {changed}: delete it to make it again')
     say(f'{folder} is the {kind} of the folds, a checkpoint for launch.predict')
     return folder
 
@@ -211,7 +216,7 @@ def _refit(
 def _describe_data(folder: Path, config: Config, crossing: Crossing) -> None:
     """Writes what a run would: how images are read, and which are in which part."""
     write_config(folder, dataclasses.replace(config, crossval=CrossVal()))
-    write_json(folder / SPLIT, split_record(crossing.whole(config)))
+    write_json(folder / SPLIT, split_of(crossing.whole(config)))
 
 
 def _test(model: Model, config: Config, crossing: Crossing) -> Scores | None:

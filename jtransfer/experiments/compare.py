@@ -24,6 +24,7 @@ from jtransfer.evaluate.fold_statistics import (
     mcnemar,
     paired_bootstrap,
 )
+from jtransfer.experiments.crossval_plan import directory_name
 from jtransfer.experiments.given import ASIDE, differing, found_in_words, in_words
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels
 from jtransfer.experiments.run_dir import FOLDS, RESULT, is_run, read_config, read_result, write_json
@@ -171,7 +172,9 @@ def _given(path: Path, result: dict[str, Any]) -> dict[str, str]:
     config = read_config(path)
     words = {'strategy': config.transfer.strategy, **in_words(config, result)}
     if (path / FOLDS).exists() and config.search.space:
-        folds = [read_config(fold) for fold in sorted(path.glob('fold-*')) if is_run(fold)]
+        record = read_fold_record(path / FOLDS)
+        names = [directory_name(each['repeat'], each['fold'], record['repeats']) for each in record['divisions']]
+        folds = [read_config(path / name) for name in names if is_run(path / name)]
         words |= found_in_words([text.partition('=')[0].strip() for text in config.search.space], folds)
     return words
 
@@ -201,7 +204,8 @@ def _same_examples(paths: Sequence[Path], outputs: Sequence[Outputs]) -> tuple[O
     if missing := [example for example in first.ids if example not in position]:
         raise UserError(f'{paths[1]} has no prediction for {missing[0]} ({len(missing)} such), unlike {paths[0]}')
     if len(second) > len(first):
-        more = next(example for example in second.ids if example not in set(first.ids))
+        known = set(first.ids)
+        more = next(example for example in second.ids if example not in known)
         raise UserError(f'{paths[0]} has no prediction for {more}, unlike {paths[1]}')
     second = second.of(np.array([position[example] for example in first.ids]))
     if not same_labels(first.labels, second.labels):

@@ -17,7 +17,6 @@ from jtransfer.errors import UserError
 from jtransfer.experiments import after_folds, crossval_results, crossval_side, finetune, search
 from jtransfer.experiments.crossval_plan import DUPLICATES, Crossing, check_folds, prepare
 from jtransfer.experiments.crossval_results import CrossResult
-from jtransfer.experiments.data_lines import outputs_in_words
 from jtransfer.experiments.duplicate_report import write_duplicates
 from jtransfer.experiments.embedding_duplicates import embedding_pairs
 from jtransfer.experiments.fold_plans import (
@@ -40,10 +39,12 @@ from jtransfer.experiments.run_dir import (
     write_json,
 )
 from jtransfer.experiments.run_lock import check_free, held
+from jtransfer.experiments.run_split import other_data, split_of
 from jtransfer.experiments.search_sampler import check_sampler
 from jtransfer.experiments.search_space import parse_space
 from jtransfer.experiments.search_study import need_optuna
 from jtransfer.paths import output_folder
+from jtransfer.pretrained import heads
 
 # What may differ between two sittings of one experiment: it changes no fold.
 _BESIDES = ('crossval.side_by_side', 'crossval.afterwards')
@@ -107,6 +108,8 @@ def _cross(
     for plan in every:
         if plan.finished:  # of these very images, before time is spent on the rest
             crossval_results.read_fold(plan.path, plan.fold, crossing)
+            if changed := other_data(plan.path / SPLIT, split_of(plan.parts)):
+                raise UserError(f'{plan.path} was run with {changed}: delete it to run it again')
     waiting = [plan for plan in chosen if not plan.finished]
     if waiting:
         side_by_side = config.crossval.side_by_side and len(waiting) > 1
@@ -248,4 +251,4 @@ def _describe(crossing: Crossing, config: Config) -> str:
     repeats = crossing.repeats
     folds = f'{len(crossing.folds) // repeats} folds' + (f' × {repeats} repeats' if repeats > 1 else '')
     sizes = '; '.join([f'{len(crossing.pool):,} images in {folds} ({crossing.record["splitter"]})', *more])
-    return f'{config.data.source}: {outputs_in_words(crossing.pool.tasks)}; {sizes}'
+    return f'{config.data.source}: {heads.in_words(crossing.pool.tasks)}; {sizes}'

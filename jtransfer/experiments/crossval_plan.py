@@ -72,7 +72,7 @@ class Crossing:
 
     def name(self, fold: Fold) -> str:
         """Name of a fold's run directory."""
-        return f'fold-{fold.number}' if self.repeats == 1 else f'repeat-{fold.repeat}-fold-{fold.number}'
+        return directory_name(fold.repeat, fold.number, self.repeats)
 
     def parts(self, fold: Fold, config: Config) -> Parts:
         """The parts of one fold's run.
@@ -136,6 +136,11 @@ class Crossing:
 
     def _of(self, positions: Int64[np.ndarray, ' n']) -> Part:
         return Part(self.pool.source, self.pool.indices[positions])
+
+
+def directory_name(repeat: int, number: int, repeats: int) -> str:
+    """Name of the directory of a fold's run, given how many repeats there are."""
+    return f'fold-{number}' if repeats == 1 else f'repeat-{repeat}-fold-{number}'
 
 
 def seed_of(config: Config) -> int:

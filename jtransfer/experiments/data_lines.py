@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from jtransfer.data.measurable import without_figure
 from jtransfer.data.parts import Parts, source_notes
 from jtransfer.data.source import Source
 from jtransfer.data.targets import count, tasks_of
-from jtransfer.tasks import Task
-from jtransfer.text import printable
-
-_FEW = 5
-_KINDS = {'single_label': ('class', 'classes'), 'multi_label': ('label', 'labels'), 'regression': ('number', 'numbers')}
-
-
-def outputs_in_words(tasks: Sequence[Task]) -> str:
-    """What is to be learnt: `2 classes (ants, bees)`, or `size: 1 number (mm), tags: 2 labels (x, y)`."""
-    return ', '.join(_in_words(task) for task in tasks)
+from jtransfer.pretrained import heads
 
 
 def describe_parts(parts: Parts, source: str) -> list[str]:
@@ -30,7 +21,7 @@ def describe_parts(parts: Parts, source: str) -> list[str]:
     uses = [(parts.train, 'train on'), (parts.validation, 'validate on'), (parts.test, 'test on')]
     sizes = [f'{len(part):,} to {use}' for part, use in uses if part is not None]
     return [
-        f'{source}: {outputs_in_words(parts.tasks)}; images: {", ".join(sizes)}',
+        f'{source}: {heads.in_words(parts.tasks)}; images: {", ".join(sizes)}',
         *parts.notes,
         *without_figure(parts),
     ]
@@ -46,11 +37,5 @@ def describe_source(part: str, sources: Mapping[str, Source], name: str) -> list
     """
     source = sources[part]
     of = f' of the {part} part' if len(sources) > 1 else ''
-    line = f'{name}: {outputs_in_words(tasks_of(source))}; images: {count(source.labels):,}{of}'
+    line = f'{name}: {heads.in_words(tasks_of(source))}; images: {count(source.labels):,}{of}'
     return [line, *source_notes(sources)]
-
-
-def _in_words(task: Task) -> str:
-    names = ', '.join(printable(name) for name in task.class_names[:_FEW]) + ', …' * (task.outputs > _FEW)
-    kind = _KINDS[task.kind][task.outputs > 1]
-    return f'{task.name + ": " if task.name else ""}{task.outputs:,} {kind} ({names})'

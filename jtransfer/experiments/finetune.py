@@ -17,7 +17,7 @@ from jtransfer import adapters, stopping
 from jtransfer.config import Config, validate
 from jtransfer.config_check import parse_options
 from jtransfer.config_transfer import ADAPTATIONS
-from jtransfer.data.parts import Parts, load_parts, split_record
+from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.metrics import Metrics
@@ -32,6 +32,7 @@ from jtransfer.experiments.page import write_page
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
+from jtransfer.experiments.run_split import split_of
 from jtransfer.experiments.safely import diverged_saved, how_to_go_on, page_of_finished, scoring_saved
 from jtransfer.experiments.scoring import fitted_thresholds, score
 from jtransfer.experiments.tables import plan_table
@@ -126,7 +127,7 @@ def _run(
 def begin(directory: RunDirectory, config: Config, parts: Parts, plan: Plan) -> None:
     """Makes the run directory, with everything that is known before the first step."""
     directory.create(config)
-    directory.write_split(split_record(parts))
+    directory.write_split(split_of(parts))
     write_text(directory.path / 'plan.txt', plan_table(plan))
 
 

@@ -12,6 +12,7 @@ from jtransfer import rules
 from jtransfer.errors import UserError
 from jtransfer.experiments.model_tables import plain_table
 from jtransfer.models.layers import is_frozen
+from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.terminal import PlainConsole
 from jtransfer.train.cost import StepCost
@@ -63,7 +64,8 @@ class PlanReport:
         def say(line: str) -> None:
             console.print(line, soft_wrap=True)
 
-        say(f'{self.model.architecture}, input {shape[0]} × {shape[1]}, {self.classes[0]} classes ({self.classes[1]})')
+        (count, origin), what = self.classes, 'classes' if heads.plain(self.model.tasks) else 'outputs'
+        say(f'{self.model.architecture}, input {shape[0]} × {shape[1]}, {count} {what} ({origin})')
         say(f'trained: {plan.trained()}; frozen: {plan.frozen()}')
         for line in plan.notes:
             say(line)

@@ -23,6 +23,7 @@ from jtransfer.errors import UserError
 from jtransfer.experiments.changes import CHANGES, Change, changeable, how_to_change, with_changes
 from jtransfer.experiments.run_lock import LOCK, check_free, held
 from jtransfer.experiments.run_records import read_result_file, read_split_file
+from jtransfer.experiments.run_split import other_data
 from jtransfer.paths import expanded, output_folder
 from jtransfer.reading import read_json, read_json_object
 from jtransfer.train.log import read_log
@@ -34,11 +35,11 @@ _CONFIG_REMEDY = 'config.py beside it says the same, and runs it again in a new 
 ROOT = Path('runs')
 
 CONTENTS = {
-    'report.html': 'curves, confusion matrix, most-wrong images',
-    'evaluation/': 'metrics, per-class table, confusion matrix, predictions',
+    'report.html': 'curves, figures and diagrams, most-wrong images',
+    'evaluation/': 'metrics, tables, predictions',
     'model.safetensors': 'the trained network',
     'adapter.safetensors': 'what of it differs from its base, a small file',
-    'metrics.jsonl': 'loss, accuracy, learning rates, speed',
+    'metrics.jsonl': 'loss, scores, learning rates, speed',
     'tensorboard/': 'the same for TensorBoard',
     'checkpoints/': 'last and best state, for resuming',
     'plan.txt': 'what was trained and frozen, group by group',
@@ -148,15 +149,11 @@ class RunDirectory:
         """Writes `split.json`, which example is in which part.
 
         Raises:
-            UserError: the run is resumed, and was begun with other examples.
+            UserError: the run is resumed, and was begun with other examples, or with other labels.
         """
-        path = self.path / SPLIT
-        if self.resumes and path.exists() and read_split_file(path) != record:
-            raise UserError(
-                f'{self.path} was begun with other images than there are now (see {path}); '
-                'train.resume=never starts a new run'
-            )
-        write_json(path, record)
+        if self.resumes and (changed := other_data(self.path / SPLIT, record)):
+            raise UserError(f'{self.path} was begun with {changed}; train.resume=never starts a new run')
+        write_json(self.path / SPLIT, record)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Writes `result.json`, which marks the run as finished."""

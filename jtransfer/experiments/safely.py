@@ -85,7 +85,3 @@ def noted(note: str) -> Iterator[None]:
     except Exception as error:
         error.add_note(note)
         raise
-
-
-def _same_command(config: Config) -> str:
-    return 'the same command' if config.train.resume != 'never' else 'the same command with --config.train.resume=auto'

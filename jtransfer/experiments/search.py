@@ -31,7 +31,8 @@ from jtransfer.experiments.run_dir import (
     write_config,
     write_json,
 )
-from jtransfer.experiments.search_judge import Judge, Verdict, make_judge
+from jtransfer.experiments.run_split import other_data, split_of
+from jtransfer.experiments.search_judge import Judge, Verdict, labels_of, make_judge
 from jtransfer.experiments.search_plot import plot
 from jtransfer.experiments.search_report import best_trial, counted, in_words, write_trials
 from jtransfer.experiments.search_sampler import grid_size
@@ -199,7 +200,7 @@ def _begin(
         notes = random_weights_notes(for_weights(dataclasses.replace(config.transfer, strategy='scratch'))[1])
     for line in notes:
         say(line)
-    study = open_study(config, space, judge.digest(parts), folder, name=name)
+    study = open_study(config, space, judge.digest(parts), folder, name=name, labels=labels_of(parts))
     make_folder(folder)
     write_config(folder, config)
     if judge.record is not None:
@@ -244,11 +245,11 @@ def _write(
 
 
 def _run_best(config: Config, parts: Parts, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
-    """Runs the best settings, unless that has been done; what was best before more trials were taken is set aside."""
+    """Runs the best settings, unless that has been done; what was best before, or of other data, is set aside."""
     path = folder / BEST
     config = dataclasses.replace(config, run_dir=str(path), train=dataclasses.replace(config.train, resume='auto'))
     with FileLock(folder / _LOCK):  # another process may have ended its last trial at the same time
-        if (path / CONFIG).exists() and difference(path, config):
+        if (path / CONFIG).exists() and (difference(path, config) or other_data(path / SPLIT, split_of(parts))):
             number = next(n for n in range(1, 10**6) if not (folder / f'{BEST}-before-{n}').exists())
             path.rename(folder / f'{BEST}-before-{number}')
         if not is_finished(path):

@@ -16,13 +16,14 @@ from jtransfer.data.fold_file import fold_record
 from jtransfer.data.folds import choose_splitter, make_folds
 from jtransfer.data.measurable import check_part, check_parts
 from jtransfer.data.part import Part
-from jtransfer.data.parts import Parts, check_training, split_record
+from jtransfer.data.parts import NAMES, Parts, check_training, split_record
 from jtransfer.data.targets import strata
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.checking import check_run
 from jtransfer.experiments.crossval_plan import seed_of
 from jtransfer.experiments.reading import read_examples
+from jtransfer.experiments.run_split import LABELS, split_of
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.training import make_step_parts, train_model
 from jtransfer.pretrained import heads
@@ -184,6 +185,13 @@ def make_judge(config: Config, parts: Parts, groups: Sequence[str] | None = None
         raise UserError(f'inner folds: {str(error).replace("crossval.folds", "search.folds")}') from None
     record = fold_record(folds, train.ids, splitter=splitter, seed=seed, class_names=train.class_names)
     return Judge(inside, made, record, notes)
+
+
+def labels_of(parts: Parts) -> str:
+    """A SHA-256 hash of the labels, as `Judge.digest` is one of the examples."""
+    split = split_of(parts)
+    what = {name: split[name][LABELS] for name in NAMES if name in split}
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def _groups(config: Config, train: Part) -> tuple[Sequence[str] | None, tuple[str, ...]]:

@@ -30,7 +30,7 @@ JOURNAL = 'study.journal'
 _REMEDY = 'give the search another name, or another search.storage'
 # What may differ between two sittings, or two machines, of one search.
 BESIDES = (*NOT_IDENTITY, 'search.trials', 'search.storage', 'data.data_dir', 'data.cache_dir')
-_CONFIG, _DATA, _ERROR, _LOSS, _PROCESS = 'config', 'data', 'error', 'loss', 'process'
+_CONFIG, _DATA, _LABELS, _ERROR, _LOSS, _PROCESS = 'config', 'data', 'labels', 'error', 'loss', 'process'
 # A running trial of another machine that takes so many times the longest finished one is taken for lost.
 _PATIENCE, _AT_LEAST = 3, 60.0
 _MAX_PID_DIGITS = 9
@@ -146,7 +146,14 @@ def need_optuna() -> None:
 
 
 def open_study(
-    config: Config, space: Sequence[Dimension], data: str, folder: Path, *, name: str = '', seed: int | None = None
+    config: Config,
+    space: Sequence[Dimension],
+    data: str,
+    folder: Path,
+    *,
+    name: str = '',
+    seed: int | None = None,
+    labels: str = '',
 ) -> Study:
     """Opens the study of a search, or begins it.
 
@@ -160,6 +167,7 @@ def open_study(
         folder: where it is kept unless `search.storage` names another place; made if it is not there.
         name: of the study. Empty: `config.name`.
         seed: of the sampler. None: `search.seed`, or the configuration's.
+        labels: a hash of the labels. Empty: they are not compared, nor those of a study of an earlier version.
 
     Raises:
         UserError: Optuna is missing, a sampler that does not fit the space, a place that cannot be used, or a study of
@@ -183,7 +191,7 @@ def open_study(
                 load_if_exists=True,
             ),
         )
-        _check_same(study, config, data)
+        _check_same(study, config, data, labels)
     return Study(study, space, config.search.storage or str(folder / JOURNAL))
 
 
@@ -238,7 +246,7 @@ def _reaching(text: str, make: Callable[[], Any]) -> Any:
         raise UserError(f'search.storage={text} cannot be used: {reason}') from None
 
 
-def _check_same(study: Any, config: Config, data: str) -> None:
+def _check_same(study: Any, config: Config, data: str, labels: str) -> None:
     """Writes down what the study is of; raises `UserError` if that is something else already."""
     found = study.user_attrs
     if _CONFIG in found:
@@ -252,9 +260,12 @@ def _check_same(study: Any, config: Config, data: str) -> None:
                 )
         if found.get(_DATA) != data:
             raise UserError(f"the study '{study.study_name}' is of other images, or of another division of them")
+        if labels and found.get(_LABELS, labels) != labels:
+            raise UserError(f"the study '{study.study_name}' is of other labels than its images have now: {_REMEDY}")
         return
     # In this order: what has a configuration is complete.
     study.set_user_attr(_DATA, data)
+    study.set_user_attr(_LABELS, labels)
     study.set_user_attr(_CONFIG, json.dumps(config_lib.to_dict(config)))
 
 

@@ -23,9 +23,10 @@ from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments import finetune
 from jtransfer.experiments.kitchen import Kitchen, statistics_move
 from jtransfer.experiments.reading import read_examples
+from jtransfer.experiments.reopen import parts_of_run
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.experiments.safely import noted
-from jtransfer.experiments.soup_members import open_members, reopen_data, start_of
+from jtransfer.experiments.soup_members import open_members, start_of
 from jtransfer.paths import output_folder
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
@@ -103,8 +104,8 @@ def make_soup(
     output = output_folder(output, empty=True)
     members = open_members(runs, recipe)
     first = next(iter(members.values()))
-    config, parts = first.config, reopen_data(first, source)
-    if parts.validation is None and (recipe == 'greedy' or (recipe == 'wise' and len(alphas) > 1)):
+    config, parts = first.config, parts_of_run(first.run, source)
+    if 'validation' not in parts and (recipe == 'greedy' or (recipe == 'wise' and len(alphas) > 1)):
         raise UserError(
             f'{"recipe=greedy needs" if recipe == "greedy" else "several values of alpha need"} a validation part to '
             f'choose by, and {first.run} has none: make the runs with data.validation_fraction above 0'
@@ -121,10 +122,10 @@ def make_soup(
         file = locate(config.model.checkpoint).path
         start_record = {'start': {'checkpoint': start.load_report.source, 'sha256': _sha256(file)}}
 
-    training = parts.train if recalibrate and statistics_move(trees.values()) else None
+    training = parts.get('train') if recalibrate and statistics_move(trees.values()) else None
     read = [
         None if part is None else read_examples(part, model.preprocessing, config)
-        for part in (parts.validation, parts.test, training)
+        for part in (parts.get('validation'), parts.get('test'), training)
     ]
     validation, test = read[:2]
     kitchen = Kitchen(model, config, trees, validation, read[2])
@@ -224,17 +225,15 @@ def _write(output: Path, model: Model, config: Config, record: Mapping[str, Any]
 
 
 def _summary(metrics: AnyMetrics) -> dict[str, Any]:
-    if not isinstance(metrics, Metrics):
-        return {
-            'examples': metrics.examples,
-            'score': metrics.score,
-            'score_name': metrics.score_name,
-            'loss': metrics.loss,
-        }
-    return {
+    interval = metrics.score_interval
+    summary = {
         'examples': metrics.examples,
-        'accuracy': metrics.top1,
-        'accuracy_interval': list(metrics.top1_interval),
+        'score_name': metrics.score_name,
+        'score': metrics.score,
+        'score_interval': None if interval is None else list(interval),
         'confidence': metrics.confidence,
         'loss': metrics.loss,
     }
+    if isinstance(metrics, Metrics):
+        summary |= {'accuracy': metrics.top1, 'accuracy_interval': list(metrics.top1_interval)}
+    return summary

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jtransfer.config import Config, replace
-from jtransfer.data.parts import Parts, load_parts, split_record
-from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import SPLIT, is_run, read_config, read_result
 from jtransfer.experiments.run_records import read_split_file
+from jtransfer.experiments.run_split import same_examples
 from jtransfer.paths import expanded
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import open_model
@@ -86,27 +85,18 @@ def _check_together(first: Member, other: Member) -> None:
         ('model.options', first.stored.options, other.stored.options),
         ('preprocessing', first.stored.preprocessing, other.stored.preprocessing),
         ('class names', first.stored.class_names, other.stored.class_names),
-        ('tasks', heads.in_words(first.stored.tasks), heads.in_words(other.stored.tasks)),
     ):
         if one != two:
             raise UserError(f'{other.run} and {first.run} differ in their {what}: {_short(two)} and {_short(one)}')
+    one, two = (heads.in_words(member.stored.tasks) for member in (first, other))
+    if not heads.matches(first.stored.tasks, other.stored.tasks):
+        raise UserError(f'{other.run} and {first.run} differ in their tasks: {two} and {one}')
     for part in ('validation', 'test'):
-        if other.split.get(part) != first.split.get(part):
+        if not same_examples(first.split, other.split, part):
             raise UserError(
                 f'{other.run} and {first.run} differ in their {part} examples, so that no part is unseen by both: '
                 'make runs of several seeds with one data.split_seed'
             )
-
-
-def reopen_data(member: Member, source: Source | Mapping[str, Source] | None) -> Parts:
-    """The data as the run divided it."""
-    parts = load_parts(member.config.data, member.config.seed, source, training=False)
-    if split_record(parts) != member.split:
-        raise UserError(
-            f'{member.config.data.source} does not hold the images of the run {member.run} any more '
-            f'(see {member.run / SPLIT})'
-        )
-    return parts
 
 
 def start_of(member: Member) -> Model:

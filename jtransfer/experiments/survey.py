@@ -25,10 +25,10 @@ from jtransfer.data.survey import PartSurvey, survey_part, to_dict
 from jtransfer.errors import UserError
 from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.experiments.contact_sheet import contact_sheet
-from jtransfer.experiments.data_lines import outputs_in_words
 from jtransfer.experiments.duplicate_report import labels_differ, write_duplicates
 from jtransfer.experiments.run_dir import beside_run, write_json
 from jtransfer.paths import output_folder
+from jtransfer.pretrained import heads
 from jtransfer.text import printable
 from jtransfer.train.progress import progress_bar
 from jtransfer.writing import make_folder
@@ -92,7 +92,7 @@ def survey(
     every = {name: getattr(parts, name) for name in (*NAMES, 'unlabelled')}
     found: dict[str, Part] = {name: part for name, part in every.items() if part is not None}
     sizes = ', '.join(f'{name} {len(part):,}' for name, part in found.items())
-    say(f'{config.data.source}: {outputs_in_words(parts.tasks)}; images: {sizes}')
+    say(f'{config.data.source}: {heads.in_words(parts.tasks)}; images: {sizes}')
     make_folder(folder)
     facts = {}
     for name, part in found.items():

@@ -21,9 +21,18 @@ from jtransfer.data.parts import Parts, load_parts
 from jtransfer.errors import TrainingDivergedError, UserError, WritingError
 from jtransfer.experiments import finetune, given
 from jtransfer.experiments.checking import check_data, check_run
-from jtransfer.experiments.run_dir import CONFIG, NOT_IDENTITY, ROOT, RunDirectory, is_finished, read_result
+from jtransfer.experiments.run_dir import (
+    CONFIG,
+    NOT_IDENTITY,
+    ROOT,
+    SPLIT,
+    RunDirectory,
+    is_finished,
+    read_result,
+)
 from jtransfer.experiments.run_lock import check_free, held
 from jtransfer.experiments.run_records import NEEDED_OF_RUNS
+from jtransfer.experiments.run_split import other_data, split_of
 from jtransfer.experiments.summary import Record
 from jtransfer.experiments.sweep_tune import check_fields, check_parts, choose, in_words, validation_of
 from jtransfer.paths import output_folder
@@ -107,7 +116,8 @@ def run(
     """Runs every combination, one after another; what is finished already is kept, what was cut short continues.
 
     What would stop a run before its first step is told before any of them; one that fails later is recorded, and the
-    others go on.
+    others go on. What is there already is of the data as they are now, or else refused: runs on other images or labels
+    have no mean.
 
     Args:
         config: the configuration.
@@ -146,9 +156,9 @@ def run(
                 'delete it to run it again'
             )
         planned.append((fields, variant, path))
-    check_all([(path, variant) for _, variant, path in planned if not is_finished(path)])
+    parts = check_all([(path, variant) for _, variant, path in planned])
     if tune:
-        check_parts([(variant, path) for _, variant, path in planned])
+        check_parts(parts)
     for line in dict.fromkeys(
         line for _, own, _ in planned for line in random_weights_notes(for_weights(own.transfer)[1])
     ):
@@ -174,16 +184,20 @@ def run(
     return folder, choose(records, list(over), list(tune), say) if tune else records
 
 
-def check_all(variants: Sequence[tuple[Path, Config]]) -> None:
+def check_all(variants: Sequence[tuple[Path, Config]]) -> dict[Path, Parts]:
     """Checks, before the first of several runs, that none of them would be stopped, unreadable images excepted.
 
-    Every data set is divided, and every network loaded, once for all the runs that share it.
+    Of those that are finished, or begun, only that they are of the data as they are now. Every data set is divided, and
+    every network loaded, once for all the runs that share it.
 
     Args:
         variants: run directories with their configurations.
 
+    Returns:
+        The parts of every run's data.
+
     Raises:
-        UserError: what a run would be stopped by, with its name.
+        UserError: what a run would be stopped by, with its name, or one of other images or labels than there are now.
     """
 
     def of_data(config: Config) -> str:
@@ -194,10 +208,20 @@ def check_all(variants: Sequence[tuple[Path, Config]]) -> None:
         return repr((config.model, config.adapters if kind in ADAPTATIONS else None, kind == 'scratch', config.data))
 
     data: dict[str, Parts] = {}
+    splits: dict[str, dict[str, Any]] = {}
+    found: dict[Path, Parts] = {}
     model, loaded = None, ''
     for path, config in sorted(variants, key=lambda variant: of_model(variant[1])):
         try:
-            parts = data[of_data(config)] = data.get(of_data(config)) or load_parts(config.data, config.seed)
+            key = of_data(config)
+            if key not in data:
+                data[key] = load_parts(config.data, config.seed)
+                splits[key] = split_of(data[key])
+            parts = found[path] = data[key]
+            if changed := other_data(path / SPLIT, splits[key]):
+                raise UserError(f'it was run with {changed}; delete {path} to run it again, or name another --output')
+            if is_finished(path):
+                continue
             check_data(parts)
             if model is None or loaded != of_model(config):
                 model, loaded = finetune.make_model(config, parts.class_names, parts.tasks), of_model(config)
@@ -205,6 +229,7 @@ def check_all(variants: Sequence[tuple[Path, Config]]) -> None:
             check_run(config, parts, model, plan)
         except UserError as error:
             raise UserError(f'{path.name}: {error}') from None
+    return found
 
 
 def _one(fields: dict[str, Any], config: Config, path: Path, say: Callable[[str], None]) -> Record:

@@ -6,15 +6,14 @@ in the mean over the seeds, is reported, and of it alone the test part: the othe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jtransfer.better import rank
-from jtransfer.config import Config
-from jtransfer.data.parts import load_parts
+from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
 from jtransfer.evaluate.sections import score_text
 from jtransfer.experiments.run_dir import is_finished, read_result
@@ -34,22 +33,17 @@ def check_fields(over: Tune, tune: Tune) -> None:
             raise UserError(f'{field} is in --over and in --tune: either every value is shown, or one is chosen')
 
 
-def check_parts(planned: Iterable[tuple[Config, Path]]) -> None:
+def check_parts(planned: Mapping[Path, Parts]) -> None:
     """Raises `UserError` where runs have no validation part to choose by, or no test part that had no say in it.
 
     Args:
-        planned: configurations and directories of the runs.
+        planned: the data of the runs, by their directories.
     """
-    seen = []
-    for config, path in planned:
+    for path, parts in planned.items():
         if is_finished(path):
             result = read_result(path, ('part',))
             validated, tested = validation_of(result) is not None, result['part'] == 'test'
-        elif config.data in seen:
-            continue
         else:
-            seen.append(config.data)
-            parts = load_parts(config.data, config.seed)
             validated, tested = parts.validation is not None, parts.test is not None
         if not validated:
             raise UserError('--tune chooses on the validation part: set data.validation_fraction above 0')

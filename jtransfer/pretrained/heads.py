@@ -18,6 +18,7 @@ from jtransfer.text import printable
 
 ONE, SEVERAL = 'head', 'heads'
 _LISTED = 5
+_KINDS = {'single_label': ('class', 'classes'), 'multi_label': ('label', 'labels'), 'regression': ('number', 'numbers')}
 
 
 def named(tasks: Sequence[Task]) -> bool:
@@ -76,15 +77,15 @@ def check_tasks(tasks: Iterable[Task]) -> tuple[Task, ...]:
 
 
 def in_words(tasks: Iterable[Task]) -> str:
-    """Tasks in words, for messages: `colour (single_label: red, green), age (regression: years)`."""
+    """What is to be learnt, in words: `2 classes (ants, bees)`, or `size: 1 number (mm), tags: 2 labels (x, y)`."""
     return ', '.join(_in_words(task) for task in tasks)
 
 
 def _in_words(task: Task) -> str:
-    names = ', '.join(map(printable, task.class_names[:_LISTED]))
-    more = f' … {task.outputs - _LISTED} more' if task.outputs > _LISTED else ''
-    what = f'{task.kind}: {names}{more}'
-    return f'{task.name} ({what})' if task.name else what
+    names = ', '.join(map(printable, task.class_names[:_LISTED])) + ', …' * (task.outputs > _LISTED)
+    one, several = _KINDS[task.kind]
+    what = f'{task.outputs:,} {one if task.outputs == 1 else several} ({names})'
+    return f'{task.name}: {what}' if task.name else what
 
 
 def matches(first: Sequence[Task], second: Sequence[Task]) -> bool:

@@ -292,7 +292,7 @@ def _heads(paths: Sequence[str], shapes: Mapping[str, Shape]) -> tuple[str, str,
     if names != [heads.ONE]:
         return f'heads {", ".join(name.removeprefix(f"{heads.SEVERAL}/") for name in names)}', 'are', ''
     count = head_outputs({path: shapes[path] for path in paths})
-    return 'head', 'is', f', {count} class{"es" if count > 1 else ""}' if count else ', of another form'
+    return 'head', 'is', f', {count} output{"s" if count > 1 else ""}' if count else ', of another form'
 
 
 def _listing(names: Sequence[str], separator: str = ', ') -> str:

@@ -40,9 +40,9 @@ def single(folder, right, *, ids=IDS, labels=LABELS, score_name='accuracy', outp
     return folder
 
 
-def crossed(folder, scores, right, *, seed=0, ratio=0.25, **options):
+def crossed(folder, scores, right, *, seed=0, ratio=0.25, repeats=1, **options):
     """A finished cross-validation."""
-    folds = make_folds(LABELS, splitter='stratified', folds=5, repeats=1, seed=seed)
+    folds = make_folds(LABELS, splitter='stratified', folds=5 // repeats, repeats=repeats, seed=seed)
     single(folder, right, **options)
     write_json(folder / 'folds.json', fold_record(folds, IDS, splitter='stratified', seed=seed, class_names=CLASSES))
     record = {'score': float(np.mean(scores)), 'score_name': 'accuracy', 'fold_scores': list(scores)}
@@ -139,6 +139,15 @@ def test_what_every_fold_found_for_itself_is_said(tmp_path):
         for number, rate in enumerate(rates):
             write_config(folder / f'fold-{number}', Config(optim=Optim(learning_rate=rate)))
     assert [given['learning rate'] for given in compare(*folders).given] == ['0.03 (2) | 0.01 (1)', '0.01']
+
+
+def test_folds_of_several_repeats_are_found_by_their_names(tmp_path):
+    folder = crossed(tmp_path / 'a', FIRST[:4], rights(0), repeats=2)
+    search = Search(space=('optim.learning_rate=choice(0.01, 0.03)',))
+    write_config(folder, Config(search=search, optim=Optim(learning_rate=0.003)))
+    for name, rate in (('repeat-0-fold-0', 0.01), ('repeat-1-fold-1', 0.03), ('fold-0', 0.5)):
+        write_config(folder / name, Config(optim=Optim(learning_rate=rate)))
+    assert compare(folder, folder).given[0]['learning rate'] == '0.01 (1) | 0.03 (1)'
 
 
 def test_images_without_a_label_do_not_count(tmp_path):

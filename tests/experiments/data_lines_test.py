@@ -5,14 +5,7 @@ import numpy as np
 from jtransfer.config_data import Data
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import load_parts
-from jtransfer.experiments.data_lines import describe_parts, describe_source, outputs_in_words
-from jtransfer.tasks import Task, single_label
-
-
-def test_outputs_in_words():
-    tasks = (Task('size', 'regression', ('mm',)), Task('tags', 'multi_label', tuple('abcdefg')))
-    assert outputs_in_words(tasks) == 'size: 1 number (mm), tags: 7 labels (a, b, c, d, e, …)'
-    assert outputs_in_words((single_label(('a\x1b', 'b')),)) == r'2 classes (a\x1b, b)'
+from jtransfer.experiments.data_lines import describe_parts, describe_source
 
 
 def test_parts_are_told_with_classes_and_notes():

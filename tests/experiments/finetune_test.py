@@ -335,7 +335,7 @@ def test_a_run_that_diverges_keeps_its_last_good_state(tiny_config, nowhere):
 
 
 def test_a_run_that_diverged_goes_on_with_a_lower_learning_rate_and_says_so(tiny_config, nowhere, monkeypatch):
-    settings = {'transfer.strategy': 'fine_tune', 'optim.learning_rate': 0.1, 'optim.clip_norm': 0.0, 'run_dir': 'run'}
+    settings = {'optim.learning_rate': 0.1, 'optim.clip_norm': 0.0, 'run_dir': 'run'}
     collect = loop._collect
     with monkeypatch.context() as patch:
         patch.setattr(loop, '_collect', lambda pending, *rest: {**collect(pending, *rest), 'finite': False})

@@ -119,7 +119,7 @@ def test_columns_of_labels_that_a_table_lacks_have_no_figures(tmp_path):
         ('red', '0', True),
         ('round', '0', True),
     ]
-    with pytest.raises(UserError, match=r"has the class 'red' \(2 such\)|has labels for multi_label"):
+    with pytest.raises(UserError, match=r"has the class 'red' \(2 such\)|has labels for 2 labels"):
         match(source_of(TAGS), (Task('', 'multi_label', ('round', 'square')),), 'it')
 
 
@@ -175,7 +175,7 @@ def test_heads_that_the_data_lack_are_left_out_and_whole_numbers_stay_numbers(tm
     assert set(opened.source.labels['kind'].tolist()) == {1}
     other = ArraySource(np.zeros((2, 5, 5, 3), np.uint8), {'kin': [0, 1]}, tasks=[single_label(('cat', 'dog'), 'kin')])
     with pytest.raises(
-        UserError, match=r'the part has labels for kin .* names and kinds must be the same\. Did you mean'
+        UserError, match=r'the part has labels for kin: .* names and kinds must be the same\. Did you mean'
     ):
         jt.evaluate_model(model, other)
 

@@ -5,9 +5,10 @@ import pathlib
 import shutil
 
 import pytest
+from PIL import Image
 
 from jtransfer.errors import UserError
-from jtransfer.experiments import crossval, finetune
+from jtransfer.experiments import crossval, finetune, soup
 from jtransfer.experiments.reopen import parts_of_run
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -18,7 +19,7 @@ def split_of(run):
     return {name: tuple(record[name]['ids']) for name in ('train', 'validation', 'test') if name in record}
 
 
-def test_a_run_and_a_fold_have_the_parts_that_they_had(tiny_config, photos, tmp_path):
+def test_a_run_and_a_fold_have_the_parts_that_they_had(tiny_config, photos, tmp_path, monkeypatch):
     folder = tmp_path / 'photos'
     shutil.copytree(photos, folder)
     changes = {'data.source': f'folder:{folder}', 'data.validation_fraction': 0.3, 'train.steps': 1}
@@ -30,6 +31,13 @@ def test_a_run_and_a_fold_have_the_parts_that_they_had(tiny_config, photos, tmp_
         found = parts_of_run(where)
         assert {name: part.ids for name, part in found.items()} == split_of(where)
         assert found['test'][0]['id'] == found['test'].ids[0]
+    Image.new('RGB', (8, 8)).save(folder / 'ant' / 'another.png')  # other parts, and the same fold
+    with pytest.raises(UserError, match=r'does not hold the images of the run .*run any more'):
+        parts_of_run(run)
+    # What is loaded once the data are there: a fold is a member as any run.
+    monkeypatch.setattr(soup, 'load_model', lambda run, dtype: pytest.skip(f'{run} is loaded'))
+    with pytest.raises(pytest.skip.Exception, match='fold-1 is loaded'):
+        soup.make_soup([fold], tmp_path / 'soup', recipe='wise')
     pathlib.Path(folder / split_of(fold)['test'][0]).unlink()
     for where in (run, fold):
         with pytest.raises(UserError, match=r'does not hold the images of the run .* any more'):

@@ -182,6 +182,15 @@ def test_a_resumed_run_must_have_the_same_split(nowhere):
     assert json.loads(pathlib.Path('x/split.json').read_text()) == {'train': {'ids': ['a', 'b']}}
 
 
+def test_a_resumed_run_must_have_the_same_labels(nowhere):
+    begin('x')
+    RunDirectory(pathlib.Path('x'), resumes=False).write_split({'train': {'ids': ['a'], 'labels_sha256': '1'}})
+    resumed = RunDirectory.find(auto(run_dir='x'))
+    resumed.write_split({'train': {'ids': ['a'], 'labels_sha256': '1'}})
+    with pytest.raises(UserError, match='x was begun with other labels than there are now'):
+        resumed.write_split({'train': {'ids': ['a'], 'labels_sha256': '2'}})
+
+
 def test_result_marks_the_end(nowhere):
     begin('x')
     assert not is_finished(pathlib.Path('x'))

@@ -1,15 +1,19 @@
 """Sweeps: every combination once, what is finished kept, what fails recorded."""
 
 import csv
+import dataclasses
 import pathlib
+import shutil
 
 import jax
 import pytest
 
 from jtransfer import stopping
+from jtransfer.data.parts import load_parts
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune, sweep
 from jtransfer.experiments.run_dir import NOT_IDENTITY, read_config, read_result
+from jtransfer.experiments.run_split import split_of
 from jtransfer.experiments.summary import summarise, write_tables
 from jtransfer.train.log import MetricLog
 
@@ -100,7 +104,7 @@ def quick_runs(monkeypatch):
         directory.finish({'part': 'test', 'accuracy': accuracy, 'loss': 1 - accuracy, 'seconds': 1.5})
 
     monkeypatch.setattr(finetune, 'run', run)
-    monkeypatch.setattr(sweep, 'check_all', lambda variants: None)
+    monkeypatch.setattr(sweep, 'check_all', lambda variants: {})
     return started
 
 
@@ -212,6 +216,34 @@ def test_what_is_in_the_way_is_refused_before_the_first_run(tiny_config, nowhere
     with pytest.raises(UserError, match='seed=0 is not empty and holds no run'):
         sweep.run(tiny_config(), over, 'out')
     assert not quick_runs
+
+
+def test_runs_of_other_images_or_labels_are_not_summarised_together(tiny_config, photos, nowhere):
+    shutil.copytree(photos, 'mine')
+    files = sorted(pathlib.Path('mine').rglob('*.png'))
+    lines = [f'{file.relative_to("mine")},{file.parent.name}' for file in files]
+
+    def write(lines):
+        pathlib.Path('mine/table.csv').write_text('\n'.join(['path,label', *lines]))
+
+    write(lines)
+    config = tiny_config(**{'data.source': 'csv:mine/table.csv', 'data.split_seed': 0})
+    done, begun = (dataclasses.replace(config, seed=seed, run_dir=str(nowhere / f'seed={seed}')) for seed in range(2))
+    for variant in (done, begun):
+        directory = finetune.RunDirectory.find(variant)
+        directory.create(variant)
+        directory.write_split(split_of(load_parts(variant.data, variant.seed)))
+    finetune.RunDirectory(nowhere / 'seed=0', resumes=False).finish({'part': 'test'})
+    planned = [(pathlib.Path(variant.run_dir), variant) for variant in (done, begun)]
+    assert {len(parts.train) for parts in sweep.check_all(planned).values()} == {21}
+    write([lines[0].replace('ant', 'bee').replace('bee/', 'ant/'), *lines[1:]])
+    for changed in planned:
+        with pytest.raises(UserError, match=r'^(seed=.): it was run with its images in other parts .*delete .*\1 to'):
+            sweep.check_all([changed])
+    write(lines[1:])
+    for changed in planned:
+        with pytest.raises(UserError, match=r'^(seed=.): it was run with other images than there are now \(see .*\1'):
+            sweep.check_all([changed])
 
 
 def test_real_runs_are_kept_and_one_that_a_signal_ended_continues(tiny_config, nowhere, monkeypatch, signalled):

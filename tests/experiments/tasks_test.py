@@ -25,6 +25,7 @@ from jtransfer.experiments.tables import describe
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks import Task, single_label
 from jtransfer.train.log import MetricLog, read_log
+from launch.soup import scored, table
 from tests.experiments.pictures import Pictures
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -166,7 +167,7 @@ def test_thresholds_are_fitted_on_the_validation_part_alone(run):
 def test_several_heads_are_learnt_from_what_labels_there_are(run):
     result, source, lines = run(HEADS)
     assert 'kind: 2 classes (dark, light), tags: 2 labels (red, striped), light: 1 number (lux)' in lines[0]
-    assert 're-initialised the heads kind, light, tags (the stored head, 4 classes, is ignored)' in lines[2]
+    assert 're-initialised the heads kind, light, tags (the stored head, 4 outputs, is ignored)' in lines[2]
     by_task = result.metrics.by_task
     assert by_task['kind'].score > 0.7
     assert by_task['light'].score > 0.4
@@ -275,13 +276,13 @@ def test_evaluation_and_predictions_of_a_saved_network(run, tmp_path, monkeypatc
 def test_a_checkpoint_on_other_tasks_is_refused_in_one_line(run, tmp_path, monkeypatch):
     result, _, _ = run((LIGHT,))
     monkeypatch.setattr(matching, 'open_source', lambda data, known: {'train': pictures((TAGS,))})
-    with pytest.raises(UserError, match='has labels for multi_label: red, striped, and the model has heads for regr'):
+    with pytest.raises(UserError, match=r'has labels for 2 labels \(red, striped\), and the model has heads for'):
         prediction.evaluate_checkpoint(str(result.directory.path), tmp_path / 'out', source='csv:it')
     model = load_model(result.directory.path)
-    with pytest.raises(UserError, match='the part has labels for multi_label'):
+    with pytest.raises(UserError, match='the part has labels for 2 labels'):
         jt.evaluate_model(model, whole(pictures((TAGS,))))
     data = jt.load_data(pictures((TAGS,)))
-    with pytest.raises(UserError, match=r'the data are for multi_label: .* load_model\(…, tasks=data\.tasks\)'):
+    with pytest.raises(UserError, match=r'the data are for 2 labels .* load_model\(…, tasks=data\.tasks\)'):
         jt.fit(model, data, steps=1, progress=False)
 
 
@@ -347,6 +348,8 @@ def test_the_average_of_runs_with_several_scalings(run, tiny_config, tmp_path):
     assert soup.model.tasks == first.model.tasks
     record = soup.record
     assert record['test']['score_name'] == 'mean score'
+    assert scored('test', record['test']).startswith('test mean score ')
+    assert table(record).row_count == 3
     assert all(member['test_score'] is not None for member in record['members'])
     assert record['validation']['score'] >= max(member['validation_score'] for member in record['members']) - 1e-9
     assert load_model(tmp_path / 'soup').tasks == first.model.tasks

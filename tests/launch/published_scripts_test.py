@@ -41,7 +41,7 @@ def finished(here, photos):
 
 def test_a_run_starts_from_weights_of_others_and_says_so(finished):
     assert 'tensors from theirs.safetensors' in ' '.join(finished.stdout.split())
-    assert 're-initialised the head, 3 classes (the stored head, 7 classes, is ignored)' in finished.stdout
+    assert 're-initialised the head, 3 outputs (the stored head, 7 outputs, is ignored)' in finished.stdout
 
 
 def test_the_run_exports_under_the_names_it_came_with(finished, here, photos):
@@ -64,7 +64,7 @@ def test_a_folder_says_what_cannot_be_said_in_it(finished, here):
     done = launch(here, 'export', *theirs, named, '--output=out/folder')
     said = ' '.join(done.stdout.split())
     assert "there is no config.json: transformers' ResNet has stem=imagenet, and this network cifar" in said
-    assert '7 classes (a, b, c, d, e, … (7))' in said
+    assert '7 classes (a, b, c, d, e, …)' in said
     wrong = launch(here, 'export', '--checkpoint=run', '--checkpoint_classes=a', '--output=x', status=2)
     assert 'checkpoint_classes names 1 classes (a), and the head of run/model.safetensors has 3 outputs' in wrong.stderr
 

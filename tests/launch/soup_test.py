@@ -10,7 +10,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from launch.soup import table
+from launch.soup import scored, table
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -87,10 +87,35 @@ def test_the_table_of_runs_that_had_neither_part():
     record = {
         'recipe': 'greedy',
         'members': [{'run': '[a]', 'used': False, 'validation_accuracy': None, 'test_accuracy': 0.5}],
-        'validation': {'accuracy': 0.25},
+        'validation': {'score_name': 'accuracy', 'score': 0.25},
         'test': None,
     }
+    assert shown(table(record))[-2:] == [['[a]', 'no', '–', '50.0%'], ['greedy', 'soup', '25.0%', '–']]
+
+
+def test_the_table_of_runs_that_predict_numbers():
+    part = {'score_name': 'R²', 'score': -0.25, 'score_interval': [-0.5, 0.125], 'confidence': 0.9, 'examples': 1200}
+    record = {
+        'recipe': 'wise',
+        'members': [{'run': 'a', 'used': True, 'validation_score': 0.5, 'test_score': None}],
+        'alphas': [{'alpha': 0.3, 'validation_score': 0.75, 'validation_loss': 1.0}],
+        'alpha': 0.3,
+        'validation': None,
+        'test': part,
+    }
+    lines = shown(table(record))
+    assert lines[0] == ['in', 'it', 'validation', 'R²', 'test', 'R²']
+    assert lines[-3:] == [
+        ['a', 'yes', '0.500', '–'],
+        ['alpha', '0.3', '0.750', '–'],
+        ['alpha', '0.3,', 'chosen', '–', '-0.250'],
+    ]
+    assert scored('test', part) == 'test R² -0.250 (90% interval -0.500 to 0.125) on 1,200 images'
+    whole = {**part, 'score_name': 'mean score', 'score_interval': None}
+    assert scored('test', whole) == 'test mean score -0.250 on 1,200 images'
+
+
+def shown(grid):
     console = Console(file=io.StringIO(), width=80)
-    console.print(table(record))
-    lines = [line.split() for line in console.file.getvalue().splitlines() if line.split()]
-    assert lines[-2:] == [['[a]', 'no', '–', '50.0%'], ['greedy', 'soup', '25.0%', '–']]
+    console.print(grid)
+    return [line.split() for line in console.file.getvalue().splitlines() if line.split()]

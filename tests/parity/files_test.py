@@ -162,7 +162,7 @@ def test_a_torchvision_file_with_auxiliary_heads(tmp_path):
     assert not [name for name in whole.load_report.ignored if 'num_batches_tracked' not in name]
     agree(whole, theirs, image)
     fresh = load_model(tmp_path / 'googlenet.pth', architecture='googlenet_aux', num_classes=2)
-    assert 're-initialised the head, 2 classes (the stored head, 6 classes, is ignored)' in fresh.load_report.summary()
+    assert 're-initialised the head, 2 outputs (the stored head, 6 outputs, is ignored)' in fresh.load_report.summary()
     assert {path for path in fresh.load_report.re_initialised if path.startswith('batch_stats/head/')}
     bare = load_model(tmp_path / 'googlenet.pth', architecture='googlenet_aux', num_classes=0)
     assert set(bare.variables['params']) == {'backbone'}

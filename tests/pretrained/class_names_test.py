@@ -1,7 +1,9 @@
 """Names of a head's outputs: as files state them, as a person gives them, and what becomes of the head."""
 
+import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -32,9 +34,12 @@ LABELS = dict(enumerate(NUMBERS))
 
 
 @pytest.fixture(scope='module')
-def arrays():
+def arrays(undrawn):
     """The tensors of a network of five classes, and its head."""
-    model = load_model(architecture='vit_tiny_test', num_classes=5, head_init='normal', seed=3)
+    model = load_model(architecture='vit_tiny_test', num_classes=5)
+    random = np.random.default_rng(3)
+    drawn = jax.tree.map(lambda leaf: random.normal(0, 0.1, leaf.shape).astype(np.float32), dict(model.variables))
+    model = dataclasses.replace(model, variables=drawn)
     head = {name: np.asarray(value) for name, value in model.variables['params']['head'].items()}
     return published_arrays(model, 'huggingface'), head
 

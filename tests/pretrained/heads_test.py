@@ -19,6 +19,12 @@ AGE = Task('age', 'regression', ('years', 'months'), offset=(30.0, 360.1), scale
 TASKS = (KIND, TAGS, AGE)
 
 
+def test_tasks_in_words():
+    tasks = (Task('size', 'regression', ('mm',)), Task('tags', 'multi_label', tuple('abcdefg')))
+    assert heads.in_words(tasks) == 'size: 1 number (mm), tags: 7 labels (a, b, c, d, e, …)'
+    assert heads.in_words((single_label(('a\x1b', 'b')),)) == r'2 classes (a\x1b, b)'
+
+
 def save(path, model):
     save_model(
         path,

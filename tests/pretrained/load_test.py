@@ -66,7 +66,7 @@ def test_a_new_head_replaces_the_stored_one_and_is_said():
     summary = report.summary()
     assert '\n' not in summary
     assert f'loaded {len(_flat(target)) - 2} tensors from w.safetensors' in summary
-    assert 're-initialised the head, 7 classes (the stored head, 4 classes, is ignored)' in summary
+    assert 're-initialised the head, 7 outputs (the stored head, 4 outputs, is ignored)' in summary
 
 
 def test_a_head_of_the_same_size_is_replaced_too_when_asked():
@@ -173,7 +173,7 @@ def test_the_stored_head_is_dropped_where_the_network_has_none():
     variables, report = load.load_into(target, _stored('resnet_tiny'), source='w')
     assert set(variables['params']) == {'backbone'}
     assert report.ignored == ('params/head/bias', 'params/head/kernel')
-    assert 'ignored the stored head, 4 classes' in report.summary()
+    assert 'ignored the stored head, 4 outputs' in report.summary()
 
 
 def test_the_table_has_a_line_per_tensor():

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import shutil
 import warnings
 
@@ -21,12 +22,13 @@ from tests.train.checkpoints_test import distinct
 
 @pytest.fixture(scope='module')
 def make(toy, tmp_path_factory):
-    """Writes a last and a best checkpoint; returns their folder, the states and what reads them."""
+    """Writes a last and a best checkpoint, or copies them; returns their folder, the states and what reads them."""
     parts, variables = toy.make(transfer=Transfer('linear_probe'), train=Train(progress=False))
     like = toy.start(parts, variables)
 
-    def written(last=None, best=None, speaks_of=None):
-        folder = tmp_path_factory.mktemp('run') / 'checkpoints'
+    @functools.cache
+    def original(last, best, speaks_of):
+        folder = tmp_path_factory.mktemp('original') / 'checkpoints'
         states = {}
         with contextlib.closing(Checkpoints(folder)) as checkpoints:
             if best is not None:
@@ -38,6 +40,12 @@ def make(toy, tmp_path_factory):
                 score = {} if known is None else {'best_score': 0.5, 'best_step': known, 'best_loss': 1.0}
                 checkpoints.save_last(states['last'], RunProgress(**score))
         return folder, states
+
+    def written(last=None, best=None, speaks_of=None):
+        folder, states = original(last, best, speaks_of)
+        copy = tmp_path_factory.mktemp('run') / 'checkpoints'
+        shutil.copytree(folder, copy)
+        return copy, states
 
     def found(folder):
         with contextlib.closing(Checkpoints(folder)) as checkpoints:
