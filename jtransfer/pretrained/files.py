@@ -129,7 +129,10 @@ def read_safetensors(
     """
     path = expanded(path)
     header, start = _header(path)
-    data = np.memmap(path, np.uint8, mode='r')
+    try:
+        data = np.memmap(path, np.uint8, mode='r')
+    except OSError as error:  # so many shards that no more files may be open
+        raise UserError(f'{path}: cannot be read: {error.strerror}') from None
     check_digest(path, header, np.asarray(data[start:]), release)
     metadata = without_digest(header.pop('__metadata__', None))
     arrays = {}
