@@ -14,6 +14,7 @@ case that should not be. Ends with status 1 where there is one.
 
 import collections
 import contextlib
+import importlib.metadata
 import json
 import multiprocessing
 import pathlib
@@ -194,6 +195,9 @@ def main(argv):
     print(f'{_CASES.value} cases, {len(bad)} of them bad; at most {slowest:.1f} s and {largest} MiB')
     if _RESULT.value:
         record = circumstances(' '.join(['python -m benchmarks.hostile', *sys.argv[1:]]))
+        # Without it, its files are told that they need it, and nothing is tried.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            record['versions']['torch'] = importlib.metadata.version('torch')
         record |= {
             'cases': _CASES.value,
             'seed': _SEED.value,

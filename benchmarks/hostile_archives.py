@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
@@ -93,22 +94,73 @@ def npz_archive(random: np.random.Generator, folder: pathlib.Path) -> Action:
 
 def torch_archive(random: np.random.Generator, folder: pathlib.Path) -> Action:
     """A torch file: code in the pickle, bombs, damaged archives. Without torch, all are told what they need."""
-    code = b'\x80\x02cposix\nsystem\nX\x10\x00\x00\x00touch executed!!\x85R.'
     path = folder / 'w.pth'
-    way = random.integers(5)
+    way = random.integers(8)
+    if way >= 4 and (written := _by_torch(random, path)):
+        _flip(random, path, 0.5 if written == 'right' else 0.0)
+        return lambda: read_weights(path)
+    code = b'\x80\x02cposix\nsystem\nX\x10\x00\x00\x00touch executed!!\x85R.'
     if way == 0:
         path.write_bytes(code)
         return lambda: read_weights(path)
-    content = {1: code, 2: bytes(200 * 2**20), 3: b'\x80\x02}.', 4: b'\x80\x02' + b'(' * 10**6}[int(way)]
+    content = {1: code, 2: bytes(200 * 2**20), 3: b'\x80\x02}.'}.get(int(way), b'\x80\x02' + b'(' * 10**6)
     with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED if way == 2 else zipfile.ZIP_STORED) as archive:
         archive.writestr('archive/data.pkl', content)
         archive.writestr('archive/version', b'3')
         archive.writestr('archive/data/0', bytes(16))
-    if random.random() < 0.3:
+    _flip(random, path, 0.3)
+    return lambda: read_weights(path)
+
+
+def _flip(random: np.random.Generator, path: pathlib.Path, chance: float) -> None:
+    """Now and then, another byte in the file's place of one."""
+    if random.random() < chance:
         data = bytearray(path.read_bytes())
         data[random.integers(len(data))] ^= 255
         path.write_bytes(data)
-    return lambda: read_weights(path)
+
+
+class _Makes:
+    """A pickle of this calls a function where it is loaded."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.made = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.made
+
+
+def _by_torch(random: np.random.Generator, path: pathlib.Path) -> str:
+    """A file as torch writes it, right or with something in it; '' where torch is not there."""
+    try:
+        import torch
+    except ImportError:
+        return ''
+    itself: dict[str, Any] = {}
+    itself['model'] = {'state_dict': itself}
+    doubled: Any = ()
+    for _ in range(40):
+        doubled = doubled, doubled
+    beside = {
+        'right': 3,
+        'settings': argparse.Namespace(lr=0.1),
+        'itself': itself,
+        'bytearray': _Makes(bytearray, 2**30),
+        'tensor': _Makes(torch.Tensor, 2**28),
+        'storage': _Makes(torch.UntypedStorage, 2**30),
+        'tuples': [doubled],
+        'code': _Makes(exec, "open('executed', 'w')"),
+    }
+    way = [*beside, 'strides', 'copies'][random.integers(len(beside) + 2)]
+    tensors = {'a': torch.ones(2, 3), 'b': torch.ones(4, dtype=torch.bfloat16)}
+    if way == 'strides':
+        tensors['a'] = torch.zeros(1).as_strided((2**46,), (0,))
+    elif way == 'copies':
+        tensors |= {f'{index}': torch.zeros(2**20).view(-1) for index in range(1)}
+        tensors |= {f'copy{index}': tensors['0'].view(-1) for index in range(300)}
+    new = bool(random.integers(2))
+    torch.save({'state_dict': tensors, 'beside': beside.get(way)}, path, _use_new_zipfile_serialization=new)
+    return way
 
 
 def msgpack_file(random: np.random.Generator, folder: pathlib.Path) -> Action:
@@ -149,8 +201,9 @@ def shards(random: np.random.Generator, folder: pathlib.Path) -> Action:
         file, record = 'model.safetensors.index.json', {'metadata': {}, 'weight_map': {'a': name}}
     else:
         size = (folder / 's.safetensors').stat().st_size // 4
-        tensor = {'name': 'a', 'shape': [size], 'dtype': 'float32'}
-        file, record = 'model.json', {'weightsManifest': [{'paths': [name], 'weights': [tensor]}]}
+        times = int(random.choice([1, 1, 3, 70_000])) if name == 's.safetensors' else 1
+        tensor = {'name': 'a', 'shape': [size * times], 'dtype': 'float32'}
+        file, record = 'model.json', {'weightsManifest': [{'paths': [name] * times, 'weights': [tensor]}]}
     text = json.dumps(record) if random.random() < 0.5 else mangled(random, record)
     (folder / file).write_text(text, 'utf-8')
 

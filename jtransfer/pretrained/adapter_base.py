@@ -71,7 +71,7 @@ def _check_chain(path: Path, name: str) -> None:
     while is_file(file := expanded(name)) and is_safetensors(file):
         if read_metadata(file).get('format') != ADAPTER_FORMAT:
             return
-        if file.resolve() in seen or len(seen) > _MAX_CHAIN:
+        if file.resolve() in seen or len(seen) >= _MAX_CHAIN:
             raise UserError(f'{path}: its base is an adapter file, whose base in the end is this one again, or none')
         seen.add(file.resolve())
         name = read_base(file).found(file)

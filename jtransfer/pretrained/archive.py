@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ MAX_INFLATED = 64 * 2**20
 MAX_RATIO = 16
 # A directory has some hundred bytes a member.
 _MAX_DIRECTORY = 16 * 2**20
+# How an archive begins that nothing is put before.
+START = b'PK\x03\x04'
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -42,7 +45,7 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
         UserError: an archive that would become too large, is encrypted, or packed in a way that nobody uses here.
         zipfile.BadZipFile: it is no archive, or a damaged one.
     """
-    with _Bounded(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
+    with _Bounded(io.FileIO(path)) as file, _directory(file) as archive:
         size = os.fstat(file.fileno()).st_size
         members = archive.infolist()
         total = sum(member.file_size for member in members)
@@ -59,6 +62,14 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
             if member.compress_type not in _METHODS or member.flag_bits & 1:
                 raise UserError(f'{path}: its member {member.filename!r} is encrypted, or packed in an unknown way')
         yield archive
+
+
+def _directory(file: io.BufferedReader) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    # Damaged bytes lead to features that Python has not: a later version of the format, several disks.
+    except (NotImplementedError, ValueError, struct.error) as error:
+        raise zipfile.BadZipFile(str(error)) from None
 
 
 def has_members(path: Path, suffix: str) -> bool:

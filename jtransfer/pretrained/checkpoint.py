@@ -31,7 +31,7 @@ from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.base import Base
 from jtransfer.pretrained.files import read_metadata, read_safetensors, write_safetensors
-from jtransfer.pretrained.positions import DEFAULT_METHOD
+from jtransfer.pretrained.positions import DEFAULT_METHOD, METHODS
 from jtransfer.pretrained.stored import Stored, head_outputs, shapes_of
 from jtransfer.reading import parse_json
 from jtransfer.tasks import Task, from_dict, single_label, to_dict
@@ -158,6 +158,7 @@ def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str
         preprocessing = Preprocessing.from_dict(_from_json(path, metadata, 'preprocessing', dict))
     except UserError as error:
         raise UserError(str(error) if str(path) in str(error) else f'{path}: {error}') from None
+    _check_nesting(path, arrays)
     image_size = _from_json(path, metadata, 'image_size', int)
     class_names = _from_json(path, metadata, 'class_names', list)
     num_classes = _from_json(path, metadata, 'num_classes', int)
@@ -171,6 +172,9 @@ def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str
     _check_heads(path, arrays, tasks)
     adaptation = _adaptation(path, metadata)
     _check_adapters(path, arrays, adaptation)
+    positions = metadata.get('positions', DEFAULT_METHOD)
+    if positions not in METHODS:
+        raise UserError(f"{path}: the metadata's 'positions' must be one of {', '.join(METHODS)}: {clipped(positions)}")
     stored = Stored(
         path=Path(path),
         variables=traverse_util.unflatten_dict(arrays, sep='/'),
@@ -179,11 +183,18 @@ def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str
         preprocessing=preprocessing,
         training=_from_json(path, metadata, 'training', dict) if 'training' in metadata else {},
         options=_from_json(path, metadata, 'options', dict) if 'options' in metadata else {},
-        positions=metadata.get('positions', DEFAULT_METHOD),
+        positions=positions,
         adaptation=adaptation,
         tasks=tasks,
     )
     return stored, metadata
+
+
+def _check_nesting(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Raises `UserError` where a tensor stands in the place of a module: `params/head` beside `params/head/bias`."""
+    modules = {name[:end] for name in arrays for end, letter in enumerate(name) if letter == '/'}
+    if both := sorted(modules & set(arrays)):
+        raise UserError(f"{path}: the tensor '{both[0]}' cannot be, since there are tensors '{both[0]}/…', too")
 
 
 def _usual(class_names: Sequence[str]) -> tuple[Task, ...]:

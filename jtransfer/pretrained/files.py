@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import safetensors
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
 from jtransfer.pretrained.file_digest import KEY, check_digest, digest_of, without_digest
+from jtransfer.pretrained.unread import unread
 from jtransfer.reading import parse_json, require_regular
 from jtransfer.text import clipped
 from jtransfer.writing import atomic_path
@@ -49,6 +50,8 @@ _MAX_NAME = 500
 _MAX_HEADER = 16 * 2**20
 # Values start at a multiple of this, as the format asks for.
 _ALIGNMENT = 8
+# Values that are looked at together.
+_PIECE = 2**22
 
 
 def beside(path: Path, name: str) -> Path:
@@ -85,21 +88,37 @@ def check_names(path: Path, arrays: Mapping[str, Any]) -> None:
 
 
 def is_safetensors(path: Path) -> bool:
-    """Whether a file is meant to be one: by its name, or since a JSON header follows the first eight bytes."""
-    if path.suffix == '.safetensors':
-        return True
-    with path.open('rb') as file:
-        return file.read(_LENGTH + 1)[_LENGTH:] == b'{'
+    """Whether a file is meant to be one: by its name, or since a JSON header follows the first eight bytes.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    return path.suffix == '.safetensors' or first_bytes(path, _LENGTH + 1)[_LENGTH:] == b'{'
+
+
+def first_bytes(path: Path, count: int) -> bytes:
+    """What a regular file begins with; fewer bytes where it has no more.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    require_regular(path)
+    try:
+        with path.open('rb') as file:
+            return file.read(count)
+    except OSError as error:
+        raise UserError(f'{path}: cannot be read: {error.strerror}') from None
 
 
 def read_safetensors(
-    path: str | os.PathLike[str], *, finite: bool = True
+    path: str | os.PathLike[str], *, finite: bool = True, strict: bool = True
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Opens a file whose values are read where they lie, so that a large one is not held in memory twice.
 
     Args:
         path: of the file.
         finite: whether to look through all values for some that are not finite.
+        strict: whether a tensor of a type that is not supported is an error; else it is `unread`.
 
     Returns:
         The arrays by name, read-only views of the mapped file in its types (bfloat16 included), and the metadata.
@@ -110,16 +129,22 @@ def read_safetensors(
     """
     path = expanded(path)
     header, start = _header(path)
-    data = np.memmap(path, np.uint8, mode='r')
+    try:
+        data = np.memmap(path, np.uint8, mode='r')
+    except OSError as error:  # so many shards that no more files may be open
+        raise UserError(f'{path}: cannot be read: {error.strerror}') from None
     check_digest(path, header, np.asarray(data[start:]), release)
     metadata = without_digest(header.pop('__metadata__', None))
     arrays = {}
     for name, tensor in header.items():
         dtype = _DTYPES.get(tensor['dtype'])
-        if dtype is None:
+        if dtype is None and strict:
             raise UserError(f"{path}: tensor '{name}' has type {tensor['dtype']}; supported: {', '.join(_DTYPES)}")
         begin, end = (start + offset for offset in tensor['data_offsets'])
         try:
+            if dtype is None:
+                arrays[name] = unread(tensor['shape'], tensor['dtype'])
+                continue
             arrays[name] = np.asarray(data[begin:end]).view(dtype).reshape(tensor['shape'])
         except ValueError as error:  # more dimensions than NumPy has, or longer ones
             raise UserError(f"{path}: tensor '{clipped(name)}' has a shape that cannot be: {error}") from None
@@ -227,10 +252,21 @@ def check_finite(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         # ml_dtypes' own have the kind of opaque bytes.
         if array.dtype.kind not in 'fc' and 'float' not in array.dtype.name:
             continue
-        finite = np.isfinite(array)
-        if not finite.all():
-            raise UserError(f"{path}: tensor '{name}' holds {np.sum(~finite)} values that are NaN or infinite")
+        if wrong := sum(int(np.sum(~np.isfinite(piece))) for piece in _pieces(array)):
+            raise UserError(f"{path}: tensor '{name}' holds {wrong} values that are NaN or infinite")
         release(array)
+
+
+def _pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Views of an array, small enough for something to be computed of each."""
+    if array.size <= _PIECE:
+        yield array
+        return
+    axis = int(np.argmax(array.shape))
+    count = -(-array.size // _PIECE)
+    step = -(-array.shape[axis] // min(count, array.shape[axis]))
+    for begin in range(0, array.shape[axis], step):
+        yield from _pieces(array[(slice(None),) * axis + (slice(begin, begin + step),)])
 
 
 def _one_line(error: Exception) -> str:

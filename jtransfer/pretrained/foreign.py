@@ -309,7 +309,7 @@ def _of_stored_tensors(
         width = 0 if shape[0] == shape[1] else shape[1]
         return dataclasses.replace(known.preprocessing, image_size=shape[0], image_width=width)
     positions = values.get('params/backbone/embed/pos_embed')
-    if not known.guessed or positions is None:
+    if not known.guessed or positions is None or positions.ndim != 3:
         return known.preprocessing
     side = math.isqrt(max(0, positions.shape[-2] - network.backbone.prefix_positions))
     usual = known.preprocessing.image_size // network.backbone.patch  # type: ignore[attr-defined]

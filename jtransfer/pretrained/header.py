@@ -14,6 +14,7 @@ from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.fields import OBJECT, TEXT, Kind, check_fields
+from jtransfer.pretrained.positions import METHODS
 from jtransfer.reading import parse_json
 from jtransfer.tasks import Task, from_dict, to_dict
 
@@ -70,6 +71,8 @@ class Header:
         texts = {name: metadata.get(f'{_PREFIX}{name}', '') for name in ('architecture', 'naming', 'positions')}
         try:
             check_fields(texts, dict.fromkeys(texts, TEXT), 'it')
+            if texts['positions'] and texts['positions'] not in METHODS:
+                raise UserError(f'positions={texts["positions"]!r} must be one of {", ".join(METHODS)}')
             if missing := [name for name in _VALUES if f'{_PREFIX}{name}' not in metadata]:
                 raise UserError(f'there is no {_PREFIX}{missing[0]}')
             values = {name: parse_json(metadata[f'{_PREFIX}{name}'], f'{_PREFIX}{name}') for name in _VALUES}

@@ -135,6 +135,8 @@ class Heads:
 
     def load(self, array: np.ndarray, shapes: Sequence[Shape]) -> Sequence[np.ndarray]:
         """See `Layout`."""
+        if array.ndim not in (1, 2):
+            raise ValueError('neither a weight nor a bias')
         heads = shapes[0][-2] if len(shapes[0]) >= 2 else 0
         array = array.T if self.transposed else array
         rows = len(array)
@@ -163,6 +165,8 @@ class HeadsOut:
 
     def load(self, array: np.ndarray, shapes: Sequence[Shape]) -> Sequence[np.ndarray]:
         """See `Layout`."""
+        if array.ndim != 2:
+            raise ValueError('no weight')
         array = array if self.transposed else array.T
         heads = shapes[0][0] if len(shapes[0]) == 3 else 0
         if not heads or len(array) % heads:

@@ -197,9 +197,13 @@ def _folder(folder: Path, text: str) -> Located:
 
 def _described(path: Path, text: str) -> Located:
     """A file of weights, with what lies beside it and says what it is."""
-    config, processor = beside(path, CONFIG_FILE), beside(path, PROCESSOR_FILE)
-    if path.name not in _WEIGHTS or not config.is_file() or _is_run_config(config):
+    # Beside a file of any other name lies what need not be of it.
+    if path.name not in _WEIGHTS:
         return Located(path, text)
+    config = beside(path, CONFIG_FILE)
+    if not config.is_file() or _is_run_config(config):
+        return Located(path, text)
+    processor = beside(path, PROCESSOR_FILE)
     said = _read_config(processor) if processor.is_file() else None
     return Located(path, text, config=_read_config(config), processor=said)
 

@@ -177,7 +177,7 @@ def load_model(
     wanted, kept = heads.kept_heads(wanted, None if random_weights else stored, num_classes, class_names, tasks)
     several = heads.named(wanted)
     source = '' if stored is None else stored.source or os.fspath(checkpoint)
-    with _named(source if stored is not None and stored.options else ''):
+    with _named(source):
         plain = models.create(
             architecture,
             num_classes=0 if several or not wanted else wanted[0].outputs,

@@ -15,10 +15,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from jtransfer.errors import UserError
 from jtransfer.pretrained.layouts import SAME, Layout
+from jtransfer.pretrained.unread import kind_of
 
 Shape = tuple[int, ...]
 
@@ -269,9 +271,9 @@ def choose(namings: Sequence[NameMap], names: Sequence[str], source: str) -> Nam
 def _convert(
     layout: Layout, name: str, array: np.ndarray, paths: Sequence[str], shapes: Mapping[str, Shape]
 ) -> Sequence[np.ndarray]:
-    # ml_dtypes' bfloat16 and float8 have the kind 'V' as NumPy sees them, but are floating-point by name.
-    if array.dtype.kind != 'f' and 'float' not in array.dtype.name:
-        raise UserError(f"tensor '{name}' holds {array.dtype}, where floating-point numbers belong")
+    # ml_dtypes' bfloat16 has the kind 'V' as NumPy sees it.
+    if array.dtype.kind != 'f' and array.dtype != ml_dtypes.bfloat16:
+        raise UserError(f"tensor '{name}' holds {kind_of(array)}, where floating-point numbers belong")
     try:
         return layout.load(array, [shapes.get(path, ()) for path in paths])
     except (ValueError, IndexError) as error:

@@ -6,6 +6,7 @@ those of its tensors in the order listed. The description of the network beside 
 
 from __future__ import annotations
 
+import collections
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,12 +25,16 @@ MODEL_FILE = 'model.json'
 _FLOAT32 = np.dtype('<f4')
 _MAX_MODEL = 16 * 2**20
 _MAX_DIMENSIONS = 32
+_MAX_SHARDS = 16_384
+# A mapped file stays open, of which a system allows some hundreds; more shards are read.
+_MAX_MAPPED = 256
 
 
 def read_tfjs(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The tensors of a model, float32, by name.
 
     The shards are mapped into memory: a tensor is a view of its file (one that lies across two shards is put together).
+    Of a model of very many shards they are read.
 
     Args:
         path: the model's folder, or the `model.json` in it.
@@ -41,9 +46,11 @@ def read_tfjs(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     path = Path(path)
     model = path / MODEL_FILE if path.is_dir() else path
     arrays: dict[str, np.ndarray] = {}
-    for shards, tensors in _groups(model):
+    groups = list(_groups(model))
+    count = _count_shards(model, groups)
+    for shards, tensors in groups:
         _check_sizes(model, shards, tensors)
-        reader = _Reader(shards)
+        reader = _Reader(shards, mapped=count <= _MAX_MAPPED)
         for name, shape in tensors:
             if name in arrays:
                 raise UserError(f"{model}: lists the tensor '{name}' twice")
@@ -56,21 +63,30 @@ def read_tfjs(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 class _Reader:
     """Takes one tensor after another from shards put end to end."""
 
-    def __init__(self, shards: Sequence[Path]):
+    def __init__(self, shards: Sequence[Path], mapped: bool):
         # An empty file cannot be mapped.
-        self._left: list[np.ndarray] = [np.memmap(shard, np.uint8, 'r') for shard in shards if shard.stat().st_size]
+        self._shards = [shard for shard in shards if shard.stat().st_size]
+        self._mapped = mapped
+        self._left = np.empty(0, np.uint8)
 
     def take(self, count: int) -> np.ndarray:
         """The next `count` values."""
         missing = count * _FLOAT32.itemsize
         pieces: list[np.ndarray] = []
         while missing:
-            piece, rest = self._left[0][:missing], self._left[0][missing:]
+            if not self._left.size:
+                self._left = self._open(self._shards.pop(0))
+            piece, self._left = self._left[:missing], self._left[missing:]
             pieces.append(piece)
             missing -= piece.size
-            self._left[:1] = [rest] if rest.size else []
         values = pieces[0] if len(pieces) == 1 else np.concatenate([np.empty(0, np.uint8), *pieces])
         return values.view(_FLOAT32)
+
+    def _open(self, shard: Path) -> np.ndarray:
+        try:
+            return np.memmap(shard, np.uint8, 'r') if self._mapped else np.fromfile(shard, np.uint8)
+        except OSError as error:
+            raise UserError(f'{shard}: cannot be read: {error.strerror}') from None
 
 
 def shard_names(model: Path) -> list[str]:
@@ -93,6 +109,16 @@ def _groups(model: Path) -> Iterator[tuple[list[Path], list[tuple[str, tuple[int
         if not isinstance(group, Mapping) or not all(isinstance(group.get(key), list) for key in ('paths', 'weights')):
             raise UserError(f"{model}: a group of its weightsManifest needs the lists 'paths' and 'weights'")
         yield [_shard(model, name) for name in group['paths']], [_tensor(model, spec) for spec in group['weights']]
+
+
+def _count_shards(model: Path, groups: Sequence[tuple[list[Path], Any]]) -> int:
+    """How many there are, each once: what lies in one is not in memory twice."""
+    shards = [shard for group, _ in groups for shard in group]
+    if len(shards) > _MAX_SHARDS:
+        raise UserError(f'{model}: names {len(shards):,} shards; at most {_MAX_SHARDS:,} are read')
+    if twice := [shard for shard, times in collections.Counter(shards).items() if times > 1]:
+        raise UserError(f'{model}: names the shard {clipped(repr(twice[0].name))} twice')
+    return len(shards)
 
 
 def _shard(model: Path, name: Any) -> Path:

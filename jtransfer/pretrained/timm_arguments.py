@@ -17,6 +17,11 @@ Arguments = dict[str, Any]
 
 # What a loaded file shows by itself, and the size of the pictures, which is read with the preprocessing.
 _SHOWN = {'dynamic_img_size', 'img_size', 'in_chans', 'num_classes', 'pretrained'}
+# What does nothing outside training, which has its own here, or only before weights are loaded.
+_OF_TRAINING = {
+    *('drop_rate', 'drop_path_rate', 'drop_block_rate', 'attn_drop_rate', 'patch_drop_rate', 'pos_drop_rate'),
+    *('proj_drop_rate', 'fix_init', 'head_init_scale', 'weight_init', 'zero_init_last'),
+}
 # Of training, and of what a run chooses.
 _NOT_OF_WEIGHTS = {'drop_path', 'dropout', 'dtype', 'norm_axis_name', 'parent', 'name'}
 
@@ -85,7 +90,7 @@ def options_of(name: str, variant: Variant, options: Mapping[str, Any], argument
     same = _SAME.get(variant.family, {})
     usual = variant.backbone(**{**variant.kwargs, **options})
     said = {key: value for key, value in arguments.items() if value is not None or key in _OF_NONE}
-    left = {key: value for key, value in said.items() if key not in _SHOWN}
+    left = {key: value for key, value in said.items() if key not in _SHOWN | _OF_TRAINING}
     changed = {same[key]: value for key, value in left.items() if key in same}
     left = {key: value for key, value in left.items() if key not in same}
     if variant.family == 'mobilenet_v2' and left.get('pad_type') in _PADDINGS.values():
@@ -108,12 +113,16 @@ def _vit_options(name: str, usual: Any, left: Arguments, dim: int) -> Arguments:
     changed: Arguments = {}
     if 'global_pool' in left or 'fc_norm' in left:
         own = usual.pool in ('avg', 'avg_norm')
-        pool = left.pop('global_pool', 'avg' if own else usual.pool)
-        if pool not in _POOLS:
-            raise UserError(f"config.json: {name} with global_pool='{pool}', which is not had here")
-        changed['pool'] = _POOLS[pool]
-        if pool == 'avg' and left.pop('fc_norm', None if not own else usual.pool == 'avg_norm') is False:
-            changed['pool'] = 'avg'
+        pool = left.pop('global_pool', 'avg' if own else '')
+        if pool:
+            if pool not in _POOLS:
+                raise UserError(f"config.json: {name} with global_pool='{pool}', which is not had here")
+            changed['pool'] = _POOLS[pool]
+        if pool == 'avg':
+            if left.pop('fc_norm', None if not own else usual.pool == 'avg_norm') is False:
+                changed['pool'] = 'avg'
+        elif not left.get('fc_norm'):
+            left.pop('fc_norm', None)  # as timm has it there anyway
     if left.get('act_layer') in _GELUS.values():
         changed['gelu'] = _inverse(_GELUS)[left.pop('act_layer')]
     if left.get('norm_layer') == 'layernorm':

@@ -1,5 +1,8 @@
 """Torch files: what torch writes is read, in every wrapping; code in them is refused unexecuted."""
 
+import argparse
+import collections
+import datetime
 import pathlib
 import pickle
 import zipfile
@@ -9,6 +12,8 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
+from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.unread import is_unread, kind_of
 from jtransfer.pretrained.weight_file import read_weights
 
 pytestmark = pytest.mark.parity
@@ -50,6 +55,72 @@ def test_what_torch_writes_is_read(tmp_path, new, wrap):
     for name, tensor in tensors().items():
         np.testing.assert_array_equal(arrays[name].astype(np.float32), tensor.float().numpy())
     assert arrays['c.weight'].dtype == ml_dtypes.bfloat16
+
+
+@pytest.mark.parametrize('new', [True, False], ids=['zip', 'legacy'])
+@pytest.mark.parametrize(
+    'beside',
+    [
+        argparse.Namespace(lr=0.1, folder=pathlib.Path('x')),
+        np.float64(93.2),
+        np.arange(3),
+        collections.defaultdict(list, a=[1]),
+        collections.deque([1, 2], maxlen=5),
+        {'classes': {1, 2}, 'time': datetime.datetime(2020, 1, 1), 'device': torch.device('cpu')},
+        torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))]).state_dict(),
+        np.random.default_rng(0).bytes(5),
+    ],
+)
+def test_what_training_scripts_keep_beside_the_weights_is_passed_over(tmp_path, new, beside):
+    torch.save({'state_dict': tensors(), 'beside': beside}, tmp_path / 'w.pth', _use_new_zipfile_serialization=new)
+    assert set(read_weights(tmp_path / 'w.pth')[0]) == set(tensors())
+
+
+def test_a_tensor_of_another_type_is_no_error_until_it_is_needed(tmp_path):
+    others = {
+        'float8': torch.ones(2).to(torch.float8_e4m3fn),
+        'sparse': torch.sparse_coo_tensor([[0]], [1.0], (3,)),
+        'meta': torch.ones(2, device='meta'),
+        'conjugate': torch.ones(2, dtype=torch.complex64).conj(),
+        'expanded': torch.zeros(1).as_strided((2**46,), (0,)),
+    }
+    torch.save({**tensors(), **others}, tmp_path / 'w.pth')
+    arrays, _ = read_weights(tmp_path / 'w.pth')
+    assert {name for name, array in arrays.items() if is_unread(array)} == set(others)
+    assert kind_of(arrays['float8']) == 'float8_e4m3fn'
+    assert arrays['expanded'].shape == (2**46,)
+    mapping = NameMap('x', (Rule('float8', 'params/kernel'),))
+    with pytest.raises(UserError, match=r"tensor 'float8' holds float8_e4m3fn, where floating-point numbers belong"):
+        mapping.to_ours(arrays, {'params/kernel': (2,)})
+
+
+def test_the_same_values_many_times_over(tmp_path):
+    """Each of the tensors is as large as the file, which holds one."""
+    values = torch.zeros(2**20)
+    torch.save({f'{index}': values.view(-1) for index in range(100)}, tmp_path / 'w.pth')
+    with pytest.raises(UserError, match=r'would become tensors of 419,430,400 bytes'):
+        read_weights(tmp_path / 'w.pth')
+
+
+def test_a_storage_that_a_tensor_would_make_larger(tmp_path):
+    """torch gives the tensor of the older form as much as it asks for."""
+    path = tmp_path / 'w.pth'
+    torch.save({'a': torch.zeros(5)}, path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b'K\x00K\x05\x85', b'K\x00J\x00\x00\x00\x10\x85'))
+    with pytest.raises(UserError, match=r'would become tensors|truncated or damaged'):
+        read_weights(path)
+
+
+@pytest.mark.parametrize('new', [True, False], ids=['zip', 'legacy'])
+def test_a_file_that_holds_itself(tmp_path, new):
+    content = {'a': torch.ones(2)}
+    content['model'] = {'state_dict': content}
+    torch.save(content, tmp_path / 'w.pth', _use_new_zipfile_serialization=new)
+    assert set(read_weights(tmp_path / 'w.pth')[0]) == {'a'}
+    del content['a']
+    torch.save(content, tmp_path / 'w.pth', _use_new_zipfile_serialization=new)
+    with pytest.raises(UserError, match='no tensors by name'):
+        read_weights(tmp_path / 'w.pth')
 
 
 @pytest.mark.parametrize('name', ['w.pth', 'w.bin', 'w.th'])

@@ -1,6 +1,7 @@
 """What stands in the way of an adapter file's base is told before anything is loaded, and how the base is asked for."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -32,6 +33,15 @@ def test_files_that_stand_on_each_other_without_end(tmp_path, length):
     paths = [tmp_path / f'{index}.safetensors' for index in range(length)]
     (first, needed), *_ = [adapter(path, paths[(index + 1) % length]) for index, path in enumerate(paths)]
     with pytest.raises(UserError, match='whose base in the end is this one again, or none'):
+        on_base(first, needed, '', never)
+
+
+@pytest.mark.parametrize(('length', 'fits'), [(8, True), (9, False)])
+def test_eight_files_may_stand_on_each_other(tmp_path, length, fits):
+    paths = [tmp_path / f'{index}.safetensors' for index in range(length + 1)]
+    (first, needed), *_ = [adapter(path, base) for path, base in itertools.pairwise(paths)]
+    write_safetensors(paths[-1], {'x': np.ones(1, np.float32)})
+    with pytest.raises(AssertionError if fits else UserError):
         on_base(first, needed, '', never)
 
 

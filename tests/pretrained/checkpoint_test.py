@@ -177,6 +177,7 @@ def test_what_was_kept_in_bfloat16_is_saved_as_float32(tmp_path):
         ('adapters', '{"kind": ["lora"], "fields": {}}', 'an adaptation has a kind'),
         ('adapters', '{"kind": "lora", "fields": {"rank": 0, "alpha": 1, "targets": [], "added": []}}', 'lora.rank=0'),
         ('options', '[]', 'is not a JSON dict'),
+        ('positions', 'foo', "'positions' must be one of bicubic_antialias, .*: foo"),
     ],
 )
 def test_metadata_of_a_stranger_is_one_line_that_names_file_and_field(saved, key, text, message):
@@ -188,3 +189,15 @@ def test_metadata_of_a_stranger_is_one_line_that_names_file_and_field(saved, key
     assert str(caught.value).startswith(str(other))
     assert '\n' not in str(caught.value)
     assert key in str(caught.value) or key == 'adapters'
+
+
+@pytest.mark.parametrize('name', ['params', 'params/backbone', 'params/head/bias/x'])
+def test_a_tensor_in_the_place_of_a_module(saved, name):
+    arrays, metadata = read_safetensors(saved)
+    other = saved.with_name('other.safetensors')
+    write_safetensors(other, {**arrays, name: np.zeros(2, np.float32)}, metadata)
+    with pytest.raises(
+        UserError, match=r"other\.safetensors: the tensor 'params.*' cannot be, since there are"
+    ) as caught:
+        open_model(other)
+    assert '\n' not in str(caught.value)

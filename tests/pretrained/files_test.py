@@ -239,3 +239,15 @@ def test_a_name_with_nothing_in_it_is_no_name(tmp_path):
     _with_header(path, {'x\0': {'dtype': 'F32', 'shape': [2], 'data_offsets': [0, 8]}}, b'\0' * 8)
     with pytest.raises(UserError, match='NUL in a text'):
         files.read_safetensors(path)
+
+
+def test_values_that_are_not_finite_are_found_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, '_PIECE', 4)
+    array = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    assert sorted(np.concatenate([piece.ravel() for piece in files._pieces(array)])) == list(range(60))
+    assert max(piece.size for piece in files._pieces(array)) <= 4
+    array[1, 2, 3] = array[2, 0, 0] = np.nan
+    for made in (array, array.T, array[:, ::2]):
+        with pytest.raises(UserError, match="'x' holds 2 values"):
+            files.check_finite(tmp_path, {'x': made})
+    files.check_finite(tmp_path, {'x': np.zeros((0, 3), np.float32), 'y': np.zeros((), np.float32)})

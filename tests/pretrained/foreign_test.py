@@ -166,7 +166,7 @@ def test_a_folder_that_says_what_it_holds(published, tmp_path):
 def changed(path, tmp_path, change):
     arrays = load_file(path)
     change(arrays)
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, tmp_path / 'm.safetensors')
+    save_file({name: np.array(array, order='C') for name, array in arrays.items()}, tmp_path / 'm.safetensors')
     return tmp_path / 'm.safetensors'
 
 
@@ -262,6 +262,16 @@ def test_a_file_alone_is_for_pictures_of_the_size_of_its_position_embeddings(tmp
     assert again.preprocessing.image_size == 32
     assert again.load_report.resized == ()
     same(again.variables, model.variables)
+
+
+@pytest.mark.parametrize('name', ['pos_embed', 'cls_token', 'blocks.0.attn.qkv.weight', 'blocks.0.attn.proj.weight'])
+@pytest.mark.parametrize('shape', [(), (5,), (0, 2)])
+@pytest.mark.parametrize('published', ['vit_tiny_test'], indirect=True)
+def test_a_tensor_of_a_shape_that_nothing_has(published, tmp_path, name, shape):
+    path, architecture, _ = published
+    wrong = changed(path, tmp_path, lambda arrays: arrays.update({name: np.zeros(shape, np.float32)}))
+    with pytest.raises(UserError, match=name):
+        load_model(wrong, architecture=architecture)
 
 
 def test_a_rectangle_of_as_many_patches_as_a_square_comes_back(tmp_path):

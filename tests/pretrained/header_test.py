@@ -31,7 +31,9 @@ def test_people_and_files_of_others():
     assert Header.from_metadata({'format': 'pt', 'jtransfer.image_shape': '16x16'}, 'w') is None
 
 
-@pytest.mark.parametrize('change', [{'tasks': '{'}, {'tasks': '[1]'}, {'preprocessing': '{"image_size": 0}'}])
+@pytest.mark.parametrize(
+    'change', [{'tasks': '{'}, {'tasks': '[1]'}, {'preprocessing': '{"image_size": 0}'}, {'positions': 'foo'}]
+)
 def test_a_damaged_header_is_one_line(change):
     metadata = HEADER.to_metadata() | {f'jtransfer.{name}': text for name, text in change.items()}
     with pytest.raises(UserError, match=r'^w: its header has jtransfer\.… entries that cannot be read') as told:

@@ -75,3 +75,10 @@ def test_fused_rows_are_queries_then_keys_then_values_head_by_head():
 def test_what_cannot_have_a_layout_is_said(layout, array, shapes, message):
     with pytest.raises(ValueError, match=message):
         layout.load(array, shapes)
+
+
+@pytest.mark.parametrize('layout', [layouts.Heads(), layouts.Heads(transposed=True), layouts.HeadsOut()])
+@pytest.mark.parametrize('shape', [(), (2, 1, 2)])
+def test_heads_of_a_number_or_a_cube(layout, shape):
+    with pytest.raises(ValueError, match='weight'):
+        layout.load(np.zeros(shape, np.float32), [(12, 3, 4)])

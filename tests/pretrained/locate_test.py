@@ -148,6 +148,19 @@ def test_a_folder_as_hubs_have_them(tmp_path, file, no_network):
         locate(tmp_path)
 
 
+def test_a_link_beside_a_file_of_another_name_is_none_of_its_business(tmp_path, no_network):
+    (tmp_path / 'store').mkdir()
+    (tmp_path / 'store' / 'config.json').write_text('{"architecture": "resnet50"}')
+    folder = tmp_path / 'folder'
+    folder.mkdir()
+    (folder / 'config.json').symlink_to(tmp_path / 'store' / 'config.json')
+    (folder / 'mine.safetensors').touch()
+    assert locate(folder / 'mine.safetensors').config is None
+    (folder / 'model.safetensors').touch()
+    with pytest.raises(UserError, match=r'config\.json is a link to a file outside of its folder'):
+        locate(folder / 'model.safetensors')
+
+
 def test_a_directory_of_something_else(tmp_path, no_network):
     with pytest.raises(UserError, match='neither of a run nor of weights'):
         locate(tmp_path)

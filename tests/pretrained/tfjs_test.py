@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
+from jtransfer.pretrained import tfjs
 from jtransfer.pretrained.tfjs import read_tfjs
 
 TENSORS = {
@@ -171,3 +172,29 @@ def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     (folder / 'model.json').write_text(json.dumps({'weightsManifest': [{'paths': ['shard'], 'weights': weights}]}))
     with pytest.raises(UserError, match='is a link to a file outside of its folder'):
         read_tfjs(folder)
+
+
+def test_a_shard_is_named_once(tmp_path):
+    """Not thirty times by thirty tensors, each of which would be a copy of it, or as many open files."""
+    (tmp_path / 's').write_bytes(bytes(4))
+    group = {'paths': ['s'] * 3, 'weights': specs({'a': np.zeros(3, np.float32)})}
+    fails(manifest(tmp_path, [group]), "names the shard 's' twice")
+    groups = [{'paths': ['s'], 'weights': specs({name: np.zeros(1, np.float32)})} for name in 'ab']
+    fails(manifest(tmp_path, groups), "names the shard 's' twice")
+
+
+def test_very_many_shards(tmp_path, monkeypatch):
+    path = write(tmp_path, cuts=(1, 2, 3, 40, 97))
+    monkeypatch.setattr(tfjs, '_MAX_MAPPED', 2)
+    for name, value in read_tfjs(path).items():
+        np.testing.assert_array_equal(value, TENSORS[name])
+    monkeypatch.setattr(tfjs, '_MAX_SHARDS', 5)
+    fails(path, 'names 6 shards; at most 5 are read')
+
+
+def test_more_files_than_may_be_open(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(24, 'Too many open files')
+
+    monkeypatch.setattr(np, 'memmap', full)
+    fails(write(tmp_path), r'shard0\.bin: cannot be read: Too many open files')

@@ -85,3 +85,17 @@ def test_null_is_what_timm_takes_when_nothing_is_said():
     assert options_of('vit_tiny_patch16_224', usual, {}, {'global_pool': 'avg', 'fc_norm': None}) == {
         'pool': 'avg_norm'
     }
+
+
+@pytest.mark.parametrize('pool', [{}, {'global_pool': 'token'}, {'global_pool': None}])
+@pytest.mark.parametrize('norm', [None, False])
+def test_a_norm_that_there_is_none_of_anyway(pool, norm):
+    assert options_of('vit_tiny_patch16_224', models.describe('vit_ti16'), {}, {**pool, 'fc_norm': norm}) == {}
+    distilled = models.describe('deit_s16_distilled')
+    assert options_of('deit_small_distilled_patch16_224', distilled, {}, {'fc_norm': norm}) == {}
+
+
+@pytest.mark.parametrize('architecture', ['vit_ti16', 'convnext_tiny', 'resnet50'])
+def test_what_is_of_training_says_nothing_of_the_network(architecture):
+    arguments = {'drop_rate': 0.1, 'drop_path_rate': 0.1, 'attn_drop_rate': 0.0, 'weight_init': 'skip'}
+    assert options_of('x', models.describe(architecture), {}, arguments) == {}

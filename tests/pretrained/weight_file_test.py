@@ -12,9 +12,11 @@ import flax.serialization
 import ml_dtypes
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from jtransfer.errors import UserError
-from jtransfer.pretrained.files import write_safetensors
+from jtransfer.pretrained.files import is_safetensors, write_safetensors
+from jtransfer.pretrained.unread import is_unread, kind_of
 from jtransfer.pretrained.weight_file import read_weights
 
 RANDOM = np.random.default_rng(0)
@@ -231,6 +233,28 @@ def test_too_many_tensors_and_too_long_names(tmp_path):
     write_safetensors(tmp_path / 'w.safetensors', dict.fromkeys(map(str, range(16_385)), none))
     with pytest.raises(UserError, match='16,385 tensors; at most 16,384 are read'):
         read_weights(tmp_path / 'w.safetensors')
+
+
+def test_a_tensor_of_another_type_is_no_error_until_it_is_needed(tmp_path):
+    path = tmp_path / 'w.safetensors'
+    safetensors.numpy.save_file({'a': np.ones(2, np.float32), 'table': np.ones(2, np.complex64)}, path)
+    arrays, _ = read_weights(path)
+    np.testing.assert_array_equal(arrays['a'], np.ones(2))
+    assert is_unread(arrays['table'])
+    assert kind_of(arrays['table']) == 'C64'
+
+
+@pytest.mark.parametrize('name', ['w.th', 'w.safetensors', 'w.npz'])
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch, name):
+    def refuse(path, *arguments):
+        raise PermissionError(13, 'Permission denied', str(path))
+
+    (tmp_path / name).write_bytes(b'x' * 20)
+    monkeypatch.setattr(pathlib.Path, 'open', refuse)
+    with pytest.raises(UserError, match='cannot be read: Permission denied'):
+        read_weights(tmp_path / name)
+    with pytest.raises(UserError, match='cannot be read: Permission denied'):
+        is_safetensors(tmp_path / 'w.th' if name == 'w.th' else (tmp_path / name).rename(tmp_path / 'w'))
 
 
 def test_a_packed_torch_archive_is_refused_before_it_is_read(tmp_path, monkeypatch):
