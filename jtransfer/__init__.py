@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from jtransfer.pretrained.export import export_model
     from jtransfer.pretrained.features import extract_features
     from jtransfer.pretrained.model import Model, load_model, merge_model
-    from jtransfer.tasks import Task, single_label
+    from jtransfer.tasks.base import Task, single_label
 
 __version__ = '0.1.0'
 

@@ -25,7 +25,6 @@ from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
-from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import crossval, finetune
 from jtransfer.experiments.crossval_results import CrossResult
@@ -35,6 +34,7 @@ from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks.several import AnyMetrics
 from jtransfer.terminal import PlainConsole
 from jtransfer.transfer import plan as plan_lib
 from jtransfer.transfer.plan import Plan

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 from jtransfer.augment import mix
 from jtransfer.config_operations import Operation
 
-# Labels are of one head, or by task of several, in the forms that `jtransfer.train.losses` takes.
+# Labels are of one head, or by task of several, in the forms that `jtransfer.tasks.losses` takes.
 BatchMix = Callable[[Key[Array, ' batch'], Float[Array, 'batch height width channel'], Any], tuple[Array, Any]]
 
 

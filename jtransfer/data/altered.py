@@ -8,8 +8,8 @@ from jtransfer import config
 from jtransfer.data import studies
 from jtransfer.data.combine import WithLabels
 from jtransfer.data.part import Part
-from jtransfer.data.targets import strata, tasks_of
 from jtransfer.errors import UserError
+from jtransfer.tasks.labels import strata, tasks_of
 
 _HELD = {'multi_label': 'several labels', 'regression': 'numbers'}
 

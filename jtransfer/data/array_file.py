@@ -20,7 +20,7 @@ from jtransfer.data.table_labels import read_labels
 from jtransfer.errors import OutOfMemoryError, UserError
 from jtransfer.out_of_memory import check_room
 from jtransfer.paths import expanded
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 from jtransfer.text import first_few, printable
 
 _STREAMED = 'save the images as files, which are streamed (data.source=folder:PATH)'

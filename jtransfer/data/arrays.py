@@ -15,9 +15,9 @@ from jtransfer.data.class_names import are_texts, check_names, class_name, numbe
 from jtransfer.data.grey import UnknownRangeError
 from jtransfer.data.narrow import Narrow
 from jtransfer.data.source import Example, check_source
-from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.labels import Labels, take
 
 # Advice for whoever makes such a source.
 TAKES_IT = '; every_class=False takes it, to evaluate on'

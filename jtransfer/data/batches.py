@@ -12,8 +12,8 @@ from jaxtyping import Float32, Int32, Int64
 from jtransfer.data.memory import Decoded
 from jtransfer.data.order import make_order
 from jtransfer.data.part import Part
-from jtransfer.data.targets import Labels, map_labels, take
 from jtransfer.preprocessing import Pixels
+from jtransfer.tasks.labels import Labels, map_labels, take
 
 Batch = dict[str, Any]
 

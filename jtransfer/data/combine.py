@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float32, Int, Int64
 from jtransfer.config_check import nearest
 from jtransfer.data.part import Part, pixel_range_of
 from jtransfer.data.source import Example, Source
-from jtransfer.data.targets import Labels, check_labels, count, map_labels, of_task, tasks_of
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, check_labels, count, map_labels, of_task, tasks_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

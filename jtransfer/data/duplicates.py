@@ -15,7 +15,7 @@ from jtransfer.data import perceptual_hash as ph
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source
-from jtransfer.data.targets import count
+from jtransfer.tasks.labels import count
 
 # Rows and columns that are compared at a time: their hashes fit into a processor's cache.
 _ROWS, _COLUMNS = 64, 4096

@@ -12,8 +12,8 @@ from jtransfer.config_data import Data
 from jtransfer.data import images
 from jtransfer.data.source import Example, check_source
 from jtransfer.data.table_labels import Facts
-from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
+from jtransfer.tasks.labels import Labels, take
 
 
 class EncodedSource(abc.ABC):

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from jtransfer.data.folds import Fold
-from jtransfer.data.targets import Labels, map_labels
 from jtransfer.errors import UserError
 from jtransfer.reading import read_json
 from jtransfer.record_types import OBJECT, TEXT, TEXTS, WHOLE, Kind, listing
+from jtransfer.tasks.labels import Labels, map_labels
 
 FORMAT = 'jtransfer-folds/1'
 _MAX_BYTES = 2**30

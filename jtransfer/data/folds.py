@@ -78,7 +78,7 @@ def make_folds(
     `LeaveOneGroupOut`: as many folds as groups, in the order of their names, whatever `folds` and `seed` say.
 
     Args:
-        labels: what `jtransfer.data.targets.strata` gives: class numbers, or 0 and 1 for each of several labels. A
+        labels: what `jtransfer.tasks.labels.strata` gives: class numbers, or 0 and 1 for each of several labels. A
             number that has no name in `class_names` stands for examples without a label.
         splitter: one of `SPLITTERS`, `auto` excepted; see `choose_splitter`.
         folds: how many, ≥ 2.

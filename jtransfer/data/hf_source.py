@@ -20,7 +20,7 @@ from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.data.table_source import part_of_rows, rows_left_out, settle_split
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from jtransfer.text import count_of, printable
 
 IMAGE_NAMES = ('image', 'img', 'picture', 'photo', 'jpg', 'png')

@@ -13,10 +13,10 @@ from jtransfer import config
 from jtransfer.data.combine import concatenate
 from jtransfer.data.duplicates import Duplicates, Pair, find_duplicates, merge_groups
 from jtransfer.data.source import Source
-from jtransfer.data.targets import count
 from jtransfer.errors import UserError
 from jtransfer.reading import read_json_object
 from jtransfer.record_types import NUMBER, TEXT, TEXTS
+from jtransfer.tasks.labels import count
 
 FORMAT = 'jtransfer-duplicates/1'
 _MAX_BYTES = 2**30

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
-from jtransfer.data.targets import Labels, labelled, of_task, tasks_of
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, labelled, of_task, tasks_of
+from jtransfer.tasks.present import narrowed, present_tasks
 from jtransfer.text import first_few, printable
 
 
@@ -59,43 +58,6 @@ def without_figure(parts: Parts) -> list[str]:
             if missing := missing_classes(task, part.labels):
                 lines.append(missing_line(f'the {name} part', task, missing))
     return lines
-
-
-class Present(NamedTuple):
-    """A task that some labels are of, and which of its outputs; None: all."""
-
-    task: Task
-    columns: np.ndarray | None
-
-
-def present_tasks(tasks: Sequence[Task], labels: Labels) -> list[Present]:
-    """The tasks and outputs for which any example has a label: what can be measured on data that lack some of them.
-
-    All of them where there is no label at all, for whoever measures to say so.
-    """
-    found = []
-    for task in tasks:
-        values = of_task(labels, task)
-        if values.ndim == 1:
-            there = (values >= 0).any()
-            found += [Present(task, None)] if there else []
-            continue
-        columns = np.flatnonzero(~np.isnan(values).all(axis=0))
-        if len(columns) == task.outputs:
-            found.append(Present(task, None))
-        elif len(columns):
-            found.append(Present(_of_outputs(task, columns), columns))
-    return found or [Present(task, None) for task in tasks]
-
-
-def narrowed(values: Labels, found: Sequence[Present]) -> Labels:
-    """Labels or outputs of the tasks and outputs that are there, in the same form."""
-
-    def of(each: Present) -> np.ndarray:
-        own = of_task(values, each.task)
-        return own if each.columns is None else own[:, each.columns]
-
-    return {each.task.name: of(each) for each in found} if isinstance(values, Mapping) else of(found[0])
 
 
 def absent_lines(tasks: Sequence[Task], labels: Labels, where: str) -> list[str]:
@@ -152,16 +114,6 @@ def missing_line(where: str, task: Task, missing: Sequence[str]) -> str:
     return (
         f'{where} has no example of {len(missing)} of the {task.outputs} classes{of} ({first_few(missing)}): they have '
         'no figures of their own'
-    )
-
-
-def _of_outputs(task: Task, columns: np.ndarray) -> Task:
-    """The task of some of its outputs."""
-    return dataclasses.replace(
-        task,
-        class_names=tuple(task.class_names[index] for index in columns),
-        offset=tuple(task.offset[index] for index in columns) if task.offset else (),
-        scale=tuple(task.scale[index] for index in columns) if task.scale else (),
     )
 
 

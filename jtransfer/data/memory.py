@@ -22,11 +22,11 @@ from jtransfer.data.images import SKIP, UnreadableImageError
 from jtransfer.data.mapped import Images, map_rows
 from jtransfer.data.narrow import Narrow, narrow_in, narrow_note
 from jtransfer.data.part import Part
-from jtransfer.data.targets import Labels, labelled, of_task
 from jtransfer.errors import DataWarning, UserError
 from jtransfer.out_of_memory import check_room, memory_told
 from jtransfer.preprocessing import Pixels
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, labelled, of_task
 from jtransfer.text import count_of
 
 # What needs less memory than pictures that are kept in it.

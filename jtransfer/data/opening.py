@@ -14,12 +14,12 @@ from jtransfer.data.glyphs import SIZES, GlyphSource
 from jtransfer.data.listing import has_images
 from jtransfer.data.part_names import PARTS, named_parts
 from jtransfer.data.source import Source, check_source
-from jtransfer.data.targets import tasks_of
 from jtransfer.data.tfds_source import load_tfds
 from jtransfer.data.unlabelled import without_unlabelled
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import tasks_of
 
 _FORMS = {
     'digits': 'digits',

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from jtransfer.data.source import Example, Source
-from jtransfer.data.targets import Labels, take, tasks_of
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, take, tasks_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -16,9 +16,9 @@ from jtransfer.data.altered import altered
 from jtransfer.data.opening import given_sources, open_source
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source, check_every_class
-from jtransfer.data.targets import Labels, count, strata, take, tasks_of
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, count, strata, take, tasks_of
 from jtransfer.text import count_of
 
 NAMES = ('train', 'validation', 'test')

@@ -3,7 +3,7 @@
 What a source *may* have besides what `Source` demands, as attributes:
 
 - `tasks`: a tuple of `jtransfer.tasks.Task`, where it is anything but one class an image. Labels then have the tasks'
-  form: see `jtransfer.data.targets`.
+  form: see `jtransfer.tasks.labels`.
 - `groups`: a name an example (patient, scene, video); what has the same one is never divided by a split.
 - `weights`: float32 [n], ≥ 0: how much each example counts in the training loss.
 - `notes`: lines about how it was read that a person should know (what its columns were taken for, what was left out).
@@ -21,9 +21,9 @@ from jaxtyping import UInt8
 
 from jtransfer.data.class_names import check_names
 from jtransfer.data.narrow import Narrow
-from jtransfer.data.targets import Labels, check_labels, labelled, of_task, tasks_of
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, check_labels, labelled, of_task, tasks_of
 
 
 class Example(TypedDict):

@@ -37,7 +37,7 @@ def hold_out(
     one group only is kept.
 
     Args:
-        labels: what `jtransfer.data.targets.strata` gives: class numbers, or 0 and 1 for each of several labels.
+        labels: what `jtransfer.tasks.labels.strata` gives: class numbers, or 0 and 1 for each of several labels.
         fraction: share to hold out, in (0, 1).
         seed: of the draw, 0 to 2³² - 1.
         class_names: in label order, for errors.

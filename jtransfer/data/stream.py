@@ -16,9 +16,9 @@ from jtransfer.data.batches import Batch, about, gather_batch
 from jtransfer.data.memory import Decoded
 from jtransfer.data.order import Order, make_order, process_rows
 from jtransfer.data.part import Part
-from jtransfer.data.targets import map_labels
 from jtransfer.errors import OutOfMemoryError
 from jtransfer.preprocessing import Pixels
+from jtransfer.tasks.labels import map_labels
 
 # What Grain says of a process that a signal has ended.
 _KILLED = re.compile(r'terminated unexpectedly with exit code (-\d+)')

@@ -110,7 +110,7 @@ def unlabelled(
     al., 2011), which does not contain one draw in another.
 
     Args:
-        labels: what `jtransfer.data.targets.strata` gives: class numbers, or 0 and 1 for each of several labels.
+        labels: what `jtransfer.tasks.labels.strata` gives: class numbers, or 0 and 1 for each of several labels.
         fraction: share to set apart, in (0, 1).
         seed: of the draw, 0 to 2³² - 1.
 

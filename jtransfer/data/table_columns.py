@@ -11,7 +11,7 @@ from typing import Any
 from jtransfer.config_check import nearest
 from jtransfer.config_data import Data
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from jtransfer.text import first_few, from_cell, printable
 
 IMAGE_NAMES = ('image', 'path', 'file', 'filename', 'file_name', 'image_path', 'filepath')

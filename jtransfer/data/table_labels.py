@@ -20,9 +20,9 @@ from jtransfer.data.class_names import (
     sorted_classes,
 )
 from jtransfer.data.table_columns import Column, Roles
-from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.labels import Labels, take
 from jtransfer.text import printable
 
 # From the number of an example to its name in errors: 'row 3'.
@@ -41,7 +41,7 @@ class Facts:
 
     Attributes:
         tasks: what is to be learnt.
-        labels: in the tasks' form; see `jtransfer.data.targets`.
+        labels: in the tasks' form; see `jtransfer.tasks.labels`.
         groups: of every example, if there are groups.
         weights: of every example, if they have weights.
         complete: whether an image has all labels that apply (several names in a column), so that a class which none

@@ -20,7 +20,7 @@ from jtransfer.data.table_columns import NONE, Column, Roles, read_csv, read_par
 from jtransfer.data.table_labels import Facts, read_facts
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from jtransfer.text import count_of, first_few, printable_path
 
 PARTS = ('train', 'validation', 'test')

@@ -10,8 +10,8 @@ from jaxtyping import Bool
 
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source
-from jtransfer.data.targets import labelled, of_task, tasks_of
 from jtransfer.errors import UserError
+from jtransfer.tasks.labels import labelled, of_task, tasks_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

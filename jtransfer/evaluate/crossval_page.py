@@ -12,9 +12,9 @@ import numpy as np
 
 from jtransfer.evaluate.curves import fold_charts
 from jtransfer.evaluate.fold_statistics import FoldInterval, fold_interval
-from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.report import WrongPicture, task_views, write_page
 from jtransfer.evaluate.sections import Hero, Tile, gauge, is_percent, score_parts, score_text
+from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
 
 
 @dataclasses.dataclass(frozen=True)

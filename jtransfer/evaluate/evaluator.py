@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from jtransfer.data.targets import Labels
 from jtransfer.errors import UserError
-from jtransfer.evaluate.metrics import top_prediction
+from jtransfer.tasks.classification import top_prediction
+from jtransfer.tasks.labels import Labels
 
 
 def predict_logits(apply: Callable[[Any], Any], batches: Iterable[Mapping[str, Any]]) -> tuple[Labels, Labels]:

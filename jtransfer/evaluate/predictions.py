@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from jtransfer.data.targets import Labels, of_task
-from jtransfer.evaluate.multi_label import sigmoid
 from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.evaluate.write import joined, write_csv
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, of_task
+from jtransfer.tasks.multi_label import sigmoid
 
 
 def to_results(tasks: Sequence[Task], outputs: Labels) -> Labels:

@@ -16,8 +16,8 @@ from PIL import Image
 
 from jtransfer.evaluate import charts, diagrams
 from jtransfer.evaluate.curves import training_charts
-from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
 from jtransfer.evaluate.sections import Hero, Tile, score_parts, score_text, sections, task_rows
+from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
 from jtransfer.text import printable_lines
 from jtransfer.writing import atomic_text
 

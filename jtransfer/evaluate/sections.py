@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from jtransfer.evaluate import diagrams
-from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics, TaskMetrics
-from jtransfer.evaluate.metrics import Metrics
-from jtransfer.evaluate.multi_label import MultiLabelMetrics
-from jtransfer.evaluate.regression import RegressionMetrics
 from jtransfer.evaluate.scatter import scatter
+from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.multi_label import MultiLabelMetrics
+from jtransfer.tasks.regression import RegressionMetrics
+from jtransfer.tasks.several import AnyMetrics, HeadsMetrics, TaskMetrics
 from jtransfer.text import first_few
 
 _PAIRS = 12

@@ -20,7 +20,7 @@ from jtransfer.adapters import AnyNetwork
 from jtransfer.config_evaluate import Evaluate
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, resized_picture, resized_shape
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 
 NO_VIEWS = 'none'
 # Of the only task, or of each task with its name.

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from jtransfer.data.targets import Labels, labelled
-from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
-from jtransfer.evaluate.metrics import Metrics, top_prediction
-from jtransfer.evaluate.multi_label import MultiLabelMetrics, predict_labels, sigmoid
 from jtransfer.evaluate.number_text import digits_of, exact, rounded
-from jtransfer.evaluate.regression import RegressionMetrics
+from jtransfer.tasks.classification import Metrics, top_prediction
+from jtransfer.tasks.labels import Labels, labelled
+from jtransfer.tasks.multi_label import MultiLabelMetrics, predict_labels, sigmoid
+from jtransfer.tasks.regression import RegressionMetrics
+from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
 from jtransfer.text import to_cell
 from jtransfer.writing import atomic_text
 

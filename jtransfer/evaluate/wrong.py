@@ -8,13 +8,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from jtransfer.data.targets import labelled
 from jtransfer.evaluate.charts import number
 from jtransfer.evaluate.evaluator import most_wrong
-from jtransfer.evaluate.metrics import top_prediction
-from jtransfer.evaluate.multi_label import binary_cross_entropy, predict_labels
 from jtransfer.evaluate.number_text import digits_of, rounded
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.classification import top_prediction
+from jtransfer.tasks.labels import labelled
+from jtransfer.tasks.multi_label import binary_cross_entropy, predict_labels
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,6 @@ from jtransfer.config_crossval import CrossVal
 from jtransfer.data.measurable import check_part
 from jtransfer.data.part import Part
 from jtransfer.errors import UserError
-from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
@@ -39,6 +38,7 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
+from jtransfer.tasks.several import AnyMetrics
 from jtransfer.transfer.averaging import greedy_soup
 from jtransfer.transfer.plan import make_plan
 from jtransfer.writing import make_folder

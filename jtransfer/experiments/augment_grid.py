@@ -23,7 +23,6 @@ from jtransfer.config import Config, validate
 from jtransfer.config_check import at_least
 from jtransfer.data.order import example_order
 from jtransfer.data.parts import load_parts
-from jtransfer.data.targets import Labels, of_task, stack
 from jtransfer.errors import UserError
 from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.planning import abstract_model
@@ -31,7 +30,8 @@ from jtransfer.experiments.run_dir import beside_run
 from jtransfer.paths import output_file
 from jtransfer.preprocessing import evaluation_pixels, training_pixels
 from jtransfer.pretrained import heads
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, of_task, stack
 from jtransfer.text import for_figure
 from jtransfer.writing import atomic_path
 

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.source import Source
-from jtransfer.data.targets import of_task, tasks_of
 from jtransfer.evaluate.number_text import digits_of, rounded
+from jtransfer.tasks.labels import of_task, tasks_of
 from jtransfer.text import printable
 from jtransfer.writing import atomic_path
 

@@ -12,7 +12,6 @@ from jtransfer.config import Config
 from jtransfer.config_check import field_names
 from jtransfer.data import leaks
 from jtransfer.data.source import Source
-from jtransfer.data.targets import tasks_of
 from jtransfer.errors import UserError
 from jtransfer.experiments import after_folds, crossval_results, crossval_side, finetune, search
 from jtransfer.experiments.crossval_plan import DUPLICATES, Crossing, check_folds, prepare
@@ -45,6 +44,7 @@ from jtransfer.experiments.search_space import parse_space
 from jtransfer.experiments.search_study import need_optuna
 from jtransfer.paths import output_folder
 from jtransfer.pretrained import heads
+from jtransfer.tasks.labels import tasks_of
 
 # What may differ between two sittings of one experiment: it changes no fold.
 _BESIDES = ('crossval.side_by_side', 'crossval.afterwards')

@@ -31,10 +31,10 @@ from jtransfer.data.parts import (
 )
 from jtransfer.data.source import Source
 from jtransfer.data.splits import few_shot
-from jtransfer.data.targets import count, strata, take
 from jtransfer.errors import UserError
 from jtransfer.experiments.run_dir import FOLDS, read_config
 from jtransfer.paths import expanded
+from jtransfer.tasks.labels import count, strata, take
 
 DUPLICATES = 'duplicates.json'
 

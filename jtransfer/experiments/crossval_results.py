@@ -15,12 +15,9 @@ from rich.text import Text
 
 from jtransfer.config import Config
 from jtransfer.data.folds import Fold
-from jtransfer.data.targets import Labels, of_task, stack, take
 from jtransfer.errors import UserError
 from jtransfer.evaluate.crossval_page import FoldSummary, size_ratio, write_crossval_page
 from jtransfer.evaluate.fold_statistics import FoldInterval, fold_interval
-from jtransfer.evaluate.mean_outputs import mean_outputs
-from jtransfer.evaluate.measure import AnyMetrics, measure_tasks
 from jtransfer.evaluate.sections import is_percent
 from jtransfer.evaluate.write import write_csv, write_evaluation
 from jtransfer.experiments.crossval_plan import Crossing
@@ -31,7 +28,10 @@ from jtransfer.experiments.run_dir import RESULT, read_config, read_result, writ
 from jtransfer.experiments.run_records import NEEDED_OF_FOLDS
 from jtransfer.experiments.safely import page_of_finished
 from jtransfer.experiments.scoring import Scores
-from jtransfer.tasks import Task
+from jtransfer.tasks.average import mean_outputs
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, of_task, stack, take
+from jtransfer.tasks.several import AnyMetrics, measure_tasks
 from jtransfer.train.log import read_log
 
 LOG = 'metrics.jsonl'

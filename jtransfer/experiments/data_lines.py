@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from jtransfer.data.measurable import without_figure
 from jtransfer.data.parts import Parts, source_notes
 from jtransfer.data.source import Source
-from jtransfer.data.targets import count, tasks_of
 from jtransfer.pretrained import heads
+from jtransfer.tasks.labels import count, tasks_of
 
 
 def describe_parts(parts: Parts, source: str) -> list[str]:

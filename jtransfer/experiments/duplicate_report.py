@@ -11,11 +11,11 @@ import numpy as np
 
 from jtransfer.data.duplicates import Duplicates, Pair
 from jtransfer.data.source import Source
-from jtransfer.data.targets import of_task, take, tasks_of
 from jtransfer.evaluate.number_text import exact
 from jtransfer.evaluate.report import picture_source
 from jtransfer.evaluate.write import write_csv
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import of_task, take, tasks_of
 from jtransfer.text import printable_lines
 from jtransfer.writing import atomic_text
 

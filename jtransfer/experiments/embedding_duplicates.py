@@ -6,10 +6,10 @@ import numpy as np
 
 from jtransfer.data.duplicates import Pair
 from jtransfer.data.source import Source
-from jtransfer.data.targets import count
 from jtransfer.errors import UserError
 from jtransfer.pretrained.features import POOLED, extract_features
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks.labels import count
 
 _ROWS = 1024
 

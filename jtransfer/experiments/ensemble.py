@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from jtransfer.config import Config
-from jtransfer.data.targets import Labels, of_task
 from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
-from jtransfer.evaluate.mean_outputs import mean_outputs
 from jtransfer.evaluate.views import kinds_of
 from jtransfer.experiments.reading import Examples
 from jtransfer.experiments.run_dir import write_json
@@ -24,7 +22,9 @@ from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.reading import read_json_object
 from jtransfer.record_types import TEXTS
-from jtransfer.tasks import Task
+from jtransfer.tasks.average import mean_outputs
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, of_task
 from jtransfer.writing import make_folder
 
 ENSEMBLE = 'ensemble.json'

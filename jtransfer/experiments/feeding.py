@@ -13,10 +13,10 @@ from jtransfer.data.memory import Decoded
 from jtransfer.data.part import Part
 from jtransfer.data.parts import check_batch_size
 from jtransfer.data.stream import host_batches, stream_batches
-from jtransfer.data.targets import strata
 from jtransfer.errors import UserError
 from jtransfer.experiments.reading import placement_of, read_decoded, read_through
 from jtransfer.preprocessing import Preprocessing, training_pixels
+from jtransfer.tasks.labels import strata
 from jtransfer.train.feed import Feed, FeedMaker, device_feed, stream_feed
 from jtransfer.train.loop import total_steps
 from jtransfer.train.placement import Placement

@@ -19,8 +19,6 @@ from jtransfer.config_check import parse_options
 from jtransfer.config_transfer import ADAPTATIONS
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
-from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
-from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.changes import in_words, read_changes
@@ -41,7 +39,9 @@ from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import Model, load_model, merge_model
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
 from jtransfer.transfer.plan import Plan, make_plan
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from jtransfer import rules
 from jtransfer.config import Config
 from jtransfer.evaluate.forward import Forward, make_forward
-from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.experiments.reading import Examples
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.statistics import Statistics, image_batches, make_statistics, recalibrate_statistics
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks.several import AnyMetrics
 from jtransfer.transfer import averaging
 from jtransfer.transfer.averaging import Variables
 

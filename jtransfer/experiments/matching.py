@@ -10,18 +10,19 @@ import numpy as np
 from jtransfer.config import Config, Data
 from jtransfer.config_check import nearest
 from jtransfer.data.combine import WithLabels
-from jtransfer.data.measurable import absent_lines, check_labels, narrowed, present_tasks
+from jtransfer.data.measurable import absent_lines, check_labels
 from jtransfer.data.opening import COLUMNS, ENCODED, TABLES, open_source
 from jtransfer.data.part import Part
 from jtransfer.data.part_names import named_parts
 from jtransfer.data.source import Source
-from jtransfer.data.targets import labelled, of_task, tasks_of
 from jtransfer.data.unlabelled import has_label, unlabelled_error, without_unlabelled
 from jtransfer.errors import UserError
 from jtransfer.experiments.data_lines import describe_source
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import labelled, of_task, tasks_of
+from jtransfer.tasks.present import narrowed, present_tasks
 from jtransfer.text import count_of, first_few, printable
 
 

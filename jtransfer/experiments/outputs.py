@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jtransfer.data.targets import Labels, take
 from jtransfer.errors import UserError
+from jtransfer.tasks.labels import Labels, take
 from jtransfer.writing import atomic_path
 
 OUTPUTS = 'outputs.npz'

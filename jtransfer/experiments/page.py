@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from jtransfer.data.part import Part
-from jtransfer.data.targets import of_task
 from jtransfer.evaluate.report import PlanRow, WrongPicture, write_report
 from jtransfer.evaluate.wrong import worst
 from jtransfer.experiments.changes import changed_in_words
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import Scores
+from jtransfer.tasks.labels import of_task
 from jtransfer.train.log import read_log
 
 

@@ -23,7 +23,7 @@ from jtransfer.pretrained.entries import entries
 from jtransfer.pretrained.foreign import identify
 from jtransfer.pretrained.locate import Located
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from jtransfer.train.cost import abstract_state, compile_step, step_cost, tree_bytes
 from jtransfer.train.frozen_work import frozen_backward
 from jtransfer.train.step import StepParts

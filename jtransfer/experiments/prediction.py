@@ -23,10 +23,7 @@ from jtransfer.data.measurable import absent_lines
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES
 from jtransfer.data.source import Example, Source
-from jtransfer.data.targets import Labels, take
 from jtransfer.errors import DataWarning, UserError
-from jtransfer.evaluate.measure import AnyMetrics
-from jtransfer.evaluate.metrics import Metrics
 from jtransfer.evaluate.predictions import to_results, write_task_predictions_csv
 from jtransfer.evaluate.report import write_report
 from jtransfer.evaluate.views import Views, make_views
@@ -49,7 +46,10 @@ from jtransfer.paths import expanded, output_file, output_folder
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.labels import Labels, take
+from jtransfer.tasks.several import AnyMetrics
 from jtransfer.text import count_of, printable_path
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from jtransfer import config as config_lib
 from jtransfer.config import Config
 from jtransfer.errors import UserError
-from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments import finetune
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.paths import output_file
+from jtransfer.tasks.classification import Metrics
 from jtransfer.writing import atomic_path
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from jtransfer.config import Config
-from jtransfer.evaluate.measure import AnyMetrics
 from jtransfer.experiments.run_dir import RunDirectory
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks.several import AnyMetrics
 from jtransfer.transfer.plan import Plan
 
 

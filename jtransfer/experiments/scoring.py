@@ -11,17 +11,17 @@ import numpy as np
 from jtransfer.config import Config
 from jtransfer.data.batches import evaluation_batches
 from jtransfer.data.part import Part
-from jtransfer.data.targets import Labels, of_task
 from jtransfer.evaluate.evaluator import predict_logits
 from jtransfer.evaluate.forward import Forward, make_forward
-from jtransfer.evaluate.measure import AnyMetrics, measure_present
-from jtransfer.evaluate.multi_label import fit_thresholds
 from jtransfer.evaluate.views import average_views, kinds_of
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.standardise import own_units
 from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained.model import Model
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, of_task
+from jtransfer.tasks.multi_label import fit_thresholds
+from jtransfer.tasks.several import AnyMetrics, measure_present
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

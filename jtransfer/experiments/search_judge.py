@@ -17,7 +17,6 @@ from jtransfer.data.folds import choose_splitter, make_folds
 from jtransfer.data.measurable import check_part, check_parts
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, Parts, check_training, split_record
-from jtransfer.data.targets import strata
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.checking import check_run
@@ -28,6 +27,7 @@ from jtransfer.experiments.scoring import score
 from jtransfer.experiments.training import make_step_parts, train_model
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks.labels import strata
 from jtransfer.train.loop import deciding
 from jtransfer.transfer.plan import Plan, make_plan
 

@@ -18,8 +18,6 @@ from jtransfer.config import Config
 from jtransfer.config_check import one_of
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
-from jtransfer.evaluate.measure import AnyMetrics
-from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments import finetune
 from jtransfer.experiments.kitchen import Kitchen, statistics_move
 from jtransfer.experiments.reading import read_examples
@@ -32,6 +30,8 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE, locate
 from jtransfer.pretrained.model import Model, load_model
+from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.several import AnyMetrics
 from jtransfer.transfer import averaging
 from jtransfer.transfer.averaging import Variables
 from jtransfer.writing import make_folder

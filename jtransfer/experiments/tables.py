@@ -9,11 +9,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from jtransfer.evaluate.measure import AnyMetrics, HeadsMetrics
-from jtransfer.evaluate.metrics import Metrics
-from jtransfer.evaluate.multi_label import MultiLabelMetrics
-from jtransfer.evaluate.regression import RegressionMetrics
 from jtransfer.experiments.result import Result
+from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.multi_label import MultiLabelMetrics
+from jtransfer.tasks.regression import RegressionMetrics
+from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
 from jtransfer.terminal import PlainConsole
 from jtransfer.transfer.plan import Plan
 

@@ -14,13 +14,13 @@ from jtransfer import rules
 from jtransfer.config import Config
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
-from jtransfer.data.targets import labelled, of_task
 from jtransfer.errors import UserError
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.scoring import logits_of
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import labelled, of_task
 from jtransfer.transfer.plan import Plan
 
 # Natural logarithm: from a hundredth to a hundred.

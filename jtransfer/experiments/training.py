@@ -14,11 +14,8 @@ from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Config
 from jtransfer.data.memory import ELSEWHERE, Decoded
 from jtransfer.data.parts import Parts
-from jtransfer.data.targets import Labels, tasks_of
 from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
-from jtransfer.evaluate.measure import HeadsMetrics
-from jtransfer.evaluate.metrics import Metrics
 from jtransfer.experiments.feeding import make_feed, read_training
 from jtransfer.experiments.leak_note import leaks
 from jtransfer.experiments.reading import Examples, read_examples
@@ -28,12 +25,15 @@ from jtransfer.experiments.standardise import standardise, without_scaling
 from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks.choose_loss import task_losses
+from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.labels import Labels, tasks_of
+from jtransfer.tasks.several import HeadsMetrics
 from jtransfer.train.loop import FitResult, Observe, Validate, epoch_steps, fit, total_steps
 from jtransfer.train.memory_check import check_device_room, step_remedy
 from jtransfer.train.placement import make_placement
 from jtransfer.train.sizes import at_size, check_sizes
 from jtransfer.train.step import StepParts
-from jtransfer.train.task_losses import task_losses
 from jtransfer.transfer.plan import Plan
 
 

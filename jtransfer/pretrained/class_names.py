@@ -15,7 +15,7 @@ from jtransfer.paths import is_file
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.stored import Stored
 from jtransfer.reading import parse_json, read_bytes
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from jtransfer.text import clipped, first_few, printable
 
 REMEDY = 'checkpoint_classes names them instead'

@@ -31,7 +31,7 @@ from jtransfer.pretrained.stored import SHAPE, Stored, head_outputs, shapes_of
 from jtransfer.pretrained.timm_names import configuration_of, preprocessing_of
 from jtransfer.pretrained.timm_names import described as described_by_timm
 from jtransfer.pretrained.weight_file import SHARD_INDEX, read_weights
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from jtransfer import rules
 from jtransfer.errors import UserError
 from jtransfer.pretrained.stored import Stored
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 from jtransfer.text import printable
 
 ONE, SEVERAL = 'head', 'heads'

@@ -30,7 +30,7 @@ from jtransfer.pretrained.load import Fitting, LoadReport, check_blocks, load_in
 from jtransfer.pretrained.locate import Located, locate
 from jtransfer.pretrained.positions import DEFAULT_METHOD
 from jtransfer.pretrained.stored import Stored
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 
 # Part of the stream's definition: the same seed gives other streams (augmentation, order, dropout) other keys.
 _STREAM = zlib.crc32(b'init')

@@ -11,7 +11,7 @@ import numpy as np
 
 from jtransfer.adapters import Adaptation
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 
 # Where the outputs of the head can be counted: a linear head, and one of several parts.
 HEAD_BIASES = ('params/head/bias', 'params/head/part0/bias')

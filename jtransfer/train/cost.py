@@ -15,7 +15,7 @@ import numpy as np
 
 from jtransfer.config_optim import Loss
 from jtransfer.preprocessing import training_pixels
-from jtransfer.train.losses import REGRESSION
+from jtransfer.tasks.losses import REGRESSION
 from jtransfer.train.placement import JitPlacement
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import StepParts, TrainStep, make_train_step

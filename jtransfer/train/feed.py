@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from jtransfer.data.batches import about
 from jtransfer.data.mapped import MappedImages
 from jtransfer.data.order import make_order
-from jtransfer.data.targets import Labels
+from jtransfer.tasks.labels import Labels
 from jtransfer.train.placement import Placement
 
 Feed = Iterator[dict[str, Array]]

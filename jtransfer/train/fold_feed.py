@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64, UInt8
 from jtransfer.data.batches import about
 from jtransfer.data.mapped import MappedImages
 from jtransfer.data.order import Order
-from jtransfer.data.targets import Labels
+from jtransfer.tasks.labels import Labels
 from jtransfer.train.feed import Feed
 from jtransfer.train.fold_placement import FoldPlacement
 

@@ -21,7 +21,7 @@ from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Config
 from jtransfer.config_optim import Loss
 from jtransfer.preprocessing import Preprocessing, normalise
-from jtransfer.train.losses import TaskLoss, accuracy, make_task_loss, weighted_mean
+from jtransfer.tasks.losses import TaskLoss, accuracy, make_task_loss, weighted_mean
 from jtransfer.train.state import TrainState, init_state
 from jtransfer.transfer.optimizer import learning_rates, make_optimizer
 from jtransfer.transfer.plan import Group, Plan, combine

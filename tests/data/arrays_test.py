@@ -7,7 +7,7 @@ from PIL import Image
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 
 IMAGES = np.arange(4 * 5 * 6 * 3, dtype=np.uint8).reshape(4, 5, 6, 3)
 

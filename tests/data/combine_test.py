@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from jtransfer.data.combine import WithLabels, concatenate, filter_classes, filter_examples, subset
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source, check_source
-from jtransfer.data.targets import tasks_of
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.labels import tasks_of
 
 SMALL = settings(max_examples=30, deadline=None, derandomize=True)
 

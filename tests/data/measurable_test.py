@@ -7,7 +7,7 @@ from jtransfer.data.measurable import check_part, check_parts, constant_lines, m
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 from tests.experiments.pictures import Pictures
 
 TAGS = Task('', 'multi_label', ('red', 'striped', 'round'))

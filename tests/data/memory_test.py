@@ -23,7 +23,7 @@ from jtransfer.data.parts import load_parts
 from jtransfer.errors import DataWarning, OutOfMemoryError, UserError
 from jtransfer.evaluate.views import Views
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, training_pixels
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from tests.flips import flip
 
 PIXELS = functools.partial(evaluation_pixels, preprocessing=Preprocessing(8))

@@ -14,7 +14,7 @@ from jtransfer.config import Data
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.opening import given_sources, open_source, source_of_path
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from tests.data.tfds_source_test import prepare
 
 NAMES = ('ant', 'bee', 'cat')

@@ -6,7 +6,7 @@ import pytest
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.digits import load_digits
 from jtransfer.data.part import Part
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 
 IMAGES = np.arange(6 * 2 * 2 * 3, dtype=np.uint8).reshape(6, 2, 2, 3)
 CHOSEN = np.array([4, 0, 3])

@@ -13,7 +13,7 @@ from jtransfer import config
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import check_batch_size, load_parts, split_record
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 
 
 def source(per_class=10, classes=3, name='array'):

@@ -7,7 +7,7 @@ import pytest
 
 from jtransfer.data.source import check_every_class, check_source
 from jtransfer.errors import UserError
-from jtransfer.tasks import single_label
+from jtransfer.tasks.base import single_label
 
 
 def source(labels, class_names):

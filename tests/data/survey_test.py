@@ -10,7 +10,7 @@ from jtransfer.data.arrays import ArraySource
 from jtransfer.data.folder import load_folder
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.survey import survey_part, to_dict
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 
 ROTATED = 6
 

@@ -17,7 +17,7 @@ from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.data.opening import open_source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.predictions import write_task_predictions_csv
-from jtransfer.tasks import single_label
+from jtransfer.tasks.base import single_label
 
 NAMES = ('a b.png', 'ünï.png', 'sub/c.png', 'd.png', 'e.png', 'f.png')
 

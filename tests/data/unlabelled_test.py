@@ -8,7 +8,7 @@ from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import load_parts
 from jtransfer.data.unlabelled import has_label, without_unlabelled
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 from tests.data import hf_source_test, tfds_source_test
 
 COUNT = 10

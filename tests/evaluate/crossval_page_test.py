@@ -7,9 +7,9 @@ import pytest
 
 from jtransfer.evaluate.crossval_page import FoldSummary, size_ratio, write_crossval_page
 from jtransfer.evaluate.fold_statistics import fold_interval
-from jtransfer.evaluate.measure import measure, measure_tasks
 from jtransfer.evaluate.report import WrongPicture
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.several import measure, measure_tasks
 
 HOSTILE = '</style></title><script>alert("x")</script><img src=http://evil.example/x>'
 EMPTY = {'meta', 'img', 'br'}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jtransfer.evaluate.predictions import to_results, write_task_predictions_csv
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 
 
 def test_columns_rows_and_quoting(tmp_path):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jtransfer.evaluate.measure import measure, measure_tasks
-from jtransfer.evaluate.metrics import classification_metrics
 from jtransfer.evaluate.report import PlanRow, WrongPicture, picture_source, write_report
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.classification import classification_metrics
+from jtransfer.tasks.several import measure, measure_tasks
 
 HOSTILE = '</style></title><script>alert("x")</script><img src=http://evil.example/x>'
 VOID = {'meta', 'img', 'br', 'link', 'input', 'hr'}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from jtransfer.evaluate.measure import measure, measure_tasks
 from jtransfer.evaluate.sections import gauge, score_parts, score_text, sections, task_rows
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.several import measure, measure_tasks
 
 
 def test_shares_are_percent_and_other_scores_are_not():

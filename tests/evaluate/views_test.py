@@ -13,7 +13,7 @@ from jtransfer.errors import UserError
 from jtransfer.evaluate.views import Views, average_views, kinds_of, make_views, view_pixels
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels
 from jtransfer.pretrained.model import load_model
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 
 SIZES = [(40, 61), (61, 40), (33, 33), (5, 7), (1, 1), (1, 7), (2, 90), (37, 53)]
 WAYS = [

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from jtransfer.evaluate.measure import measure, measure_tasks
-from jtransfer.evaluate.metrics import classification_metrics
 from jtransfer.evaluate.write import task_folder, write_csv, write_evaluation
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.classification import classification_metrics
+from jtransfer.tasks.several import measure, measure_tasks
 
 NAMES = ['plain', 'with, comma', 'a "quoted"\nname']
 

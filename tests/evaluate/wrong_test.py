@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jtransfer.evaluate.wrong import Wrong, worst
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 
 NAN = np.nan
 

@@ -13,7 +13,7 @@ from jtransfer.data.duplicates import Pair
 from jtransfer.errors import UserError
 from jtransfer.experiments.crossval_plan import DUPLICATES, FOLDS, check_folds, prepare
 from jtransfer.experiments.run_dir import write_config, write_json
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 from tests.data.planted import encoded, originals
 from tests.experiments.pictures import Pictures
 

@@ -13,11 +13,11 @@ from sklearn import metrics as sk
 
 from jtransfer.data.arrays import ArraySource
 from jtransfer.evaluate.fold_statistics import FoldInterval, fold_interval
-from jtransfer.evaluate.mean_outputs import mean_outputs
 from jtransfer.experiments import crossval, crossval_results
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs
 from jtransfer.pretrained.model import load_model
-from jtransfer.tasks import single_label
+from jtransfer.tasks.average import mean_outputs
+from jtransfer.tasks.base import single_label
 from tests.experiments.tasks_test import HEADS, LIGHT, TAGS, pictures
 
 pytestmark = pytest.mark.usefixtures('compile_once')

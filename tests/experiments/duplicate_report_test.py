@@ -10,7 +10,7 @@ from jtransfer.data.arrays import ArraySource
 from jtransfer.data.duplicates import Duplicates, Pair
 from jtransfer.experiments.duplicate_report import HEADER, duplicate_rows, label_text, labels_differ, write_duplicates
 from jtransfer.experiments.duplicate_report import write_table as write_csv_of
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 
 PAIRS = [Pair(0, 1, 'exact', 0.0), Pair(2, 3, 'near', 4.0), Pair(3, 4, 'embedding', 0.0312), Pair(5, 6, 'near', 1.0)]
 PARTS = ['train', 'train', 'train', 'test', 'test', None, 'train', 'test']

@@ -11,7 +11,7 @@ from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
 from jtransfer.experiments.feeding import feeds
 from jtransfer.preprocessing import Preprocessing, training_pixels
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from jtransfer.train.placement import JitPlacement
 
 SETTINGS = Preprocessing(16)

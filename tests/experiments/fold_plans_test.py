@@ -10,7 +10,7 @@ from jtransfer.errors import UserError
 from jtransfer.experiments.crossval_plan import Crossing, prepare
 from jtransfer.experiments.fold_plans import check_directory, check_runs, find_plan, plan_folds
 from jtransfer.experiments.run_dir import write_config, write_json
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from tests.experiments.crossval_plan_test import config_of, noise
 from tests.experiments.pictures import Pictures
 

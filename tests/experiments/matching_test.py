@@ -17,7 +17,7 @@ from jtransfer.experiments.matching import for_model, match, open_for_model
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.scoring import score
 from jtransfer.pretrained.model import load_model
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 from tests.data import hf_source_test, tfds_source_test
 
 pytestmark = pytest.mark.usefixtures('compile_once')

@@ -4,10 +4,10 @@ import numpy as np
 
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.part import Part
-from jtransfer.evaluate.metrics import classification_metrics
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.scoring import Scores
-from jtransfer.tasks import single_label
+from jtransfer.tasks.base import single_label
+from jtransfer.tasks.classification import classification_metrics
 
 
 def test_the_most_confident_mistakes_come_first_with_their_own_picture():

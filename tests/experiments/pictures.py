@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jtransfer.data.targets import take
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import take
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

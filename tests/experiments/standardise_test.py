@@ -10,10 +10,10 @@ from jtransfer.data.arrays import ArraySource
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
-from jtransfer.evaluate.regression import regression_metrics
 from jtransfer.experiments.standardise import fit_scaling, own_units, scaled_part, standardise
 from jtransfer.pretrained.model import load_model
-from jtransfer.tasks import Task, from_dict, single_label, to_dict
+from jtransfer.tasks.base import Task, from_dict, single_label, to_dict
+from jtransfer.tasks.regression import regression_metrics
 from tests.experiments.pictures import Pictures
 
 KIND = single_label(('a', 'b'), 'kind')

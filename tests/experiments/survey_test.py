@@ -11,7 +11,7 @@ from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
 from jtransfer.experiments.survey import describe, survey
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from tests.data.leaks_test import planted
 from tests.data.planted import encoded, originals
 from tests.data.survey_test import odd_folder

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from jtransfer import models
 from jtransfer.config import Config, Transfer
-from jtransfer.evaluate.metrics import classification_metrics
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory
 from jtransfer.experiments.tables import describe, plan_table
 from jtransfer.pretrained.model import load_model
+from jtransfer.tasks.classification import classification_metrics
 from jtransfer.transfer.plan import make_plan
 
 

@@ -23,7 +23,7 @@ from jtransfer.experiments.scoring import score
 from jtransfer.experiments.soup import make_soup
 from jtransfer.experiments.tables import describe
 from jtransfer.pretrained.model import load_model
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 from jtransfer.train.log import MetricLog, read_log
 from launch.soup import scored, table
 from tests.experiments.pictures import Pictures

@@ -15,7 +15,7 @@ from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.export import export_model, export_notes, is_export_folder
 from jtransfer.pretrained.files import read_safetensors, write_safetensors
 from jtransfer.pretrained.model import load_model
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 
 NAMES = ('10', '2', '1')
 PREPROCESSING = Preprocessing(32, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'bilinear', 0.875)

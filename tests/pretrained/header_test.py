@@ -5,7 +5,7 @@ import pytest
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.header import Header
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 
 HEADER = Header(
     architecture='vit_b16',

@@ -11,7 +11,7 @@ from jtransfer.errors import UserError
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import open_model, save_model
 from jtransfer.pretrained.model import load_model
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 
 KIND = single_label(('a', 'b', 'c'), 'kind')
 TAGS = Task('tags', 'multi_label', ('x', 'y'), weight=0.5)

@@ -10,7 +10,7 @@ from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Optim, Transfer
 from jtransfer.config_optim import Loss
 from jtransfer.preprocessing import normalise
-from jtransfer.train.losses import cross_entropy
+from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.placement import JitPlacement, PmapPlacement
 from jtransfer.train.step import make_train_step
 

@@ -18,7 +18,7 @@ from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.data.stream import host_batches, stream_batches
 from jtransfer.preprocessing import Preprocessing, training_pixels
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 from jtransfer.train.feed import device_feed, stream_feed
 from jtransfer.train.placement import JitPlacement, PmapPlacement
 

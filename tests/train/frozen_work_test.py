@@ -9,9 +9,9 @@ import pytest
 
 from jtransfer.config import Optim, Transfer
 from jtransfer.preprocessing import normalise
+from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.cost import compile_step, step_cost
 from jtransfer.train.frozen_work import frozen_backward
-from jtransfer.train.losses import cross_entropy
 from jtransfer.train.step import StepParts
 from jtransfer.transfer.plan import combine
 

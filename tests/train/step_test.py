@@ -18,7 +18,7 @@ from jtransfer.models.backbone import Backbone
 from jtransfer.models.batch_norm import BatchNorm
 from jtransfer.models.network import Network
 from jtransfer.preprocessing import normalise
-from jtransfer.train.losses import cross_entropy
+from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.step import make_train_step, stream_key
 from jtransfer.transfer.plan import make_plan
 

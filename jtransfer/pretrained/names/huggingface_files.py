@@ -10,7 +10,7 @@ from jtransfer.errors import UserError
 from jtransfer.models import mobilenet_v2_variants
 from jtransfer.models.resnet import EXPANSION
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 
 Fields = dict[str, Any]
 

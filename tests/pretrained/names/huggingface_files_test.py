@@ -11,7 +11,7 @@ from jtransfer.pretrained.names.huggingface import described
 from jtransfer.pretrained.names.huggingface_files import network_config, processor_config
 from jtransfer.pretrained.names.huggingface_processor import framing
 from jtransfer.pretrained.timm_arguments import backbone_of
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 
 TASKS = (single_label(('10', '2', '1')),)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from jtransfer.config_optim import LOSSES, Loss
 from jtransfer.errors import UserError
-from jtransfer.train.losses import (
+from jtransfer.tasks.losses import (
     BINARY,
     REGRESSION,
     accuracy,

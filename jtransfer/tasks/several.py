@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from jtransfer.data.measurable import narrowed, present_tasks
-from jtransfer.data.targets import Labels, labelled
 from jtransfer.errors import UserError
-from jtransfer.evaluate.metrics import Metrics, classification_metrics
-from jtransfer.evaluate.multi_label import MultiLabelMetrics, multi_label_metrics
-from jtransfer.evaluate.regression import RegressionMetrics, regression_metrics
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.classification import Metrics, classification_metrics
+from jtransfer.tasks.labels import Labels, labelled
+from jtransfer.tasks.multi_label import MultiLabelMetrics, multi_label_metrics
+from jtransfer.tasks.present import narrowed, present_tasks
+from jtransfer.tasks.regression import RegressionMetrics, regression_metrics
 
 TaskMetrics: TypeAlias = Metrics | MultiLabelMetrics | RegressionMetrics
 

@@ -6,7 +6,7 @@ import pytest
 
 from jtransfer import tasks
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import log_expit, log_softmax, logsumexp
 
-from jtransfer.tasks import Task
+from jtransfer.tasks.base import Task
 
 
 def mean_outputs(task: Task, outputs: Float[np.ndarray, 'network ... output']) -> Float[np.ndarray, '... output']:

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from jtransfer.config_optim import Loss
-from jtransfer.data.targets import Labels, labelled, of_task
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task
-from jtransfer.train.losses import BINARY
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, labelled, of_task
+from jtransfer.tasks.losses import BINARY
 
 # The losses that fit a kind of task; the first is the usual one.
 FITTING: Mapping[str, tuple[str, ...]] = {
@@ -73,7 +73,7 @@ def _check_weights(loss: Loss, tasks: Sequence[Task], with_classes: Sequence[str
 def _balanced(loss: Loss, task: Task, labels: Labels | None) -> tuple[float, ...]:
     if labels is None:
         return ()
-    from jtransfer.data.class_balance import class_weights
+    from jtransfer.tasks.class_balance import class_weights
 
     values = of_task(labels, task)
     return class_weights(values[labelled(values)], task.outputs, loss.class_balance, loss.class_balance_beta)

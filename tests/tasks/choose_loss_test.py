@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from jtransfer.config_optim import Loss
-from jtransfer.data.class_balance import class_weights
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task, single_label
-from jtransfer.train.losses import make_task_loss
-from jtransfer.train.task_losses import FITTING, task_losses
+from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.choose_loss import FITTING, task_losses
+from jtransfer.tasks.class_balance import class_weights
+from jtransfer.tasks.losses import make_task_loss
 
 ONE = single_label(('a', 'b', 'c'))
 KIND = single_label(('a', 'b', 'c'), 'kind')

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from jtransfer.evaluate.ranking import average_precision, mean_precision_interval, resamples_for, roc_auc
+from jtransfer.tasks.ranking import average_precision, mean_precision_interval, resamples_for, roc_auc
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -1,4 +1,4 @@
-"""Tests of jtransfer/data/class_balance.py."""
+"""Tests of jtransfer/tasks/class_balance.py."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
-from jtransfer.data.class_balance import class_weights
 from jtransfer.errors import UserError
+from jtransfer.tasks.class_balance import class_weights
 
 COUNTS = st.lists(st.integers(1, 50), min_size=2, max_size=6)
 SMALL = settings(max_examples=40, deadline=None, derandomize=True)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from jtransfer.evaluate.mean_outputs import mean_outputs
-from jtransfer.tasks import Task
+from jtransfer.tasks.average import mean_outputs
+from jtransfer.tasks.base import Task
 
 OUTPUTS = np.random.default_rng(0).normal(0, 4, (3, 5, 4))
 

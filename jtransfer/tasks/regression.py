@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jtransfer.errors import UserError
-from jtransfer.evaluate.ranking import resamples_for
+from jtransfer.tasks.ranking import resamples_for
 
 _BLOCK = 4_000_000
 _STREAM = 62

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from jtransfer.data import targets
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks import labels as targets
+from jtransfer.tasks.base import Task, single_label
 
 CLASSES = single_label(('a', 'b', 'c'))
 TAGS = Task('tags', 'multi_label', ('x', 'y'))

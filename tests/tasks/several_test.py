@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.evaluate.measure import HeadsMetrics, measure, measure_tasks
-from jtransfer.evaluate.metrics import Metrics, classification_metrics
-from jtransfer.evaluate.multi_label import MultiLabelMetrics, fit_thresholds
-from jtransfer.evaluate.regression import RegressionMetrics
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.classification import Metrics, classification_metrics
+from jtransfer.tasks.multi_label import MultiLabelMetrics, fit_thresholds
+from jtransfer.tasks.regression import RegressionMetrics
+from jtransfer.tasks.several import HeadsMetrics, measure, measure_tasks
 
 SPECIES = single_label(['ant', 'bee', 'cat'], 'species')
 SEEN = Task('seen', 'multi_label', ('sky', 'sea'), weight=2.0)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Num
 
 from jtransfer.errors import UserError
-from jtransfer.evaluate.ranking import average_precision, mean_precision_interval, ranks, resamples_for, roc_auc
+from jtransfer.tasks.ranking import average_precision, mean_precision_interval, ranks, resamples_for, roc_auc
 
 
 @dataclasses.dataclass(frozen=True)

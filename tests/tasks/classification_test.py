@@ -11,7 +11,7 @@ from scipy.special import log_softmax, softmax
 from sklearn import metrics as reference
 
 from jtransfer.errors import UserError
-from jtransfer.evaluate import metrics as m
+from jtransfer.tasks import classification as m
 
 
 def random_case(seed, examples=200, classes=7, scale=2.0):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from jtransfer.errors import UserError
-from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import Task, single_label
 
 # int32 [n], float32 or float64 [n, outputs], or a dictionary of these by the task's name; see `jtransfer.tasks.Task`.
 Labels: TypeAlias = np.ndarray | dict[str, np.ndarray]
