@@ -11,8 +11,6 @@ from jtransfer.data.part import Part
 from jtransfer.errors import UserError
 from jtransfer.tasks.labels import strata, tasks_of
 
-_HELD = {'multi_label': 'several labels', 'regression': 'numbers'}
-
 
 def altered(train: Part, data: config.Data, seed: int) -> tuple[Part, Part | None, tuple[str, ...]]:
     """The training part as the configuration wants it; with the defaults, as it is.
@@ -56,7 +54,7 @@ def altered(train: Part, data: config.Data, seed: int) -> tuple[Part, Part | Non
 
 def _classes(train: Part, field: str) -> np.ndarray:
     tasks, labels = tasks_of(train), train.labels
-    if isinstance(labels, dict) or tasks[0].kind != 'single_label':
-        held = 'several heads' if isinstance(labels, dict) else _HELD[tasks[0].kind]
+    if isinstance(labels, dict) or not tasks[0].exclusive:
+        held = 'several heads' if isinstance(labels, dict) else tasks[0].held
         raise UserError(f'data.{field} is for one label an image, and these have {held}: leave it out')
     return labels

@@ -137,7 +137,7 @@ def _from_texts(
     _no_heads(data, where)
     if labels.ndim != 1:
         raise UserError(f'{where}: labels that are texts have shape {labels.shape}, but must be [n]')
-    if tasks and tasks[0].kind != 'regression':
+    if tasks and tasks[0].has_classes:
         names = tasks[0].class_names
     column = Column('labels', 'string', texts_of(labels, where), names)
     return read_labels([column], data, where, lambda index: f'image {index}', known)

@@ -158,20 +158,9 @@ def _labels(labels: Any, tasks: Sequence[Task], name: str) -> Labels:
 
 def _of_task(labels: Any, task: Task | None, name: str) -> np.ndarray:
     values = np.asarray(labels)
-    if task is not None and task.kind != 'single_label':
-        values = values[:, None] if values.ndim == 1 and task.outputs == 1 else values
-        try:
-            # Numbers keep their digits until they are standardised: float32 would round a time of 1.7e9 s to 128 s.
-            kept = task.kind == 'regression' and values.dtype != np.float32
-            return values.astype(np.float64 if kept else np.float32)
-        except (TypeError, ValueError) as error:
-            raise UserError(f'{name}: labels are no numbers ({error})') from None
-    if task is not None and are_texts(values):
+    if task is not None and task.exclusive and are_texts(values):
         return _numbered(values, task.class_names, name)[1]
-    if len(values) and not np.issubdtype(values.dtype, np.integer):
-        raise UserError(f'{name}: labels are {values.dtype}, but must be integers from 0')
-    # Before the conversion to int32, which would wrap a label of 2**32 to 0.
-    return np.clip(values, -1, 2**31 - 1).astype(np.int32)
+    return (task or single_label(('',))).read(values, name)
 
 
 def _numbered(labels: np.ndarray, names: Sequence[str], name: str) -> tuple[tuple[str, ...], Int32[np.ndarray, ' n']]:

@@ -247,7 +247,7 @@ def filter_classes(source: Source, classes: Sequence[str]) -> Source:
             heads; no example of any of the classes.
     """
     tasks = tasks_of(source)
-    if len(tasks) > 1 or tasks[0].kind == 'regression':
+    if len(tasks) > 1 or not tasks[0].has_classes:
         kinds = 'several heads' if len(tasks) > 1 else 'numbers'
         raise UserError(f'data.classes chooses among the classes of one task, and the labels are {kinds}: leave it out')
     known = {name: number for number, name in enumerate(tasks[0].class_names)}
@@ -284,7 +284,7 @@ def filter_classes(source: Source, classes: Sequence[str]) -> Source:
 def _joined_labels(sources: Sequence[Source], names: Sequence[str]) -> tuple[tuple[Task, ...], Labels, tuple[str, ...]]:
     """Tasks, labels and class names of the sources together."""
     first = tasks_of(sources[0])
-    alone = len(first) == 1 and first[0].kind == 'single_label'
+    alone = len(first) == 1 and first[0].exclusive
     for source, name in zip(sources, names, strict=True):
         own = tasks_of(source)
         if own != first and not (alone and len(own) == 1 and _classless(own[0]) == _classless(first[0])):

@@ -8,9 +8,8 @@ import numpy as np
 
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
-from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, labelled, of_task, tasks_of
+from jtransfer.tasks.labels import Labels, of_task, tasks_of
 from jtransfer.tasks.present import narrowed, present_tasks
 from jtransfer.text import first_few, printable
 
@@ -37,15 +36,7 @@ def check_part(part: Part, name: str) -> None:
 
 def check_labels(task: Task, labels: Labels, where: str) -> None:
     """The same for the labels of one task; `where` says in the error which examples they are of."""
-    values, of = of_task(labels, task), f' of {task.name}' if task.name else ''
-    if not labelled(values).any():
-        called = f' for {task.name}' if task.name else ''
-        raise UserError(f'none of the {len(values)} images of {where} has a label{called}')
-    if task.kind == 'multi_label' and not (values[labelled(values)] > 0).any():
-        raise UserError(
-            f'none of the {len(values)} images of {where} has any of the labels{of}: nothing can be measured on them; '
-            'give it other examples (data.split_seed draws others), or hold none out'
-        )
+    task.check_measurable(of_task(labels, task), where)
 
 
 def without_figure(parts: Parts) -> list[str]:
@@ -83,7 +74,7 @@ def absent_lines(tasks: Sequence[Task], labels: Labels, where: str) -> list[str]
 
 def constant_lines(task: Task, labels: Labels, where: str) -> list[str]:
     """A line about the numbers of a task that are the same in every example, of which R² says nothing."""
-    if task.kind != 'regression':
+    if task.has_classes:
         return []
     values = of_task(labels, task)
     known = [column[~np.isnan(column)] for column in np.reshape(values, (len(values), -1)).T]
@@ -98,12 +89,8 @@ def constant_lines(task: Task, labels: Labels, where: str) -> list[str]:
 
 def missing_classes(task: Task, labels: Labels) -> tuple[str, ...]:
     """The classes of a task that no example has; none of numbers."""
-    if task.kind == 'regression':
-        return ()
-    values = of_task(labels, task)
-    known = values[labelled(values)]
-    counts = np.bincount(known, minlength=task.outputs) if values.ndim == 1 else known.sum(axis=0)
-    return tuple(task.class_names[index] for index in np.flatnonzero(counts == 0))
+    counts = task.counts(of_task(labels, task))
+    return () if counts is None else tuple(task.class_names[index] for index in np.flatnonzero(counts == 0))
 
 
 def missing_line(where: str, task: Task, missing: Sequence[str]) -> str:

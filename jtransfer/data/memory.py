@@ -247,7 +247,7 @@ def _without(part: Part, kept: Int64[np.ndarray, ' n']) -> tuple[Part, tuple[str
     if len(kept) < len(part):
         # Only a class that was there can be lost: a test part need not have them all.
         for task in part.tasks:
-            if task.kind != 'regression':
+            if task.has_classes:
                 before, after = (_present(of_task(each.labels, task)) for each in (part, readable))
                 if lost := sorted(before - after):
                     raise UserError(f"every image of class '{task.class_names[lost[0]]}' is unreadable")

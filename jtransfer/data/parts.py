@@ -241,7 +241,7 @@ def check_classes(names: Sequence[str], per_class: int) -> None:
 
 def stratum_names(tasks: Sequence[Task]) -> tuple[str, ...]:
     """Names of the classes that `strata` numbers: those of the first task that has classes; none of numbers alone."""
-    return next((task.class_names for task in tasks if task.kind != 'regression'), ())
+    return next((task.class_names for task in tasks if task.has_classes), ())
 
 
 def _groups(data: config.Data, sources: Mapping[str, Source]) -> tuple[Sequence[str] | None, Sequence[str]]:

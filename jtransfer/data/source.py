@@ -23,7 +23,7 @@ from jtransfer.data.class_names import check_names
 from jtransfer.data.narrow import Narrow
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, check_labels, labelled, of_task, tasks_of
+from jtransfer.tasks.labels import Labels, check_labels, of_task, tasks_of
 
 
 class Example(TypedDict):
@@ -81,7 +81,7 @@ def check_source(source: Source, name: str, every_class: bool = True) -> None:
             outside the range, a class without examples.
     """
     stated, labels = getattr(source, 'tasks', ()), source.labels
-    plain = not stated or (not isinstance(labels, Mapping) and stated[0].kind == 'single_label')
+    plain = not stated or (not isinstance(labels, Mapping) and stated[0].exclusive)
     classes = len(source.class_names)
     if plain and classes < (2 if every_class else 1):
         only = f" ('{source.class_names[0]}')" if classes else ''
@@ -106,12 +106,8 @@ def check_source(source: Source, name: str, every_class: bool = True) -> None:
 def check_every_class(labels: Labels, tasks: Sequence[Task], name: str) -> None:
     """Raises `UserError` that names the first class without an example."""
     for task in tasks:
-        values = of_task(labels, task)
-        if task.kind == 'regression':
-            continue
-        known = values[labelled(values)]
-        counts = known.sum(axis=0) if known.ndim > 1 else np.bincount(known, minlength=task.outputs)
-        empty = np.flatnonzero(counts == 0)
+        counts = task.counts(of_task(labels, task))
+        empty = [] if counts is None else np.flatnonzero(counts == 0).tolist()
         if len(empty):
             more = f' (and {len(empty) - 1} more)' if len(empty) > 1 else ''
             of = f' of {task.name}' if task.name else ''

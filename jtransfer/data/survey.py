@@ -90,9 +90,9 @@ def survey_part(source: Source, *, workers: int = 0, progress: Progress | None =
     groups = getattr(source, 'groups', None)
     return PartSurvey(
         examples=total,
-        counts={task.name: _counts(task, of_task(labels, task)) for task in tasks if task.kind != 'regression'},
+        counts={task.name: _counts(task, of_task(labels, task)) for task in tasks if task.has_classes},
         unlabelled={task.name: int((~labelled(of_task(labels, task))).sum()) for task in tasks},
-        numbers={task.name: _numbers(task, of_task(labels, task)) for task in tasks if task.kind == 'regression'},
+        numbers={task.name: _numbers(task, of_task(labels, task)) for task in tasks if not task.has_classes},
         widths=_spread([width for width, _ in sides]),
         heights=_spread([height for _, height in sides]),
         aspects=_spread([width / height for width, height in sides]),

@@ -94,7 +94,7 @@ def read_facts(
                 f"{where}: column '{roles.weight}', {row(wrong[0])}: weight '{cell}' must be a number of at least 0"
             )
         weights = numbers.astype(np.float32)
-    complete = len(tasks) == 1 and tasks[0].kind == 'multi_label' and tasks[0].class_names != roles.labels
+    complete = len(tasks) == 1 and tasks[0].has_thresholds and tasks[0].class_names != roles.labels
     notes = (*roles.in_words(tasks), *_written_alike(columns, roles, tasks, data))
     return Facts(tasks, labels, groups, weights, complete, notes)
 
@@ -241,10 +241,10 @@ def _written_alike(columns: Mapping[str, Column], roles: Roles, tasks: Sequence[
     """Lines about classes and groups that are numbers, and of which some are written in several ways."""
     for name in dict.fromkeys(filter(None, (*roles.labels, roles.group))):
         task = next((task for task in tasks if task.name == name), tasks[0])
-        if name != roles.group and (task.kind == 'regression' or (len(roles.labels) > 1 and not task.name)):
+        if name != roles.group and (not task.has_classes or (len(roles.labels) > 1 and not task.name)):
             continue
         cells = (cell for cell in columns[name].cells if columns[name].kind in ('text', 'float'))
-        separator = data.label_separator if task.kind == 'multi_label' else '\n'
+        separator = data.label_separator if task.has_thresholds else '\n'
         _, line = plain_numbers(class_name(text) for cell in cells for text in cell.split(separator))
         if line:
             yield f"column '{printable(name)}': {line}"

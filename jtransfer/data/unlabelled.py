@@ -55,7 +55,7 @@ def without_unlabelled(sources: Mapping[str, Source], skip: bool) -> dict[str, S
     for part, source in sources.items():
         known = has_label(source)
         tasks = tasks_of(source)
-        needed = len(tasks) == 1 and tasks[0].kind == 'single_label'
+        needed = len(tasks) == 1 and tasks[0].exclusive
         total, lost = len(known), int((~known).sum())
         if not lost:
             kept[part] = source

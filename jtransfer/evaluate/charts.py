@@ -8,12 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jtransfer.number_text import number
+
 WIDTH, WIDE, HEIGHT = 360.0, 556.0, 226.0
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 18.0, 10.0, 36.0
 # A line with more points is drawn pale, with its running mean on top; one with more still is thinned first.
 _SMOOTH_ABOVE, _THIN_ABOVE = 60, 400
 # From, divided by, unit: four digits stay as they are.
-_UNITS = ((1e9, 1e9, 'G'), (1e6, 1e6, 'M'), (1e4, 1e3, 'k'))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,28 +179,6 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
         low, high = low - max(abs(low) * 0.05, 1e-9), high + max(abs(high) * 0.05, 1e-9)
     values = MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     return [float(f'{value:.12g}') for value in values]
-
-
-def number(value: float | int, *, percent: bool = False, largest: float | int = 0) -> str:
-    """A short label: `94.2%`, `15k`, `0.25`, `5e-4`.
-
-    Args:
-        value: what to write.
-        percent: write a share in percent.
-        largest: largest of the values written side by side; they share its unit.
-    """
-    if percent:
-        return f'{value:.1%}'
-    if value == 0:
-        return '0'
-    size = abs(value)
-    for limit, divisor, unit in _UNITS:
-        if max(size, largest) >= limit:
-            return f'{value / divisor:.3g}{unit}'
-    if size < 1e-2:
-        mantissa, exponent = f'{value:.2e}'.split('e')
-        return f'{float(mantissa):g}e{int(exponent)}'
-    return f'{value:.3g}' if size < 1e3 else f'{value:.0f}'
 
 
 def _finite(points: Sequence[tuple[float, float] | tuple[int, float]], positive: bool) -> np.ndarray:

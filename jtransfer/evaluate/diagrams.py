@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from jtransfer.tasks.classification import CalibrationBin
+from jtransfer.tasks.classification_metrics import CalibrationBin
 
 # More classes than this make cells too small to read: the report then shows the most confused pairs alone.
 MOST_CLASSES = 40

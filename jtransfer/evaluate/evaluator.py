@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jtransfer.errors import UserError
-from jtransfer.tasks.classification import top_prediction
 from jtransfer.tasks.labels import Labels
 
 
@@ -52,20 +50,6 @@ def predict_logits(apply: Callable[[Any], Any], batches: Iterable[Mapping[str, A
         raise UserError('there are no examples to evaluate')
     outputs.append(_fetch(*pending))
     return _join(outputs), _join(labels)
-
-
-def most_wrong(
-    logits: Float[np.ndarray, 'example classes'], labels: Int[np.ndarray, ' example'], count: int
-) -> Int[np.ndarray, ' wrong']:
-    """Numbers of the `count` most confidently wrong examples (fewer if fewer are wrong), the worst first.
-
-    Confidence is the probability of the predicted, wrong class; of equal ones the earlier example comes first. Examples
-    without a label (-1) are not wrong.
-    """
-    predicted, probability = top_prediction(logits)
-    labels = np.asarray(labels)
-    wrong = np.flatnonzero((predicted != labels) & (labels >= 0))
-    return wrong[np.argsort(-probability[wrong], kind='stable')][:count]
 
 
 def _select(labels: Any, mask: np.ndarray) -> Labels:

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from jtransfer.evaluate.number_text import digits_of, rounded
-from jtransfer.evaluate.write import joined, write_csv
+from jtransfer.evaluate.write import write_csv
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.labels import Labels, of_task
-from jtransfer.tasks.multi_label import sigmoid
 
 
 def to_results(tasks: Sequence[Task], outputs: Labels) -> Labels:
@@ -26,9 +22,9 @@ def to_results(tasks: Sequence[Task], outputs: Labels) -> Labels:
         In the form of `outputs`.
     """
     if isinstance(outputs, Mapping):
-        return {task.name: _to_results(task, outputs[task.name]) for task in tasks}
+        return {task.name: task.predict(outputs[task.name]) for task in tasks}
     (task,) = tasks
-    return _to_results(task, outputs)
+    return task.predict(outputs)
 
 
 def write_task_predictions_csv(
@@ -61,37 +57,8 @@ def write_task_predictions_csv(
         values = of_task(results, task)
         if values.shape != (len(files), task.outputs):
             raise ValueError(f'results {values.shape} do not fit {len(files)} files and {task.outputs} outputs')
-        for name, column in _columns(task, values, (thresholds or {}).get(task.name)):
+        for name, column in task.columns(values, (thresholds or {}).get(task.name)):
             header.append(f'{task.name} {name}' if isinstance(results, Mapping) else name)
             columns.append(column)
     rows = zip(*columns, [os.fspath(file) for file in files], strict=True)
     write_csv(path, (*header, 'file'), rows)
-
-
-def _to_results(task: Task, outputs: np.ndarray) -> np.ndarray:
-    from scipy.special import softmax
-
-    values = np.asarray(outputs, np.float64)
-    if task.kind == 'regression':
-        return values
-    return sigmoid(values) if task.kind == 'multi_label' else np.asarray(softmax(values, axis=1))
-
-
-def _columns(task: Task, values: np.ndarray, thresholds: Sequence[float] | None) -> list[tuple[str, list[str]]]:
-    names = task.class_names
-    if task.kind == 'single_label':
-        best = values.argmax(axis=1)
-        return [
-            ('class', [names[index] for index in best]),
-            ('probability', [f'{row[index]:.6f}' for row, index in zip(values, best, strict=True)]),
-        ]
-    if task.kind == 'regression':
-        columns = []
-        for i, name in enumerate(names):
-            digits = digits_of(values[:, i], 7, task.scale[i] if task.scale else None)
-            columns.append((name, [rounded(value, digits) for value in values[:, i].tolist()]))
-        return columns
-    numbers = [(name, [f'{value:.6f}' for value in values[:, i].tolist()]) for i, name in enumerate(names)]
-    chosen = values >= (0.5 if thresholds is None else np.asarray(thresholds))
-    probabilities = [(f'probability {name}', column) for name, column in numbers]
-    return [('labels', [joined(names, row) for row in chosen]), *probabilities]

@@ -17,6 +17,7 @@ from PIL import Image
 from jtransfer.evaluate import charts, diagrams
 from jtransfer.evaluate.curves import training_charts
 from jtransfer.evaluate.sections import Hero, Tile, score_parts, score_text, sections, task_rows
+from jtransfer.number_text import number
 from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
 from jtransfer.text import printable_lines
 from jtransfer.writing import atomic_text
@@ -98,9 +99,7 @@ def write_report(
     """
     trained = sum(row.elements for row in plan if row.trainable)
     frozen = sum(row.elements for row in plan if not row.trainable)
-    tiles = (
-        [Tile('Trained', charts.number(trained), f'of {charts.number(trained + frozen)} parameters')] if plan else []
-    )
+    tiles = [Tile('Trained', number(trained), f'of {number(trained + frozen)} parameters')] if plan else []
     write_page(
         path,
         'report.html.jinja',
@@ -184,5 +183,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent, number=charts.number, shorten=diagrams.shorten, tail=diagrams.tail)
+    environment.filters.update(percent=_percent, number=number, shorten=diagrams.shorten, tail=diagrams.tail)
     return environment

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from jtransfer.evaluate.charts import Dot, Tick, nice_ticks, number
-from jtransfer.evaluate.number_text import digits_of, rounded
+from jtransfer.evaluate.charts import Dot, Tick, nice_ticks
+from jtransfer.number_text import digits_of, number, rounded
 
 _SIDE, _LEFT, _TOP, _BOTTOM, _RIGHT = 300.0, 60.0, 10.0, 42.0, 14.0
 # Fewer points are larger and more solid.

@@ -10,9 +10,9 @@ import numpy as np
 
 from jtransfer.evaluate import diagrams
 from jtransfer.evaluate.scatter import scatter
-from jtransfer.tasks.classification import Metrics
-from jtransfer.tasks.multi_label import MultiLabelMetrics
-from jtransfer.tasks.regression import RegressionMetrics
+from jtransfer.tasks.classification_metrics import Metrics
+from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics
+from jtransfer.tasks.regression_metrics import RegressionMetrics
 from jtransfer.tasks.several import AnyMetrics, HeadsMetrics, TaskMetrics
 from jtransfer.text import first_few
 

@@ -20,7 +20,7 @@ from jtransfer.adapters import AnyNetwork
 from jtransfer.config_evaluate import Evaluate
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, resized_picture, resized_shape
-from jtransfer.tasks.base import Task
+from jtransfer.tasks.base import Task, task_class
 
 NO_VIEWS = 'none'
 # Of the only task, or of each task with its name.
@@ -189,14 +189,8 @@ def average_views(*outputs: Any, kinds: Kinds = 'single_label') -> Any:
 
 
 def _average(kind: str, outputs: Sequence[Float[Array, 'batch outputs']]) -> Float32[Array, 'batch outputs']:
-    views = [output.astype(jnp.float32) for output in outputs]
-    if kind == 'regression':
-        return jnp.stack(views).mean(axis=0)
-    if kind == 'multi_label':
-        yes, no = (jax.nn.log_sigmoid(sign * jnp.stack(views)) for sign in (1, -1))
-        return jax.nn.logsumexp(yes, axis=0) - jax.nn.logsumexp(no, axis=0)
-    stack = jnp.stack([jax.nn.log_softmax(view) for view in views])
-    return jax.nn.logsumexp(stack, axis=0) - jnp.log(float(len(outputs)))
+    averaged: Array = task_class(kind).mean_on_device([output.astype(jnp.float32) for output in outputs])
+    return averaged
 
 
 def _check_size(network: AnyNetwork, variables: Mapping[str, Any], size: Preprocessing, scale: float) -> None:

@@ -12,16 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from jtransfer.evaluate.number_text import digits_of, exact, rounded
-from jtransfer.tasks.classification import Metrics, top_prediction
+from jtransfer.number_text import digits_of, exact, rounded
+from jtransfer.tasks.classification_metrics import Metrics, top_prediction
 from jtransfer.tasks.labels import Labels, labelled
-from jtransfer.tasks.multi_label import MultiLabelMetrics, predict_labels, sigmoid
-from jtransfer.tasks.regression import RegressionMetrics
+from jtransfer.tasks.multi_label import joined
+from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics, predict_labels, sigmoid
+from jtransfer.tasks.regression_metrics import RegressionMetrics
 from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
 from jtransfer.text import to_cell
 from jtransfer.writing import atomic_text
-
-LABEL_SEPARATOR = '|'
 
 
 def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -171,8 +170,3 @@ def _write_numbers(
             *((name, *(None for _ in range(10))) for name in metrics.absent),
         ],
     )
-
-
-def joined(names: Sequence[str], chosen: np.ndarray) -> str:
-    """The chosen names, with `|` between them."""
-    return LABEL_SEPARATOR.join(name for name, taken in zip(names, chosen, strict=True) if taken)

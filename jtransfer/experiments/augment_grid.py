@@ -15,7 +15,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
@@ -37,7 +37,6 @@ from jtransfer.writing import atomic_path
 
 _INK, _SOFT = '#12120f', '#55534d'
 _CELL = 1.35  # inches
-_LEAST_SHARE = 0.005  # of a label, to be named
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -170,33 +169,8 @@ def _outputs(tasks: Sequence[Task]) -> int | dict[str, int]:
 
 def _words(labels: Labels, tasks: Sequence[Task]) -> list[str]:
     """Labels in words, mixed ones with the share of each class; of several tasks a line or more each."""
-    columns = [[_word(np.asarray(label), task) for label in of_task(labels, task)] for task in tasks]
+    columns = [[task.mixed_text(np.asarray(label)) for label in of_task(labels, task)] for task in tasks]
     if not heads.named(tasks):
         return columns[0]
     named = [[f'{task.name}: {word}' for word in column] for task, column in zip(tasks, columns, strict=True)]
     return ['\n'.join(words) for words in zip(*named, strict=True)]
-
-
-def _word(label: np.ndarray, task: Task) -> str:
-    names = task.class_names
-    if label.ndim == 0:
-        return names[label] if label >= 0 else 'no label'
-    if np.isnan(label).any():
-        return 'no label'
-    if task.kind == 'single_label':
-        return _mixture(label, names)
-    if task.kind == 'regression':
-        return ', '.join(f'{name} {value:.4g}' for name, value in zip(names, label, strict=True))
-    chosen = [
-        name if share > 1 - _LEAST_SHARE else f'{share:.2f} {name}'
-        for name, share in zip(names, label, strict=True)
-        if share > _LEAST_SHARE
-    ]
-    return '\n+ '.join(chosen) or 'none'
-
-
-def _mixture(shares: Float[np.ndarray, ' classes'], names: Sequence[str]) -> str:
-    order = [index for index in np.argsort(-shares, kind='stable') if shares[index] > _LEAST_SHARE]
-    if len(order) == 1:
-        return names[order[0]]
-    return '\n+ '.join(f'{shares[index]:.2f} {names[index]}' for index in order)

@@ -12,7 +12,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.source import Source
-from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.tasks.labels import of_task, tasks_of
 from jtransfer.text import printable
 from jtransfer.writing import atomic_path
@@ -89,19 +88,6 @@ def _shortened(title: str, measure: Callable[[str], float], most: float) -> str:
 
 def _rows(source: Source) -> list[tuple[str, np.ndarray]]:
     """A title and the examples of each row."""
-    for task in tasks_of(source):
-        labels = of_task(source.labels, task)
-        if task.kind == 'single_label':
-            return [(name, np.flatnonzero(labels == number)) for number, name in enumerate(task.class_names)]
-        if task.kind == 'multi_label':
-            return [(name, np.flatnonzero(labels[:, number] == 1)) for number, name in enumerate(task.class_names)]
-    task = tasks_of(source)[0]
-    values = of_task(source.labels, task)[:, 0]
-    order = np.argsort(values, kind='stable')[: np.count_nonzero(~np.isnan(values))]  # what has no number comes last
-    pieces = np.array_split(order, min(8, len(order))) if len(order) else []
-    name = task.class_names[0]
-    digits = digits_of(values, 4)
-    return [
-        (f'{name} {rounded(values[piece[0]], digits)} to {rounded(values[piece[-1]], digits)}', piece)
-        for piece in pieces
-    ]
+    tasks = tasks_of(source)
+    task = next((task for task in tasks if task.has_classes), tasks[0])
+    return task.groups(of_task(source.labels, task))

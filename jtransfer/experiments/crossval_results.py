@@ -146,7 +146,7 @@ def average_repeats(per_fold: Sequence[Outputs], ids: Sequence[str], tasks: Sequ
     def mean(task: Task) -> np.ndarray:
         found = [np.stack([of_task(o.outputs, task)[row] for o, row in rows[example]]) for example in kept]
         averaged = np.stack([mean_outputs(task, values) for values in found])
-        return averaged if task.kind == 'regression' else averaged.astype(np.float32)
+        return averaged.astype(task.output_dtype)
 
     several = isinstance(per_fold[0].outputs, dict)
     averaged: Labels = {task.name: mean(task) for task in tasks} if several else mean(tasks[0])

@@ -11,10 +11,8 @@ import numpy as np
 
 from jtransfer.data.duplicates import Duplicates, Pair
 from jtransfer.data.source import Source
-from jtransfer.evaluate.number_text import exact
 from jtransfer.evaluate.report import picture_source
 from jtransfer.evaluate.write import write_csv
-from jtransfer.tasks.base import Task
 from jtransfer.tasks.labels import of_task, take, tasks_of
 from jtransfer.text import printable_lines
 from jtransfer.writing import atomic_text
@@ -120,18 +118,8 @@ def label_text(source: Source, index: int) -> str:
     """The label of an example in words: names of classes, or numbers by their names; several tasks by theirs."""
     tasks = tasks_of(source)
     labels = take(source.labels, np.array([index]))
-    texts = [_task_text(task, of_task(labels, task)[0]) for task in tasks]
+    texts = [task.label_text(of_task(labels, task)[0]) for task in tasks]
     return '; '.join(f'{task.name}: {text}' if task.name else text for task, text in zip(tasks, texts, strict=True))
-
-
-def _task_text(task: Task, value: Any) -> str:
-    if np.ndim(value) == 0:
-        return task.class_names[int(value)] if value >= 0 else 'no label'
-    if np.isnan(value).any():
-        return 'no label'
-    if task.kind == 'multi_label':
-        return ', '.join(name for name, has in zip(task.class_names, value, strict=True) if has) or 'none'
-    return ', '.join(f'{name} {exact(number)}' for name, number in zip(task.class_names, value, strict=True))
 
 
 def _row(source: Source, pair: Pair, assignment: Sequence[Any] | None) -> tuple[Any, ...]:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jtransfer.config import Config
 from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
@@ -22,9 +20,8 @@ from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.reading import read_json_object
 from jtransfer.record_types import TEXTS
-from jtransfer.tasks.average import mean_outputs
-from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, of_task
+from jtransfer.tasks.average import mean_of_networks
+from jtransfer.tasks.labels import Labels
 from jtransfer.writing import make_folder
 
 ENSEMBLE = 'ensemble.json'
@@ -94,18 +91,10 @@ def ensemble_scores(models: Sequence[Model], examples: Examples, config: Config)
 
 
 def ensemble_outputs(models: Sequence[Model], examples: Examples, config: Config) -> tuple[Labels, Labels]:
-    """The outputs of an ensemble, and the labels; see `mean_outputs` and `logits_of`."""
+    """The outputs of an ensemble, and the labels; see `mean_of_networks` and `logits_of`."""
     first, views = models[0], examples.pixels
     forward = None
     if all(model.network == first.network for model in models):  # Compiled once for all of them.
         forward = make_forward(first.network, first.preprocessing, views.flips, kinds_of(first.tasks))
     found = [logits_of(model, examples, config, forward=forward) for model in models]
-    tasks, labels = models[0].tasks, found[0][1]
-
-    def mean(task: Task) -> np.ndarray:
-        averaged = mean_outputs(task, np.stack([of_task(outputs, task) for outputs, _ in found]))
-        return averaged if task.kind == 'regression' else averaged.astype(np.float32)
-
-    if isinstance(found[0][0], dict):
-        return {task.name: mean(task) for task in tasks}, labels
-    return mean(tasks[0]), labels
+    return mean_of_networks(first.tasks, [outputs for outputs, _ in found]), found[0][1]

@@ -113,7 +113,7 @@ def make_feed(read: Training, preprocessing: Preprocessing, config: Config, plac
 def check_sampling(part: Part, config: Config) -> None:
     """Raises `UserError` if classes are to take turns, and no task has one an image."""
     kinds = [task.kind for task in part.tasks]
-    if config.data.sampling == 'balanced' and 'single_label' not in kinds:
+    if config.data.sampling == 'balanced' and not any(task.exclusive for task in part.tasks):
         raise UserError(
             f'data.sampling=balanced takes turns among classes, of which an image must have one; {", ".join(kinds)} '
             'has not: use data.sampling=uniform'
@@ -122,4 +122,4 @@ def check_sampling(part: Part, config: Config) -> None:
 
 def classes_of(examples: Decoded | Part) -> Int32[np.ndarray, ' n']:
     """The classes of the first task that has one an image."""
-    return strata(examples.labels, [task for task in examples.tasks if task.kind == 'single_label'])
+    return strata(examples.labels, [task for task in examples.tasks if task.exclusive])

@@ -40,7 +40,7 @@ from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import Model, load_model, merge_model
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.classification_metrics import Metrics
 from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
 from jtransfer.transfer.plan import Plan, make_plan
 

@@ -21,7 +21,7 @@ from jtransfer.experiments.data_lines import describe_source
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import labelled, of_task, tasks_of
+from jtransfer.tasks.labels import of_task, tasks_of
 from jtransfer.tasks.present import narrowed, present_tasks
 from jtransfer.text import count_of, first_few, printable
 
@@ -93,7 +93,7 @@ def open_for_model(
         if kept is not chosen:
             notes.append(f'{count_of(len(chosen) - len(kept), "example")} without a label left out')
         chosen = kept
-    elif not has_label(chosen).all() and len(model.tasks) == 1 and model.tasks[0].kind == 'single_label':
+    elif not has_label(chosen).all() and len(model.tasks) == 1 and model.tasks[0].exclusive:
         raise unlabelled_error(chosen, where, field='--skip_unlabelled')
     elif unlabelled := int((~has_label(chosen)).sum()):
         notes.append(f'{unlabelled:,} of the {len(chosen):,} examples have no label and are not measured')
@@ -114,7 +114,7 @@ def labelled_for_model(source: Source, model: Model, where: str, skip: bool) -> 
         UserError: there are some, and they are not to be left out; or there are no others.
     """
     known = has_label(source)
-    if known.all() or not (skip or (len(model.tasks) == 1 and model.tasks[0].kind == 'single_label')):
+    if known.all() or not (skip or (len(model.tasks) == 1 and model.tasks[0].exclusive)):
         return source
     if not skip or not known.any():
         raise unlabelled_error(source, where, skip, 'skip_unlabelled')
@@ -168,7 +168,7 @@ def match(source: Source, tasks: Sequence[Task], what: str) -> Source:
     own = {task.name: task for task in theirs}
     complete = bool(getattr(_innermost(source), 'complete', False))
     labels = {
-        name: _unlabelled(task, len(source.ids))
+        name: task.unlabelled(len(source.ids))
         if name not in own
         else _matched(of_task(source.labels, own[name]), own[name], task, what, complete)
         for name, task in known.items()
@@ -178,16 +178,9 @@ def match(source: Source, tasks: Sequence[Task], what: str) -> Source:
 
 def _matched(labels: np.ndarray, theirs: Task, ours: Task, what: str, complete: bool) -> np.ndarray:
     """The labels of a task under the numbers, or columns, that its outputs have in another of the same kind."""
-    number = {name: index for index, name in enumerate(ours.class_names)}
-    if theirs.kind == 'single_label':
-        there = {theirs.class_names[index] for index in np.unique(labels[labelled(labels)])}
-        _check_known([name for name in theirs.class_names if name in there], number, what, 'class')
-        table = np.array([*(number.get(name, -1) for name in theirs.class_names), -1], np.int32)
-        return table[labels]
-    _check_known(theirs.class_names, number, what, 'class' if theirs.kind == 'multi_label' else 'number')
-    whole = np.full((len(labels), ours.outputs), 0.0 if complete else np.nan, labels.dtype)
-    whole[:, [number[name] for name in theirs.class_names]] = labels
-    return whole
+    known = {name: index for index, name in enumerate(ours.class_names)}
+    _check_known(theirs.needed_names(labels), known, what, 'class' if theirs.has_classes else 'number')
+    return ours.reordered(labels, theirs, complete=complete)
 
 
 def _check_known(names: Sequence[str], known: Mapping[str, int], what: str, kind: str) -> None:
@@ -196,12 +189,6 @@ def _check_known(names: Sequence[str], known: Mapping[str, int], what: str, kind
             f"{what} has the {kind} '{printable(unknown[0])}' ({len(unknown)} such), which the model does not know; it "
             f'knows {first_few(tuple(known))}.{nearest(unknown[0], known)}'
         )
-
-
-def _unlabelled(task: Task, count: int) -> np.ndarray:
-    if task.kind == 'single_label':
-        return np.full(count, -1, np.int32)
-    return np.full((count, task.outputs), np.nan, np.float32)
 
 
 def _innermost(source: Source) -> Source:

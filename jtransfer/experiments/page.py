@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from jtransfer.data.part import Part
 from jtransfer.evaluate.report import PlanRow, WrongPicture, write_report
-from jtransfer.evaluate.wrong import worst
 from jtransfer.experiments.changes import changed_in_words
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import Scores
@@ -70,7 +69,7 @@ def wrong_pictures(scores: Scores, part: Part, count: int) -> list[WrongPicture]
     position = {name: index for index, name in enumerate(part.ids)}
     pictures = []
     for task in scores.tasks:
-        for wrong in worst(task, of_task(scores.logits, task), of_task(scores.labels, task), count):
+        for wrong in task.worst(of_task(scores.logits, task), of_task(scores.labels, task), count):
             name = scores.ids[wrong.index]
             pictures.append(
                 WrongPicture(

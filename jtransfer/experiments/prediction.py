@@ -46,8 +46,7 @@ from jtransfer.paths import expanded, output_file, output_folder
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.tasks.base import Task
-from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.classification_metrics import Metrics
 from jtransfer.tasks.labels import Labels, take
 from jtransfer.tasks.several import AnyMetrics
 from jtransfer.text import count_of, printable_path
@@ -230,7 +229,7 @@ class _Files:
     def __init__(self, files: tuple[str, ...], model: Model, data: Data) -> None:
         self.class_names, self.ids = model.class_names, tuple(printable_path(name) for name in files)
         self.tasks = model.tasks
-        labels = {task.name: _no_labels(task, len(files)) for task in model.tasks}
+        labels = {task.name: task.blank(len(files)) for task in model.tasks}
         self.labels: Labels = labels if heads.named(model.tasks) else labels['']
         self._files, self._max_pixels, self._pixel_range = files, data.max_pixels, data.pixel_range
 
@@ -241,10 +240,6 @@ class _Files:
         name = self.ids[index]
         image, narrow = read_image(Path(self._files[index]), name, self._max_pixels, self._pixel_range)
         return {'image': image, 'label': take(self.labels, index), 'id': name, 'narrow': narrow}
-
-
-def _no_labels(task: Task, count: int) -> np.ndarray:
-    return np.zeros(count, np.int32) if task.kind == 'single_label' else np.zeros((count, task.outputs), np.float32)
 
 
 class _Given(NamedTuple):

@@ -15,7 +15,7 @@ from jtransfer.experiments import finetune
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.paths import output_file
-from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.classification_metrics import Metrics
 from jtransfer.writing import atomic_path
 
 

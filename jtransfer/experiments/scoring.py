@@ -20,7 +20,7 @@ from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.labels import Labels, of_task
-from jtransfer.tasks.multi_label import fit_thresholds
+from jtransfer.tasks.multi_label_metrics import fit_thresholds
 from jtransfer.tasks.several import AnyMetrics, measure_present
 
 
@@ -115,7 +115,7 @@ def fitted_thresholds(model: Model, validation: Part | None, config: Config) -> 
     They make each class's F1 on the validation part the largest, see `fit_thresholds`. Without such tasks, or without a
     validation part, there are none.
     """
-    several = [task for task in model.tasks if task.kind == 'multi_label']
+    several = [task for task in model.tasks if task.has_thresholds]
     if validation is None or not several:
         return {}
     logits, labels = logits_of(model, read_examples(validation, model.preprocessing, config), config)

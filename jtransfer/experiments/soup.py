@@ -30,7 +30,7 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE, locate
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.classification_metrics import Metrics
 from jtransfer.tasks.several import AnyMetrics
 from jtransfer.transfer import averaging
 from jtransfer.transfer.averaging import Variables

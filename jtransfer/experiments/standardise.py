@@ -40,7 +40,7 @@ def standardise(model: Model, parts: Parts) -> tuple[Model, Parts]:
             float32 cannot tell apart once they are scaled.
     """
     check_parts(parts)
-    if not any(task.kind == 'regression' for task in model.tasks):
+    if all(task.has_classes for task in model.tasks):
         return model, parts
     tasks = fit_scaling(model.tasks, parts.train.labels)
     validation = None if parts.validation is None else scaled_part(parts.validation, tasks)
@@ -54,21 +54,7 @@ def fit_scaling(tasks: Sequence[Task], labels: Labels) -> tuple[Task, ...]:
     Raises:
         UserError: numbers so large that these are not finite.
     """
-    result = []
-    for task in tasks:
-        if task.kind == 'regression' and not (task.offset or task.scale):
-            values = of_task(labels, task).astype(np.float64)
-            values = values[labelled(values)]
-            with np.errstate(over='ignore', invalid='ignore'):
-                # From the first number on, so that of large ones that are all alike nothing is left but zeros.
-                centred = values - values[0]
-                offset, scale = values[0] + centred.mean(axis=0), centred.std(axis=0)
-            if not (np.isfinite(offset).all() and np.isfinite(scale).all()):
-                raise UserError(f'the numbers{_called(task)} are too large: their standard deviation is not finite')
-            scale = np.where(scale > 0, scale, 1.0)
-            task = dataclasses.replace(task, offset=tuple(offset.tolist()), scale=tuple(scale.tolist()))
-        result.append(task)
-    return tuple(result)
+    return tuple(task.fitted(of_task(labels, task)) for task in tasks)
 
 
 def own_units(tasks: Sequence[Task], outputs: Labels) -> Labels:
@@ -111,7 +97,7 @@ def without_scaling(model: Model) -> Model:
 def _each(tasks: Sequence[Task], labels: Labels, function: Callable[[Task, np.ndarray], np.ndarray]) -> Labels:
     def changed(task: Task) -> np.ndarray:
         values = of_task(labels, task)
-        if task.kind != 'regression' or not (task.offset or task.scale):
+        if not (task.offset or task.scale):
             return values
         return function(task, values.astype(np.float64))
 

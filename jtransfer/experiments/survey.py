@@ -23,10 +23,10 @@ from jtransfer.data.parts import NAMES, load_parts
 from jtransfer.data.source import Source
 from jtransfer.data.survey import PartSurvey, survey_part, to_dict
 from jtransfer.errors import UserError
-from jtransfer.evaluate.number_text import digits_of, rounded
 from jtransfer.experiments.contact_sheet import contact_sheet
 from jtransfer.experiments.duplicate_report import labels_differ, write_duplicates
 from jtransfer.experiments.run_dir import beside_run, write_json
+from jtransfer.number_text import digits_of, rounded
 from jtransfer.paths import output_folder
 from jtransfer.pretrained import heads
 from jtransfer.text import printable

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from jtransfer.experiments.result import Result
-from jtransfer.tasks.classification import Metrics
-from jtransfer.tasks.multi_label import MultiLabelMetrics
-from jtransfer.tasks.regression import RegressionMetrics
+from jtransfer.tasks.classification_metrics import Metrics
+from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics
+from jtransfer.tasks.regression_metrics import RegressionMetrics
 from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
 from jtransfer.terminal import PlainConsole
 from jtransfer.transfer.plan import Plan

@@ -26,7 +26,7 @@ from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.choose_loss import task_losses
-from jtransfer.tasks.classification import Metrics
+from jtransfer.tasks.classification_metrics import Metrics
 from jtransfer.tasks.labels import Labels, tasks_of
 from jtransfer.tasks.several import HeadsMetrics
 from jtransfer.train.loop import FitResult, Observe, Validate, epoch_steps, fit, total_steps

@@ -108,7 +108,7 @@ def about_heads(wanted: Sequence[Task], stored: Stored, kept: Mapping[str, tuple
         for path, order in kept.items()
         if order
     ]
-    new = [task for task in wanted if heads.path_of(task) not in kept and task.kind == 'single_label']
+    new = [task for task in wanted if heads.path_of(task) not in kept and task.exclusive]
     # What transformers calls classes that nobody has named.
     unnamed = [f'LABEL_{index}' for index in range(stored.num_classes)] == list(stored.class_names)
     if (unnamed or not stored.classes_stated) and any(task.outputs == stored.num_classes for task in new):

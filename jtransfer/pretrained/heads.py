@@ -18,7 +18,6 @@ from jtransfer.text import printable
 
 ONE, SEVERAL = 'head', 'heads'
 _LISTED = 5
-_KINDS = {'single_label': ('class', 'classes'), 'multi_label': ('label', 'labels'), 'regression': ('number', 'numbers')}
 
 
 def named(tasks: Sequence[Task]) -> bool:
@@ -83,8 +82,7 @@ def in_words(tasks: Iterable[Task]) -> str:
 
 def _in_words(task: Task) -> str:
     names = ', '.join(map(printable, task.class_names[:_LISTED])) + ', …' * (task.outputs > _LISTED)
-    one, several = _KINDS[task.kind]
-    what = f'{task.outputs:,} {one if task.outputs == 1 else several} ({names})'
+    what = f'{task.in_words()} ({names})'
     return f'{task.name}: {what}' if task.name else what
 
 

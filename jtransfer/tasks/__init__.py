@@ -1,5 +1,18 @@
 """What is to be learnt: tasks, their labels and losses, and what is measured of them."""
 
-from jtransfer.tasks.base import KINDS, Task, from_dict, single_label, to_dict
+from jtransfer.tasks.base import Task, from_dict, kinds, single_label, task_class, to_dict
+from jtransfer.tasks.classification import Classification
+from jtransfer.tasks.multi_label import MultiLabel
+from jtransfer.tasks.regression import Regression
 
-__all__ = ['KINDS', 'Task', 'from_dict', 'single_label', 'to_dict']
+__all__ = [
+    'Classification',
+    'MultiLabel',
+    'Regression',
+    'Task',
+    'from_dict',
+    'kinds',
+    'single_label',
+    'task_class',
+    'to_dict',
+]

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
-from scipy.special import log_expit, log_softmax, logsumexp
 
 from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, of_task
 
 
 def mean_outputs(task: Task, outputs: Float[np.ndarray, 'network ... output']) -> Float[np.ndarray, '... output']:
     """The outputs whose probabilities are the mean of those of several networks; of numbers, their mean.
-
-    Computed from logarithms throughout, so that a class of vanishing probability stays finite.
 
     Args:
         task: what the outputs are of.
         outputs: of each network: logits, or numbers.
 
     Returns:
-        Float64 logits whose softmax (one label an image) or sigmoid (several) is the mean probability.
+        Float64, see `Task.mean`.
     """
     values = np.asarray(outputs, np.float64)
-    if len(values) == 1 or task.kind == 'regression':
-        return values.mean(axis=0)
-    if task.kind == 'single_label':
-        return logsumexp(log_softmax(values, axis=-1), axis=0) - np.log(len(values))
-    # The number of networks cancels in the ratio of the two means.
-    return logsumexp(log_expit(values), axis=0) - logsumexp(log_expit(-values), axis=0)
+    return values.mean(axis=0) if len(values) == 1 else task.mean(values)
+
+
+def mean_of_networks(tasks: Sequence[Task], outputs: Sequence[Labels]) -> Labels:
+    """The same of every task: of outputs in their usual form, in that form and of the type of a network's outputs."""
+
+    def of(task: Task) -> np.ndarray:
+        return mean_outputs(task, np.stack([of_task(own, task) for own in outputs])).astype(task.output_dtype)
+
+    return {task.name: of(task) for task in tasks} if isinstance(outputs[0], dict) else of(tasks[0])

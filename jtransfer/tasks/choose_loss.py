@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from jtransfer.config_optim import Loss
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.labels import Labels, labelled, of_task
 from jtransfer.tasks.losses import BINARY
-
-# The losses that fit a kind of task; the first is the usual one.
-FITTING: Mapping[str, tuple[str, ...]] = {
-    'single_label': (
-        *('cross_entropy', 'focal', 'binary', 'binary_sum'),
-        *('generalized_cross_entropy', 'symmetric_cross_entropy'),
-    ),
-    'multi_label': ('binary', 'binary_sum'),
-    'regression': ('mse', 'huber'),
-}
 
 
 def task_losses(loss: Loss, tasks: Sequence[Task], labels: Labels | None = None) -> dict[str, Loss]:
@@ -37,12 +27,12 @@ def task_losses(loss: Loss, tasks: Sequence[Task], labels: Labels | None = None)
     Raises:
         UserError: a loss or an option that fits none of the tasks, or class weights that could be of several.
     """
-    kinds = sorted({task.kind for task in tasks})
-    if loss.name != 'auto' and not any(loss.name in FITTING[kind] for kind in kinds):
-        fitting = ', '.join(name for kind in kinds for name in FITTING[kind])
-        raise UserError(f'loss.name={loss.name} does not fit {" and ".join(kinds)}: auto does, and {fitting}')
-    names = {task.name: loss.name if loss.name in FITTING[task.kind] else FITTING[task.kind][0] for task in tasks}
-    with_classes = [task.name for task in tasks if task.kind != 'regression']
+    losses = {task.kind: task.losses for task in sorted(tasks, key=lambda task: task.kind)}
+    if loss.name != 'auto' and not any(loss.name in fitting for fitting in losses.values()):
+        named = ', '.join(name for fitting in losses.values() for name in fitting)
+        raise UserError(f'loss.name={loss.name} does not fit {" and ".join(losses)}: auto does, and {named}')
+    names = {task.name: loss.name if loss.name in task.losses else task.losses[0] for task in tasks}
+    with_classes = [task.name for task in tasks if task.has_classes]
     _check_weights(loss, tasks, with_classes)
     binary = any(name in BINARY for name in names.values())
     result = {}

@@ -1,4 +1,4 @@
-"""What a classifier got right: pure functions of logits and labels, on the host."""
+"""One label an image: classes that are told apart."""
 
 from __future__ import annotations
 
@@ -7,285 +7,157 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from jtransfer.errors import UserError
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.classification_metrics import Metrics, classification_metrics, top_prediction
+from jtransfer.tasks.wrong import Wrong
 
-# Rows turned into float64 at a time: bounds the memory at 1000 classes to some 30 MiB, whatever the number of examples.
-_BLOCK = 4096
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassMetrics:
-    """How one class fared.
-
-    Attributes:
-        name: of the class.
-        examples: how many examples carry this label.
-        accuracy: share of them that was recognised (the class's recall), in [0, 1]; None without examples.
-        precision: share of the predictions of this class that were right; None when it was never predicted, or without
-            examples.
-        f1: harmonic mean of the two; None without examples.
-    """
-
-    name: str
-    examples: int
-    accuracy: float | None
-    precision: float | None
-    f1: float | None
+# Of a mixed label, smaller shares are not worth a word.
+LEAST_SHARE = 0.005
 
 
 @dataclasses.dataclass(frozen=True)
-class CalibrationBin:
-    """The predictions whose probability lies in (low, high]; means are None in an empty bin."""
+class Classification(Task, kind='single_label'):
+    """Labels are class numbers, int32 [n]; -1: not labelled. Outputs are logits of a softmax."""
 
-    low: float
-    high: float
-    examples: int
-    confidence: float | None
-    accuracy: float | None
+    words = ('class', 'classes')
+    held = 'one label an image'
+    losses = (
+        *('cross_entropy', 'focal', 'binary', 'binary_sum'),
+        *('generalized_cross_entropy', 'symmetric_cross_entropy'),
+    )
+    exclusive = True
+    dtype = np.int32
+
+    def unlabelled(self, count: int) -> np.ndarray:
+        """-1 throughout."""
+        return np.full(count, -1, np.int32)
+
+    def read(self, labels: np.ndarray, where: str) -> np.ndarray:
+        """Whole numbers, as int32."""
+        if len(labels) and not np.issubdtype(labels.dtype, np.integer):
+            raise UserError(f'{where}: labels are {labels.dtype}, but must be integers from 0')
+        # Before the conversion to int32, which would wrap a label of 2**32 to 0.
+        return np.clip(labels, -1, 2**31 - 1).astype(np.int32)
+
+    def check_form(self, labels: np.ndarray, where: str) -> None:
+        """One whole number an example."""
+        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+            raise UserError(f'{where}: labels are {labels.dtype} {list(labels.shape)}, but must be class numbers')
+
+    def allowed(self, labels: np.ndarray) -> tuple[np.ndarray, str]:
+        """Numbers of classes that there are."""
+        fine = (labels >= -1) & (labels < self.outputs)
+        return fine, f'outside 0 to {self.outputs - 1} ({self.outputs} classes)'
+
+    def strata(self, labels: np.ndarray) -> np.ndarray:
+        """The classes; examples without a label are a stratum of their own, after them."""
+        return np.where(labels < 0, self.outputs, labels).astype(np.int32)
+
+    def reordered(self, labels: np.ndarray, theirs: Task, *, complete: bool) -> np.ndarray:
+        """The same classes under this task's numbers."""
+        del complete
+        number = {name: index for index, name in enumerate(self.class_names)}
+        table = np.array([*(number.get(name, -1) for name in theirs.class_names), -1], np.int32)
+        return table[labels]
+
+    def needed_names(self, labels: np.ndarray) -> Sequence[str]:
+        """The classes that an example has."""
+        there = {self.class_names[index] for index in np.unique(labels[self.labelled(labels)])}
+        return [name for name in self.class_names if name in there]
+
+    def label_text(self, label: Any) -> str:
+        """The class."""
+        return self.class_names[int(label)] if label >= 0 else 'no label'
+
+    def mixed_text(self, label: np.ndarray) -> str:
+        """The classes with their shares, the largest first."""
+        if label.ndim == 0:
+            return self.label_text(label)
+        if np.isnan(label).any():
+            return 'no label'
+        order = [index for index in np.argsort(-label, kind='stable') if label[index] > LEAST_SHARE]
+        if len(order) == 1:
+            return self.class_names[order[0]]
+        return '\n+ '.join(f'{label[index]:.2f} {self.class_names[index]}' for index in order)
+
+    def groups(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        """A row a class."""
+        return [(name, np.flatnonzero(labels == number)) for number, name in enumerate(self.class_names)]
+
+    def predict(self, outputs: np.ndarray) -> np.ndarray:
+        """Probabilities by softmax."""
+        from scipy.special import softmax
+
+        return np.asarray(softmax(np.asarray(outputs, np.float64), axis=1))
+
+    def mean(self, outputs: np.ndarray) -> np.ndarray:
+        """Logits whose softmax is the mean probability."""
+        from scipy.special import log_softmax, logsumexp
+
+        return np.asarray(logsumexp(log_softmax(outputs, axis=-1), axis=0) - np.log(len(outputs)))
+
+    @staticmethod
+    def mean_on_device(outputs: Any) -> Any:
+        """The same on the device."""
+        import jax
+        import jax.numpy as jnp
+
+        stack = jnp.stack([jax.nn.log_softmax(view) for view in outputs])
+        return jax.nn.logsumexp(stack, axis=0) - jnp.log(float(len(outputs)))
+
+    def measure(
+        self,
+        outputs: np.ndarray,
+        labels: np.ndarray,
+        *,
+        confidence: float,
+        bins: int,
+        thresholds: Sequence[float] | None,
+    ) -> Metrics:
+        """Accuracy and what belongs to it."""
+        del thresholds
+        return classification_metrics(outputs, labels, self.class_names, confidence=confidence, bins=bins)
+
+    def worst(
+        self, outputs: np.ndarray, labels: np.ndarray, count: int, thresholds: Sequence[float] | None = None
+    ) -> list[Wrong]:
+        """The most confidently wrong ones, see `most_wrong`."""
+        del thresholds
+        predicted, probability = top_prediction(outputs)
+        return [
+            Wrong(
+                index=int(i),
+                label=self.class_names[int(labels[i])],
+                predicted=self.class_names[int(predicted[i])],
+                probability=float(probability[i]),
+            )
+            for i in most_wrong(outputs, labels, count)
+        ]
+
+    def columns(self, results: np.ndarray, thresholds: Sequence[float] | None) -> list[tuple[str, list[str]]]:
+        """The most likely class, and its probability."""
+        del thresholds
+        best = results.argmax(axis=1)
+        return [
+            ('class', [self.class_names[index] for index in best]),
+            ('probability', [f'{row[index]:.6f}' for row, index in zip(results, best, strict=True)]),
+        ]
 
 
-@dataclasses.dataclass(frozen=True)
-class Metrics:
-    """The whole of an evaluation.
+def most_wrong(logits: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Numbers of the `count` most confidently wrong examples (fewer if fewer are wrong), the worst first.
 
-    Attributes:
-        examples: how many examples were evaluated.
-        top1: share of them whose most likely class is the label, in [0, 1].
-        top1_interval: Wilson interval of `top1`.
-        confidence: level of that interval, in (0, 1).
-        top_k: share of them with the label among the `k` most likely classes.
-        k: 5, or the number of classes where that is less.
-        loss: mean negative log likelihood of the label, nats.
-        expected_calibration_error: mean distance of probability and accuracy over the bins, weighted by examples.
-        balanced_accuracy: mean accuracy of the classes that occur.
-        per_class: one entry a class, in the order of the class numbers.
-        calibration: the bins of the reliability diagram, in order.
-        confusion_matrix: how often label (row) was taken for class (column).
-        test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
-        unlabelled: how many examples were left out because they have no label.
-    """
-
-    examples: int
-    top1: float
-    top1_interval: tuple[float, float]
-    confidence: float
-    top_k: float
-    k: int
-    loss: float
-    expected_calibration_error: float
-    balanced_accuracy: float
-    per_class: tuple[ClassMetrics, ...]
-    calibration: tuple[CalibrationBin, ...]
-    confusion_matrix: Int[np.ndarray, 'classes classes'] = dataclasses.field(compare=False)
-    test_time_augmentation: str = 'none'
-    unlabelled: int = 0
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The names of the classes, by class number."""
-        return tuple(entry.name for entry in self.per_class)
-
-    @property
-    def score(self) -> float:
-        """What chooses a checkpoint: `top1`."""
-        return self.top1
-
-    @property
-    def score_name(self) -> str:
-        """What `score` is."""
-        return 'accuracy'
-
-    @property
-    def score_interval(self) -> tuple[float, float]:
-        """The interval of `score`."""
-        return self.top1_interval
-
-    def headline(self) -> str:
-        """The accuracy with its interval, in a line."""
-        low, high = self.top1_interval
-        return (
-            f'accuracy {self.top1:.1%} ({self.confidence:.0%} interval {low:.1%} to {high:.1%}) '
-            f'on {self.examples:,} examples'
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the confusion matrix (a file of its own, `confusion_matrix.csv`) as plain JSON values.
-
-        `unlabelled` is left out where it is 0.
-        """
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != 'confusion_matrix'}
-        if not self.unlabelled:
-            del values['unlabelled']
-        values['top1_interval'] = list(self.top1_interval)
-        values['per_class'] = [dataclasses.asdict(entry) for entry in self.per_class]
-        values['calibration'] = [dataclasses.asdict(entry) for entry in self.calibration]
-        return values
-
-
-def classification_metrics(
-    logits: Float[np.ndarray, 'example classes'],
-    labels: Int[np.ndarray, ' example'],
-    class_names: Sequence[str],
-    *,
-    confidence: float = 0.95,
-    bins: int = 15,
-) -> Metrics:
-    """Measures logits against labels.
-
-    Of equal logits the class with the smaller number ranks first, in the prediction as in the top k. The expected
-    calibration error has equal-width bins (Guo et al., 2017, https://arxiv.org/abs/1706.04599).
+    Confidence is the probability of the predicted, wrong class; of equal ones the earlier example comes first. Examples
+    without a label (-1) are not wrong.
 
     Args:
-        logits: unnormalised log probabilities, finite.
-        labels: class numbers, in [0, classes).
-        class_names: one name a column of `logits`.
-        confidence: level of the interval around the top-1 accuracy, in (0, 1).
-        bins: number of equal-width bins of the calibration error, ≥ 1.
-
-    Returns:
-        The metrics.
-
-    Raises:
-        UserError: no examples, shapes that do not fit, a label out of range, or logits that are not finite.
+        logits: [n, classes].
+        labels: class numbers [n].
+        count: the most to give.
     """
-    from sklearn.metrics import confusion_matrix
-
-    logits, labels = np.asarray(logits), np.asarray(labels)
-    _check(logits, labels, class_names)
-    examples, classes = logits.shape
-    k = min(5, classes)
-    predicted, probability, loss, rank = _per_example(logits, labels)
-    correct = rank == 0
-    matrix = confusion_matrix(labels, predicted, labels=np.arange(classes)).astype(np.int64)
-    table = calibration_bins(probability, correct, bins)
-    per_class = _per_class(matrix, class_names)
-    return Metrics(
-        examples=examples,
-        top1=float(correct.mean()),
-        top1_interval=wilson_interval(int(correct.sum()), examples, confidence),
-        confidence=confidence,
-        top_k=float((rank < k).mean()),
-        k=k,
-        loss=float(loss.mean()),
-        expected_calibration_error=expected_calibration_error(table),
-        balanced_accuracy=float(np.mean([entry.accuracy for entry in per_class if entry.accuracy is not None])),
-        per_class=per_class,
-        calibration=table,
-        confusion_matrix=matrix,
-    )
-
-
-def top_prediction(
-    logits: Float[np.ndarray, 'example classes'],
-) -> tuple[Int[np.ndarray, ' example'], Float[np.ndarray, ' example']]:
-    """The most likely class (of equal ones the smallest number) and its softmax probability, in float64."""
-    predicted, probability, _, _ = _per_example(logits, np.zeros(len(logits), np.int32))
-    return predicted, probability
-
-
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson, 1927): holds its level near 0 and 1, unlike mean ± 2 sd."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(successes, trials).proportion_ci(confidence_level=confidence, method='wilson')
-    return float(interval.low), float(interval.high)
-
-
-def calibration_bins(
-    probability: Float[np.ndarray, ' example'], correct: np.ndarray, bins: int = 15
-) -> tuple[CalibrationBin, ...]:
-    """Sorts predictions into `bins` equal-width bins (low, high] of their probability.
-
-    Args:
-        probability: of the predicted class, in [0, 1].
-        correct: whether the prediction was right, bool, one an example.
-        bins: number of bins, ≥ 1.
-
-    Returns:
-        The bins from low to high, empty ones included.
-    """
-    index = np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
-    counts = np.bincount(index, minlength=bins)
-    confidence = np.bincount(index, weights=probability, minlength=bins)
-    accuracy = np.bincount(index, weights=correct, minlength=bins)
-    return tuple(
-        CalibrationBin(
-            low=i / bins,
-            high=(i + 1) / bins,
-            examples=int(n),
-            confidence=float(confidence[i] / n) if n else None,
-            accuracy=float(accuracy[i] / n) if n else None,
-        )
-        for i, n in enumerate(counts)
-    )
-
-
-def expected_calibration_error(table: Sequence[CalibrationBin]) -> float:
-    """Mean of |accuracy − confidence| over the bins, weighted by their examples; in [0, 1]."""
-    total = sum(entry.examples for entry in table)
-    gaps = (
-        entry.examples * abs(entry.accuracy - entry.confidence)
-        for entry in table
-        if entry.accuracy is not None and entry.confidence is not None
-    )
-    return float(sum(gaps) / total)
-
-
-def _check(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> None:
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise UserError(f'logits {logits.shape} and labels {labels.shape} must be [examples, classes] and [examples]')
-    if not len(logits):
-        raise UserError('there are no examples to evaluate')
-    if len(class_names) != logits.shape[1]:
-        raise UserError(f'{len(class_names)} class names for {logits.shape[1]} logits an example')
-    outside = np.flatnonzero((labels < 0) | (labels >= logits.shape[1]))
-    if len(outside):
-        raise UserError(
-            f'label {labels[outside[0]]} of example {outside[0]} is outside 0 … {logits.shape[1] - 1}, '
-            f'the {logits.shape[1]} classes of the network'
-        )
-    broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-    if len(broken):
-        raise UserError(
-            f'the logits of {len(broken)} of {len(logits)} examples are not finite (first: example {broken[0]}): '
-            'the network diverged, or its weights are damaged'
-        )
-
-
-def _per_example(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Predicted class, its probability, loss of the label, and rank of the label (0: predicted), one an example."""
-    size = len(logits)
-    predicted, rank = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    probability, loss = np.zeros(size), np.zeros(size)
-    for start in range(0, size, _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        block, label = np.asarray(logits[rows], np.float64), np.asarray(labels[rows], np.int64)[:, None]
-        top = block.max(axis=1)
-        log_normaliser = top + np.log(np.exp(block - top[:, None]).sum(axis=1))
-        true = np.take_along_axis(block, label, axis=1)
-        earlier = np.arange(block.shape[1]) < label
-        predicted[rows] = block.argmax(axis=1)
-        probability[rows] = np.exp(top - log_normaliser)
-        loss[rows] = log_normaliser - true[:, 0]
-        rank[rows] = ((block > true) | ((block == true) & earlier)).sum(axis=1)
-    return predicted, probability, loss, rank
-
-
-def _per_class(matrix: np.ndarray, class_names: Sequence[str]) -> tuple[ClassMetrics, ...]:
-    hits, occurs, guessed = (a.tolist() for a in (np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)))
-    return tuple(
-        ClassMetrics(
-            name=str(name),
-            examples=occurs[i],
-            accuracy=_ratio(hits[i], occurs[i]),
-            precision=_ratio(hits[i], guessed[i]) if occurs[i] else None,
-            f1=_ratio(2 * hits[i], occurs[i] + guessed[i]) if occurs[i] else None,
-        )
-        for i, name in enumerate(class_names)
-    )
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+    predicted, probability = top_prediction(logits)
+    labels = np.asarray(labels)
+    wrong = np.flatnonzero((predicted != labels) & (labels >= 0))
+    return wrong[np.argsort(-probability[wrong], kind='stable')][:count]

@@ -27,10 +27,9 @@ def map_labels(function: Callable[[np.ndarray], Any], labels: Labels) -> Any:
     return function(np.asarray(labels))
 
 
-def take(labels: Labels, index: Any) -> Labels:
-    """The labels of some of the examples, by anything that indexes an array."""
-    result: Labels = map_labels(lambda values: values[index], labels)
-    return result
+def take(labels: Labels, index: Any) -> Any:
+    """The labels of some of the examples, by anything that indexes an array; of one, its label."""
+    return map_labels(lambda values: values[index], labels)
 
 
 def stack(labels: Sequence[Any]) -> Labels:
@@ -62,11 +61,9 @@ def strata(labels: Labels, tasks: Sequence[Task]) -> Int32[np.ndarray, ' n'] | F
     0 after the classes, or no class at all where there are several labels an image.
     """
     for task in tasks:
-        values = of_task(labels, task)
-        if task.kind == 'single_label':
-            return np.where(values < 0, task.outputs, values).astype(np.int32)
-        if task.kind == 'multi_label':
-            return np.nan_to_num(values).astype(np.float32)
+        found = task.strata(of_task(labels, task))
+        if found is not None:
+            return found
     return np.zeros(count(labels), np.int32)
 
 
@@ -84,27 +81,7 @@ def check_labels(labels: Labels, tasks: Sequence[Task], ids: Sequence[str], name
     if isinstance(labels, Mapping) and set(labels) != {task.name for task in tasks}:
         raise UserError(f'{name}: labels are of {", ".join(labels)}, tasks are {", ".join(t.name for t in tasks)}')
     for task in tasks:
-        values = of_task(labels, task)
-        where = f'{name}, {task.name}' if task.name else name
-        if len(values) != len(ids):
-            raise UserError(f'{where}: {len(values)} labels for {len(ids)} examples')
-        if task.kind == 'single_label':
-            if values.ndim != 1 or not np.issubdtype(values.dtype, np.integer):
-                raise UserError(f'{where}: labels are {values.dtype} {list(values.shape)}, but must be class numbers')
-            wrong = np.flatnonzero((values < -1) | (values >= task.outputs))
-            allowed = f'outside 0 to {task.outputs - 1} ({task.outputs} classes)'
-        else:
-            if values.shape[1:] != (task.outputs,) or not np.issubdtype(values.dtype, np.floating):
-                raise UserError(
-                    f'{where}: labels are {values.dtype} {list(values.shape)}, but must be floating numbers '
-                    f'[{len(ids)}, {task.outputs}]'
-                )
-            fine = np.isnan(values) | (np.isin(values, (0, 1)) if task.kind == 'multi_label' else np.isfinite(values))
-            wrong = np.flatnonzero(~fine.all(axis=1))
-            allowed = 'neither 0 nor 1' if task.kind == 'multi_label' else 'not finite'
-        if len(wrong):
-            value = values[wrong[0]].tolist() if values.ndim > 1 else values[wrong[0]]
-            raise UserError(f'{where}: example {ids[wrong[0]]} has label {value}, {allowed}')
+        task.check(of_task(labels, task), ids, f'{name}, {task.name}' if task.name else name)
 
 
 def _stack(labels: Sequence[Any]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How close predicted numbers came: pure functions of predictions and truth, on the host."""
+"""Numbers that are predicted as they are."""
 
 from __future__ import annotations
 
@@ -7,241 +7,141 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from jtransfer.errors import UserError
-from jtransfer.tasks.ranking import resamples_for
+from jtransfer.number_text import digits_of, exact, number, rounded
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.regression_metrics import RegressionMetrics, regression_metrics
+from jtransfer.tasks.wrong import Wrong
 
-_BLOCK = 4_000_000
-_STREAM = 62
-# Points kept for the picture of predicted against true.
-_SHOWN = 1000
-
-Interval = tuple[float, float]
-
-
-@dataclasses.dataclass(frozen=True)
-class NumberMetrics:
-    """How one number fared; intervals are percentile bootstrap over the examples.
-
-    Attributes:
-        name: of the number.
-        mae: mean absolute error, in the number's unit.
-        mae_interval: of `mae`.
-        rmse: root of the mean squared error, in the number's unit.
-        rmse_interval: of `rmse`.
-        r2: 1 - (squared error) / (squared distance from the mean), ≤ 1.
-        r2_interval: of `r2`.
-        pearson: correlation of predicted and true, in [-1, 1]; None where either is all the same.
-    """
-
-    name: str
-    mae: float
-    mae_interval: Interval
-    rmse: float
-    rmse_interval: Interval
-    r2: float
-    r2_interval: Interval
-    pearson: float | None
+# Rows of a sheet that shows what the numbers mean.
+_ROWS = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class RegressionMetrics:
-    """The whole of an evaluation.
+class Regression(Task, kind='regression'):
+    """Labels are float64 [n, numbers], float32 once they are scaled as the outputs are; a NaN: not labelled."""
 
-    Attributes:
-        examples: how many examples were evaluated.
-        r2: mean over the numbers.
-        r2_interval: of `r2`: percentile bootstrap over the examples.
-        confidence: level of the intervals, in (0, 1).
-        resamples: of the bootstrap.
-        mae: mean over the numbers, whatever their units.
-        rmse: the same.
-        pearson: the same, of the numbers that have one; None where none has.
-        loss: mean squared error over examples and numbers, in the numbers' own units.
-        per_number: one entry a number, in order.
-        shown_true: of some examples, evenly spaced, for the picture.
-        shown_predicted: of the same examples.
-        test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
-        unlabelled: how many examples were left out because they have no label.
-        absent: names of the network's other outputs, for which no example has a label: they have no figures.
-    """
+    words = ('number', 'numbers')
+    held = 'numbers'
+    losses = ('mse', 'huber')
+    has_classes = False
+    output_dtype = np.float64
 
-    examples: int
-    r2: float
-    r2_interval: Interval
-    confidence: float
-    resamples: int
-    mae: float
-    rmse: float
-    pearson: float | None
-    loss: float
-    per_number: tuple[NumberMetrics, ...]
-    shown_true: Float[np.ndarray, 'shown numbers'] = dataclasses.field(compare=False)
-    shown_predicted: Float[np.ndarray, 'shown numbers'] = dataclasses.field(compare=False)
-    test_time_augmentation: str = 'none'
-    unlabelled: int = 0
-    absent: tuple[str, ...] = ()
+    def unlabelled(self, count: int) -> np.ndarray:
+        """NaN throughout."""
+        return np.full((count, self.outputs), np.nan, np.float32)
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The names of the numbers, in order."""
-        return tuple(entry.name for entry in self.per_number)
+    def type_of(self, labels: np.ndarray) -> type[np.generic]:
+        """Numbers keep their digits until they are scaled: float32 would round a time of 1.7e9 s to 128 s."""
+        return np.float32 if labels.dtype == np.float32 else np.float64
 
-    @property
-    def score(self) -> float:
-        """What chooses a checkpoint: `r2`."""
-        return self.r2
+    def allowed(self, labels: np.ndarray) -> tuple[np.ndarray, str]:
+        """Finite numbers, and NaN."""
+        return (np.isnan(labels) | np.isfinite(labels)).all(axis=1), 'not finite'
 
-    @property
-    def score_name(self) -> str:
-        """What `score` is."""
-        return 'R²'
+    def fitted(self, labels: np.ndarray) -> Task:
+        """With mean and standard deviation of the labels (1 where all are alike), unless it has a scaling already.
 
-    @property
-    def score_interval(self) -> Interval:
-        """The interval of `score`."""
-        return self.r2_interval
+        Raises:
+            UserError: numbers so large that these are not finite.
+        """
+        if self.offset or self.scale:
+            return self
+        values = labels.astype(np.float64)
+        values = values[self.labelled(values)]
+        with np.errstate(over='ignore', invalid='ignore'):
+            # From the first number on, so that of large ones that are all alike nothing is left but zeros.
+            centred = values - values[0]
+            offset, scale = values[0] + centred.mean(axis=0), centred.std(axis=0)
+        if not (np.isfinite(offset).all() and np.isfinite(scale).all()):
+            called = self.name or ', '.join(self.class_names)
+            raise UserError(f'the numbers of {called} are too large: their standard deviation is not finite')
+        scale = np.where(scale > 0, scale, 1.0)
+        return dataclasses.replace(self, offset=tuple(offset.tolist()), scale=tuple(scale.tolist()))
 
-    def headline(self) -> str:
-        """R² with its interval, and the mean absolute error, in a line."""
-        low, high = self.r2_interval
-        mean = 'mean ' if len(self.per_number) > 1 else ''
-        return (
-            f'{mean}R² {self.r2:.3f} ({self.confidence:.0%} interval {low:.3f} to {high:.3f}), '
-            f'{mean}absolute error {self.mae:.4g} on {self.examples:,} examples'
-        )
+    def label_text(self, label: Any) -> str:
+        """The numbers by their names."""
+        if np.isnan(label).any():
+            return 'no label'
+        return ', '.join(f'{name} {exact(value)}' for name, value in zip(self.class_names, label, strict=True))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the examples of the picture as plain JSON values."""
-        names = [f.name for f in dataclasses.fields(self) if not f.name.startswith('shown')]
-        names = [name for name in names if name != 'absent' or self.absent]
-        values: dict[str, Any] = {'score_name': self.score_name, 'score': self.score}
-        values |= {name: getattr(self, name) for name in names}
-        values['r2_interval'] = list(self.r2_interval)
-        values['per_number'] = [
-            {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in dataclasses.asdict(entry).items()
-            }
-            for entry in self.per_number
+    def mixed_text(self, label: np.ndarray) -> str:
+        """The numbers by their names, of four digits."""
+        if np.isnan(label).any():
+            return 'no label'
+        return ', '.join(f'{name} {value:.4g}' for name, value in zip(self.class_names, label, strict=True))
+
+    def groups(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        """Rows of about equally many examples, from the least to the largest first number."""
+        values = labels[:, 0]
+        order = np.argsort(values, kind='stable')[: np.count_nonzero(~np.isnan(values))]  # the last have no number
+        pieces = np.array_split(order, min(_ROWS, len(order))) if len(order) else []
+        name, digits = self.class_names[0], digits_of(values, 4)
+        return [
+            (f'{name} {rounded(values[piece[0]], digits)} to {rounded(values[piece[-1]], digits)}', piece)
+            for piece in pieces
         ]
-        return values
 
+    def predict(self, outputs: np.ndarray) -> np.ndarray:
+        """The numbers as they are."""
+        return np.asarray(outputs, np.float64)
 
-def regression_metrics(
-    predicted: Float[np.ndarray, 'example numbers'],
-    truth: Float[np.ndarray, 'example numbers'],
-    names: Sequence[str],
-    *,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> RegressionMetrics:
-    """Measures predicted numbers against the true ones.
+    def mean(self, outputs: np.ndarray) -> np.ndarray:
+        """The mean of the numbers."""
+        return np.asarray(outputs.mean(axis=0))
 
-    Where all true values of a number are the same, its R² is 1 if all predictions are exact and 0 otherwise
-    (scikit-learn's convention).
+    @staticmethod
+    def mean_on_device(outputs: Any) -> Any:
+        """The same on the device."""
+        import jax.numpy as jnp
 
-    Args:
-        predicted: in the numbers' own units: the caller has applied `Task.scale` and `Task.offset` to the outputs.
-        truth: in the same units.
-        names: one a column.
-        confidence: level of the intervals, in (0, 1).
-        seed: of the resamples of the examples: 1,000, fewer (50 at least) of a large data set.
+        return jnp.stack(outputs).mean(axis=0)
 
-    Raises:
-        UserError: no examples, shapes that do not fit, or numbers that are not finite.
-    """
-    predicted, truth = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
-    _check(predicted, truth, names)
-    mae, rmse, r2 = _figures(np.ones((1, len(truth))), predicted, truth)
-    resamples = resamples_for(truth.size)
-    intervals, mean_interval = _bootstrap(predicted, truth, resamples, confidence, seed)
-    pearson = [_pearson(predicted[:, i], truth[:, i]) for i in range(truth.shape[1])]
-    known = [value for value in pearson if value is not None]
-    shown = np.unique(np.linspace(0, len(truth) - 1, min(_SHOWN, len(truth))).astype(int))
-    return RegressionMetrics(
-        examples=len(truth),
-        r2=float(r2.mean()),
-        r2_interval=mean_interval,
-        confidence=confidence,
-        resamples=resamples,
-        mae=float(mae.mean()),
-        rmse=float(rmse.mean()),
-        pearson=float(np.mean(known)) if known else None,
-        loss=float(((predicted - truth) ** 2).mean()),
-        per_number=tuple(
-            NumberMetrics(
-                name=str(name),
-                mae=float(mae[0, i]),
-                mae_interval=intervals[0][i],
-                rmse=float(rmse[0, i]),
-                rmse_interval=intervals[1][i],
-                r2=float(r2[0, i]),
-                r2_interval=intervals[2][i],
-                pearson=pearson[i],
-            )
-            for i, name in enumerate(names)
-        ),
-        shown_true=truth[shown],
-        shown_predicted=predicted[shown],
-    )
+    def measure(
+        self,
+        outputs: np.ndarray,
+        labels: np.ndarray,
+        *,
+        confidence: float,
+        bins: int,
+        thresholds: Sequence[float] | None,
+    ) -> RegressionMetrics:
+        """R² and what belongs to it."""
+        del bins, thresholds
+        return regression_metrics(outputs, labels, self.class_names, confidence=confidence)
 
+    def worst(
+        self, outputs: np.ndarray, labels: np.ndarray, count: int, thresholds: Sequence[float] | None = None
+    ) -> list[Wrong]:
+        """Those with the largest absolute error; of several numbers its mean over the standard deviations of each."""
+        del thresholds
+        known = np.flatnonzero(self.labelled(labels))
+        predicted, truth = outputs[known].astype(np.float64), labels[known]
+        error = np.abs(predicted - truth)
+        spread = truth.std(axis=0) if len(truth) else np.ones(truth.shape[1])
+        of_one = truth.shape[1] == 1
+        size = error[:, 0] if of_one else (error / np.where(spread > 0, spread, 1.0)).mean(axis=1)
+        order = np.flatnonzero(size > 0)
+        order = order[np.argsort(-size[order], kind='stable')][:count]
+        how = 'off by {}' if of_one else 'off by {} standard deviations'
+        digits = [digits_of(truth[:, i], 4) for i in range(truth.shape[1])]
 
-def _figures(
-    weights: np.ndarray, predicted: np.ndarray, truth: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """MAE, RMSE and R² of every number, for each row of weights of the examples: [rows, numbers] each."""
-    total = weights.sum(axis=1, keepdims=True)
-    error = predicted - truth
-    squared = weights @ error**2
-    # Centred first: the difference of two large sums would lose its digits.
-    centred = truth - truth.mean(axis=0)
-    spread = weights @ centred**2 - (weights @ centred) ** 2 / total
-    # Rounding leaves something where the values drawn are all the same.
-    rounding = 1e-13 * (weights @ centred**2) + total * (1e-14 * np.abs(truth).max(axis=0)) ** 2
-    constant = spread <= rounding
-    r2 = np.where(constant, (squared == 0).astype(float), 1 - squared / np.where(constant, 1.0, spread))
-    return weights @ np.abs(error) / total, np.sqrt(squared / total), r2
+        def values(row: np.ndarray) -> str:
+            texts = [rounded(value, most) for value, most in zip(row.tolist(), digits, strict=True)]
+            named = (f'{name} {text}' for name, text in zip(self.class_names, texts, strict=True))
+            return texts[0] if of_one else ', '.join(named)
 
+        return [
+            Wrong(int(known[i]), values(truth[i]), values(predicted[i]), note=how.format(number(float(size[i]))))
+            for i in order
+        ]
 
-def _bootstrap(
-    predicted: np.ndarray, truth: np.ndarray, resamples: int, confidence: float, seed: int
-) -> tuple[list[list[Interval]], Interval]:
-    """Percentile intervals of MAE, RMSE and R² of every number, and of the mean R²."""
-    rng = np.random.default_rng((seed, _STREAM))
-    examples = len(truth)
-    rows = max(1, _BLOCK // examples)
-    found: list[np.ndarray] = []
-    for start in range(0, resamples, rows):
-        size = min(rows, resamples - start)
-        drawn = rng.multinomial(examples, np.full(examples, 1 / examples), size).astype(np.float64)
-        found.append(np.stack(_figures(drawn, predicted, truth)))
-    every = np.concatenate(found, axis=1)
-    levels = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = np.quantile(every, levels, axis=1)
-    intervals = [list(zip(a, b, strict=True)) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
-    of_mean = np.quantile(every[2].mean(axis=1), levels).tolist()
-    return intervals, (of_mean[0], of_mean[1])
-
-
-def _pearson(predicted: np.ndarray, truth: np.ndarray) -> float | None:
-    if np.ptp(predicted) == 0 or np.ptp(truth) == 0:
-        return None
-    return float(np.clip(np.corrcoef(predicted, truth)[0, 1], -1.0, 1.0))
-
-
-def _check(predicted: np.ndarray, truth: np.ndarray, names: Sequence[str]) -> None:
-    if predicted.ndim != 2 or truth.shape != predicted.shape:
-        raise UserError(f'predicted {predicted.shape} and true {truth.shape} must both be [examples, numbers]')
-    if not len(truth):
-        raise UserError('there are no examples to evaluate')
-    if len(names) != truth.shape[1]:
-        raise UserError(f'{len(names)} names for {truth.shape[1]} numbers an example')
-    for name, values in (('predicted', predicted), ('true', truth)):
-        broken = np.flatnonzero(~np.isfinite(values).all(axis=1))
-        if len(broken):
-            raise UserError(
-                f'the {name} numbers of {len(broken)} of {len(values)} examples are not finite '
-                f'(first: example {broken[0]})'
-            )
+    def columns(self, results: np.ndarray, thresholds: Sequence[float] | None) -> list[tuple[str, list[str]]]:
+        """The numbers."""
+        del thresholds
+        columns = []
+        for i, name in enumerate(self.class_names):
+            digits = digits_of(results[:, i], 7, self.scale[i] if self.scale else None)
+            columns.append((name, [rounded(value, digits) for value in results[:, i].tolist()]))
+        return columns

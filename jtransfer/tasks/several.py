@@ -11,11 +11,11 @@ from jaxtyping import Float
 
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.classification import Metrics, classification_metrics
-from jtransfer.tasks.labels import Labels, labelled
-from jtransfer.tasks.multi_label import MultiLabelMetrics, multi_label_metrics
+from jtransfer.tasks.classification_metrics import Metrics
+from jtransfer.tasks.labels import Labels
+from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics
 from jtransfer.tasks.present import narrowed, present_tasks
-from jtransfer.tasks.regression import RegressionMetrics, regression_metrics
+from jtransfer.tasks.regression_metrics import RegressionMetrics
 
 TaskMetrics: TypeAlias = Metrics | MultiLabelMetrics | RegressionMetrics
 
@@ -146,19 +146,13 @@ def measure(
     outputs, labels = np.asarray(outputs), np.asarray(labels)
     if len(outputs) != len(labels):
         raise UserError(f'{len(outputs)} outputs for {len(labels)} labels')
-    keep = labelled(labels)
+    keep = task.labelled(labels)
     if len(keep) and not keep.any():
         raise UserError(f'none of the {len(keep)} examples has a label{f" for {task.name}" if task.name else ""}')
     left_out = int((~keep).sum())
     if left_out:
         outputs, labels = outputs[keep], labels[keep]
-    metrics: TaskMetrics
-    if task.kind == 'single_label':
-        metrics = classification_metrics(outputs, labels, task.class_names, confidence=confidence, bins=bins)
-    elif task.kind == 'multi_label':
-        metrics = multi_label_metrics(outputs, labels, task.class_names, confidence=confidence, thresholds=thresholds)
-    else:
-        metrics = regression_metrics(outputs, labels, task.class_names, confidence=confidence)
+    metrics: TaskMetrics = task.measure(outputs, labels, confidence=confidence, bins=bins, thresholds=thresholds)
     return dataclasses.replace(metrics, unlabelled=left_out) if left_out else metrics
 
 

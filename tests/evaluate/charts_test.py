@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jtransfer.evaluate import charts
-from jtransfer.evaluate.charts import Series, line_chart, nice_ticks, number
+from jtransfer.evaluate.charts import Series, line_chart, nice_ticks
+from jtransfer.number_text import number
 
 
 def coordinates(path):

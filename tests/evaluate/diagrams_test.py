@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jtransfer.evaluate.diagrams import heat_map, most_confused, reliability_bars, shorten, tail
-from jtransfer.tasks.classification import calibration_bins
+from jtransfer.tasks.classification_metrics import calibration_bins
 
 MATRIX = np.array([[8, 2, 0], [0, 5, 5], [0, 0, 0]])
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jtransfer.errors import UserError
-from jtransfer.evaluate.evaluator import most_wrong, predict_logits
+from jtransfer.evaluate.evaluator import predict_logits
 
 
 def padded_batches(images, labels, size):
@@ -95,13 +95,3 @@ def test_ragged_batches_are_refused():
 def test_nothing_to_evaluate(batches):
     with pytest.raises(UserError, match='no examples'):
         predict_logits(linear, batches)
-
-
-def test_most_wrong_is_by_confidence():
-    logits = np.float32([[5, 0], [1, 0], [0, 9], [3, 0], [1, 0]])
-    labels = np.array([0, 1, 0, 1, 1])
-    assert most_wrong(logits, labels, 10).tolist() == [2, 3, 1, 4]
-    assert most_wrong(logits, labels, 2).tolist() == [2, 3]
-    assert most_wrong(logits, labels, 0).tolist() == []
-    assert most_wrong(logits[:1], labels[:1], 5).tolist() == []
-    assert most_wrong(logits, np.array([0, 1, -1, 1, 1]), 10).tolist() == [3, 1, 4]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from jtransfer.evaluate.report import PlanRow, WrongPicture, picture_source, write_report
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.classification import classification_metrics
+from jtransfer.tasks.classification_metrics import classification_metrics
 from jtransfer.tasks.several import measure, measure_tasks
 
 HOSTILE = '</style></title><script>alert("x")</script><img src=http://evil.example/x>'

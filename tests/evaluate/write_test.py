@@ -8,7 +8,7 @@ import pytest
 
 from jtransfer.evaluate.write import task_folder, write_csv, write_evaluation
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.classification import classification_metrics
+from jtransfer.tasks.classification_metrics import classification_metrics
 from jtransfer.tasks.several import measure, measure_tasks
 
 NAMES = ['plain', 'with, comma', 'a "quoted"\nname']

@@ -7,7 +7,7 @@ from jtransfer.data.part import Part
 from jtransfer.experiments.page import wrong_pictures
 from jtransfer.experiments.scoring import Scores
 from jtransfer.tasks.base import single_label
-from jtransfer.tasks.classification import classification_metrics
+from jtransfer.tasks.classification_metrics import classification_metrics
 
 
 def test_the_most_confident_mistakes_come_first_with_their_own_picture():

@@ -13,7 +13,7 @@ from jtransfer.errors import UserError
 from jtransfer.experiments.standardise import fit_scaling, own_units, scaled_part, standardise
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.base import Task, from_dict, single_label, to_dict
-from jtransfer.tasks.regression import regression_metrics
+from jtransfer.tasks.regression_metrics import regression_metrics
 from tests.experiments.pictures import Pictures
 
 KIND = single_label(('a', 'b'), 'kind')

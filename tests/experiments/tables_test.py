@@ -13,7 +13,7 @@ from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory
 from jtransfer.experiments.tables import describe, plan_table
 from jtransfer.pretrained.model import load_model
-from jtransfer.tasks.classification import classification_metrics
+from jtransfer.tasks.classification_metrics import classification_metrics
 from jtransfer.transfer.plan import make_plan
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from jtransfer.config_optim import Loss
 from jtransfer.errors import UserError
-from jtransfer.tasks.base import Task, single_label
-from jtransfer.tasks.choose_loss import FITTING, task_losses
+from jtransfer.tasks.base import Task, kinds, single_label
+from jtransfer.tasks.choose_loss import task_losses
 from jtransfer.tasks.class_balance import class_weights
 from jtransfer.tasks.losses import make_task_loss
 
@@ -64,10 +64,9 @@ def test_what_fits_no_task_is_refused_in_one_line(loss, tasks, message):
 
 
 def test_every_kind_has_a_usual_loss():
-    tasks = {'single_label': ONE, 'multi_label': TAGS, 'regression': AGE}
-    assert tasks.keys() == FITTING.keys()
-    for kind, names in FITTING.items():
-        assert task_losses(Loss(), [tasks[kind]])[tasks[kind].name].name == names[0]
+    assert {task.kind for task in (ONE, TAGS, AGE)} == {*kinds()}
+    for task in (ONE, TAGS, AGE):
+        assert task_losses(Loss(), [task])[task.name].name == task.losses[0]
 
 
 def test_classes_are_balanced_by_the_examples_that_have_a_label():

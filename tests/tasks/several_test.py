@@ -8,9 +8,9 @@ import pytest
 
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, single_label
-from jtransfer.tasks.classification import Metrics, classification_metrics
-from jtransfer.tasks.multi_label import MultiLabelMetrics, fit_thresholds
-from jtransfer.tasks.regression import RegressionMetrics
+from jtransfer.tasks.classification_metrics import Metrics, classification_metrics
+from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics, fit_thresholds
+from jtransfer.tasks.regression_metrics import RegressionMetrics
 from jtransfer.tasks.several import HeadsMetrics, measure, measure_tasks
 
 SPECIES = single_label(['ant', 'bee', 'cat'], 'species')

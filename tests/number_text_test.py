@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jtransfer.evaluate.number_text import digits_of, exact, rounded
+from jtransfer.number_text import digits_of, exact, rounded
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from scipy.stats import pearsonr
 from sklearn import metrics as reference
 
 from jtransfer.errors import UserError
-from jtransfer.tasks.regression import regression_metrics
+from jtransfer.tasks.regression_metrics import regression_metrics
 
 
 def random_case(seed=0, examples=80, numbers=3):

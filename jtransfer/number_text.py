@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 _MOST_DIGITS = 17  # of a float64
+_UNITS = ((1e9, 1e9, 'G'), (1e6, 1e6, 'M'), (1e4, 1e3, 'k'))
 
 
 def exact(value: float | np.floating[Any]) -> str:
@@ -42,3 +43,25 @@ def digits_of(values: np.ndarray, least: int, spread: float | None = None) -> in
 def rounded(value: float | np.floating[Any], digits: int) -> str:
     """The number with so many significant digits at most."""
     return f'{value:.{digits}g}'
+
+
+def number(value: float | int, *, percent: bool = False, largest: float | int = 0) -> str:
+    """A short label: `94.2%`, `15k`, `0.25`, `5e-4`.
+
+    Args:
+        value: what to write.
+        percent: write a share in percent.
+        largest: largest of the values written side by side; they share its unit.
+    """
+    if percent:
+        return f'{value:.1%}'
+    if value == 0:
+        return '0'
+    size = abs(value)
+    for limit, divisor, unit in _UNITS:
+        if max(size, largest) >= limit:
+            return f'{value / divisor:.3g}{unit}'
+    if size < 1e-2:
+        mantissa, exponent = f'{value:.2e}'.split('e')
+        return f'{float(mantissa):g}e{int(exponent)}'
+    return f'{value:.3g}' if size < 1e3 else f'{value:.0f}'

@@ -9,7 +9,7 @@ from scipy.special import expit
 from sklearn import metrics as reference
 
 from jtransfer.errors import UserError
-from jtransfer.tasks import multi_label as m
+from jtransfer.tasks import multi_label_metrics as m
 
 NAMES = [f'class {i}' for i in range(5)]
 
