@@ -124,18 +124,9 @@ def _section(name: str, metrics: TaskMetrics) -> Section:
     more = []
     if metrics.unlabelled:
         more.append(Tile('Not labelled', f'{metrics.unlabelled:,}', 'examples left out'))
-    if absent := _without_figure(metrics):
+    if absent := metrics.without_figure():
         more.append(Tile('Not in the data', first_few(absent, 3), 'no figures of their own'))
     return dataclasses.replace(section, tiles=(*section.tiles, *more))
-
-
-def _without_figure(metrics: TaskMetrics) -> tuple[str, ...]:
-    """The classes without an example, and the outputs without a label."""
-    if isinstance(metrics, Metrics):
-        return tuple(entry.name for entry in metrics.per_class if not entry.examples)
-    if isinstance(metrics, MultiLabelMetrics):
-        return (*(entry.name for entry in metrics.per_class if not entry.positives), *metrics.absent)
-    return metrics.absent
 
 
 def _classes(name: str, metrics: Metrics) -> Section:

@@ -40,8 +40,7 @@ from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import Model, load_model, merge_model
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.classification_metrics import Metrics
-from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
+from jtransfer.tasks.several import AnyMetrics
 from jtransfer.transfer.plan import Plan, make_plan
 
 
@@ -277,7 +276,7 @@ def save(
         'strategy': config.transfer.strategy,
         'seed': config.seed,
         'step': trained.fit.chosen_step,
-        **({} if metrics is None else {**_scored(metrics, f'{part}_'), f'{part}_examples': metrics.examples}),
+        **({} if metrics is None else {**metrics.scored(f'{part}_'), f'{part}_examples': metrics.examples}),
         'versions': versions(),
     }
     whole = model if model.adaptation and not adapters.can_merge(model.adaptation) else merge_model(model)
@@ -304,13 +303,6 @@ def save(
         )
 
 
-def _scored(metrics: AnyMetrics, prefix: str = '') -> dict[str, Any]:
-    """What a record says about the score: `accuracy` of one label an image, else the score with its name."""
-    if isinstance(metrics, Metrics):
-        return {f'{prefix}accuracy': metrics.top1}
-    return {f'{prefix}score': metrics.score, f'{prefix}score_name': metrics.score_name}
-
-
 def _record(result: Result, trained: Trained) -> dict[str, Any]:
     metrics, best = result.metrics, trained.fit.best_score
     return {
@@ -318,10 +310,10 @@ def _record(result: Result, trained: Trained) -> dict[str, Any]:
         'examples': metrics.examples,
         'score_name': metrics.score_name,
         'score': metrics.score,
-        **_measured(metrics),
+        **metrics.record(),
         'loss': metrics.loss,
         'test_time_augmentation': metrics.test_time_augmentation,
-        'best_validation_accuracy' if isinstance(metrics, Metrics) else 'best_validation_score': best,
+        f'best_validation_{metrics.score_key}': best,
         'best_validation_loss': trained.fit.best_loss,
         'chosen_step': trained.fit.chosen_step,
         **given_record(result.plan, result.config, trained.examples),
@@ -330,16 +322,3 @@ def _record(result: Result, trained: Trained) -> dict[str, Any]:
         'seconds': result.seconds,
         'versions': versions(),
     }
-
-
-def _measured(metrics: AnyMetrics) -> dict[str, Any]:
-    """The figures of the task's kind; of several heads those of each by its name."""
-    if isinstance(metrics, Metrics):
-        return {
-            'accuracy': metrics.top1,
-            'accuracy_interval': list(metrics.top1_interval),
-            'expected_calibration_error': metrics.expected_calibration_error,
-        }
-    if isinstance(metrics, HeadsMetrics):
-        return {'metrics': {name: own.to_dict() for name, own in metrics.by_task.items()}}
-    return {'metrics': {'': metrics.to_dict()}}

@@ -46,7 +46,6 @@ from jtransfer.paths import expanded, output_file, output_folder
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.tasks.classification_metrics import Metrics
 from jtransfer.tasks.labels import Labels, take
 from jtransfer.tasks.several import AnyMetrics
 from jtransfer.text import count_of, printable_path
@@ -212,15 +211,7 @@ def predict_folder(
 
 def describe(metrics: AnyMetrics, part: str) -> str:
     """An evaluation in a line."""
-    views = f'test-time augmentation: {metrics.test_time_augmentation}'
-    if not isinstance(metrics, Metrics):
-        return f'{metrics.headline()} ({part}); {views}'
-    low, high = metrics.top1_interval
-    return (
-        f'accuracy {metrics.top1:.1%} ({metrics.confidence:.0%} interval {low:.1%} to {high:.1%}) '
-        f'on {metrics.examples:,} images ({part}); loss {metrics.loss:.3f}; '
-        f'calibration error {metrics.expected_calibration_error:.3f}; {views}'
-    )
+    return f'{metrics.describe(part)}; test-time augmentation: {metrics.test_time_augmentation}'
 
 
 class _Files:

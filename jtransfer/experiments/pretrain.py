@@ -15,7 +15,6 @@ from jtransfer.experiments import finetune
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import write_json
 from jtransfer.paths import output_file
-from jtransfer.tasks.classification_metrics import Metrics
 from jtransfer.writing import atomic_path
 
 
@@ -69,7 +68,7 @@ def describe(result: Result) -> dict[str, Any]:
 
 def _scored(result: Result) -> dict[str, Any]:
     metrics, part = result.metrics, result.part
-    if not isinstance(metrics, Metrics):
-        return {f'{part}_score': round(metrics.score, 5), 'score_name': metrics.score_name}
-    interval = [round(bound, 5) for bound in metrics.top1_interval]
-    return {f'{part}_accuracy': round(metrics.top1, 5), f'{part}_interval': interval}
+    values = {f'{part}_{metrics.score_key}': round(metrics.score, 5)}
+    if metrics.score_key == 'score' or metrics.score_interval is None:
+        return {**values, 'score_name': metrics.score_name}
+    return {**values, f'{part}_interval': [round(bound, 5) for bound in metrics.score_interval]}

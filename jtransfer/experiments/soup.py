@@ -30,7 +30,6 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE, locate
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.tasks.classification_metrics import Metrics
 from jtransfer.tasks.several import AnyMetrics
 from jtransfer.transfer import averaging
 from jtransfer.transfer.averaging import Variables
@@ -234,6 +233,6 @@ def _summary(metrics: AnyMetrics) -> dict[str, Any]:
         'confidence': metrics.confidence,
         'loss': metrics.loss,
     }
-    if isinstance(metrics, Metrics):
-        summary |= {'accuracy': metrics.top1, 'accuracy_interval': list(metrics.top1_interval)}
+    if interval is not None and metrics.score_key != 'score':
+        summary |= {metrics.score_key: metrics.score, f'{metrics.score_key}_interval': list(interval)}
     return summary

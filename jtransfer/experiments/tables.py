@@ -10,10 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from jtransfer.experiments.result import Result
-from jtransfer.tasks.classification_metrics import Metrics
-from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics
-from jtransfer.tasks.regression_metrics import RegressionMetrics
-from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
 from jtransfer.terminal import PlainConsole
 from jtransfer.transfer.plan import Plan
 
@@ -62,7 +58,7 @@ def describe(result: Result) -> RenderableType:
     facts.add_row('frozen', result.plan.frozen())
     for line in result.plan.notes:
         facts.add_row('set aside', Text(line))
-    for name, text in _more(result.metrics):
+    for name, text in result.metrics.more():
         facts.add_row(name, text)
     if result.skipped:
         facts.add_row('left out', f'{result.skipped} unreadable image{"s" if result.skipped > 1 else ""}')
@@ -75,29 +71,5 @@ def describe(result: Result) -> RenderableType:
 
 
 def _headline(result: Result) -> Text:
-    metrics = result.metrics
-    if isinstance(metrics, HeadsMetrics):
-        scores = ', '.join(f'{name} {own.score:.3f}' for name, own in metrics.by_task.items())
-        return Text.assemble(
-            (f'{result.part} {metrics.score_name} {metrics.score:.3f}', 'bold green'),
-            f'  ({scores}; {metrics.examples:,} images)',
-        )
-    form = '.3f' if isinstance(metrics, RegressionMetrics) else '.1%'
-    low, high = metrics.score_interval
-    return Text.assemble(
-        (f'{result.part} {metrics.score_name} {metrics.score:{form}}', 'bold green'),
-        f'  ({metrics.confidence:.0%} interval {low:{form}} to {high:{form}}, {metrics.examples:,} images)',
-    )
-
-
-def _more(metrics: AnyMetrics) -> list[tuple[str, str]]:
-    """Further figures, with a name each."""
-    if isinstance(metrics, HeadsMetrics):
-        return [(name, own.headline()) for name, own in metrics.by_task.items()]
-    if isinstance(metrics, Metrics):
-        top_k = f'top-{metrics.k} accuracy {metrics.top_k:.1%}; ' if metrics.k < len(metrics.per_class) else ''
-        calibration = f'calibration error {metrics.expected_calibration_error:.3f}'
-        return [('also', f'{top_k}cross-entropy {metrics.loss:.3f}; {calibration}')]
-    if isinstance(metrics, MultiLabelMetrics):
-        return [('also', f'macro F1 {metrics.macro_f1:.3f}; binary cross-entropy {metrics.loss:.3f}')]
-    return [('also', f'mean absolute error {metrics.mae:.4g}; root mean squared error {metrics.rmse:.4g}')]
+    score, rest = result.metrics.title()
+    return Text.assemble((f'{result.part} {score}', 'bold green'), f'  ({rest})')

@@ -26,9 +26,7 @@ from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.choose_loss import task_losses
-from jtransfer.tasks.classification_metrics import Metrics
 from jtransfer.tasks.labels import Labels, tasks_of
-from jtransfer.tasks.several import HeadsMetrics
 from jtransfer.train.loop import FitResult, Observe, Validate, epoch_steps, fit, total_steps
 from jtransfer.train.memory_check import check_device_room, step_remedy
 from jtransfer.train.placement import make_placement
@@ -223,12 +221,9 @@ def make_validator(examples: Examples, model: Model, config: Config) -> Validate
     forward, bare = make_forward(model.network, model.preprocessing), without_scaling(model)
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
-        metrics = score(bare, examples, config, variables=variables, forward=forward).metrics
-        if isinstance(metrics, Metrics):
-            return {'top1': metrics.top1, 'loss': metrics.loss}
-        scores = {'score': metrics.score, 'loss': metrics.loss}
-        if isinstance(metrics, HeadsMetrics):
-            scores |= {f'score/{name}': of_task.score for name, of_task in metrics.by_task.items()}
-        return scores
+        found: dict[str, float] = score(
+            bare, examples, config, variables=variables, forward=forward
+        ).metrics.validation()
+        return found
 
     return validate

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from jtransfer.errors import UserError
+from jtransfer.tasks.measured import Measured, Table
 
 # Rows turned into float64 at a time: bounds the memory at 1000 classes to some 30 MiB, whatever the number of examples.
 _BLOCK = 4096
@@ -47,7 +48,7 @@ class CalibrationBin:
 
 
 @dataclasses.dataclass(frozen=True)
-class Metrics:
+class Metrics(Measured):
     """The whole of an evaluation.
 
     Attributes:
@@ -81,6 +82,8 @@ class Metrics:
     confusion_matrix: Int[np.ndarray, 'classes classes'] = dataclasses.field(compare=False)
     test_time_augmentation: str = 'none'
     unlabelled: int = 0
+
+    score_key: ClassVar[str] = 'accuracy'
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -122,6 +125,70 @@ class Metrics:
         values['per_class'] = [dataclasses.asdict(entry) for entry in self.per_class]
         values['calibration'] = [dataclasses.asdict(entry) for entry in self.calibration]
         return values
+
+    def more(self) -> list[tuple[str, str]]:
+        """Top-k accuracy, loss and calibration."""
+        top_k = f'top-{self.k} accuracy {self.top_k:.1%}; ' if self.k < len(self.per_class) else ''
+        calibration = f'calibration error {self.expected_calibration_error:.3f}'
+        return [('also', f'{top_k}cross-entropy {self.loss:.3f}; {calibration}')]
+
+    def describe(self, part: str) -> str:
+        """The accuracy with its interval, loss and calibration."""
+        low, high = self.top1_interval
+        return (
+            f'accuracy {self.top1:.1%} ({self.confidence:.0%} interval {low:.1%} to {high:.1%}) '
+            f'on {self.examples:,} images ({part}); loss {self.loss:.3f}; '
+            f'calibration error {self.expected_calibration_error:.3f}'
+        )
+
+    def validation(self) -> dict[str, float]:
+        """Top-1 accuracy and loss."""
+        return {'top1': self.top1, 'loss': self.loss}
+
+    def scored(self, prefix: str = '') -> dict[str, Any]:
+        """The accuracy by its name."""
+        return {f'{prefix}accuracy': self.top1}
+
+    def record(self) -> dict[str, Any]:
+        """The accuracy by its name, and the calibration."""
+        return {
+            'accuracy': self.top1,
+            'accuracy_interval': list(self.top1_interval),
+            'expected_calibration_error': self.expected_calibration_error,
+        }
+
+    def with_absent(self, names: tuple[str, ...]) -> Metrics:
+        """Itself: a class without an example has a row without figures anyway."""
+        del names
+        return self
+
+    def without_figure(self) -> tuple[str, ...]:
+        """The classes without an example."""
+        return tuple(entry.name for entry in self.per_class if not entry.examples)
+
+    def tables(self, outputs: np.ndarray, labels: np.ndarray, ids: Sequence[Any]) -> list[Table]:
+        """The predictions, the classes, and how often one (row) was taken for another (column)."""
+        names = self.class_names
+        predicted, probability = top_prediction(outputs)
+        rows = [
+            (example, names[label], names[guess], f'{p:.6f}', int(label == guess))
+            if label >= 0
+            else (example, None, names[guess], f'{p:.6f}', None)
+            for example, label, guess, p in zip(ids, labels, predicted, probability, strict=True)
+        ]
+        return [
+            Table('predictions', ('id', 'label', 'predicted', 'probability', 'correct'), rows),
+            Table(
+                'per_class',
+                ('class', 'examples', 'accuracy', 'precision', 'f1'),
+                [(c.name, c.examples, c.accuracy, c.precision, c.f1) for c in self.per_class],
+            ),
+            Table(
+                'confusion_matrix',
+                ('label', *names),
+                [(name, *row) for name, row in zip(names, self.confusion_matrix.tolist(), strict=True)],
+            ),
+        ]
 
 
 def classification_metrics(

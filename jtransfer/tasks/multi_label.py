@@ -15,14 +15,12 @@ from jtransfer.tasks.classification import LEAST_SHARE
 from jtransfer.tasks.multi_label_metrics import (
     MultiLabelMetrics,
     binary_cross_entropy,
+    joined,
     multi_label_metrics,
     predict_labels,
     sigmoid,
 )
 from jtransfer.tasks.wrong import Wrong
-
-# Between the labels of an image, in tables.
-LABEL_SEPARATOR = '|'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +134,3 @@ class MultiLabel(Task, kind='multi_label'):
 
     def _names(self, chosen: np.ndarray) -> str:
         return ', '.join(name for name, taken in zip(self.class_names, chosen, strict=True) if taken) or 'none'
-
-
-def joined(names: Sequence[str], chosen: np.ndarray) -> str:
-    """The chosen names, with `|` between them."""
-    return LABEL_SEPARATOR.join(name for name, taken in zip(names, chosen, strict=True) if taken)

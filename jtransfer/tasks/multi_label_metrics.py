@@ -10,7 +10,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Num
 
 from jtransfer.errors import UserError
+from jtransfer.tasks.measured import Measured, Table
 from jtransfer.tasks.ranking import average_precision, mean_precision_interval, ranks, resamples_for, roc_auc
+
+# Between the labels of an image, in tables.
+LABEL_SEPARATOR = '|'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +43,7 @@ class LabelMetrics:
 
 
 @dataclasses.dataclass(frozen=True)
-class MultiLabelMetrics:
+class MultiLabelMetrics(Measured):
     """The whole of an evaluation.
 
     Attributes:
@@ -121,6 +125,36 @@ class MultiLabelMetrics:
         if not self.absent:
             del values['absent']
         return values
+
+    def more(self) -> list[tuple[str, str]]:
+        """F1 and loss."""
+        return [('also', f'macro F1 {self.macro_f1:.3f}; binary cross-entropy {self.loss:.3f}')]
+
+    def without_figure(self) -> tuple[str, ...]:
+        """The classes without an example, and the outputs without a label."""
+        return (*(entry.name for entry in self.per_class if not entry.positives), *self.absent)
+
+    def tables(self, outputs: np.ndarray, labels: np.ndarray, ids: Sequence[Any]) -> list[Table]:
+        """The predictions with the probability of every class, and the classes."""
+        names, known = self.class_names, ~np.isnan(labels).any(axis=1)
+        guessed, probability = predict_labels(outputs, self.thresholds), sigmoid(outputs)
+        rows = [
+            (
+                example,
+                int(known[i]),
+                joined(names, labels[i] > 0.5) if known[i] else None,
+                joined(names, guessed[i]),
+                *(f'{p:.6f}' for p in probability[i]),
+            )
+            for i, example in enumerate(ids)
+        ]
+        header = ('id', 'labelled', 'labels', 'predicted', *(f'probability {name}' for name in names))
+        columns = ('positives', 'average_precision', 'roc_auc', 'threshold', 'precision', 'recall', 'f1')
+        classes = [
+            *((c.name, *(getattr(c, column) for column in columns)) for c in self.per_class),
+            *((name, 0, *(None for _ in columns[1:])) for name in self.absent),
+        ]
+        return [Table('predictions', header, rows), Table('per_class', ('class', *columns), classes)]
 
 
 def multi_label_metrics(
@@ -276,3 +310,8 @@ def _ratio(part: Any, whole: Any) -> float | None:
 
 def _mean(values: Sequence[float | None]) -> float:
     return float(np.mean([value for value in values if value is not None]))
+
+
+def joined(names: Sequence[str], chosen: np.ndarray) -> str:
+    """The chosen names, with `|` between them."""
+    return LABEL_SEPARATOR.join(name for name, taken in zip(names, chosen, strict=True) if taken)

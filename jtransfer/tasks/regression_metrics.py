@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from jtransfer.errors import UserError
+from jtransfer.number_text import digits_of, exact, rounded
+from jtransfer.tasks.measured import Measured, Table
 from jtransfer.tasks.ranking import resamples_for
 
 _BLOCK = 4_000_000
@@ -46,7 +48,7 @@ class NumberMetrics:
 
 
 @dataclasses.dataclass(frozen=True)
-class RegressionMetrics:
+class RegressionMetrics(Measured):
     """The whole of an evaluation.
 
     Attributes:
@@ -82,6 +84,8 @@ class RegressionMetrics:
     test_time_augmentation: str = 'none'
     unlabelled: int = 0
     absent: tuple[str, ...] = ()
+
+    percent: ClassVar[bool] = False
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -127,6 +131,41 @@ class RegressionMetrics:
             for entry in self.per_number
         ]
         return values
+
+    def more(self) -> list[tuple[str, str]]:
+        """Absolute and squared error."""
+        return [('also', f'mean absolute error {self.mae:.4g}; root mean squared error {self.rmse:.4g}')]
+
+    def without_figure(self) -> tuple[str, ...]:
+        """The outputs without a label."""
+        return self.absent
+
+    def tables(self, outputs: np.ndarray, labels: np.ndarray, ids: Sequence[Any]) -> list[Table]:
+        """The true and the predicted numbers, and the figures of each."""
+        names, known = self.class_names, ~np.isnan(labels).any(axis=1)
+        digits = [digits_of(np.stack([labels[:, i], outputs[:, i]]), 7) for i in range(len(names))]
+        rows = [
+            (
+                example,
+                *(
+                    cell
+                    for number, (true, guess) in enumerate(zip(labels[i], outputs[i], strict=True))
+                    for cell in (exact(true) if known[i] else None, rounded(guess, digits[number]))
+                ),
+            )
+            for i, example in enumerate(ids)
+        ]
+        header = ('id', *(f'{what} {name}' for name in names for what in ('true', 'predicted')))
+        measures = ('mae', 'rmse', 'r2')
+        numbers = [
+            *(
+                (n.name, *(v for m in measures for v in (getattr(n, m), *getattr(n, f'{m}_interval'))), n.pearson)
+                for n in self.per_number
+            ),
+            *((name, *(None for _ in range(10))) for name in self.absent),
+        ]
+        columns = ('number', *(f'{m}{end}' for m in measures for end in ('', '_low', '_high')), 'pearson')
+        return [Table('predictions', header, rows), Table('per_number', columns, numbers)]
 
 
 def regression_metrics(

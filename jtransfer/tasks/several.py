@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.classification_metrics import Metrics
 from jtransfer.tasks.labels import Labels
+from jtransfer.tasks.measured import Measured
 from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics
 from jtransfer.tasks.present import narrowed, present_tasks
 from jtransfer.tasks.regression_metrics import RegressionMetrics
@@ -21,7 +22,7 @@ TaskMetrics: TypeAlias = Metrics | MultiLabelMetrics | RegressionMetrics
 
 
 @dataclasses.dataclass(frozen=True)
-class HeadsMetrics:
+class HeadsMetrics(Measured):
     """The evaluation of a network with several heads.
 
     Attributes:
@@ -37,6 +38,8 @@ class HeadsMetrics:
     weights: dict[str, float]
     test_time_augmentation: str = 'none'
     absent: tuple[str, ...] = ()
+
+    percent: ClassVar[bool] = False
 
     @property
     def score(self) -> float:
@@ -67,6 +70,23 @@ class HeadsMetrics:
         """Every task's headline, in a line."""
         tasks = '; '.join(f'{name}: {metrics.headline()}' for name, metrics in self.by_task.items())
         return f'mean score {self.score:.3f} over {len(self.by_task)} tasks: {tasks}'
+
+    def title(self) -> tuple[str, str]:
+        """The mean score, and the scores."""
+        scores = ', '.join(f'{name} {own.score:.3f}' for name, own in self.by_task.items())
+        return f'{self.score_name} {self.score:.3f}', f'{scores}; {self.examples:,} images'
+
+    def more(self) -> list[tuple[str, str]]:
+        """Every task's headline."""
+        return [(name, own.headline()) for name, own in self.by_task.items()]
+
+    def validation(self) -> dict[str, float]:
+        """The mean score, the loss, and the score of each task."""
+        return {**super().validation(), **{f'score/{name}': own.score for name, own in self.by_task.items()}}
+
+    def record(self) -> dict[str, Any]:
+        """The figures of each task by its name."""
+        return {'metrics': {name: own.to_dict() for name, own in self.by_task.items()}}
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but what has a file of its own, as plain JSON values."""
@@ -109,7 +129,7 @@ def measure_present(
 
     def without(of_task: TaskMetrics, name: str) -> TaskMetrics:
         absent = tuple(output for output in whole[name] if output not in of_task.class_names)
-        return dataclasses.replace(of_task, absent=absent) if absent and not isinstance(of_task, Metrics) else of_task
+        return of_task.with_absent(absent)
 
     if not isinstance(metrics, HeadsMetrics):
         return without(metrics, own[0].name), own, outputs, labels
