@@ -18,7 +18,8 @@ from jtransfer.augment.pipeline import make_augment
 from jtransfer.preprocessing import normalise
 from jtransfer.train.cost import CompiledStep, abstract_batch, abstract_state, flops_of, quickly
 from jtransfer.train.state import TrainState
-from jtransfer.train.step import Batch, StepParts, TrainStep, stream_key
+from jtransfer.train.step import Batch, TrainStep, stream_key
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import combine
 
 # What a step may cost over the gradient of the trainable leaves alone, before the difference is taken for backward

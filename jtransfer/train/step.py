@@ -15,107 +15,21 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from jtransfer.adapters import AdaptedNetwork, AnyNetwork
+from jtransfer.adapters import AdaptedNetwork
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
-from jtransfer.config import Config
-from jtransfer.config_optim import Loss
-from jtransfer.preprocessing import Preprocessing, normalise
-from jtransfer.tasks.losses import TaskLoss, accuracy, make_task_loss, weighted_mean
-from jtransfer.train.state import TrainState, init_state
-from jtransfer.transfer.optimizer import learning_rates, make_optimizer
-from jtransfer.transfer.plan import Group, Plan, combine
-from jtransfer.transfer.schedules import scaled, shifted
-from jtransfer.transfer.timetable import Timetable, make_timetable
-from jtransfer.transfer.towards_source import add_l2_sp, decay_towards, distance, feature_distance, keep_source
+from jtransfer.preprocessing import normalise
+from jtransfer.tasks.losses import TaskLoss, accuracy, weighted_mean
+from jtransfer.train.state import TrainState
+from jtransfer.train.step_parts import StepParts
+from jtransfer.transfer.optimizer import learning_rates
+from jtransfer.transfer.plan import combine
+from jtransfer.transfer.towards_source import add_l2_sp, decay_towards, distance, feature_distance
 from jtransfer.transfer.update_rules import sam_perturbation
 
 Batch: TypeAlias = Mapping[str, Array]
 Metrics: TypeAlias = dict[str, Array]
 TrainStep: TypeAlias = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-# The name of a network's only head among the tasks.
-_ONLY = ''
-
-
-@dataclasses.dataclass(frozen=True)
-class StepParts:
-    """What a training step is made of.
-
-    Attributes:
-        network: the network.
-        preprocessing: turns pixels into network input.
-        plan: which parameters move, of all phases.
-        config: the settings of optimiser, loss and augmentation.
-        total_steps: length of the training.
-        epoch_steps: length of one pass over the training examples.
-        starts: the steps after which the phases so far began; the last one is the step's own.
-        tasks: with several heads, the loss, weight and outputs of each by its name; a batch's `label` is then a
-            dictionary. Empty: one head, and the configured loss.
-        schedule: takes the place of the configured learning rate, by step and before the groups' factors.
-    """
-
-    network: AnyNetwork
-    preprocessing: Preprocessing
-    plan: Plan
-    config: Config
-    total_steps: int
-    epoch_steps: int = 1
-    starts: tuple[int, ...] = (0,)
-    tasks: Mapping[str, tuple[Loss, float, int]] = dataclasses.field(default_factory=dict)
-    schedule: optax.Schedule | None = None
-
-    @property
-    def current(self) -> Plan:
-        """The plan in this phase."""
-        return self.plan.at_phase(len(self.starts) - 1)
-
-    @property
-    def timetable(self) -> Timetable:
-        """When the phases begin."""
-        return make_timetable(self.config.optim, self.plan, self.total_steps, self.epoch_steps)
-
-    @property
-    def criterion(self) -> TaskLoss:
-        """What is minimised; raises `UserError` where the loss does not fit the network."""
-        only = {_ONLY: (self.config.loss, 1.0, self.network.num_classes)}
-        return make_task_loss(self.tasks or only, self.config.optim.label_smoothing)
-
-    @property
-    def outputs(self) -> int | dict[str, int]:
-        """How many classes, or numbers, a label has; by task if there are several."""
-        if self.tasks:
-            return {name: outputs for name, (_, _, outputs) in self.tasks.items()}
-        return self.network.num_classes
-
-    def schedules(self) -> dict[str, optax.Schedule]:
-        """The learning rate of every trainable group by its name, as a function of the step."""
-        timetable = self.timetable
-
-        def of(group: Group) -> optax.Schedule:
-            if self.schedule is not None:
-                return scaled(self.schedule, group.learning_rate_scale)
-            return timetable.schedule(group, self.starts)
-
-        return {group.name: of(group) for group in self.current.trainable_groups}
-
-    def optimizer(self, trainable: Any) -> optax.GradientTransformation:
-        """The optimiser over the trainable tree (or its shapes)."""
-        begins = {group.name: self.starts[group.phase] for group in self.current.trainable_groups}
-        # A group's own optimiser counts from when the group begins to move.
-        own = {name: shifted(schedule, begins[name]) for name, schedule in self.schedules().items()}
-        return make_optimizer(self.config.optim, self.current, trainable, own)
-
-    def start(self, variables: Mapping[str, Any]) -> TrainState:
-        """The state before the first step of the training."""
-        plan, transfer = self.current, self.plan.transfer
-        return init_state(
-            variables,
-            plan,
-            self.optimizer(plan.split(variables['params'])[0]),
-            ema=self.config.optim.ema_decay > 0,
-            source=keep_source(variables, plan, transfer),
-            frozen_dtype=transfer.frozen_dtype,
-        )
 
 
 def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = None) -> TrainStep:
@@ -150,9 +64,6 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
     schedules = parts.schedules()
     rates = learning_rates(plan, schedules)
 
-    def named(values: Any) -> Any:
-        return values if parts.tasks else {_ONLY: values}
-
     def augmented(batch: Batch) -> Batch:
         keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
         changed = augment(keys, batch['image'], batch['label'], batch['aspect'])
@@ -177,11 +88,11 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
             rngs={'dropout': dropout_key},
             method='training_logits',
         )
-        logits, labels = named(output.logits), named(batch['label'])
+        logits, labels = parts.by_task(output.logits), parts.by_task(batch['label'])
         weight = batch.get('weight')
         loss, losses = criterion(logits, labels, totals, weight)
         for share, others in output.auxiliaries:
-            loss += share * criterion(named(others), labels, totals, weight)[0]
+            loss += share * criterion(parts.by_task(others), labels, totals, weight)[0]
         if transfer.distill:
             loss += transfer.distill * distilled(output.features, images, state.frozen, state.source)
         metrics = {'accuracy': _accuracy(criterion, logits, labels)}
@@ -196,7 +107,7 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
         # Of the whole batch, over accumulation steps and replicas: the mean of their losses is then that of the batch.
         totals = {
             name: weights.sum() / optim.accumulate_steps
-            for name, weights in criterion.weights(named(batch['label']), batch.get('weight')).items()
+            for name, weights in criterion.weights(parts.by_task(batch['label']), batch.get('weight')).items()
         }
         totals = totals if axis_name is None else jax.lax.pmean(totals, axis_name)
 
