@@ -32,7 +32,8 @@ from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Config, Model, Optim, Train, Transfer
 from jtransfer.preprocessing import CROP_MARGIN, Preprocessing, normalise
 from jtransfer.pretrained.model import load_model
-from jtransfer.train.step import StepParts, make_train_step
+from jtransfer.train.step import make_train_step
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
 
 _RUNS = flags.DEFINE_integer('runs', 5, 'Runs of each.', lower_bound=1)

@@ -28,7 +28,7 @@ from jtransfer.config_transfer import ADAPTATIONS, Adapters, Transfer
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.train.cost import abstract_state, step_cost, tree_bytes
 from jtransfer.train.placement import JitPlacement
-from jtransfer.train.step import StepParts
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
 
 _NETWORKS = flags.DEFINE_list('networks', ['resnet50', 'vit_b16'], 'Networks; the entries of others stay.')

@@ -14,7 +14,8 @@ from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.pretrained.locate import locate
 from jtransfer.pretrained.model import load_model
-from jtransfer.train.step import StepParts, make_train_step
+from jtransfer.train.step import make_train_step
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
 
 ROOT = pathlib.Path(__file__).parent.parent

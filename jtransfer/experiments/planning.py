@@ -26,7 +26,7 @@ from jtransfer.pretrained.model import Model, load_model
 from jtransfer.tasks.base import Task
 from jtransfer.train.cost import abstract_state, compile_step, step_cost, tree_bytes
 from jtransfer.train.frozen_work import frozen_backward
-from jtransfer.train.step import StepParts
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
 
 SOME_CLASSES = 10

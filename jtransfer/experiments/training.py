@@ -31,7 +31,7 @@ from jtransfer.train.loop import FitResult, Observe, Validate, epoch_steps, fit,
 from jtransfer.train.memory_check import check_device_room, step_remedy
 from jtransfer.train.placement import make_placement
 from jtransfer.train.sizes import at_size, check_sizes
-from jtransfer.train.step import StepParts
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import Plan
 
 

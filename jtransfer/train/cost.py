@@ -18,7 +18,8 @@ from jtransfer.preprocessing import training_pixels
 from jtransfer.tasks.losses import REGRESSION
 from jtransfer.train.placement import JitPlacement
 from jtransfer.train.state import TrainState
-from jtransfer.train.step import StepParts, TrainStep, make_train_step
+from jtransfer.train.step import TrainStep, make_train_step
+from jtransfer.train.step_parts import StepParts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,7 @@ from jtransfer.train.loop import FitResult
 from jtransfer.train.progress import progress_bar
 from jtransfer.train.sizes import step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
-from jtransfer.train.step import StepParts
+from jtransfer.train.step_parts import StepParts
 
 FoldValidate = Callable[[int, Mapping[str, Any]], dict[str, float]]
 

@@ -15,7 +15,8 @@ from jaxtyping import Array, UInt8
 from jtransfer.errors import UserError
 from jtransfer.train.placement import DATA, Placement
 from jtransfer.train.state import TrainState
-from jtransfer.train.step import Batch, Metrics, StepParts, TrainStep, make_train_step
+from jtransfer.train.step import Batch, Metrics, TrainStep, make_train_step
+from jtransfer.train.step_parts import StepParts
 
 FOLD = 'fold'
 _SHARED = ('seed', 'step')

@@ -21,7 +21,7 @@ from jtransfer.train.loop import FitResult, deciding
 from jtransfer.train.resuming import Fresh, find_resumed
 from jtransfer.train.run_progress import RunProgress
 from jtransfer.train.state import TrainState
-from jtransfer.train.step import StepParts
+from jtransfer.train.step_parts import StepParts
 
 
 @dataclasses.dataclass

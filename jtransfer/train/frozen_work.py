@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +13,16 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from jtransfer.adapters import AdaptedNetwork, AnyNetwork
+from jtransfer.adapters import AnyNetwork
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.preprocessing import normalise
 from jtransfer.train.cost import CompiledStep, abstract_batch, abstract_state, flops_of, quickly
 from jtransfer.train.state import TrainState
-from jtransfer.train.step import Batch, StepParts, TrainStep, stream_key
+from jtransfer.train.step import Batch, TrainStep, stream_key
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import combine
+from jtransfer.transfer.pull import source_features
 
 # What a step may cost over the gradient of the trainable leaves alone, before the difference is taken for backward
 # work of frozen parts. Bookkeeping (norms, checks, averages) is in both.
@@ -130,12 +133,10 @@ def _ideal_step(parts: StepParts, trainable: Any) -> TrainStep:
         )
         logits = jax.tree.leaves((output.logits, [others for _, others in output.auxiliaries]))
         total = jnp.stack([-jax.nn.log_softmax(leaf).mean() for leaf in logits]).sum()
-        if plan.transfer.distill:
-            plain = network.network if isinstance(network, AdaptedNetwork) else network
-            source = {'params': combine(state.source['params'], state.frozen), **state.source['model_state']}
-            theirs: Any = plain.apply(source, images, method='features')
-            for feature in plan.transfer.distill_features:
-                total += jnp.square(output.features[feature] - theirs[feature]).mean()
+        of_source = functools.partial(source_features, network, state.source, state.frozen, images)
+        for pull in parts.pulls:
+            term = pull.loss(output.features, of_source)
+            total = total if term is None else total + term
         return total, model_state
 
     differentiate = jax.grad(loss, has_aux=True)

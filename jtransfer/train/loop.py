@@ -35,7 +35,7 @@ from jtransfer.train.resuming import find_resumed
 from jtransfer.train.run_progress import RunProgress
 from jtransfer.train.sizes import step_size, steps_by_size
 from jtransfer.train.state import TrainState, next_phase
-from jtransfer.train.step import StepParts
+from jtransfer.train.step_parts import StepParts
 
 # They are counted in 32 bits on the devices.
 MOST_STEPS = 2**31 - 1

@@ -19,7 +19,8 @@ from jaxtyping import Array, UInt8
 from jtransfer.data.order import process_rows
 from jtransfer.errors import UserError
 from jtransfer.train.state import TrainState
-from jtransfer.train.step import StepParts, TrainStep, make_train_step
+from jtransfer.train.step import TrainStep, make_train_step
+from jtransfer.train.step_parts import StepParts
 
 DATA = 'data'
 

@@ -18,7 +18,7 @@ from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.digests import DamagedCheckpointError
 from jtransfer.train.run_progress import RunProgress
 from jtransfer.train.state import TrainState, next_phase
-from jtransfer.train.step import StepParts
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import Plan
 
 Fresh = Callable[[tuple[int, ...]], TrainState]

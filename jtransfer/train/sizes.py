@@ -18,7 +18,7 @@ from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.train.memory_check import CheckedStep
 from jtransfer.train.placement import Placement
-from jtransfer.train.step import StepParts
+from jtransfer.train.step_parts import StepParts
 
 # Part of the stream's definition: the same seed gives other streams (order, augmentation, dropout) other draws.
 _STREAM = zlib.crc32(b'sizes')

@@ -26,7 +26,7 @@ class TrainState:
         model_state: the other collections of the network, `{'batch_stats': …}` or empty.
         opt_state: the optimiser's state, over `trainable` alone.
         ema: moving average of `trainable`, or None.
-        source: what is needed of the pretrained values, see `towards_source.keep_source`, or None. It is made anew from
+        source: what is needed of the pretrained values, see `pull.keep_source`, or None. It is made anew from
             the source when a run is resumed, and is in no checkpoint.
     """
 

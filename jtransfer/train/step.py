@@ -1,11 +1,15 @@
 """The training step: a pure function from a state and a batch to the next state and the metrics.
 
 It differentiates the trainable tree alone. It knows no axis names except the one its placement gives it.
+
+`make_train_step` is the page to read: a batch is augmented, the gradients of its loss are taken and pulled towards the
+source, the parameters are updated and averaged, and all of it is undone where a number is not finite.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -15,107 +19,22 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from jtransfer.adapters import AdaptedNetwork, AnyNetwork
 from jtransfer.augment.keys import example_keys
-from jtransfer.augment.pipeline import make_augment
-from jtransfer.config import Config
-from jtransfer.config_optim import Loss
-from jtransfer.preprocessing import Preprocessing, normalise
-from jtransfer.tasks.losses import TaskLoss, accuracy, make_task_loss, weighted_mean
-from jtransfer.train.state import TrainState, init_state
-from jtransfer.transfer.optimizer import learning_rates, make_optimizer
-from jtransfer.transfer.plan import Group, Plan, combine
-from jtransfer.transfer.schedules import scaled, shifted
-from jtransfer.transfer.timetable import Timetable, make_timetable
-from jtransfer.transfer.towards_source import add_l2_sp, decay_towards, distance, feature_distance, keep_source
+from jtransfer.models.network import TrainingOutput
+from jtransfer.preprocessing import normalise
+from jtransfer.tasks.losses import accuracy, weighted_mean
+from jtransfer.train.accumulate import accumulate
+from jtransfer.train.state import TrainState
+from jtransfer.train.step_parts import Setup, StepParts, set_up
+from jtransfer.transfer.optimizer import learning_rates
+from jtransfer.transfer.plan import combine
+from jtransfer.transfer.pull import Features, source_features
+from jtransfer.transfer.towards_source import distance
 from jtransfer.transfer.update_rules import sam_perturbation
 
 Batch: TypeAlias = Mapping[str, Array]
 Metrics: TypeAlias = dict[str, Array]
 TrainStep: TypeAlias = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-# The name of a network's only head among the tasks.
-_ONLY = ''
-
-
-@dataclasses.dataclass(frozen=True)
-class StepParts:
-    """What a training step is made of.
-
-    Attributes:
-        network: the network.
-        preprocessing: turns pixels into network input.
-        plan: which parameters move, of all phases.
-        config: the settings of optimiser, loss and augmentation.
-        total_steps: length of the training.
-        epoch_steps: length of one pass over the training examples.
-        starts: the steps after which the phases so far began; the last one is the step's own.
-        tasks: with several heads, the loss, weight and outputs of each by its name; a batch's `label` is then a
-            dictionary. Empty: one head, and the configured loss.
-        schedule: takes the place of the configured learning rate, by step and before the groups' factors.
-    """
-
-    network: AnyNetwork
-    preprocessing: Preprocessing
-    plan: Plan
-    config: Config
-    total_steps: int
-    epoch_steps: int = 1
-    starts: tuple[int, ...] = (0,)
-    tasks: Mapping[str, tuple[Loss, float, int]] = dataclasses.field(default_factory=dict)
-    schedule: optax.Schedule | None = None
-
-    @property
-    def current(self) -> Plan:
-        """The plan in this phase."""
-        return self.plan.at_phase(len(self.starts) - 1)
-
-    @property
-    def timetable(self) -> Timetable:
-        """When the phases begin."""
-        return make_timetable(self.config.optim, self.plan, self.total_steps, self.epoch_steps)
-
-    @property
-    def criterion(self) -> TaskLoss:
-        """What is minimised; raises `UserError` where the loss does not fit the network."""
-        only = {_ONLY: (self.config.loss, 1.0, self.network.num_classes)}
-        return make_task_loss(self.tasks or only, self.config.optim.label_smoothing)
-
-    @property
-    def outputs(self) -> int | dict[str, int]:
-        """How many classes, or numbers, a label has; by task if there are several."""
-        if self.tasks:
-            return {name: outputs for name, (_, _, outputs) in self.tasks.items()}
-        return self.network.num_classes
-
-    def schedules(self) -> dict[str, optax.Schedule]:
-        """The learning rate of every trainable group by its name, as a function of the step."""
-        timetable = self.timetable
-
-        def of(group: Group) -> optax.Schedule:
-            if self.schedule is not None:
-                return scaled(self.schedule, group.learning_rate_scale)
-            return timetable.schedule(group, self.starts)
-
-        return {group.name: of(group) for group in self.current.trainable_groups}
-
-    def optimizer(self, trainable: Any) -> optax.GradientTransformation:
-        """The optimiser over the trainable tree (or its shapes)."""
-        begins = {group.name: self.starts[group.phase] for group in self.current.trainable_groups}
-        # A group's own optimiser counts from when the group begins to move.
-        own = {name: shifted(schedule, begins[name]) for name, schedule in self.schedules().items()}
-        return make_optimizer(self.config.optim, self.current, trainable, own)
-
-    def start(self, variables: Mapping[str, Any]) -> TrainState:
-        """The state before the first step of the training."""
-        plan, transfer = self.current, self.plan.transfer
-        return init_state(
-            variables,
-            plan,
-            self.optimizer(plan.split(variables['params'])[0]),
-            ema=self.config.optim.ema_decay > 0,
-            source=keep_source(variables, plan, transfer),
-            frozen_dtype=transfer.frozen_dtype,
-        )
 
 
 def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = None) -> TrainStep:
@@ -128,8 +47,9 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
     images are mixed, the weight is that of the image whose place it is, whatever is mixed into it.
 
     The metrics are `loss` (with that of auxiliary heads, see `Network.training_logits`, and of distilled features;
-    without L2-SP), with several heads a `loss/NAME` each, `accuracy`, `gradient_norm` (of the trainable parameters,
-    before clipping), `source_distance` where something pulls towards the source, `finite`, and a learning rate a group.
+    without L2-SP, which is added to the gradient), with several heads a `loss/NAME` each, `accuracy`, `gradient_norm`
+    (of the trainable parameters, before clipping), `source_distance` where something pulls parameters towards the
+    source, `finite`, and a learning rate a group.
 
     When the loss, a gradient or anything in the next state is not finite, the state is returned as it was, and stays
     so: a later batch, whose `step` is then ahead of the state's, changes nothing either. The loop finds `finite` false
@@ -140,131 +60,38 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
         trainable: the trainable tree, or its shapes.
         axis_name: the axis over which replicas average, under `pmap`; None where the compiler sees the whole batch.
     """
-    optim, transfer = parts.config.optim, parts.plan.transfer
-    network = parts.network if axis_name is None else parts.network.with_norm_axis(axis_name)
-    plan = parts.current
-    mixes = parts.config.augment.mixes
-    augment = make_augment(parts.config.augment, parts.preprocessing, parts.outputs, axis_name=axis_name)
-    criterion = parts.criterion
-    optimizer = parts.optimizer(trainable)
-    schedules = parts.schedules()
-    rates = learning_rates(plan, schedules)
-
-    def named(values: Any) -> Any:
-        return values if parts.tasks else {_ONLY: values}
-
-    def augmented(batch: Batch) -> Batch:
-        keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
-        changed = augment(keys, batch['image'], batch['label'], batch['aspect'])
-        return {**batch, 'image': changed.images, 'label': changed.labels}
-
-    def distilled(features: Mapping[str, Array], images: Array, frozen: Any, source: Any) -> Float[Array, '']:
-        unadapted = network.network if isinstance(network, AdaptedNetwork) else network
-        variables = {'params': combine(source['params'], frozen), **source['model_state']}
-        theirs: Any = unadapted.apply(variables, images, method='features')
-        return feature_distance(features, theirs, transfer.distill_features)
-
-    def loss_fn(
-        trainable: Any, state: TrainState, model_state: Any, batch: Batch, totals: Any, dropout_key: Array
-    ) -> tuple[Float[Array, ''], tuple[Any, Metrics]]:
-        batch = batch if mixes else augmented(batch)
-        images = normalise(batch['image'], parts.preprocessing, network.dtype)
-        output, updated = network.apply(
-            {'params': combine(trainable, state.frozen), **model_state},
-            images,
-            frozen=plan.frozen_modules,
-            mutable=list(model_state),
-            rngs={'dropout': dropout_key},
-            method='training_logits',
-        )
-        logits, labels = named(output.logits), named(batch['label'])
-        weight = batch.get('weight')
-        loss, losses = criterion(logits, labels, totals, weight)
-        for share, others in output.auxiliaries:
-            loss += share * criterion(named(others), labels, totals, weight)[0]
-        if transfer.distill:
-            loss += transfer.distill * distilled(output.features, images, state.frozen, state.source)
-        metrics = {'accuracy': _accuracy(criterion, logits, labels)}
-        if parts.tasks:
-            metrics |= {f'loss/{name}': value for name, value in losses.items()}
-        return loss, (updated, metrics)
-
-    value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
-
-    def gradients(trainable: Any, state: TrainState, batch: Batch, key: Array) -> tuple[Any, Any, Metrics]:
-        """The next statistics, and gradient, loss and accuracy, of the whole batch at some parameters."""
-        # Of the whole batch, over accumulation steps and replicas: the mean of their losses is then that of the batch.
-        totals = {
-            name: weights.sum() / optim.accumulate_steps
-            for name, weights in criterion.weights(named(batch['label']), batch.get('weight')).items()
-        }
-        totals = totals if axis_name is None else jax.lax.pmean(totals, axis_name)
-
-        def of(model_state: Any, micro_batch: Batch, key: Array) -> tuple[Any, Any]:
-            (loss, (model_state, metrics)), grads = value_and_grad(
-                trainable, state, model_state, micro_batch, totals, key
-            )
-            return model_state, (grads, {'loss': loss, **metrics})
-
-        if optim.accumulate_steps == 1:
-            model_state, means = of(state.model_state, batch, key)
-        else:
-            model_state, means = _accumulate(
-                of, state.model_state, batch, jax.random.split(key, optim.accumulate_steps)
-            )
-        if axis_name is not None:
-            means = jax.lax.pmean(means, axis_name)
-        grads, metrics = means
-        if transfer.l2_sp or transfer.l2_sp_head:
-            kept = state.source['params'] if state.source else None
-            grads = add_l2_sp(grads, trainable, kept, transfer.l2_sp, transfer.l2_sp_head)
-        return model_state, grads, metrics
+    setup = set_up(parts, trainable, axis_name)
+    rates = learning_rates(setup.plan, setup.schedules)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         # Images are mixed with others of the whole batch, whatever it is split into for accumulation.
-        batch = augmented(batch) if mixes else batch
-        key = stream_key(batch['seed'], 'dropout', state.step)
-        if axis_name is not None:
-            key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+        batch = augment(setup, batch) if setup.mixes else batch
+        key = dropout_key(setup, state, batch)
 
-        model_state, grads, metrics = gradients(state.trainable, state, batch, key)
-        if optim.sam_rho:
-            uphill = optax.tree.add(state.trainable, sam_perturbation(grads, optim.sam_rho))
-            _, grads, _ = gradients(uphill, state, batch, key)
+        model_state, grads, metrics = gradients(setup, state.trainable, state, batch, key)
+        if setup.optim.sam_rho:
+            grads = gradients_uphill(setup, grads, state, batch, key)
         gradient_norm = optax.tree.norm(grads)
 
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.trainable)
-        if transfer.decay_to_source:
-            pull = {
-                path: transfer.decay_to_source * schedules[group.name](state.step)
-                for group in plan.trainable_groups
-                for path in group.paths
-            }
-            updates = decay_towards(updates, state.trainable, state.source['params'], pull)
-        trainable = optax.apply_updates(state.trainable, updates)
-        ema = None if state.ema is None else _average(state.ema, trainable, state.step, optim.ema_decay)
+        trainable, opt_state = update(setup, grads, state)
+        ema = average(setup, state, trainable)
         moved = dataclasses.replace(
             state, step=state.step + 1, trainable=trainable, model_state=model_state, opt_state=opt_state, ema=ema
         )
-        # A finite gradient times a large learning rate can still overflow, and so can batch statistics.
-        finite = (
-            jnp.isfinite(metrics['loss'])
-            & jnp.isfinite(gradient_norm)
-            & _all_finite(moved)
-            & (state.step == batch['step'])
-        )
-        if axis_name is not None:
-            # The replicas agree as it is. But XLA would work the answer out anew for each of the choices below, which
-            # trebles the time to compile; an answer over the axis it keeps.
-            finite = jax.lax.pmin(finite.astype(jnp.int32), axis_name) > 0
-        # `frozen` and `source` are the same objects in both and pass through untouched.
-        kept = jax.tree.map(lambda new, old: new if new is old else jnp.where(finite, new, old), moved, state)
-        metrics |= {'gradient_norm': gradient_norm, 'finite': finite}
-        if state.source is not None and state.source['params']:
-            metrics['source_distance'] = distance(kept.trainable, state.source['params'])
-        return kept, metrics | rates(state.step)
+
+        finite = is_finite(setup, metrics['loss'], gradient_norm, moved, state, batch)
+        kept = guard(finite, moved, state)
+        metrics = {**metrics, 'gradient_norm': gradient_norm, 'finite': finite}
+        return kept, metrics | source_distance(kept) | rates(state.step)
 
     return step
+
+
+def augment(setup: Setup, batch: Batch) -> Batch:
+    """The batch with its images and labels augmented, every image by its own key."""
+    keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
+    changed = setup.augment(keys, batch['image'], batch['label'], batch['aspect'])
+    return {**batch, 'image': changed.images, 'label': changed.labels}
 
 
 def stream_key(seed: Array | int, stream: str, step: Array | int) -> Array:
@@ -273,48 +100,183 @@ def stream_key(seed: Array | int, stream: str, step: Array | int) -> Array:
     return jax.random.fold_in(key, step)
 
 
-def _accuracy(criterion: TaskLoss, logits: Mapping[str, Array], labels: Mapping[str, Array]) -> Float[Array, '']:
+def dropout_key(setup: Setup, state: TrainState, batch: Batch) -> Array:
+    """The key of dropout at this step, another one for every replica."""
+    key = stream_key(batch['seed'], 'dropout', state.step)
+    return key if setup.axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(setup.axis_name))
+
+
+def gradients(setup: Setup, trainable: Any, state: TrainState, batch: Batch, key: Array) -> tuple[Any, Any, Metrics]:
+    """The next statistics, the gradient with what pulls add to it, and the metrics, of the whole batch.
+
+    Args:
+        setup: what is made of the parts.
+        trainable: the parameters at which the gradient is taken.
+        state: everything else.
+        batch: the share of this replica; what is returned is that of all of them.
+        key: of dropout.
+    """
+    of_micro_batch = functools.partial(micro_batch_gradients, setup, trainable, state, total_weights(setup, batch))
+    count = setup.optim.accumulate_steps
+    if count == 1:
+        model_state, means = of_micro_batch(state.model_state, batch, key)
+    else:
+        model_state, means = accumulate(of_micro_batch, state.model_state, batch, jax.random.split(key, count))
+    grads, metrics = setup.mean(means)
+    for pull in setup.pulls:
+        grads = pull.gradient(grads, trainable, _source_params(state))
+    return model_state, grads, metrics
+
+
+def gradients_uphill(setup: Setup, grads: Any, state: TrainState, batch: Batch, key: Array) -> Any:
+    """The gradient of sharpness-aware minimisation; loss and statistics stay those of where the parameters are."""
+    uphill = optax.tree.add(state.trainable, sam_perturbation(grads, setup.optim.sam_rho))
+    return gradients(setup, uphill, state, batch, key)[1]
+
+
+def total_weights(setup: Setup, batch: Batch) -> dict[str, Float[Array, '']]:
+    """The sum of the examples' weights, by task, for `weighted_mean`.
+
+    Of the whole batch, over accumulation steps and replicas: the mean of their losses is then that of the batch.
+    """
+    weights = setup.criterion.weights(setup.parts.by_task(batch['label']), batch.get('weight'))
+    return setup.mean({name: values.sum() / setup.optim.accumulate_steps for name, values in weights.items()})
+
+
+def micro_batch_gradients(
+    setup: Setup, trainable: Any, state: TrainState, totals: Any, model_state: Any, batch: Batch, key: Array
+) -> tuple[Any, tuple[Any, Metrics]]:
+    """The statistics that a micro-batch leaves, its gradient, and its metrics with `loss`."""
+    batch = batch if setup.mixes else augment(setup, batch)
+    differentiate = jax.value_and_grad(functools.partial(loss_and_metrics, setup), has_aux=True)
+    (loss, (model_state, metrics)), grads = differentiate(trainable, state, model_state, batch, totals, key)
+    return model_state, (grads, {'loss': loss, **metrics})
+
+
+def loss_and_metrics(
+    setup: Setup, trainable: Any, state: TrainState, model_state: Any, batch: Batch, totals: Any, key: Array
+) -> tuple[Float[Array, ''], tuple[Any, Metrics]]:
+    """The forward pass and the losses: the loss, which is differentiated, the next statistics and the metrics.
+
+    Args:
+        setup: what is made of the parts.
+        trainable: the parameters that move.
+        state: has those that do not, and what is kept of the source.
+        model_state: the statistics before.
+        batch: augmented.
+        totals: of `total_weights`.
+        key: of dropout.
+    """
+    images = normalise(batch['image'], setup.parts.preprocessing, setup.network.dtype)
+    output, model_state = forward(setup, trainable, state, model_state, images, key)
+    loss, losses = target_loss(setup, output, batch, totals)
+    loss = pulled_loss(setup, loss, output.features, images, state)
+    metrics = {'accuracy': mean_accuracy(setup, output.logits, batch['label'])}
+    if setup.parts.tasks:
+        metrics |= {f'loss/{name}': value for name, value in losses.items()}
+    return loss, (model_state, metrics)
+
+
+def forward(
+    setup: Setup, trainable: Any, state: TrainState, model_state: Any, images: Array, key: Array
+) -> tuple[TrainingOutput, Any]:
+    """What the network makes of images in training, and the statistics that it leaves; frozen modules only evaluate."""
+    output: Any
+    output, model_state = setup.network.apply(
+        {'params': combine(trainable, state.frozen), **model_state},
+        images,
+        frozen=setup.plan.frozen_modules,
+        mutable=list(model_state),
+        rngs={'dropout': key},
+        method='training_logits',
+    )
+    return output, model_state
+
+
+def target_loss(
+    setup: Setup, output: TrainingOutput, batch: Batch, totals: Any
+) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
+    """The loss by the labels, with that of auxiliary heads, and each task's without."""
+    by_task, weight = setup.parts.by_task, batch.get('weight')
+    labels = by_task(batch['label'])
+    loss, losses = setup.criterion(by_task(output.logits), labels, totals, weight)
+    for share, logits in output.auxiliaries:
+        loss += share * setup.criterion(by_task(logits), labels, totals, weight)[0]
+    return loss, losses
+
+
+def pulled_loss(
+    setup: Setup, loss: Float[Array, ''], features: Features, images: Array, state: TrainState
+) -> Float[Array, '']:
+    """The loss with the terms that pulls add to it."""
+    of_source = functools.partial(source_features, setup.network, state.source, state.frozen, images)
+    for pull in setup.pulls:
+        term = pull.loss(features, of_source)
+        loss = loss if term is None else loss + term
+    return loss
+
+
+def mean_accuracy(setup: Setup, logits: Any, labels: Any) -> Float[Array, '']:
     """The mean over the tasks of the accuracy on what is labelled; NaN where no task has classes."""
-    weights = criterion.weights(labels)
+    logits, labels = setup.parts.by_task(logits), setup.parts.by_task(labels)
+    weights = setup.criterion.weights(labels)
     shares = []
-    for name, (loss, _, _) in criterion.tasks.items():
+    for name, (loss, _, _) in setup.criterion.tasks.items():
         right = accuracy(logits[name], labels[name], loss.name)
         if right is not None:
             shares.append(weighted_mean(right, (weights[name] > 0).astype(jnp.float32)))
     return jnp.stack(shares).mean() if shares else jnp.full((), jnp.nan)
 
 
-def _accumulate(gradients: Callable[..., Any], model_state: Any, batch: Batch, keys: Array) -> tuple[Any, Any]:
-    """Runs the micro-batches one after another and averages; each sees the statistics its predecessor left."""
-    count = len(keys)
+def update(setup: Setup, grads: Any, state: TrainState) -> tuple[Any, Any]:
+    """The next parameters, by the optimiser and what pulls add to its updates, and the optimiser's next state."""
+    updates, opt_state = setup.optimizer.update(grads, state.opt_state, state.trainable)
+    schedules = {path: setup.schedules[group.name] for group in setup.plan.trainable_groups for path in group.paths}
+    for pull in setup.pulls:
+        updates = pull.update(updates, state.trainable, _source_params(state), schedules, state.step)
+    return optax.apply_updates(state.trainable, updates), opt_state
 
-    def split(leaf: Array) -> Array:
-        # Every count-th example, so that a batch sharded over devices is not moved between them.
-        return leaf.reshape(-1, count, *leaf.shape[1:]).swapaxes(0, 1)
 
-    scalars = {name: leaf for name, leaf in batch.items() if name in ('seed', 'step')}
-    per_example = jax.tree.map(split, {name: leaf for name, leaf in batch.items() if name not in scalars})
+def average(setup: Setup, state: TrainState, trainable: Any) -> Any:
+    """The next moving average of the parameters; None where there is none."""
+    if state.ema is None:
+        return None
+    # A young average follows closely, so that short runs are not evaluated at their starting point.
+    weight = jnp.minimum(setup.optim.ema_decay, (1.0 + state.step) / (10.0 + state.step))
+    return jax.tree.map(lambda old, new: weight * old + (1.0 - weight) * new, state.ema, trainable)
 
-    def body(carry: Any, inputs: Any) -> tuple[Any, None]:
-        model_state, sums = carry
-        micro_batch, key = inputs
-        model_state, values = gradients(model_state, {**micro_batch, **scalars}, key)
-        return (model_state, jax.tree.map(jnp.add, sums, values)), None
 
-    first = (jax.tree.map(lambda leaf: leaf[0], per_example), keys[0])
-    _, shapes = jax.eval_shape(gradients, model_state, {**first[0], **scalars}, first[1])
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-    (model_state, sums), _ = jax.lax.scan(body, (model_state, zeros), (per_example, keys))
-    return model_state, jax.tree.map(lambda leaf: leaf / count, sums)
+def is_finite(
+    setup: Setup, loss: Array, gradient_norm: Array, moved: TrainState, state: TrainState, batch: Batch
+) -> Bool[Array, '']:
+    """Whether every number that a step has made is finite, and no step before it was lost."""
+    # A finite gradient times a large learning rate can still overflow, and so can batch statistics.
+    finite = jnp.isfinite(loss) & jnp.isfinite(gradient_norm) & _all_finite(moved) & (state.step == batch['step'])
+    if setup.axis_name is None:
+        return finite
+    # The replicas agree as it is. But XLA would work the answer out anew for each of the choices of `guard`, which
+    # trebles the time to compile; an answer over the axis it keeps.
+    return jax.lax.pmin(finite.astype(jnp.int32), setup.axis_name) > 0
+
+
+def guard(finite: Bool[Array, ''], moved: TrainState, state: TrainState) -> TrainState:
+    """The next state where all is finite, otherwise the state as it was."""
+    # `frozen` and `source` are the same objects in both and pass through untouched.
+    return jax.tree.map(lambda new, old: new if new is old else jnp.where(finite, new, old), moved, state)
+
+
+def source_distance(state: TrainState) -> Metrics:
+    """The metric `source_distance`, where something pulls parameters towards the source."""
+    source = _source_params(state)
+    return {'source_distance': distance(state.trainable, source)} if source else {}
+
+
+def _source_params(state: TrainState) -> Mapping[str, Any]:
+    """The parameters that are kept of the source, nested like `trainable`; empty where there are none."""
+    return state.source['params'] if state.source else {}
 
 
 def _all_finite(state: TrainState) -> Bool[Array, '']:
     """Whether every number of a state is finite; what is frozen does not move and need not be looked at."""
     moving = (state.trainable, state.model_state, state.opt_state, state.ema)
     return jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda leaf: jnp.isfinite(leaf).all(), moving))
-
-
-def _average(ema: Any, trainable: Any, step: Array, decay: float) -> Any:
-    # A young average follows closely, so that short runs are not evaluated at their starting point.
-    weight = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
-    return jax.tree.map(lambda old, new: weight * old + (1.0 - weight) * new, ema, trainable)

@@ -1,9 +1,10 @@
-"""Staying near the source: what is kept of it while training, and the pulls towards it."""
+"""The pulls towards the source that the configuration names: L2-SP, decay to the source, distillation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,65 +13,95 @@ from jaxtyping import Array, Float
 
 from jtransfer import rules
 from jtransfer.config_transfer import Transfer
-from jtransfer.transfer.plan import Plan
+from jtransfer.transfer.pull import Features, Kept, Pull
 
 
-def keep_source(variables: Mapping[str, Any], plan: Plan, transfer: Transfer) -> dict[str, Any] | None:
-    """What a training step needs of the source; None where it needs nothing.
-
-    Args:
-        variables: where training starts.
-        plan: which parameters move.
-        transfer: which pulls there are.
-
-    Returns:
-        `params`: the backbone's trained parameters as they were, `model_state`: its statistics where its features are
-        distilled.
-    """
-    if not (transfer.l2_sp or transfer.l2_sp_head or transfer.decay_to_source or transfer.distill):
-        return None
-    trainable, _ = plan.split(variables['params'])
-    backbone = {'backbone': trainable['backbone']} if 'backbone' in trainable else {}
-    state = {name: tree for name, tree in variables.items() if name != 'params'} if transfer.distill else {}
-    return jax.tree.map(jnp.array, {'params': backbone, 'model_state': state})
-
-
-def add_l2_sp(grads: Any, trainable: Any, source: Mapping[str, Any] | None, alpha: float, beta: float) -> Any:
+@dataclasses.dataclass(frozen=True)
+class L2SP(Pull):
     """Adds the gradient of L2-SP to a gradient.
 
-    The penalty is alpha / 2 · ‖w - w₀‖² over the parameters in `source`, and beta / 2 · ‖w‖² over the others (Li et
-    al., Explicit Inductive Bias for Transfer Learning with Convolutional Networks, 2018).
+    The penalty is alpha / 2 · ‖w - w₀‖² over the parameters that are kept of the source, and beta / 2 · ‖w‖² over the
+    others (Li et al., Explicit Inductive Bias for Transfer Learning with Convolutional Networks, 2018).
+
+    Attributes:
+        alpha: weight of the first, ≥ 0.
+        beta: weight of the second, ≥ 0.
+    """
+
+    alpha: float
+    beta: float
+
+    def gradient(self, grads: Any, trainable: Any, source: Mapping[str, Any]) -> Any:
+        """The sum of the gradient and the penalty's."""
+        kept = rules.flatten(source)
+
+        def add(path: str, grad: Array, value: Array) -> Array:
+            return grad + (self.alpha * (value - kept[path]) if path in kept else self.beta * value)
+
+        return _by_path(add, grads, trainable)
+
+
+@dataclasses.dataclass(frozen=True)
+class DecayToSource(Pull):
+    """Adds a decoupled decay towards the source to the updates: -rate · decay · (w - w₀) for what is kept of it.
+
+    Attributes:
+        decay: by the learning rate, the share of the way that every update goes, ≥ 0.
+    """
+
+    decay: float
+
+    def update(
+        self,
+        updates: Any,
+        trainable: Any,
+        source: Mapping[str, Any],
+        schedules: Mapping[str, optax.Schedule],
+        step: Array,
+    ) -> Any:
+        """The sum of the updates and the decay, at the learning rate of each parameter."""
+        kept = rules.flatten(source)
+        shares = {path: self.decay * schedule(step) for path, schedule in schedules.items()}
+
+        def add(path: str, update: Array, value: Array) -> Array:
+            return update - shares[path] * (value - kept[path]) if path in kept else update
+
+        return _by_path(add, updates, trainable)
+
+
+@dataclasses.dataclass(frozen=True)
+class Distillation(Pull):
+    """Minimises the mean over the named features of the mean squared difference from those of the source.
+
+    Attributes:
+        weight: of this term in what is minimised, ≥ 0.
+        names: stages, or `pooled`.
+    """
+
+    keep: ClassVar[tuple[Kept, ...]] = ('params', 'model_state')
+    weight: float
+    names: tuple[str, ...]
+
+    def loss(self, features: Features, source_features: Callable[[], Features]) -> Float[Array, '']:
+        """The weighted mean, computed in float32; the source stands still."""
+        source = source_features()
+        return self.weight * jnp.stack([_mean_square(features[name], source[name]) for name in self.names]).mean()
+
+
+def configured_pulls(transfer: Transfer) -> tuple[Pull, ...]:
+    """The pulls that the settings name; none by default.
 
     Args:
-        grads: the gradient, a tree like `trainable`.
-        trainable: the parameters.
-        source: their pretrained values, where they have any; nested like `trainable`.
-        alpha: weight of the first.
-        beta: weight of the second.
+        transfer: of a plan, so that what is meant for pretrained weights is set aside for random ones.
     """
-    kept = rules.flatten(source or {})
-
-    def add(path: str, grad: Array, value: Array) -> Array:
-        return grad + (alpha * (value - kept[path]) if path in kept else beta * value)
-
-    return _by_path(add, grads, trainable)
-
-
-def decay_towards(updates: Any, trainable: Any, source: Mapping[str, Any], rates: Mapping[str, Array | float]) -> Any:
-    """Adds a decoupled decay towards the source to the updates: -rate · (w - w₀) for what is in `source`.
-
-    Args:
-        updates: what is about to be added to `trainable`.
-        trainable: the parameters.
-        source: pretrained values, nested like `trainable`.
-        rates: by path, the learning rate times the decay.
-    """
-    kept = rules.flatten(source)
-
-    def add(path: str, update: Array, value: Array) -> Array:
-        return update - rates[path] * (value - kept[path]) if path in kept else update
-
-    return _by_path(add, updates, trainable)
+    pulls: list[Pull] = []
+    if transfer.l2_sp or transfer.l2_sp_head:
+        pulls.append(L2SP(transfer.l2_sp, transfer.l2_sp_head))
+    if transfer.decay_to_source:
+        pulls.append(DecayToSource(transfer.decay_to_source))
+    if transfer.distill:
+        pulls.append(Distillation(transfer.distill, transfer.distill_features))
+    return tuple(pulls)
 
 
 def distance(trainable: Any, source: Mapping[str, Any]) -> Float[Array, '']:
@@ -79,17 +110,9 @@ def distance(trainable: Any, source: Mapping[str, Any]) -> Float[Array, '']:
     return optax.tree.norm({path: now[path] - value for path, value in kept.items()})
 
 
-def feature_distance(
-    features: Mapping[str, Float[Array, 'batch ...']],
-    source: Mapping[str, Float[Array, 'batch ...']],
-    names: tuple[str, ...],
-) -> Float[Array, '']:
-    """The mean over the named features of the mean squared difference from those of the source, in float32."""
-    terms = [
-        jnp.square(features[name].astype(jnp.float32) - jax.lax.stop_gradient(source[name]).astype(jnp.float32)).mean()
-        for name in names
-    ]
-    return jnp.stack(terms).mean()
+def _mean_square(ours: Array, theirs: Array) -> Float[Array, '']:
+    """The mean squared difference in float32; gradients flow into the first alone."""
+    return jnp.square(ours.astype(jnp.float32) - jax.lax.stop_gradient(theirs).astype(jnp.float32)).mean()
 
 
 def _by_path(function: Any, tree: Any, other: Any) -> Any:

@@ -24,7 +24,8 @@ from jtransfer.experiments.range_test import (
 from jtransfer.experiments.training import train_model
 from jtransfer.preprocessing import normalise, training_pixels
 from jtransfer.pretrained.model import load_model
-from jtransfer.train.step import StepParts, make_train_step
+from jtransfer.train.step import make_train_step
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
 
 pytestmark = pytest.mark.usefixtures('compile_once')

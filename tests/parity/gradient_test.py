@@ -15,7 +15,8 @@ from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.config import Config, Data, Optim, Transfer
-from jtransfer.train.step import StepParts, make_train_step
+from jtransfer.train.step import make_train_step
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
 from tests.golden import check
 

@@ -25,7 +25,7 @@ from jtransfer.models.vit import ViT
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.train.feed import device_feed
 from jtransfer.train.placement import JitPlacement
-from jtransfer.train.step import StepParts
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
 
 

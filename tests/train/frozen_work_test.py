@@ -12,7 +12,7 @@ from jtransfer.preprocessing import normalise
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.cost import compile_step, step_cost
 from jtransfer.train.frozen_work import frozen_backward
-from jtransfer.train.step import StepParts
+from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import combine
 
 FROM_STAGE2 = Transfer('fine_tune', freeze_until='stage2')

@@ -9,8 +9,9 @@ from jtransfer import models, rules
 from jtransfer.config import Transfer
 from jtransfer.config_transfer import STRATEGIES
 from jtransfer.transfer.plan import make_plan
+from jtransfer.transfer.pull import keep_source
 from jtransfer.transfer.set_aside import FOR_PRETRAINED, for_weights
-from jtransfer.transfer.towards_source import keep_source
+from jtransfer.transfer.towards_source import configured_pulls
 
 SETTINGS = {
     'backbone_learning_rate_scale': 0.3,
@@ -73,5 +74,6 @@ def test_other_strategies_keep_what_they_are_given(strategy):
 def test_no_source_is_kept_of_random_weights(params):
     variables = {'params': jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), params)}
     plan = make_plan(NETWORK, params, Transfer('scratch', l2_sp=0.1, distill=1.0))
-    assert keep_source(variables, plan, plan.transfer) is None
+    assert configured_pulls(plan.transfer) == ()
+    assert keep_source(variables, plan, configured_pulls(plan.transfer)) is None
     assert {path for group in plan.groups for path in group.paths} == set(rules.flatten(params))

@@ -13,7 +13,7 @@ from jtransfer.config import Optim, Transfer
 from jtransfer.preprocessing import normalise
 from jtransfer.train.placement import make_placement
 from jtransfer.train.step import make_train_step
-from jtransfer.transfer.towards_source import add_l2_sp, decay_towards, distance, feature_distance, keep_source
+from jtransfer.transfer.towards_source import L2SP, DecayToSource, Distillation, configured_pulls, distance
 from tests.train.conftest import Toy
 
 RATE = 0.1
@@ -60,14 +60,14 @@ def test_the_gradient_of_l2_sp_is_the_derivative_of_the_penalty():
         return backbone + 0.35 * jnp.square(tree['head']['kernel']).sum()
 
     zero = jax.tree.map(jnp.zeros_like, TREE)
-    added = add_l2_sp(zero, TREE, SOURCE, alpha=0.5, beta=0.7)
+    added = L2SP(alpha=0.5, beta=0.7).gradient(zero, TREE, SOURCE)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), added, jax.grad(penalty)(TREE))
 
 
 def test_decay_towards_the_source_goes_a_share_of_the_way():
-    rates = {'backbone/a': jnp.array(0.25), 'head/kernel': jnp.array(0.25)}
+    schedules = {'backbone/a': lambda step: 0.25 * step, 'head/kernel': lambda step: 0.75 * step}
     zero = jax.tree.map(jnp.zeros_like, TREE)
-    moved = optax.apply_updates(TREE, decay_towards(zero, TREE, SOURCE, rates))
+    moved = optax.apply_updates(TREE, DecayToSource(0.5).update(zero, TREE, SOURCE, schedules, jnp.array(2)))
     np.testing.assert_allclose(moved['backbone']['a'], [0.75, 2.5])
     np.testing.assert_allclose(moved['head']['kernel'], [3.0])
 
@@ -76,15 +76,24 @@ def test_distances():
     assert float(distance(TREE, SOURCE)) == pytest.approx(5**0.5)
     ours = {'pooled': jnp.array([[1.0, 3.0]]), 'stage1': jnp.array([[2.0]])}
     theirs = {'pooled': jnp.array([[0.0, 0.0]]), 'stage1': jnp.array([[5.0]])}
-    assert float(feature_distance(ours, theirs, ('pooled',))) == pytest.approx(5.0)
-    assert float(feature_distance(ours, theirs, ('pooled', 'stage1'))) == pytest.approx((5 + 9) / 2)
-    grads = jax.grad(lambda source: feature_distance(ours, source, ('pooled', 'stage1')))(theirs)
+    assert float(Distillation(2.0, ('pooled',)).loss(ours, lambda: theirs)) == pytest.approx(2 * 5.0)
+    both = Distillation(1.0, ('pooled', 'stage1'))
+    assert float(both.loss(ours, lambda: theirs)) == pytest.approx((5 + 9) / 2)
+    grads = jax.grad(lambda source: both.loss(ours, lambda: source))(theirs)
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(grads))
+
+
+def test_the_settings_name_the_pulls():
+    assert configured_pulls(Transfer('fine_tune', backbone_learning_rate_scale=0.5)) == ()
+    assert configured_pulls(Transfer(l2_sp_head=0.2)) == (L2SP(0.0, 0.2),)
+    everything = Transfer(l2_sp=0.1, decay_to_source=0.3, distill=2.0, distill_features=('stage1',))
+    assert configured_pulls(everything) == (L2SP(0.1, 0.0), DecayToSource(0.3), Distillation(2.0, ('stage1',)))
 
 
 def test_nothing_is_kept_of_the_source_without_a_pull(toy):
     parts, variables = toy.make('dense', Transfer('fine_tune'))
-    assert keep_source(variables, parts.plan, parts.plan.transfer) is None
+    assert parts.pulls == ()
+    assert parts.start(variables).source is None
     [state, _], [metrics] = steps(toy, Transfer('fine_tune'), count=1)
     assert state.source is None
     assert 'source_distance' not in metrics
