@@ -113,8 +113,9 @@ def _vit_options(name: str, usual: Any, left: Arguments, dim: int) -> Arguments:
     changed: Arguments = {}
     if 'global_pool' in left or 'fc_norm' in left:
         own = usual.pool in ('avg', 'avg_norm')
+        stated = 'global_pool' in left
         pool = left.pop('global_pool', 'avg' if own else '')
-        if pool:
+        if stated or pool:
             if pool not in _POOLS:
                 raise UserError(f"config.json: {name} with global_pool='{pool}', which is not had here")
             changed['pool'] = _POOLS[pool]

@@ -83,7 +83,10 @@ def test_mixup_is_the_weighted_mean_in_range():
     white = jnp.full_like(images, 255)
     assert mix.mix_images(white, white, mixing).max() == 255
     given = images.astype(jnp.uint8)
-    np.testing.assert_array_equal(mix.mix_images(given, given[mixing.partner], mixing), mixed)
+    # Another program may contract a product and a sum.
+    np.testing.assert_array_max_ulp(
+        np.asarray(mix.mix_images(given, given[mixing.partner], mixing)), np.asarray(mixed), 1
+    )
 
 
 @pytest.mark.parametrize('masked', [False, True])
@@ -150,7 +153,7 @@ def test_those_that_are_not_valid_take_no_part(mode):
     _, mixed2, _ = _apply(others, images, labels, jnp.asarray(valid), mode=mode, **MIXUP)
     np.testing.assert_array_equal(mixed2, mixed)
     _, smaller, _ = _apply(keys[valid], images[valid], labels[valid], mode=mode, **MIXUP)
-    np.testing.assert_array_equal(smaller, mixed[valid])
+    np.testing.assert_array_max_ulp(np.asarray(smaller), np.asarray(mixed[valid]), 1)
 
 
 @pytest.mark.parametrize('mode', mix.MODES)

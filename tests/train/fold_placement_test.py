@@ -1,5 +1,6 @@
 """Folds over devices: where they lie, what they share, and that no fold hears of another."""
 
+import dataclasses
 import re
 
 import chex
@@ -161,7 +162,9 @@ def test_a_fold_at_another_step_than_the_batch_stays_as_it_is(toy):
 
 def test_dropout_and_mixing_are_those_of_jit_in_rows_of_one_device(toy):
     augment = Augment(operations=('mixup_or_cutmix(mode=element)',), horizontal_flip=0.5)
-    parts, variables = toy.make('dense_norm', FROZEN, OPTIM, augment=augment, dropout=0.5)
+    # A bias before BatchNorm has no gradient but rounding, which AdamW would make as large as any other.
+    optim = dataclasses.replace(OPTIM, name='sgd')
+    parts, variables = toy.make('dense_norm', FROZEN, optim, augment=augment, dropout=0.5)
     placement, alone = FoldPlacement(2, 16, devices=jax.devices()[:2]), JitPlacement(jax.devices()[:1])
     start = parts.start(variables)
     step, step_alone = placement.compile(parts, start.trainable), alone.compile(parts, start.trainable)
