@@ -17,6 +17,7 @@ _BATCH_SIZES = flags.DEFINE_list('batch_sizes', [], 'Batch sizes to give the pea
 _NUM_CLASSES = flags.DEFINE_integer(
     'num_classes', 0, 'Classes of the data. 0: as many as the source names, or 10.', lower_bound=0
 )
+_MOST_DIGITS = 9  # of a batch size
 
 
 def main() -> None:
@@ -31,7 +32,7 @@ def main() -> None:
 
 
 def _whole_number(text: str) -> int:
-    if not text.strip().isdecimal() or not int(text):
+    if not text.strip().isdecimal() or len(text.strip()) > _MOST_DIGITS or not int(text):
         raise UserError(f"--batch_sizes: '{text}' is no batch size; write --batch_sizes=32,64,128")
     return int(text)
 

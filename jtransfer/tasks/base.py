@@ -284,8 +284,11 @@ def to_dict(task: Task) -> dict[str, Any]:
     return dataclasses.asdict(task)
 
 
-def from_dict(values: Mapping[str, Any]) -> Task:
+def from_dict(values: Any) -> Task:
     """The task that `to_dict` describes.
+
+    Args:
+        values: whatever a file has in its place.
 
     Raises:
         UserError: a field is missing or unknown, or holds a value of another kind.

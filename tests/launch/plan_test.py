@@ -46,6 +46,7 @@ def test_the_quickstart_with_a_frozen_backbone(tmp_path, monkeypatch):
         ([], '--config is missing'),
         (['--config=configs/quickstart.py', '--batch_sizes=32,many'], "'many' is no batch size"),
         (['--config=configs/quickstart.py', '--batch_sizes=0'], "'0' is no batch size"),
+        (['--config=configs/quickstart.py', f'--batch_sizes={"9" * 5000}'], 'is no batch size'),
         (['--config=configs/quickstart.py', '--num_classes=-1'], 'num_classes'),
         (['--config=configs/quickstart.py', '--batch_size=8'], "Did you mean '--batch_sizes'?"),
     ],
