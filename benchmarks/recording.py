@@ -11,6 +11,7 @@ every step, the outputs and predictions of the test part, the plan and the figur
 so that the script of one commit can record another one (`--tree`). Times are left out.
 """
 
+import csv
 import json
 import os
 import pathlib
@@ -172,12 +173,21 @@ def read_texts(run: pathlib.Path) -> Iterator[tuple[str, Any]]:
     """Plan, metrics, tables and figures of a run by their names, without times."""
     for path in sorted([*run.glob('*'), *run.glob('evaluation/*')]):
         name = path.relative_to(run).as_posix()
-        if path.suffix == '.csv' or path.name == 'plan.txt':
+        if path.suffix == '.csv':
+            yield name, columns_without_times(path.read_text())
+        elif path.name == 'plan.txt':
             yield name, path.read_text().splitlines()
         elif path.name == 'metrics.jsonl':
             yield name, [without_times(json.loads(line)) for line in path.read_text().splitlines()]
         elif path.name in ('metrics.json', 'result.json', 'crossval.json'):
             yield name, without_times(json.loads(path.read_text()))
+
+
+def columns_without_times(text: str) -> list[list[str]]:
+    """The rows of a table, without the columns of times."""
+    header, *rows = csv.reader(text.splitlines())
+    kept = [index for index, name in enumerate(header) if not any(word in name for word in _TIMES)]
+    return [[row[index] for index in kept] for row in (header, *rows)]
 
 
 def without_times(value: Any) -> Any:
