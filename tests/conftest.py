@@ -1,8 +1,8 @@
 """Eight simulated devices for every test, and compilation that takes little time, set before JAX starts.
 
 The tiny networks of the tests spend their time compiling. Without LLVM's optimisations, without MLIR's emitters of
-fused loops and in one piece a program compiles ten times as fast. The compiled cost that some tests assert is that of
-the program XLA optimised, which is the same.
+fused loops and in one piece a program compiles several times as fast. The compiled cost that some tests assert is
+that of the program XLA optimised, which is the same.
 
 Fixtures for tests of whole runs: tiny pictures, tiny networks, and a cache of what has been compiled already.
 """

@@ -25,8 +25,8 @@ from jtransfer.data.part import Part
 from jtransfer.errors import DataWarning, UserError
 from jtransfer.out_of_memory import check_room, memory_told
 from jtransfer.preprocessing import Pixels
-from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, labelled, of_task
+from jtransfer.tasks.base import Task, labelled
+from jtransfer.tasks.labels import Labels, of_task
 from jtransfer.text import count_of
 
 # What needs less memory than pictures that are kept in it.

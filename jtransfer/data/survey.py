@@ -13,8 +13,8 @@ import numpy as np
 from jtransfer.data.images import UnreadableImageError, kind_of
 from jtransfer.data.narrow import Narrow, narrow_in
 from jtransfer.data.source import Source
-from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import count, labelled, of_task, tasks_of
+from jtransfer.tasks.base import Task, labelled
+from jtransfer.tasks.labels import count, of_task, tasks_of
 
 Progress = Callable[[int, int], None]
 IN_MEMORY = 'array'

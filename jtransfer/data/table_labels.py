@@ -94,7 +94,7 @@ def read_facts(
                 f"{where}: column '{roles.weight}', {row(wrong[0])}: weight '{cell}' must be a number of at least 0"
             )
         weights = numbers.astype(np.float32)
-    complete = len(tasks) == 1 and tasks[0].has_thresholds and tasks[0].class_names != roles.labels
+    complete = len(tasks) == 1 and tasks[0].any_number and tasks[0].class_names != roles.labels
     notes = (*roles.in_words(tasks), *_written_alike(columns, roles, tasks, data))
     return Facts(tasks, labels, groups, weights, complete, notes)
 
@@ -244,7 +244,7 @@ def _written_alike(columns: Mapping[str, Column], roles: Roles, tasks: Sequence[
         if name != roles.group and (not task.has_classes or (len(roles.labels) > 1 and not task.name)):
             continue
         cells = (cell for cell in columns[name].cells if columns[name].kind in ('text', 'float'))
-        separator = data.label_separator if task.has_thresholds else '\n'
+        separator = data.label_separator if task.any_number else '\n'
         _, line = plain_numbers(class_name(text) for cell in cells for text in cell.split(separator))
         if line:
             yield f"column '{printable(name)}': {line}"

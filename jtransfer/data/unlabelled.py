@@ -11,7 +11,8 @@ from jaxtyping import Bool
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
-from jtransfer.tasks.labels import labelled, of_task, tasks_of
+from jtransfer.tasks.base import labelled
+from jtransfer.tasks.labels import of_task, tasks_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -28,7 +28,7 @@ from jtransfer.experiments.given import ASIDE, differing, found_in_words, in_wor
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels
 from jtransfer.experiments.run_dir import FOLDS, RESULT, is_run, read_config, read_result, write_json
 from jtransfer.paths import expanded, output_file
-from jtransfer.tasks.labels import labelled
+from jtransfer.tasks.base import labelled
 
 _OF_FOLDS = ('fold_scores', 'test_train_ratio')
 

@@ -17,8 +17,8 @@ from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
 from jtransfer.pretrained.model import Model
-from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, labelled, of_task
+from jtransfer.tasks.base import Task, labelled
+from jtransfer.tasks.labels import Labels, of_task
 
 # Standard deviation of what float32 rounds off, over that of the numbers; and what does no harm in any case, in units
 # of the network's outputs.

@@ -19,8 +19,8 @@ from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.scoring import logits_of
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
-from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import labelled, of_task
+from jtransfer.tasks.base import Task, labelled
+from jtransfer.tasks.labels import of_task
 from jtransfer.transfer.plan import Plan
 
 # Natural logarithm: from a hundredth to a hundred.

@@ -97,6 +97,11 @@ class Task:
         """Shape of the label of one example."""
         return () if self.exclusive else (self.outputs,)
 
+    @property
+    def any_number(self) -> bool:
+        """Whether an example may have any number of the classes."""
+        return self.has_classes and not self.exclusive
+
     def in_words(self) -> str:
         """How many outputs there are, and what they are: `3 classes`."""
         one, several = self.words
@@ -114,7 +119,7 @@ class Task:
 
     def labelled(self, labels: np.ndarray) -> np.ndarray:
         """Which examples have a label, bool [n]: no class number -1, no NaN."""
-        return labels >= 0 if labels.ndim == 1 else ~np.isnan(labels).any(axis=1)
+        return labelled(labels)
 
     def read(self, labels: np.ndarray, where: str) -> np.ndarray:
         """Labels of an array that somebody made, in the form of the task; `check` says whether they can be.
@@ -256,6 +261,11 @@ class Task:
     def columns(self, results: np.ndarray, thresholds: Sequence[float] | None) -> list[tuple[str, list[str]]]:
         """The columns of a table of predictions, of what `predict` gives: name and cells."""
         raise NotImplementedError
+
+
+def labelled(labels: np.ndarray) -> np.ndarray:
+    """Which examples have a label for a task of one of our kinds, bool [n]: no class number -1, no NaN."""
+    return labels >= 0 if labels.ndim == 1 else ~np.isnan(labels).any(axis=1)
 
 
 def task_class(kind: str, where: str = '') -> type[Task]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from jtransfer.config_optim import Loss
 from jtransfer.errors import UserError
-from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, labelled, of_task
+from jtransfer.tasks.base import Task, labelled
+from jtransfer.tasks.labels import Labels, of_task
 from jtransfer.tasks.losses import BINARY
 
 

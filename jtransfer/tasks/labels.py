@@ -49,11 +49,6 @@ def of_task(labels: Labels, task: Task) -> np.ndarray:
     return np.asarray(labels[task.name]) if isinstance(labels, Mapping) else np.asarray(labels)
 
 
-def labelled(labels: np.ndarray) -> np.ndarray:
-    """Which examples have a label for a task, bool [n]: no class number -1, no NaN."""
-    return labels >= 0 if labels.ndim == 1 else ~np.isnan(labels).any(axis=1)
-
-
 def strata(labels: Labels, tasks: Sequence[Task]) -> Int32[np.ndarray, ' n'] | Float32[np.ndarray, 'n classes']:
     """What folds and hold-outs are stratified by: the labels of the first task that has classes.
 

@@ -41,6 +41,7 @@ def difference_of(found: Mapping[str, Any], expected: Mapping[str, Any]) -> str:
 
 
 def to_tree(state: TrainState) -> dict[str, Any]:
+    """The state as nested dictionaries of arrays: `step`, the whole `params`, `opt_state`, and what else there is."""
     tree = {
         'step': state.step,
         'params': combine(state.trainable, state.frozen),
@@ -54,6 +55,13 @@ def to_tree(state: TrainState) -> dict[str, Any]:
 
 
 def from_tree(tree: Mapping[str, Any], like: TrainState, plan: Plan) -> TrainState:
+    """The state that `to_tree` was given.
+
+    Args:
+        tree: of a checkpoint that fits, see `difference_of`.
+        like: a state of the same phase, whose structure of the optimiser and whose source values it has.
+        plan: of that phase, by which the parameters are divided.
+    """
     trainable, frozen = plan.split(tree['params'])
     structure = jax.tree.structure(like.opt_state)
     names = [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(like.opt_state)]

@@ -5,7 +5,7 @@ import pytest
 
 from jtransfer.errors import UserError
 from jtransfer.tasks import labels as targets
-from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.base import Task, labelled, single_label
 
 CLASSES = single_label(('a', 'b', 'c'))
 TAGS = Task('tags', 'multi_label', ('x', 'y'))
@@ -34,9 +34,9 @@ def test_count_is_that_of_examples():
 
 
 def test_labelled_examples():
-    np.testing.assert_array_equal(targets.labelled(SEVERAL['kind']), [True, True, False])
-    np.testing.assert_array_equal(targets.labelled(SEVERAL['tags']), [True, True, False])
-    np.testing.assert_array_equal(targets.labelled(SEVERAL['age']), [True, False, True])
+    np.testing.assert_array_equal(labelled(SEVERAL['kind']), [True, True, False])
+    np.testing.assert_array_equal(labelled(SEVERAL['tags']), [True, True, False])
+    np.testing.assert_array_equal(labelled(SEVERAL['age']), [True, False, True])
 
 
 def test_strata_are_those_of_the_first_task_with_classes():
