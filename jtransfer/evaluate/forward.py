@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, UInt8
 
 from jtransfer.adapters import AnyNetwork
 from jtransfer.evaluate.views import Kinds, average_views
+from jtransfer.models.network import ONLY
 from jtransfer.preprocessing import Preprocessing, normalise
 
 # To outputs [batch, outputs], or a dictionary of these by task.
@@ -45,7 +46,8 @@ def make_forward(
     ) -> Any:
         if mirrored is not None:
             images = jnp.where(mirrored, images[:, :, ::-1], images)
-        return network.apply(variables, normalise(images, preprocessing, network.dtype), train=False)
+        outputs: Any = network.apply(variables, normalise(images, preprocessing, network.dtype), train=False)
+        return outputs if set(outputs) != {ONLY} else outputs[ONLY]
 
     def place(variables: Mapping[str, Any], images: np.ndarray) -> tuple[Any, Any]:
         if len(images) % len(devices):

@@ -75,7 +75,7 @@ def test_the_first_statistics_are_numpys_over_all_images_however_they_are_divide
         model.variables,
         normalise(jnp.asarray(images), model.preprocessing),
         capture_intermediates=lambda module, _: module.path == ('backbone', 'stem', 'conv'),
-    )
+    )['']
     values = np.asarray(captured['intermediates']['backbone']['stem']['conv']['__call__'][0], np.float64)
     values = values.reshape(-1, values.shape[-1])
     assert len(values) > 24
@@ -123,7 +123,9 @@ def test_wrong_statistics_no_longer_matter_and_the_accuracy_is_back(model, image
     again = statistics.recalibrate_statistics(model, [images], variables=wrong)
     assert_identical(again, right)
     forward = jax.jit(
-        lambda variables: model.network.apply(variables, normalise(jnp.asarray(images), model.preprocessing)).argmax(-1)
+        lambda variables: model.network.apply(variables, normalise(jnp.asarray(images), model.preprocessing))[
+            ''
+        ].argmax(-1)
     )
     labels = np.asarray(forward(right))
     assert len(set(labels.tolist())) > 1

@@ -60,7 +60,7 @@ def test_several_heads_come_back_as_they_were(saved):
     assert open_model(path).tasks == TASKS
     again = load_model(path)
     assert (again.tasks, again.class_names) == (TASKS, ())
-    assert again.network.tasks == (('kind', 3), ('tags', 2), ('age', 2))
+    assert again.network.heads == {'kind': 3, 'tags': 2, 'age': 2}
     for task in TASKS:
         np.testing.assert_array_equal(
             again.variables['params']['heads'][task.name]['kernel'],
@@ -179,8 +179,8 @@ def test_numbers_on_another_scale_are_the_same_in_their_own_units():
     wanted = (KIND, TAGS, dataclasses.replace(AGE, offset=(-3.0, 100.0), scale=(2.0, 7.0)))
     changed = heads.rescale(model.variables, model.tasks, wanted)
     images = jnp.asarray(np.random.default_rng(0).normal(size=(3, *model.preprocessing.shape, 3)), jnp.float32)
-    before = model.network.apply(model.variables, images, train=False)
-    after = model.network.apply(changed, images, train=False)
+    before = model.network.apply(model.variables, images, train=False)['']
+    after = model.network.apply(changed, images, train=False)['']
     np.testing.assert_array_equal(after['kind'], before['kind'])
     np.testing.assert_allclose(
         np.asarray(after['age']) * wanted[2].scale + wanted[2].offset,

@@ -83,7 +83,7 @@ class TwoStages(Backbone):
 
 def with_auxiliaries(toy, transfer, optim=None, aux=True):
     """Parts and variables of a network with two auxiliary heads."""
-    network = Network(TwoStages(aux), toy.classes)
+    network = Network(TwoStages(aux), {'': toy.classes})
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, toy.side, toy.side, 3)))
     random = np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: random.uniform(0.1, 0.5, leaf.shape).astype(np.float32), shapes)
