@@ -71,8 +71,7 @@ def _run(
     directories = [RunDirectory.find(fold.config) for fold in prepared]
     parts = [fold.parts for fold in prepared]
     step_parts = prepared[0].for_examples(round(float(np.mean([len(own.train) for own in parts]))))
-    # With the loss as it was asked for: a balance has become the weights of the first fold.
-    check_side_by_side(dataclasses.replace(step_parts, config=config))
+    check_side_by_side(step_parts)
     placement = FoldPlacement(len(parts), config.data.batch_size, config.optim.accumulate_steps)
     scaled = [standardise(model, own) for own in parts]
     decoded, examples = _read([own for _, own in scaled], model.preprocessing, config)

@@ -142,7 +142,6 @@ def _full(parts: StepParts, config: Config, extent: Extent, model: Model) -> tup
     config = dataclasses.replace(config, transfer=Transfer('fine_tune'))
     if model.adaptation:
         model = abstract_model(config, extent.classes[0], extent.tasks)
-    config = dataclasses.replace(parts.config, transfer=config.transfer)
     whole = dataclasses.replace(parts, network=model.network, plan=plan_for(config, model), config=config, starts=(0,))
     return whole, model
 

@@ -23,6 +23,7 @@ from jtransfer.experiments.temperature import check_temperature
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.choose_loss import task_losses
+from jtransfer.tasks.criterion import make_criterion
 from jtransfer.tasks.labels import Labels, tasks_of
 from jtransfer.train.loop import epoch_steps, total_steps
 from jtransfer.train.placement import make_placement
@@ -193,13 +194,8 @@ def _step_parts(
     if config.augment.size_schedule == 'progressive' and length[0] < len(sizes):
         raise UserError(f'augment.sizes: {len(sizes)} sizes one after another need as many steps, not {length[0]}')
     losses = task_losses(config.loss, model.tasks, labels)
-    if heads.named(model.tasks):
-        tasks = {task.name: (losses[task.name], task.weight, task.outputs) for task in model.tasks}
-        parts = StepParts(model.network, model.preprocessing, plan, config, *length, tasks=tasks)
-    else:
-        own = dataclasses.replace(config, loss=losses[''])
-        parts = StepParts(model.network, model.preprocessing, plan, own, *length)
-    _ = parts.criterion
+    criterion = make_criterion(model.tasks, losses, config.optim.label_smoothing)
+    parts = StepParts(model.network, model.preprocessing, plan, config, criterion, *length)
     if parts.timetable.waits and not validated:
         raise UserError(
             'the strategy unfreezes when validation stalls, and there is no validation part: set '

@@ -156,10 +156,9 @@ def measure(
     )
     count, make_feed, _ = feeding.feeds(parts.train, model.preprocessing, fed, placement)
     step_parts = prepared.for_examples(count)
-    own = step_parts.config
     step_parts = dataclasses.replace(
         step_parts,
-        config=dataclasses.replace(own, optim=dataclasses.replace(own.optim, ema_decay=0.0)),
+        config=dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.0)),
         starts=(0,) * (phase + 1),
         schedule=scaled(ramp(lowest, highest, steps), step_parts.timetable.factor(phase)),
     )

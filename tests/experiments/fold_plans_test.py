@@ -104,9 +104,11 @@ def test_the_folds_share_a_network_and_a_plan_and_have_steps_of_their_own(tmp_pa
     for prepared, plan in zip((first, *others), plans, strict=True):
         assert (prepared.config, prepared.parts) == (plan.config, plan.parts)
         alone = prepare_run(plan.config, plan.parts, model=first.model, plan=first.plan)
-        assert prepared.step_parts == alone.step_parts
+        steps, expected = prepared.step_parts, alone.step_parts
+        assert steps.criterion.terms == expected.criterion.terms
+        assert dataclasses.replace(steps, criterion=expected.criterion) == expected
     assert all(other.model is first.model and other.plan is first.plan for other in others)
-    assert len({prepared.step_parts.config.loss.class_weights for prepared in (first, *others)}) > 1
+    assert len({prepared.step_parts.criterion.terms for prepared in (first, *others)}) > 1
 
 
 def test_a_directory_of_anything_else_is_refused(tmp_path):

@@ -108,7 +108,8 @@ def test_fewer_images_change_what_depends_on_their_number_alone(tiny_config, mon
     monkeypatch.setattr(prepare, 'check_sizes', lambda *args: pytest.fail('the network was looked at again'))
     fewer = prepared.for_examples(count - 8)
     assert (fewer.total_steps, fewer.epoch_steps) == (2 * (count - 8) / 8 // 1 + 1, np.ceil((count - 8) / 8))
-    same = {'total_steps': fewer.total_steps, 'epoch_steps': fewer.epoch_steps}
+    assert fewer.criterion.terms == prepared.step_parts.criterion.terms
+    same = {'total_steps': fewer.total_steps, 'epoch_steps': fewer.epoch_steps, 'criterion': fewer.criterion}
     assert dataclasses.replace(prepared.step_parts, **same) == fewer
 
 
