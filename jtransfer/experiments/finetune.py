@@ -36,7 +36,7 @@ from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import merge_model
-from jtransfer.tasks.several import AnyMetrics
+from jtransfer.tasks.measured import Measured
 
 
 def run(
@@ -187,7 +187,7 @@ def versions() -> dict[str, str]:
 
 
 def save(
-    folder: Path, prepared: Prepared, trained: Trained, *, part: str = '', metrics: AnyMetrics | None = None
+    folder: Path, prepared: Prepared, trained: Trained, *, part: str = '', metrics: Measured | None = None
 ) -> None:
     """Writes the trained network, whole, with where it comes from; and where less than half of it moved, an adapter.
 
