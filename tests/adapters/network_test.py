@@ -109,7 +109,7 @@ def test_the_depth_of_an_adapter_is_that_of_its_module(bench, kind):
 def test_it_states_what_the_network_states_and_is_static(bench):
     net, variables = bench.adapted('vit', 'lora')
     inner = net.network
-    for name in ('backbone', 'num_classes', 'tasks', 'dropout', 'head_init', 'stages', 'dtype', 'prefix_tokens'):
+    for name in ('backbone', 'heads', 'dropout', 'head_init', 'stages', 'dtype', 'prefix_tokens'):
         assert getattr(net, name) == getattr(inner, name)
     again, _ = bench.adapted('vit', 'lora')
     assert (net, hash(net)) == (again, hash(again))

@@ -179,8 +179,8 @@ def test_numbers_on_another_scale_are_the_same_in_their_own_units():
     wanted = (KIND, TAGS, dataclasses.replace(AGE, offset=(-3.0, 100.0), scale=(2.0, 7.0)))
     changed = heads.rescale(model.variables, model.tasks, wanted)
     images = jnp.asarray(np.random.default_rng(0).normal(size=(3, *model.preprocessing.shape, 3)), jnp.float32)
-    before = model.network.apply(model.variables, images, train=False)['']
-    after = model.network.apply(changed, images, train=False)['']
+    before = model.network.apply(model.variables, images, train=False)
+    after = model.network.apply(changed, images, train=False)
     np.testing.assert_array_equal(after['kind'], before['kind'])
     np.testing.assert_allclose(
         np.asarray(after['age']) * wanted[2].scale + wanted[2].offset,
