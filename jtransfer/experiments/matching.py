@@ -21,7 +21,7 @@ from jtransfer.experiments.data_lines import describe_source
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import of_task, tasks_of
+from jtransfer.tasks.labels import tasks_of
 from jtransfer.tasks.present import narrowed, present_tasks
 from jtransfer.text import count_of, first_few, printable
 
@@ -65,7 +65,7 @@ def open_for_model(
     told = {name: getattr(config.data, name) for name in (*COLUMNS, 'label_separator')} if table else {}
     if kind in ENCODED:
         told['pixel_range'] = config.data.pixel_range
-    if heads.named(model.tasks) and table:
+    if table and any(task.name for task in model.tasks):
         told |= {'task': 'heads', 'label_columns': told['label_columns'] or tuple(task.name for task in model.tasks)}
     elif model.tasks and (table or source.startswith('npz:')):
         told['task'] = model.tasks[0].kind
@@ -170,10 +170,10 @@ def match(source: Source, tasks: Sequence[Task], what: str) -> Source:
     labels = {
         name: task.unlabelled(len(source.ids))
         if name not in own
-        else _matched(of_task(source.labels, own[name]), own[name], task, what, complete)
+        else _matched(source.labels[name], own[name], task, what, complete)
         for name, task in known.items()
     }
-    return WithLabels(source, labels if heads.named(tasks) else labels[''], tuple(tasks))
+    return WithLabels(source, labels, tuple(tasks))
 
 
 def _matched(labels: np.ndarray, theirs: Task, ours: Task, what: str, complete: bool) -> np.ndarray:

@@ -154,7 +154,7 @@ def abstract_batch(parts: StepParts, batch_size: int) -> dict[str, Any]:
     labels = {name: label(loss, outputs) for name, (loss, _, outputs) in parts.criterion.tasks.items()}
     return {
         'image': shape(batch_size, *pixels.shape, dtype=jnp.uint8),
-        'label': labels if parts.tasks else labels[''],
+        'labels': labels,
         'aspect': shape(batch_size, dtype=jnp.float32),
         'id': shape(batch_size),
         'epoch': shape(batch_size),

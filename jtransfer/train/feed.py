@@ -35,7 +35,7 @@ def device_feed(
 
     Args:
         images: all training pictures.
-        labels: their class numbers, or whatever the tasks have.
+        labels: by task, their class numbers or whatever the task has.
         aspects: width / height of the originals.
         batch_size: global batch size.
         seed: of the order and the augmentation.

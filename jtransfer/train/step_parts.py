@@ -14,6 +14,7 @@ from jtransfer.augment.pipeline import AugmentFunction, make_augment
 from jtransfer.config import Config
 from jtransfer.config_optim import Loss, Optim
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.tasks.door import ONLY
 from jtransfer.tasks.losses import TaskLoss, make_task_loss
 from jtransfer.train.state import TrainState, init_state
 from jtransfer.transfer.optimizer import make_optimizer
@@ -22,9 +23,6 @@ from jtransfer.transfer.pull import Pull, keep_source
 from jtransfer.transfer.schedules import scaled, shifted
 from jtransfer.transfer.timetable import Timetable, make_timetable
 from jtransfer.transfer.towards_source import configured_pulls
-
-# The name of a network's only head among the tasks.
-_ONLY = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +37,8 @@ class StepParts:
         total_steps: length of the training.
         epoch_steps: length of one pass over the training examples.
         starts: the steps after which the phases so far began; the last one is the step's own.
-        tasks: with several heads, the loss, weight and outputs of each by its name; a batch's `label` is then a
-            dictionary. Empty: one head, and the configured loss.
+        tasks: with several heads, the loss, weight and outputs of each by its name. Empty: one head, and the configured
+            loss.
         schedule: takes the place of the configured learning rate, by step and before the groups' factors.
         more_pulls: pulls towards the source, beside those that the configuration names.
     """
@@ -69,15 +67,15 @@ class StepParts:
     @property
     def criterion(self) -> TaskLoss:
         """What is minimised; raises `UserError` where the loss does not fit the network."""
-        only = {_ONLY: (self.config.loss, 1.0, self.network.num_classes)}
+        only = {ONLY: (self.config.loss, 1.0, self.network.num_classes)}
         return make_task_loss(self.tasks or only, self.config.optim.label_smoothing)
 
     @property
-    def outputs(self) -> int | dict[str, int]:
-        """How many classes, or numbers, a label has; by task if there are several."""
+    def outputs(self) -> dict[str, int]:
+        """How many classes, or numbers, a label of each task has."""
         if self.tasks:
             return {name: outputs for name, (_, _, outputs) in self.tasks.items()}
-        return self.network.num_classes
+        return {ONLY: self.network.num_classes}
 
     @property
     def pulls(self) -> tuple[Pull, ...]:
@@ -85,8 +83,8 @@ class StepParts:
         return (*configured_pulls(self.plan.transfer), *self.more_pulls)
 
     def by_task(self, values: Any) -> Mapping[str, Any]:
-        """What there is of every task, by its name; that of a network with one head is all there is."""
-        return values if self.tasks else {_ONLY: values}
+        """The network's outputs of every task, by its name; those of a network with one head are all there is."""
+        return values if self.tasks else {ONLY: values}
 
     def schedules(self) -> dict[str, optax.Schedule]:
         """The learning rate of every trainable group by its name, as a function of the step."""
