@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -270,10 +269,7 @@ def _lines(
     """By number, what `log_values` has to say about the folds that were trained in these steps."""
     lines = {}
     for fold, rows, own in _rows(pending, folds, seconds, step):
-        values = log_values(rows, batch_size, own)
-        if math.isnan(values['train/accuracy']) and values['finite']:
-            del values['train/accuracy']  # there are no classes
-        lines[fold.number] = values
+        lines[fold.number] = log_values(rows, batch_size, own)
     return lines
 
 

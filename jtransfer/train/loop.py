@@ -262,10 +262,7 @@ def _collect(pending: list[Mapping[str, Any]], batch_size: int, since: float) ->
     """What is to be said about the steps since the last line, see `log_values`."""
     rows = _rows(pending)
     # Read after the results have arrived: dispatching a step takes no time.
-    values = log_values(rows, batch_size, time.perf_counter() - since)
-    if math.isnan(values['train/accuracy']) and values['finite']:
-        del values['train/accuracy']  # there are no classes
-    return values
+    return log_values(rows, batch_size, time.perf_counter() - since)
 
 
 def _diverged(
