@@ -10,6 +10,7 @@ import numpy as np
 from jtransfer.config import Config, Data
 from jtransfer.config_check import nearest
 from jtransfer.data.combine import WithLabels
+from jtransfer.data.given import opened
 from jtransfer.data.measurable import absent_lines, check_labels
 from jtransfer.data.opening import COLUMNS, ENCODED, TABLES, open_source
 from jtransfer.data.part import Part
@@ -154,7 +155,7 @@ def for_model(source: Source, model: Model, what: str) -> Source:
 
 def match(source: Source, tasks: Sequence[Task], what: str) -> Source:
     """The source under other tasks, see `for_model`; itself where they are the same."""
-    theirs = tasks_of(source)
+    source, theirs = opened(source), tasks_of(source)
     if heads.matches(theirs, tasks):
         return source
     known = {task.name: task for task in tasks}

@@ -23,10 +23,10 @@ class Theirs:
     """As little as a source can be, and two things more."""
 
     class_names = NAMES
-    groups = tuple('xyzx')
 
     def __init__(self, labels=(0, 1, 2, 0)):
         self.labels = list(labels)
+        self.groups = tuple(f'group {label}' for label in self.labels)
         self.ids = [f'id {index}' for index in range(len(self.labels))]
 
     def __len__(self):
@@ -61,7 +61,7 @@ def test_labels_come_through_every_door_as_they_were(labels, data):
 def test_whatever_else_a_source_has_is_there_and_nothing_more():
     source = opened(Theirs())
     assert isinstance(source, Given)
-    assert (source.groups, source.content(2)) == (tuple('xyzx'), bytes([2]))
+    assert (source.groups, source.content(2)) == (('group 0', 'group 1', 'group 2', 'group 0'), bytes([2]))
     assert getattr(source, 'weights', 'none') == getattr(source, 'tasks', 'none') == 'none'
     assert 'label' not in source[0]
     assert opened(source) is source
