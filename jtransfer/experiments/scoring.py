@@ -21,8 +21,9 @@ from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.door import ONLY
 from jtransfer.tasks.labels import Labels
-from jtransfer.tasks.multi_label_metrics import fit_thresholds
-from jtransfer.tasks.several import AnyMetrics, measure_present
+from jtransfer.tasks.measured import Measured
+from jtransfer.tasks.several import measure_present
+from jtransfer.tasks.thresholds import fit_thresholds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ class Scores:
     task, of the tasks and outputs for which there are labels.
     """
 
-    metrics: AnyMetrics
+    metrics: Measured
     logits: Labels
     labels: Labels
     ids: tuple[str, ...]
