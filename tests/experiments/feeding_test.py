@@ -21,7 +21,7 @@ SETTINGS = Preprocessing(16)
 def batches_of(config, part, start=0, count=4):
     _, make_feed, _ = feeds(part, SETTINGS, config, JitPlacement())
     feed = make_feed(start)
-    batches = [{name: np.asarray(leaf) for name, leaf in batch.items()} for batch in itertools.islice(feed, count)]
+    batches = [jax.tree.map(np.asarray, batch) for batch in itertools.islice(feed, count)]
     feed.close()
     return batches
 
