@@ -188,7 +188,7 @@ def test_class_weights_are_those_of_the_folds_own_training_part(tiny_config, tmp
 
     def spy(loss, tasks, labels):
         if labels is not None:
-            seen.append(np.sort(labels).tolist())
+            seen.append(np.sort(labels['']).tolist())
         return losses(loss, tasks, labels)
 
     monkeypatch.setattr(prepare, 'task_losses', spy)
