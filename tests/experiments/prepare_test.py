@@ -87,7 +87,8 @@ def test_a_search_prepares_itself_and_every_trial_and_the_best_run(tiny_config, 
     monkeypatch.setattr(search, 'read_result', lambda *args: dict.fromkeys(('part', 'examples', 'score_name', 'score')))
     config = tiny_config(**{'data.validation_fraction': 0.2})
     search.run(dataclasses.replace(config, search=Search(space=('optim.learning_rate=log(0.01, 1)',), trials=2)))
-    assert calls == {**dict.fromkeys(ONCE, 4), 'make_views': 2, 'check_parts': 2}
+    # The check before the trials, these, and the best run, which is one of its own.
+    assert calls == {**dict.fromkeys(ONCE, 4), 'load_model': 2, 'make_views': 2, 'check_parts': 2}
 
 
 def test_a_range_test_is_prepared_once(tiny_config, nowhere, calls, monkeypatch):
