@@ -31,8 +31,9 @@ from jtransfer.out_of_memory import memory_told
 from jtransfer.preprocessing import Preprocessing, training_pixels
 from jtransfer.train.feed import Feed
 from jtransfer.train.fold_feed import FoldExamples, fold_feed
-from jtransfer.train.fold_loop import check_side_by_side, fit_folds
-from jtransfer.train.fold_placement import FoldPlacement
+from jtransfer.train.lane_placement import LanePlacement
+from jtransfer.train.lanes import check_side_by_side
+from jtransfer.train.loop import fit_lanes
 from jtransfer.train.memory_check import step_remedy
 from jtransfer.transfer.plan import make_plan
 
@@ -80,7 +81,7 @@ def _run(
     # With the loss as it was asked for: `make_step_parts` turns a balance into weights, without labels into none.
     asked = dataclasses.replace(make_step_parts(model, plan, config, mean, validated=validated), config=config)
     check_side_by_side(asked)
-    placement = FoldPlacement(len(parts), config.data.batch_size, config.optim.accumulate_steps)
+    placement = LanePlacement(len(parts), config.data.batch_size, config.optim.accumulate_steps)
     prepared = [standardise(model, own) for own in parts]
     decoded, examples = _read([own for _, own in prepared], model.preprocessing, config)
     step_parts = make_step_parts(model, plan, config, mean, validated=validated)
@@ -114,7 +115,7 @@ def _run(
 
     remedy = f'{step_remedy(config)}; crossval.side_by_side=False trains a fold at a time'
     with checkpoints_saved(config), memory_told('while training', remedy):
-        fits = fit_folds(
+        fits = fit_lanes(
             step_parts,
             model.variables,
             feed,

@@ -28,7 +28,7 @@ from jtransfer.experiments.training import make_step_parts, train_model
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.labels import strata
-from jtransfer.train.loop import deciding
+from jtransfer.train.lane import deciding
 from jtransfer.transfer.plan import Plan, make_plan
 
 Report = Callable[[int, float], None]

@@ -27,7 +27,8 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.choose_loss import task_losses
 from jtransfer.tasks.labels import Labels, tasks_of
-from jtransfer.train.loop import FitResult, Observe, Validate, epoch_steps, fit, total_steps
+from jtransfer.train.lane import FitResult
+from jtransfer.train.loop import Observe, Validate, epoch_steps, fit, total_steps
 from jtransfer.train.memory_check import check_device_room, step_remedy
 from jtransfer.train.placement import make_placement
 from jtransfer.train.sizes import at_size, check_sizes
