@@ -32,6 +32,8 @@ from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Config, Model, Optim, Train, Transfer
 from jtransfer.preprocessing import CROP_MARGIN, Preprocessing, normalise
 from jtransfer.pretrained.model import load_model
+from jtransfer.tasks.choose_loss import task_losses
+from jtransfer.tasks.criterion import make_criterion
 from jtransfer.train.step import make_train_step
 from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
@@ -136,7 +138,8 @@ def share_of_step() -> dict[str, Any]:
         config = Config(
             model=Model(name=_NETWORK.value), optim=Optim(name='sgd'), augment=augment, train=Train(steps=1000)
         )
-        parts = StepParts(model.network, model.preprocessing, plan, config, 1000)
+        criterion = make_criterion(model.tasks, task_losses(config.loss, model.tasks), 0.0)
+        parts = StepParts(model.network, model.preprocessing, plan, config, criterion, 1000)
         state = parts.start(model.variables)
         step = jax.jit(make_train_step(parts, state.trainable), donate_argnums=0)
         kept = side if name == 'none' else round(side * CROP_MARGIN)

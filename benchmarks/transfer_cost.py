@@ -26,6 +26,9 @@ from jtransfer.config import Config, Data, Train
 from jtransfer.config_optim import OPTIMIZERS, Optim
 from jtransfer.config_transfer import ADAPTATIONS, Adapters, Transfer
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.tasks.base import single_label
+from jtransfer.tasks.choose_loss import task_losses
+from jtransfer.tasks.criterion import make_criterion
 from jtransfer.train.cost import abstract_state, step_cost, tree_bytes
 from jtransfer.train.placement import JitPlacement
 from jtransfer.train.step_parts import StepParts
@@ -41,6 +44,7 @@ _TIMED_BATCH = flags.DEFINE_integer('timed_batch', 0, 'Pictures of a timed step.
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / 'benchmarks' / 'results' / 'transfer_cost.json'
 CLASSES = 100
+TASK = single_label([str(number) for number in range(CLASSES)])
 FULL = 'fine_tune'
 # Where the last quarter of the network begins, and a block in its middle.
 LAST = {'resnet50': 'stage4', 'vit_b16': 'block8'}
@@ -88,7 +92,8 @@ def step_parts(name: str, side: int, batch: int, transfer: Transfer, optim: Opti
         network, variables['params'] = adapters.AdaptedNetwork(plain, kind), jax.eval_shape(added, params)
     plan = make_plan(network, variables['params'], transfer, optim.weight_decay)
     config = Config(transfer=transfer, optim=optim, data=Data(batch_size=batch), train=Train(steps=1000))
-    return StepParts(network, Preprocessing(side), plan, config, total_steps=1000), variables
+    criterion = make_criterion([TASK], task_losses(config.loss, [TASK]), optim.label_smoothing)
+    return StepParts(network, Preprocessing(side), plan, config, criterion, total_steps=1000), variables
 
 
 def costs(name: str) -> dict[str, dict[str, float]]:

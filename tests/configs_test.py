@@ -14,6 +14,9 @@ from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.pretrained.locate import locate
 from jtransfer.pretrained.model import load_model
+from jtransfer.tasks.base import single_label
+from jtransfer.tasks.choose_loss import task_losses
+from jtransfer.tasks.criterion import make_criterion
 from jtransfer.train.step import make_train_step
 from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
@@ -82,7 +85,9 @@ def test_a_large_network_can_be_traced(network):
     network_module = _network(network, size)
     plan = make_plan(network_module, model['params'], config.transfer, config.optim.weight_decay)
     preprocessing = dataclasses.replace(_preprocessing(network), image_size=size)
-    parts = StepParts(network_module, preprocessing, plan, config, 1)
+    tasks = [single_label([str(number) for number in range(network_module.num_classes)])]
+    criterion = make_criterion(tasks, task_losses(config.loss, tasks), config.optim.label_smoothing)
+    parts = StepParts(network_module, preprocessing, plan, config, criterion, 1)
     state = jax.eval_shape(parts.start, model)
     side = round(size * 256 / 224)
     batch = {

@@ -78,13 +78,11 @@ def _run(
     plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     validated = all(own.validation is not None for own in parts)
     mean = round(float(np.mean([len(own.train) for own in parts])))
-    # With the loss as it was asked for: `make_step_parts` turns a balance into weights, without labels into none.
-    asked = dataclasses.replace(make_step_parts(model, plan, config, mean, validated=validated), config=config)
-    check_side_by_side(asked)
+    step_parts = make_step_parts(model, plan, config, mean, validated=validated)
+    check_side_by_side(step_parts)
     placement = LanePlacement(len(parts), config.data.batch_size, config.optim.accumulate_steps)
     prepared = [standardise(model, own) for own in parts]
     decoded, examples = _read([own for _, own in prepared], model.preprocessing, config)
-    step_parts = make_step_parts(model, plan, config, mean, validated=validated)
 
     validations = [
         None if own.validation is None else read_examples(own.validation, model.preprocessing, config)

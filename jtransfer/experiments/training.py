@@ -26,6 +26,7 @@ from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.choose_loss import task_losses
+from jtransfer.tasks.criterion import make_criterion
 from jtransfer.tasks.labels import Labels, tasks_of
 from jtransfer.train.lane import FitResult
 from jtransfer.train.loop import Observe, Validate, epoch_steps, fit, total_steps
@@ -173,13 +174,8 @@ def make_step_parts(
     if config.augment.size_schedule == 'progressive' and length[0] < len(sizes):
         raise UserError(f'augment.sizes: {len(sizes)} sizes one after another need as many steps, not {length[0]}')
     losses = task_losses(config.loss, model.tasks, labels)
-    if heads.named(model.tasks):
-        tasks = {task.name: (losses[task.name], task.weight, task.outputs) for task in model.tasks}
-        parts = StepParts(model.network, model.preprocessing, plan, config, *length, tasks=tasks)
-    else:
-        own = dataclasses.replace(config, loss=losses[''])
-        parts = StepParts(model.network, model.preprocessing, plan, own, *length)
-    _ = parts.criterion
+    criterion = make_criterion(model.tasks, losses, config.optim.label_smoothing)
+    parts = StepParts(model.network, model.preprocessing, plan, config, criterion, *length)
     for preprocessing in (model.preprocessing, *(at_size(model.preprocessing, size) for size in sizes)):
         make_augment(config.augment, preprocessing, parts.outputs)
     if parts.timetable.waits and not validated:

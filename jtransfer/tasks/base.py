@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,13 @@ from jtransfer.errors import UserError
 from jtransfer.text import clipped
 
 if TYPE_CHECKING:
+    from jax import Array
+
+    from jtransfer.config_optim import Loss
     from jtransfer.tasks.wrong import Wrong
+
+# From outputs [batch, outputs] and labels to the losses [batch].
+ExampleLoss: TypeAlias = 'Callable[[Array, Array], Array]'
 
 _CLASSES: dict[str, type[Task]] = {}
 
@@ -218,6 +224,37 @@ class Task:
     def groups(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
         """A title and the numbers of the examples of each row of a sheet that shows what the labels mean."""
         raise NotImplementedError
+
+    # Training: JAX arrays. Labels are in the task's form, or shares [batch, outputs] where images are mixed
+
+    def loss(self, settings: Loss, smoothing: float) -> ExampleLoss:
+        """The loss of every example of a batch, by one of the names in `losses`.
+
+        Args:
+            settings: the loss and its options; `auto` is none of its names any more.
+            smoothing: share of a target spread evenly over all classes, in [0, 1).
+
+        Returns:
+            A function of outputs and labels, the latter with zeros where there is none, to float32 losses [batch], ≥ 0.
+
+        Raises:
+            UserError: options that do not go together.
+        """
+        from jtransfer.tasks.losses import make_loss
+
+        function = make_loss(settings, smoothing, self.outputs)
+        return lambda outputs, labels: function(outputs, labels)[0]
+
+    def example_weights(self, settings: Loss, labels: Array) -> Array:
+        """How much each example weighs in the mean of a batch, float32 [batch], ≥ 0; by its label alone."""
+        from jtransfer.tasks.losses import example_weights
+
+        return example_weights(settings, labels)
+
+    def log(self, outputs: Array, labels: Array, settings: Loss) -> dict[str, Array]:
+        """What is logged of a batch in training beside the loss: figures by name, float32 [batch], one an example."""
+        del outputs, labels, settings
+        return {}
 
     # Outputs: [n, outputs], logits or numbers in their own units
 

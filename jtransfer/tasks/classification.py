@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.classification_metrics import Metrics, classification_metrics, top_prediction
 from jtransfer.tasks.wrong import Wrong
+
+if TYPE_CHECKING:
+    from jax import Array
+
+    from jtransfer.config_optim import Loss
 
 # Of a mixed label, smaller shares are not worth a word.
 LEAST_SHARE = 0.005
@@ -85,6 +90,12 @@ class Classification(Task, kind='single_label'):
     def groups(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
         """A row a class."""
         return [(name, np.flatnonzero(labels == number)) for number, name in enumerate(self.class_names)]
+
+    def log(self, outputs: Array, labels: Array, settings: Loss) -> dict[str, Array]:
+        """How right each example is, see `losses.accuracy`."""
+        from jtransfer.tasks.losses import accuracy
+
+        return {'accuracy': accuracy(outputs, labels, settings.name)}
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """Probabilities by softmax."""

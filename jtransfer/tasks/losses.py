@@ -1,4 +1,4 @@
-"""What is minimised: losses and weights of the examples of a batch, for one head or for several tasks.
+"""Losses and weights of the examples of a batch, by the names that the configuration has for them.
 
 A loss here gives every example a loss and a weight, and the batch's loss is `weighted_mean` of them. The weights depend
 on the targets alone. Whoever splits a batch (micro-batches, devices) therefore sums the weights of all of it first and
@@ -7,8 +7,7 @@ gives `weighted_mean` that total, so that the parts add up to the loss of the wh
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeAlias
 
 import jax
@@ -134,90 +133,10 @@ def weighted_mean(
     return jnp.sum(weights * losses) / jnp.where(total > 0, total, 1.0)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class TaskLoss:
-    """The loss of a network with several tasks: the sum of their losses, each times the task's weight.
-
-    An example may be without a label for a task: class number -1, or NaN in any of its numbers. It then weighs 0 there.
-
-    Attributes:
-        tasks: of each task, by its name: which loss, the task's weight, and the number of outputs.
-        functions: of each task, what `make_loss` gives.
-    """
-
-    tasks: Mapping[str, tuple[Loss, float, int]]
-    functions: Mapping[str, LossFunction]
-
-    def weights(
-        self, targets: Mapping[str, Num[Array, 'batch ...']], examples: Float[Array, ' batch'] | None = None
-    ) -> dict[str, Float[Array, ' batch']]:
-        """The weights of the examples, for each task; their sums over a whole batch are `totals` of a call.
-
-        Args:
-            targets: as for a call.
-            examples: how much each example counts, ≥ 0, in every task and times all else. None: all alike.
-        """
-        found = {}
-        for name, (loss, _, _) in self.tasks.items():
-            labelled, known = _labelled(name, targets)
-            weights = example_weights(loss, known) * labelled
-            found[name] = weights if examples is None else weights * examples
-        return found
-
-    def __call__(
-        self,
-        logits: Mapping[str, Float[Array, 'batch _']],
-        targets: Mapping[str, Num[Array, 'batch ...']],
-        totals: Mapping[str, Float[Array, '']] | None = None,
-        examples: Float[Array, ' batch'] | None = None,
-    ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
-        """The loss of a batch, and that of each task, before the task's weight.
-
-        Args:
-            logits: of each task, by its name.
-            targets: of each task, in the forms that `make_loss` takes.
-            totals: `total` of `weighted_mean`, for each task.
-            examples: as for `weights`.
-
-        Raises:
-            UserError: a task's targets are missing, or of another form.
-        """
-        weights = self.weights(targets, examples)
-        losses = {}
-        for name, function in self.functions.items():
-            values, _ = function(logits[name], _labelled(name, targets)[1])
-            losses[name] = weighted_mean(values, weights[name], None if totals is None else totals[name])
-        total = sum((weight * losses[name] for name, (_, weight, _) in self.tasks.items()), start=jnp.zeros(()))
-        return total, losses
-
-
-def make_task_loss(tasks: Mapping[str, tuple[Loss, float, int]], label_smoothing: float) -> TaskLoss:
-    """The loss of a network with several tasks.
-
-    Args:
-        tasks: of each task, by its name: which loss, the task's weight (≥ 0), and the number of outputs.
-        label_smoothing: of the tasks with classes, in [0, 1); refused where none has any.
-
-    Raises:
-        UserError: as for `make_loss`, with the task's name where there are several; a negative weight.
-    """
-    functions = {}
-    mixed = any(loss.name not in REGRESSION for loss, _, _ in tasks.values())
-    for name, (loss, weight, outputs) in tasks.items():
-        if not weight >= 0:
-            raise UserError(f"task '{name}': weight={weight} must be at least 0")
-        try:
-            smoothing = 0.0 if mixed and loss.name in REGRESSION else label_smoothing
-            functions[name] = make_loss(loss, smoothing, outputs)
-        except UserError as error:
-            raise UserError(f"task '{name}': {error}" if len(tasks) > 1 else str(error)) from None
-    return TaskLoss(dict(tasks), functions)
-
-
 def accuracy(
     logits: Float[Array, 'batch outputs'], targets: Num[Array, 'batch ...'], loss_name: str = 'cross_entropy'
-) -> Float[Array, ' batch'] | None:
-    """How right each example is, in [0, 1].
+) -> Float[Array, ' batch']:
+    """How right each example is, in [0, 1], where outputs are classes.
 
     Args:
         logits: of the head.
@@ -226,13 +145,10 @@ def accuracy(
 
     Returns:
         Whether the largest output is the class, or the most probable one; with several labels an image (`binary` and
-        targets of outputs), the share of classes on whose presence the sign of the output agrees. None for numbers
-        (`mse` and `huber` with targets of outputs).
+        targets of outputs), the share of classes on whose presence the sign of the output agrees.
     """
     if targets.ndim == 1:
         return (logits.argmax(-1) == targets).astype(jnp.float32)
-    if loss_name in REGRESSION:
-        return None
     if loss_name in BINARY:
         return ((logits > 0) == (targets > 0.5)).mean(-1, dtype=jnp.float32)
     return (logits.argmax(-1) == targets.argmax(-1)).astype(jnp.float32)
@@ -298,15 +214,3 @@ def _term(loss: Loss, log_p: Float[Array, 'batch classes']) -> Float[Array, 'bat
     if loss.name == 'generalized_cross_entropy':
         return -jnp.expm1(loss.generalized_q * log_p) / loss.generalized_q
     return -log_p
-
-
-def _labelled(
-    name: str, targets: Mapping[str, Num[Array, 'batch ...']]
-) -> tuple[Float[Array, ' batch'], Num[Array, 'batch ...']]:
-    """Which examples have a label for the task, 1 or 0, and the targets with zeros where there is none."""
-    if name not in targets:
-        raise UserError(f"there are no targets for task '{name}', only for {', '.join(targets) or 'none'}")
-    target = targets[name]
-    known = target >= 0 if target.ndim == 1 else ~jnp.isnan(target).any(-1)
-    spread = known.reshape(-1, *[1] * (target.ndim - 1))
-    return known.astype(jnp.float32), jnp.where(spread, target, jnp.zeros_like(target))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,11 @@ from jtransfer.tasks.multi_label_metrics import (
     sigmoid,
 )
 from jtransfer.tasks.wrong import Wrong
+
+if TYPE_CHECKING:
+    from jax import Array
+
+    from jtransfer.config_optim import Loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +79,12 @@ class MultiLabel(Task, kind='multi_label'):
     def groups(self, labels: np.ndarray) -> list[tuple[str, np.ndarray]]:
         """A row a class."""
         return [(name, np.flatnonzero(labels[:, number] == 1)) for number, name in enumerate(self.class_names)]
+
+    def log(self, outputs: Array, labels: Array, settings: Loss) -> dict[str, Array]:
+        """How right each example is, see `losses.accuracy`."""
+        from jtransfer.tasks.losses import accuracy
+
+        return {'accuracy': accuracy(outputs, labels, settings.name)}
 
     def predict(self, outputs: np.ndarray) -> np.ndarray:
         """Probabilities by sigmoid."""

@@ -13,9 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jtransfer.config_optim import Loss
 from jtransfer.preprocessing import training_pixels
-from jtransfer.tasks.losses import REGRESSION
 from jtransfer.train.placement import JitPlacement
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import TrainStep, make_train_step
@@ -138,7 +136,7 @@ def abstract_state(parts: StepParts, variables: Mapping[str, Any]) -> TrainState
 
 
 def abstract_batch(parts: StepParts, batch_size: int) -> dict[str, Any]:
-    """The shapes of a batch, see `make_train_step`; labels are class numbers wherever the loss takes them."""
+    """The shapes of a batch, see `make_train_step`; labels are in the forms of their tasks."""
     channels = max(parts.preprocessing.channels, 3)  # for a network of grey pictures, the step makes them grey
     picture = np.zeros((8, 8, channels), np.uint8)
     pixels = training_pixels(parts.preprocessing, parts.config.augment.crops)(picture)
@@ -146,15 +144,10 @@ def abstract_batch(parts: StepParts, batch_size: int) -> dict[str, Any]:
     def shape(*sides: int, dtype: Any = jnp.int32) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(sides, dtype)
 
-    def label(loss: Loss, outputs: int) -> jax.ShapeDtypeStruct:
-        if loss.name in REGRESSION or outputs == 1:
-            return shape(batch_size, outputs, dtype=jnp.float32)
-        return shape(batch_size)
-
-    labels = {name: label(loss, outputs) for name, (loss, _, outputs) in parts.criterion.tasks.items()}
+    labels = {task.name: shape(batch_size, *task.rows, dtype=task.dtype) for task, _ in parts.criterion.terms}
     return {
         'image': shape(batch_size, *pixels.shape, dtype=jnp.uint8),
-        'label': labels if parts.tasks else labels[''],
+        'label': labels if parts.criterion.named else labels[''],
         'aspect': shape(batch_size, dtype=jnp.float32),
         'id': shape(batch_size),
         'epoch': shape(batch_size),

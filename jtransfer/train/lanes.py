@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -153,10 +152,7 @@ def lines_of_lanes(
     """By number, what `log_values` has to say about the lanes that were trained in these steps."""
     lines = {}
     for lane, rows, own in rows_of_lanes(pending, lanes, seconds, step):
-        values = log_values(rows, batch_size, own)
-        if math.isnan(values['train/accuracy']) and values['finite']:
-            del values['train/accuracy']  # there are no classes
-        lines[lane.number] = values
+        lines[lane.number] = log_values(rows, batch_size, own)
     return lines
 
 

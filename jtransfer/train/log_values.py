@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,12 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_MEANS = {
-    'train/loss': 'loss',
-    'train/accuracy': 'accuracy',
-    'gradient_norm': 'gradient_norm',
-    'source_distance': 'source_distance',
-}
+# What a step tells beside the figures of its tasks.
+_OWN = ('loss', 'gradient_norm', 'source_distance', 'finite')
 
 
 def log_values(rows: Sequence[Mapping[str, float]], batch_size: int, seconds: float) -> dict[str, Any]:
@@ -29,9 +26,13 @@ def log_values(rows: Sequence[Mapping[str, float]], batch_size: int, seconds: fl
         The numbers by their names in the log, and `finite`: whether every step was.
     """
     last = rows[-1]
-    names = _MEANS | {f'train/{metric}': metric for metric in last if metric.startswith('loss/')}
-    means = {name: float(np.mean([row[metric] for row in rows])) for name, metric in names.items() if metric in last}
+    losses = [name for name in last if name.startswith('loss/')]
     rates = {name: value for name, value in last.items() if name.startswith('learning_rate/')}
+    # Runs that were begun before tasks named their figures have an accuracy that is NaN where there are no classes.
+    figures = [name for name, value in last.items() if name not in (*_OWN, *losses, *rates) and not math.isnan(value)]
+    names = {f'train/{name}': name for name in ('loss', *figures)}
+    names |= {name: name for name in ('gradient_norm', 'source_distance')} | {f'train/{name}': name for name in losses}
+    means = {name: float(np.mean([row[metric] for row in rows])) for name, metric in names.items() if metric in last}
     speed = {'images_per_second': len(rows) * batch_size / seconds}
     return {**means, **rates, **speed, 'finite': all(row['finite'] for row in rows)}
 

@@ -22,7 +22,6 @@ from jaxtyping import Array, Bool, Float
 from jtransfer.augment.keys import example_keys
 from jtransfer.models.network import TrainingOutput
 from jtransfer.preprocessing import normalise
-from jtransfer.tasks.losses import accuracy, weighted_mean
 from jtransfer.train.accumulate import accumulate
 from jtransfer.train.state import TrainState
 from jtransfer.train.step_parts import Setup, StepParts, set_up
@@ -47,9 +46,9 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
     images are mixed, the weight is that of the image whose place it is, whatever is mixed into it.
 
     The metrics are `loss` (with that of auxiliary heads, see `Network.training_logits`, and of distilled features;
-    without L2-SP, which is added to the gradient), with several heads a `loss/NAME` each, `accuracy`, `gradient_norm`
-    (of the trainable parameters, before clipping), `source_distance` where something pulls parameters towards the
-    source, `finite`, and a learning rate a group.
+    without L2-SP, which is added to the gradient), with several heads a `loss/NAME` each, what tasks log (`accuracy`),
+    `gradient_norm` (of the trainable parameters, before clipping), `source_distance` where something pulls parameters
+    towards the source, `finite`, and a learning rate a group.
 
     When the loss, a gradient or anything in the next state is not finite, the state is returned as it was, and stays
     so: a later batch, whose `step` is then ahead of the state's, changes nothing either. The loop finds `finite` false
@@ -171,8 +170,8 @@ def loss_and_metrics(
     output, model_state = forward(setup, trainable, state, model_state, images, key)
     loss, losses = target_loss(setup, output, batch, totals)
     loss = pulled_loss(setup, loss, output.features, images, state)
-    metrics = {'accuracy': mean_accuracy(setup, output.logits, batch['label'])}
-    if setup.parts.tasks:
+    metrics = setup.criterion.log(setup.parts.by_task(output.logits), setup.parts.by_task(batch['label']))
+    if setup.criterion.named:
         metrics |= {f'loss/{name}': value for name, value in losses.items()}
     return loss, (model_state, metrics)
 
@@ -214,18 +213,6 @@ def pulled_loss(
         term = pull.loss(features, of_source)
         loss = loss if term is None else loss + term
     return loss
-
-
-def mean_accuracy(setup: Setup, logits: Any, labels: Any) -> Float[Array, '']:
-    """The mean over the tasks of the accuracy on what is labelled; NaN where no task has classes."""
-    logits, labels = setup.parts.by_task(logits), setup.parts.by_task(labels)
-    weights = setup.criterion.weights(labels)
-    shares = []
-    for name, (loss, _, _) in setup.criterion.tasks.items():
-        right = accuracy(logits[name], labels[name], loss.name)
-        if right is not None:
-            shares.append(weighted_mean(right, (weights[name] > 0).astype(jnp.float32)))
-    return jnp.stack(shares).mean() if shares else jnp.full((), jnp.nan)
 
 
 def update(setup: Setup, grads: Any, state: TrainState) -> tuple[Any, Any]:

@@ -12,9 +12,9 @@ import optax
 from jtransfer.adapters import AnyNetwork
 from jtransfer.augment.pipeline import AugmentFunction, make_augment
 from jtransfer.config import Config
-from jtransfer.config_optim import Loss, Optim
+from jtransfer.config_optim import Optim
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.tasks.losses import TaskLoss, make_task_loss
+from jtransfer.tasks.criterion import Criterion
 from jtransfer.train.state import TrainState, init_state
 from jtransfer.transfer.optimizer import make_optimizer
 from jtransfer.transfer.plan import Group, Plan
@@ -35,12 +35,11 @@ class StepParts:
         network: the network.
         preprocessing: turns pixels into network input.
         plan: which parameters move, of all phases.
-        config: the settings of optimiser, loss and augmentation.
+        config: the settings of optimiser and augmentation.
+        criterion: what is minimised, without the pulls.
         total_steps: length of the training.
         epoch_steps: length of one pass over the training examples.
         starts: the steps after which the phases so far began; the last one is the step's own.
-        tasks: with several heads, the loss, weight and outputs of each by its name; a batch's `label` is then a
-            dictionary. Empty: one head, and the configured loss.
         schedule: takes the place of the configured learning rate, by step and before the groups' factors.
         more_pulls: pulls towards the source, beside those that the configuration names.
     """
@@ -49,10 +48,10 @@ class StepParts:
     preprocessing: Preprocessing
     plan: Plan
     config: Config
+    criterion: Criterion
     total_steps: int
     epoch_steps: int = 1
     starts: tuple[int, ...] = (0,)
-    tasks: Mapping[str, tuple[Loss, float, int]] = dataclasses.field(default_factory=dict)
     schedule: optax.Schedule | None = None
     more_pulls: tuple[Pull, ...] = ()
 
@@ -67,17 +66,10 @@ class StepParts:
         return make_timetable(self.config.optim, self.plan, self.total_steps, self.epoch_steps)
 
     @property
-    def criterion(self) -> TaskLoss:
-        """What is minimised; raises `UserError` where the loss does not fit the network."""
-        only = {_ONLY: (self.config.loss, 1.0, self.network.num_classes)}
-        return make_task_loss(self.tasks or only, self.config.optim.label_smoothing)
-
-    @property
     def outputs(self) -> int | dict[str, int]:
         """How many classes, or numbers, a label has; by task if there are several."""
-        if self.tasks:
-            return {name: outputs for name, (_, _, outputs) in self.tasks.items()}
-        return self.network.num_classes
+        outputs = {task.name: task.outputs for task, _ in self.criterion.terms}
+        return outputs if self.criterion.named else outputs[_ONLY]
 
     @property
     def pulls(self) -> tuple[Pull, ...]:
@@ -86,7 +78,7 @@ class StepParts:
 
     def by_task(self, values: Any) -> Mapping[str, Any]:
         """What there is of every task, by its name; that of a network with one head is all there is."""
-        return values if self.tasks else {_ONLY: values}
+        return values if self.criterion.named else {_ONLY: values}
 
     def schedules(self) -> dict[str, optax.Schedule]:
         """The learning rate of every trainable group by its name, as a function of the step."""
@@ -128,7 +120,6 @@ class Setup:
         network: the network; under an axis, its batch statistics are those over the axis.
         plan: what moves in this phase.
         augment: changes images and labels.
-        criterion: what is minimised, without the pulls.
         optimizer: over the trainable tree.
         schedules: the learning rate of every trainable group by its name.
         pulls: towards the source.
@@ -139,7 +130,6 @@ class Setup:
     network: AnyNetwork
     plan: Plan
     augment: AugmentFunction
-    criterion: TaskLoss
     optimizer: optax.GradientTransformation
     schedules: Mapping[str, optax.Schedule]
     pulls: tuple[Pull, ...]
@@ -149,6 +139,11 @@ class Setup:
     def optim(self) -> Optim:
         """The settings of the optimiser."""
         return self.parts.config.optim
+
+    @property
+    def criterion(self) -> Criterion:
+        """What is minimised, without the pulls."""
+        return self.parts.criterion
 
     @property
     def mixes(self) -> bool:
@@ -169,14 +164,13 @@ def set_up(parts: StepParts, trainable: Any, axis_name: str | None) -> Setup:
         axis_name: see `make_train_step`.
 
     Raises:
-        UserError: the loss or the augmentation does not fit the network.
+        UserError: the augmentation does not fit the network.
     """
     return Setup(
         parts=parts,
         network=parts.network if axis_name is None else parts.network.with_norm_axis(axis_name),
         plan=parts.current,
         augment=make_augment(parts.config.augment, parts.preprocessing, parts.outputs, axis_name=axis_name),
-        criterion=parts.criterion,
         optimizer=parts.optimizer(trainable),
         schedules=parts.schedules(),
         pulls=parts.pulls,

@@ -24,6 +24,8 @@ from jtransfer.experiments.range_test import (
 from jtransfer.experiments.training import train_model
 from jtransfer.preprocessing import normalise, training_pixels
 from jtransfer.pretrained.model import load_model
+from jtransfer.tasks.choose_loss import task_losses
+from jtransfer.tasks.criterion import make_criterion
 from jtransfer.train.step import make_train_step
 from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
@@ -176,7 +178,9 @@ def test_gradient_descent_on_a_linear_probe_diverges_beyond_its_stable_limit(pro
 def test_groups_keep_their_factors_and_the_rate_is_that_of_the_step(problem):
     settings = {'transfer.strategy': 'fine_tune', 'transfer.backbone_learning_rate_scale': 0.1, 'optim.warmup': 0.5}
     model, _, plan, config = problem(**settings)
-    step_parts = StepParts(model.network, model.preprocessing, plan, config, 4, schedule=ramp(1e-4, 1e-2, 11))
+    criterion = make_criterion(model.tasks, task_losses(config.loss, model.tasks), 0.0)
+    schedule = ramp(1e-4, 1e-2, 11)
+    step_parts = StepParts(model.network, model.preprocessing, plan, config, criterion, 4, schedule=schedule)
     state = step_parts.start(model.variables)
     step = jax.jit(make_train_step(step_parts, state.trainable))
     random = np.random.default_rng(0)

@@ -15,6 +15,9 @@ from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.config import Config, Data, Optim, Transfer
+from jtransfer.tasks.base import single_label
+from jtransfer.tasks.choose_loss import task_losses
+from jtransfer.tasks.criterion import make_criterion
 from jtransfer.train.step import make_train_step
 from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
@@ -85,7 +88,9 @@ def our_steps(network, variables, preprocessing, seed, steps):
     """Our variables by path after the steps, and the losses."""
     plan = make_plan(network, variables['params'], Transfer('fine_tune'), OPTIM.weight_decay)
     config = Config(data=Data(batch_size=BATCH), optim=OPTIM)
-    parts = StepParts(network, preprocessing, plan, config, total_steps=steps)
+    tasks = [single_label([str(number) for number in range(network.num_classes)])]
+    criterion = make_criterion(tasks, task_losses(config.loss, tasks), 0.0)
+    parts = StepParts(network, preprocessing, plan, config, criterion, total_steps=steps)
     state = parts.start(variables)
     step = jax.jit(make_train_step(parts, state.trainable))
     losses = []

@@ -10,7 +10,7 @@ from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, kinds, single_label
 from jtransfer.tasks.choose_loss import task_losses
 from jtransfer.tasks.class_balance import class_weights
-from jtransfer.tasks.losses import make_task_loss
+from jtransfer.tasks.criterion import make_criterion
 
 ONE = single_label(('a', 'b', 'c'))
 KIND = single_label(('a', 'b', 'c'), 'kind')
@@ -43,7 +43,7 @@ def test_the_configured_loss_is_for_the_tasks_that_it_fits(name, tasks, expected
     losses = task_losses(Loss(name), tasks)
     assert list(losses) == [task.name for task in tasks]
     assert [loss.name for loss in losses.values()] == expected
-    make_task_loss({task.name: (losses[task.name], 1.0, task.outputs) for task in tasks}, 0.0)
+    make_criterion(tasks, losses, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_options_of_one_loss_are_not_for_the_others():
     assert losses['age'] == Loss('mse')
     only = task_losses(Loss(binary_threshold=0.5), [KIND, AGE])
     with pytest.raises(UserError, match=r'loss\.binary_threshold=0\.5 is for loss.name=binary'):
-        make_task_loss({'kind': (only['kind'], 1.0, 3), 'age': (only['age'], 1.0, 1)}, 0.0)
+        make_criterion([KIND, AGE], only, 0.0)

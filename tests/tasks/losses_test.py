@@ -20,7 +20,6 @@ from jtransfer.tasks.losses import (
     cross_entropy,
     example_weights,
     make_loss,
-    make_task_loss,
     weighted_mean,
 )
 
@@ -338,123 +337,6 @@ def test_targets_of_another_form_are_refused(logits, targets, message):
         make_loss(Loss('mse'), 0.0, logits.shape[1])(jnp.asarray(logits), jnp.asarray(targets))
 
 
-TASKS = {
-    'kind': (Loss('focal', class_weights=WEIGHTS), 1.0, 5),
-    'labels': (Loss('binary'), 0.5, 5),
-    'age': (Loss('huber'), 2.0, 1),
-}
-
-
-def task_batch():
-    logits = {'kind': LOGITS, 'labels': LOGITS[::-1].copy(), 'age': LOGITS[:, :1]}
-    targets = {'kind': LABELS, 'labels': MULTI_HOT, 'age': NUMBERS[:, :1]}
-    return jax.tree.map(jnp.asarray, (logits, targets))
-
-
-def test_the_loss_of_several_tasks_is_the_weighted_sum_of_theirs():
-    logits, targets = task_batch()
-    total, losses = jax.jit(make_task_loss(TASKS, 0.1))(logits, targets)
-    expected = {}
-    for name, (loss, _, outputs) in TASKS.items():
-        function = make_loss(loss, 0.0 if name == 'age' else 0.1, outputs)
-        expected[name] = float(weighted_mean(*function(logits[name], targets[name])))
-        assert float(losses[name]) == pytest.approx(expected[name], rel=1e-6)
-    assert set(losses) == set(TASKS)
-    assert float(total) == pytest.approx(expected['kind'] + 0.5 * expected['labels'] + 2 * expected['age'], rel=1e-6)
-
-
-def test_an_example_without_a_label_for_a_task_counts_nothing_there():
-    logits, targets = task_batch()
-    missing = {
-        'kind': targets['kind'].at[:7].set(-1),
-        'labels': targets['labels'].at[3, 2].set(jnp.nan).at[11].set(jnp.nan),
-        'age': targets['age'].at[15:].set(jnp.nan),
-    }
-    known = {'kind': np.arange(7, 20), 'labels': np.delete(np.arange(20), [3, 11]), 'age': np.arange(15)}
-    task_loss = make_task_loss(TASKS, 0.0)
-
-    @jax.jit
-    def run(logits, targets):
-        return jax.value_and_grad(lambda x: task_loss(x, targets), has_aux=True)(logits)
-
-    (_, losses), grads = run(logits, missing)
-    for name, rows in known.items():
-        function = jax.jit(make_loss(TASKS[name][0], 0.0, TASKS[name][2]))
-        expected = weighted_mean(*function(logits[name][rows], targets[name][rows]))
-        assert float(losses[name]) == pytest.approx(float(expected), rel=1e-5)
-        assert set(np.flatnonzero(np.any(grads[name], axis=1))) == set(rows)
-        assert np.isfinite(grads[name]).all()
-
-
-def test_weights_of_examples_make_every_task_a_weighted_mean():
-    logits, targets = task_batch()
-    targets['kind'] = targets['kind'].at[:7].set(-1)
-    weights = np.random.default_rng(0).uniform(0, 3, 20).astype('f4')
-    task_loss = make_task_loss(TASKS, 0.1)
-    run = jax.jit(lambda *args: task_loss(*args[:3], examples=args[3]))
-    total, losses = run(logits, targets, None, weights)
-    for name, (loss, _, outputs) in TASKS.items():
-        function = make_loss(loss, 0.0 if name == 'age' else 0.1, outputs)
-        known = slice(7, 20) if name == 'kind' else slice(0, 20)
-        values, own = function(logits[name][known], targets[name][known])
-        assert float(losses[name]) == pytest.approx(np.average(values, weights=own * weights[known]), rel=1e-5)
-    _, plain = jax.jit(task_loss)(logits, targets)
-    _, alike = run(logits, targets, None, np.full(20, 2.0, 'f4'))
-    assert jax.tree.map(float, alike) == pytest.approx(jax.tree.map(float, plain), rel=1e-5)
-    totals = {name: values.sum() for name, values in task_loss.weights(targets, jnp.asarray(weights)).items()}
-    halves = [
-        jax.tree.map(lambda x, part=part: x[part], (logits, targets, weights)) for part in (slice(0, 9), slice(9, 20))
-    ]
-    parts = [run(*half[:2], totals, half[2])[0] for half in halves]
-    assert float(sum(parts)) == pytest.approx(float(total), rel=1e-5)
-
-
-def test_weights_of_examples_are_torchs_weighted_mean(torch):
-    weights = np.random.default_rng(0).uniform(0, 3, 20).astype('f4')
-    each = torch.nn.functional.cross_entropy(
-        as_tensor(torch, LOGITS), as_tensor(torch, LABELS), torch.tensor(WEIGHTS).double(), reduction='none'
-    )
-    by = as_tensor(torch, weights)
-    expected = (each * by).sum() / (torch.tensor(WEIGHTS).double()[LABELS] * by).sum()
-    task_loss = make_task_loss({'': (Loss(class_weights=WEIGHTS, name='cross_entropy'), 1.0, 5)}, 0.0)
-    ours, _ = task_loss({'': jnp.asarray(LOGITS)}, {'': jnp.asarray(LABELS)}, examples=jnp.asarray(weights))
-    assert float(ours) == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_a_task_without_any_label_in_the_batch_costs_nothing():
-    logits, targets = task_batch()
-    total, losses = jax.jit(make_task_loss(TASKS, 0.0))(logits, {**targets, 'kind': jnp.full(20, -1)})
-    assert float(losses['kind']) == 0
-    assert float(total) == pytest.approx(0.5 * float(losses['labels']) + 2 * float(losses['age']))
-
-
-def test_parts_of_a_batch_of_several_tasks_add_up_to_the_whole():
-    logits, targets = task_batch()
-    targets['kind'] = targets['kind'].at[:7].set(-1)
-    task_loss = make_task_loss(TASKS, 0.0)
-    run = jax.jit(task_loss)
-    whole, _ = run(logits, targets)
-    totals = {name: weights.sum() for name, weights in jax.jit(task_loss.weights)(targets).items()}
-    halves = [jax.tree.map(lambda x, part=part: x[part], (logits, targets)) for part in (slice(0, 9), slice(9, 20))]
-    assert float(sum(run(*half, totals)[0] for half in halves)) == pytest.approx(float(whole), rel=1e-5)
-
-
-def test_mistakes_in_tasks_name_the_task():
-    with pytest.raises(UserError, match=r"task 'kind': loss.class_weights has 5 weights for 4 classes"):
-        make_task_loss({**TASKS, 'kind': (TASKS['kind'][0], 1.0, 4)}, 0.0)
-    # The name of the only one would say nothing.
-    with pytest.raises(UserError, match=r'^loss.class_weights has 5 weights for 4 classes'):
-        make_task_loss({'kind': (TASKS['kind'][0], 1.0, 4)}, 0.0)
-    with pytest.raises(UserError, match=r'^label_smoothing=0.1 is for classes'):
-        make_task_loss({'age': TASKS['age']}, 0.1)
-    with pytest.raises(UserError, match=r"task 'kind': weight=-1.0 must be at least 0"):
-        make_task_loss({'kind': (Loss(), -1.0, 4)}, 0.0)
-    logits, targets = task_batch()
-    del targets['age']
-    with pytest.raises(UserError, match="no targets for task 'age', only for kind, labels"):
-        make_task_loss(TASKS, 0.0)(logits, targets)
-
-
 def test_accuracy():
     logits = jnp.asarray([[2.0, 1.0, -1.0], [-3.0, -2.0, -1.0]])
     assert accuracy(logits, jnp.array([0, 1])).tolist() == [1, 0]
@@ -463,4 +345,3 @@ def test_accuracy():
     several = jnp.asarray([[1.0, 1.0, 1.0], [0.0, 0.0, 0.0]])
     np.testing.assert_allclose(accuracy(logits, several, 'binary'), [2 / 3, 1])
     assert accuracy(logits, jnp.array([0, 2]), 'binary_sum').tolist() == [1, 1]
-    assert accuracy(logits, soft, 'mse') is None

@@ -23,6 +23,9 @@ from jtransfer.models.batch_norm import BatchNorm
 from jtransfer.models.bit import BiT
 from jtransfer.models.vit import ViT
 from jtransfer.preprocessing import Preprocessing
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.criterion import Criterion, Term
+from jtransfer.tasks.regression import Regression
 from jtransfer.train.feed import device_feed
 from jtransfer.train.placement import JitPlacement
 from jtransfer.train.step_parts import StepParts
@@ -88,6 +91,12 @@ class Once(JitPlacement):
         return self.programs[program]
 
 
+def task_of(loss, outputs):
+    """The only task of a network, of a kind that the loss fits."""
+    kind = 'regression' if loss.name in Regression.losses else 'single_label'
+    return Term(Task('', kind, tuple(map(str, range(outputs)))), loss)
+
+
 class Toy:
     """Networks, batches and feeds of the toy problem."""
 
@@ -107,11 +116,11 @@ class Toy:
         dtype=jnp.float32,
         dropout=0.0,
         loss=None,
-        tasks=None,
+        tasks=(),
     ):
         """The parts of a step, and the variables where training starts."""
         optim, transfer = optim or Optim(), transfer or Transfer('fine_tune')
-        heads = tuple((task, outputs) for task, (_, _, outputs) in (tasks or {}).items())
+        heads = tuple((task.name, task.outputs) for task, _ in tasks)
         network = _network(name, 0 if heads else self.classes, heads, dtype, dropout)
         variables = _variables(name, 0 if heads else self.classes, heads)
         if transfer.strategy in ADAPTATIONS:
@@ -131,7 +140,9 @@ class Toy:
             augment=augment or Augment(),
             train=train,
         )
-        parts = StepParts(network, self.preprocessing, plan, config, steps, tasks=tasks or {})
+        terms = tuple(Term(*term) for term in tasks) or (task_of(loss or Loss('cross_entropy'), self.classes),)
+        criterion = Criterion(terms, optim.label_smoothing)
+        parts = StepParts(network, self.preprocessing, plan, config, criterion, steps)
         return parts, jax.tree.map(np.copy, variables)
 
     def start(self, parts, variables):

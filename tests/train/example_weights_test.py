@@ -10,6 +10,7 @@ from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Optim, Transfer
 from jtransfer.config_optim import Loss
 from jtransfer.preprocessing import normalise
+from jtransfer.tasks.base import Task
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.placement import JitPlacement, PmapPlacement
 from jtransfer.train.step import make_train_step
@@ -105,7 +106,9 @@ def test_of_mixed_images_the_weight_is_that_of_the_place(toy):
 
 
 def test_every_head_takes_the_weights(toy):
-    tasks = {'kind': (Loss('cross_entropy'), 1.0, 3), 'size': (Loss('mse'), 0.5, 2)}
+    kind = Task('kind', 'single_label', ('a', 'b', 'c'))
+    size = Task('size', 'regression', ('width', 'height'), weight=0.5)
+    tasks = [(kind, Loss('cross_entropy')), (size, Loss('mse'))]
     batch = weighted(toy, batch=8)
     sizes = np.random.default_rng(3).standard_normal((8, 2)).astype('f4')
     sizes[2] = np.nan

@@ -9,6 +9,7 @@ from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Optim
 from jtransfer.config_optim import Loss
 from jtransfer.preprocessing import normalise
+from jtransfer.tasks.base import Task
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.placement import JitPlacement, PmapPlacement
 from jtransfer.train.step import make_train_step
@@ -69,7 +70,9 @@ def test_an_unlabelled_image_adds_nothing(toy):
 
 
 def test_tasks_are_mixed_each_in_its_own_form(toy):
-    tasks = {'kind': (Loss(), 1.0, 3), 'size': (Loss(name='mse'), 0.5, 2)}
+    kind = Task('kind', 'single_label', ('a', 'b', 'c'))
+    size = Task('size', 'regression', ('width', 'height'), weight=0.5)
+    tasks = [(kind, Loss('cross_entropy')), (size, Loss('mse'))]
     batch = toy.batch()
     batch['label'] = {'kind': batch['label'], 'size': np.ones((8, 2), np.float32)}
     parts, variables = toy.make('dense', augment=MIX, tasks=tasks)

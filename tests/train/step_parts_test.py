@@ -16,6 +16,7 @@ from jtransfer import rules
 from jtransfer.config import Optim, Transfer
 from jtransfer.config_optim import Loss
 from jtransfer.preprocessing import normalise
+from jtransfer.tasks.base import Task
 from jtransfer.train.placement import make_placement
 
 RATE = 0.1
@@ -120,11 +121,11 @@ def test_class_weights_are_those_of_the_whole_batch_however_it_is_split(toy):
         chex.assert_trees_all_close(moved, grads, rtol=1e-3, atol=1e-5)
 
 
-TASKS = {
-    'kind': (Loss(class_weights=(0.5, 1.0, 2.0)), 1.0, 3),
-    'tags': (Loss('binary'), 0.5, 4),
-    'size': (Loss('mse'), 2.0, 1),
-}
+TASKS = (
+    (Task('kind', 'single_label', ('a', 'b', 'c')), Loss('cross_entropy', class_weights=(0.5, 1.0, 2.0))),
+    (Task('tags', 'multi_label', ('p', 'q', 'r', 's'), weight=0.5), Loss('binary')),
+    (Task('size', 'regression', ('size',), weight=2.0), Loss('mse')),
+)
 
 
 def with_tasks(batch):
@@ -157,7 +158,7 @@ def test_several_tasks_train_as_their_weighted_sum(toy):
         return kind + 0.5 * tags + 2 * size, {'kind': kind, 'tags': tags, 'size': size}
 
     (expected, each), grads = jax.value_and_grad(losses, has_aux=True)(variables['params'])
-    assert set(variables['params']['heads']) == set(TASKS)
+    assert set(variables['params']['heads']) == {task.name for task, _ in TASKS}
     for kind, devices, count in [('jit', 1, 1), ('jit', 8, 1), ('pmap', 8, 2)]:
         split, _ = toy.make('dense', optim=dataclasses.replace(SGD, accumulate_steps=count), tasks=TASKS)
         state, [metrics] = run(split, variables, [batch], kind, devices)
@@ -171,7 +172,8 @@ def test_several_tasks_train_as_their_weighted_sum(toy):
 def test_a_probe_of_several_tasks_trains_the_heads_alone(toy):
     parts, variables = toy.make('dense_norm', Transfer('linear_probe'), SGD, tasks=TASKS)
     state, _ = run(parts, variables, [with_tasks(toy.batch(0, batch=16))])
-    assert set(rules.flatten(state.trainable)) == {f'heads/{t}/{leaf}' for t in TASKS for leaf in ('kernel', 'bias')}
+    heads = {f'heads/{task.name}/{leaf}' for task, _ in TASKS for leaf in ('kernel', 'bias')}
+    assert set(rules.flatten(state.trainable)) == heads
     chex.assert_trees_all_equal(state.frozen['backbone'], variables['params']['backbone'])
     chex.assert_trees_all_equal(state.model_state['batch_stats'], variables['batch_stats'])
     for path, leaf in rules.flatten(state.trainable).items():
