@@ -34,7 +34,7 @@ from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.model import Model
-from jtransfer.tasks.several import AnyMetrics
+from jtransfer.tasks.measured import Measured
 from jtransfer.terminal import PlainConsole
 from jtransfer.transfer import plan as plan_lib
 from jtransfer.transfer.plan import Plan
@@ -157,7 +157,7 @@ def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) ->
     return train_model(model, data, plan, config)
 
 
-def evaluate_model(model: Model, part: Part | Source | str | os.PathLike[str], **settings: Any) -> AnyMetrics:
+def evaluate_model(model: Model, part: Part | Source | str | os.PathLike[str], **settings: Any) -> Measured:
     """Measures a model on every example of a part.
 
     Heads, classes and numbers are matched by name; those that the part has no labels of have no figure of their own.

@@ -46,13 +46,14 @@ def scored(part: str, scores: Mapping[str, Any]) -> str:
         part: its name.
         scores: what `soup.json` says of it.
     """
-    from jtransfer.evaluate.sections import score_text
+    from jtransfer.tasks.figure import told, unit_of
 
     name, interval = scores['score_name'], ''
+    unit = unit_of(name)
     if scores['score_interval'] is not None:
-        low, high = (score_text(name, end) for end in scores['score_interval'])
+        low, high = (told(end, unit) for end in scores['score_interval'])
         interval = f' ({scores["confidence"]:.0%} interval {low} to {high})'
-    return f'{part} {name} {score_text(name, scores["score"])}{interval} on {scores["examples"]:,} images'
+    return f'{part} {name} {told(scores["score"], unit)}{interval} on {scores["examples"]:,} images'
 
 
 def table(record: Mapping[str, Any]) -> Any:
@@ -65,14 +66,14 @@ def table(record: Mapping[str, Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from jtransfer.evaluate.sections import score_text
+    from jtransfer.tasks.figure import told, unit_of
 
     word = 'accuracy' if 'validation_accuracy' in record['members'][0] else 'score'
     held = [record[part] for part in ('validation', 'test')]
     name = next((scores['score_name'] for scores in held if scores), word)
 
     def cells(*values: float | None) -> list[str]:
-        return ['–' if value is None else score_text(name, value) for value in values]
+        return [told(value, unit_of(name)) for value in values]
 
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     grid.add_column('', overflow='fold')

@@ -13,8 +13,9 @@ import numpy as np
 from jtransfer.evaluate.curves import fold_charts
 from jtransfer.evaluate.fold_statistics import FoldInterval, fold_interval
 from jtransfer.evaluate.report import WrongPicture, task_views, write_page
-from jtransfer.evaluate.sections import Hero, Tile, gauge, is_percent, score_parts, score_text
-from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
+from jtransfer.evaluate.sections import Hero, Tile, gauge
+from jtransfer.tasks.figure import SHARE, Figure
+from jtransfer.tasks.measured import Baseline, Measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +62,7 @@ def write_crossval_page(
     *,
     title: str,
     folds: Sequence[FoldSummary],
-    pooled: AnyMetrics,
+    pooled: Measured,
     curves: Sequence[Sequence[Mapping[str, Any]]] = (),
     most_wrong: Sequence[WrongPicture] = (),
     facts: Mapping[str, str] | None = None,
@@ -91,9 +92,9 @@ def write_crossval_page(
         raise ValueError('there are no folds to show')
     if curves and len(curves) != len(folds):
         raise ValueError(f'{len(curves)} curves for {len(folds)} folds')
-    name = pooled.score_name
+    score = pooled.score_figure
     repeats = 1 + max(fold.repeat for fold in folds)
-    interval = _interval(folds, pooled.confidence, is_percent(name))
+    interval = _interval(folds, pooled.confidence, score.unit == SHARE)
     views = task_views(pooled, most_wrong)
     mean = float(np.mean([fold.score for fold in folds]))
     write_page(
@@ -103,24 +104,24 @@ def write_crossval_page(
         eyebrow='jtransfer cross-validation',
         facts=facts or {},
         config_text=config_text,
-        hero=_hero(folds, interval, name, mean),
+        hero=_hero(folds, interval, score, mean),
         tiles=_tiles(folds, pooled, repeats),
         notes=notes,
         repeats=repeats,
-        score_title=name[0].upper() + name[1:],
-        percent=is_percent(name),
+        score_title=score.title,
+        percent=score.unit == SHARE,
         rows=[
             {
                 'fold': fold,
-                'score': score_text(name, fold.score),
+                'score': score.tell(fold.score),
                 # A colon would make a relative address an absolute one.
                 'link': urllib.parse.quote(fold.report),
             }
             for fold in folds
         ],
-        interval=_words(interval, name, folds) if interval else '',
-        charts=fold_charts(curves, [_label(fold, repeats) for fold in folds], name) if curves else [],
-        **views | {'headline': score_text(name, mean)},
+        interval=_words(interval, score, folds) if interval else '',
+        charts=fold_charts(curves, [_label(fold, repeats) for fold in folds], score) if curves else [],
+        **views | {'headline': score.tell(mean)},
     )
 
 
@@ -134,51 +135,47 @@ def _interval(folds: Sequence[FoldSummary], confidence: float, shares: bool) -> 
     return dataclasses.replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
-def _hero(folds: Sequence[FoldSummary], interval: FoldInterval | None, name: str, mean: float) -> Hero:
-    number, unit = score_parts(name, mean)
-    label = f'{name[0].upper()}{name[1:]}, mean of {len(folds)} fold{"s" if len(folds) > 1 else ""}'
+def _hero(folds: Sequence[FoldSummary], interval: FoldInterval | None, score: Figure, mean: float) -> Hero:
+    number, unit = score.parts(mean)
+    label = f'{score.title}, mean of {len(folds)} fold{"s" if len(folds) > 1 else ""}'
     if interval is None:
         return Hero(label, number, unit, 'of a single fold: without an interval', None)
-    low, high = score_text(name, interval.low), score_text(name, interval.high)
+    ends = (interval.low, interval.high)
+    shown = dataclasses.replace(score, value=mean, interval=ends)
+    worst = min(fold.score for fold in folds)
     return Hero(
         label=label,
         number=number,
         unit=unit,
-        interval=f'± {score_text(name, interval.sd)} from fold to fold; {interval.confidence:.0%} interval of the mean '
-        f'{low} to {high}',
-        gauge=gauge(
-            name,
-            mean,
-            (interval.low, interval.high),
-            min(fold.score for fold in folds),
-            f'worst fold {score_text(name, min(fold.score for fold in folds))}',
-        ),
+        interval=f'± {score.tell(interval.sd)} from fold to fold; {interval.confidence:.0%} interval of the mean '
+        f'{shown.interval_text}',
+        gauge=gauge(shown, Baseline(worst, f'worst fold {score.tell(worst)}')),
     )
 
 
-def _tiles(folds: Sequence[FoldSummary], pooled: AnyMetrics, repeats: int) -> tuple[Tile, ...]:
-    name, scores = pooled.score_name, [fold.score for fold in folds]
-    ends = pooled.score_interval
-    between = f'{pooled.confidence:.0%} interval {" to ".join(score_text(name, end) for end in ends)}' if ends else ''
+def _tiles(folds: Sequence[FoldSummary], pooled: Measured, repeats: int) -> tuple[Tile, ...]:
+    score, scores = pooled.score_figure, [fold.score for fold in folds]
+    between = f'{score.confidence:.0%} interval {score.interval_text}' if score.interval else ''
     division = f'{repeats} repeats of {len(folds) // repeats}' if repeats > 1 else 'each trained anew'
     tiles = [
-        Tile('All predictions together', score_text(name, pooled.score), between or 'each example once'),
-        Tile('Worst fold', score_text(name, min(scores)), f'best {score_text(name, max(scores))}'),
+        Tile('All predictions together', score.text, between or 'each example once'),
+        Tile('Worst fold', score.tell(min(scores)), f'best {score.tell(max(scores))}'),
         Tile('Loss', f'{np.mean([fold.loss for fold in folds]):.4g}', 'mean of the folds'),
         Tile('Examples', f'{pooled.examples:,}', 'each tested once' if repeats == 1 else 'each tested once a repeat'),
         Tile('Folds', str(len(folds)), division),
         Tile('Training', _duration(sum(fold.seconds for fold in folds)), 'all folds'),
     ]
-    if isinstance(pooled, HeadsMetrics):
-        tiles.append(Tile('Tasks', str(len(pooled.by_task)), 'a head each'))
+    heads = pooled.of_tasks()
+    if '' not in heads:
+        tiles.append(Tile('Tasks', str(len(heads)), 'a head each'))
     return tuple(tiles)
 
 
-def _words(interval: FoldInterval, name: str, folds: Sequence[FoldSummary]) -> str:
+def _words(interval: FoldInterval, score: Figure, folds: Sequence[FoldSummary]) -> str:
     return (
-        f'Mean {score_text(name, interval.mean)}, standard deviation {score_text(name, interval.sd)}. The '
-        f'{interval.confidence:.0%} interval of the mean, {score_text(name, interval.low)} to '
-        f'{score_text(name, interval.high)}, is widened because the folds share training data: its variance is '
+        f'Mean {score.tell(interval.mean)}, standard deviation {score.tell(interval.sd)}. The '
+        f'{interval.confidence:.0%} interval of the mean, {score.tell(interval.low)} to '
+        f'{score.tell(interval.high)}, is widened because the folds share training data: its variance is '
         f'1/{len(folds)} + {size_ratio(folds):.3f} times that of the folds (Nadeau and Bengio, 2003).'
     )
 

@@ -9,33 +9,35 @@ import numpy as np
 
 from jtransfer.better import rank
 from jtransfer.evaluate.charts import WIDE, LineChart, Series, line_chart
-from jtransfer.evaluate.sections import is_percent
+from jtransfer.tasks.figure import SHARE, Figure
 
 _GROUP = 'learning_rate/'
 _MOST_GROUPS = 6
 # More folds than colours are drawn pale, with their mean on top.
 _MOST_COLOURS = 6
+_ACCURACY = Figure('accuracy', None, SHARE)
+_LOGGED = f'train/{_ACCURACY.name}'
 
 Lines = Sequence[Mapping[str, Any]]
 
 
-def training_charts(lines: Lines, score_name: str = 'accuracy') -> list[LineChart]:
+def training_charts(lines: Lines, score: Figure = _ACCURACY) -> list[LineChart]:
     """The charts of a run: loss, score, learning rate, gradient norm, speed; those that were logged.
 
     Args:
         lines: parsed lines of `metrics.jsonl`. Each has `step` and some of `train/loss`, `train/accuracy`,
             `validation/loss`, `validation/score` (or `validation/top1`), `learning_rate/GROUP`, `gradient_norm` and
             `images_per_second`.
-        score_name: what the validation score is.
+        score: what the validation score is.
 
     Returns:
         The charts, in this order. Where the score is another than the accuracy, the accuracy in training has a chart of
         its own.
     """
     norms = [y for _, y in _points(lines, 'gradient_norm') if y > 0]
-    accuracy = Series('train', _points(lines, 'train/accuracy'), 1)
-    score = Series('validation', _scores(lines), 2, markers=True, best=_best_step(lines), noisy=False)
-    own = score_name == 'accuracy'
+    accuracy = Series('train', _points(lines, _LOGGED), 1)
+    scores = Series('validation', _scores(lines), 2, markers=True, best=_best_step(lines), noisy=False)
+    same = score.name == _ACCURACY.name
     charts = [
         line_chart(
             'Loss',
@@ -47,13 +49,13 @@ def training_charts(lines: Lines, score_name: str = 'accuracy') -> list[LineChar
             width=WIDE,
         ),
         line_chart(
-            _title(score_name),
-            [accuracy, score] if own else [score],
+            score.title,
+            [accuracy, scores] if same else [scores],
             x_label='step',
             width=WIDE,
-            percent=is_percent(score_name),
+            percent=score.unit == SHARE,
         ),
-        None if own else line_chart('Accuracy in training', [accuracy], x_label='step', percent=True),
+        None if same else line_chart('Accuracy in training', [accuracy], x_label='step', percent=True),
         line_chart('Learning rate', _learning_rates(lines), x_label='step'),
         line_chart(
             'Gradient norm',
@@ -66,7 +68,7 @@ def training_charts(lines: Lines, score_name: str = 'accuracy') -> list[LineChar
     return [chart for chart in charts if chart is not None]
 
 
-def fold_charts(folds: Sequence[Lines], names: Sequence[str], score_name: str = 'accuracy') -> list[LineChart]:
+def fold_charts(folds: Sequence[Lines], names: Sequence[str], score: Figure = _ACCURACY) -> list[LineChart]:
     """The folds' curves over each other: validation score and loss, training loss and accuracy; those that were logged.
 
     More than six folds are drawn pale, with their mean at the steps that all of them have on top.
@@ -74,16 +76,16 @@ def fold_charts(folds: Sequence[Lines], names: Sequence[str], score_name: str = 
     Args:
         folds: of each fold, lines as for `training_charts`.
         names: of the folds.
-        score_name: what the validation score is.
+        score: what the validation score is.
     """
-    score = [_scores(lines) for lines in folds]
-    accuracy = [_points(lines, 'train/accuracy') for lines in folds]
+    scores = [_scores(lines) for lines in folds]
+    accuracy = [_points(lines, _LOGGED) for lines in folds]
     charts = [
-        _over_each_other(f'{_title(score_name)} in validation', score, names, percent=is_percent(score_name)),
+        _over_each_other(f'{score.title} in validation', scores, names, percent=score.unit == SHARE),
         _over_each_other('Loss in validation', [_points(lines, 'validation/loss') for lines in folds], names),
         _over_each_other('Loss in training', [_points(lines, 'train/loss') for lines in folds], names, alone=True),
         _over_each_other('Accuracy in training', accuracy, names, alone=True, percent=True)
-        if score_name == 'accuracy'
+        if score.name == _ACCURACY.name
         else None,
     ]
     return [chart for chart in charts if chart is not None]
@@ -128,10 +130,6 @@ def _best_step(lines: Lines) -> float | None:
     losses = dict(_points(lines, 'validation/loss'))
     found = [(*rank(score, losses.get(step)), step) for step, score in _scores(lines)]
     return max(found)[-1] if found else None
-
-
-def _title(score_name: str) -> str:
-    return score_name[0].upper() + score_name[1:]
 
 
 def _learning_rates(lines: Lines) -> list[Series]:

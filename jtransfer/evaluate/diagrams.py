@@ -1,17 +1,13 @@
-"""Where the cells of a confusion matrix and the bars of a reliability diagram go; the template draws them."""
+"""Where the cells of a matrix and the bars of a bar chart go; the template draws them."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int
 
-from jtransfer.tasks.classification_metrics import CalibrationBin
+from jtransfer.tasks.panels import Bars, Matrix
 
-# More classes than this make cells too small to read: the report then shows the most confused pairs alone.
-MOST_CLASSES = 40
 _MOST_WITH_NUMBERS = 16
 _LONGEST_LABEL = 16
 
@@ -44,38 +40,27 @@ class HeatMap:
 
 
 @dataclasses.dataclass(frozen=True)
-class Confusion:
-    """How often one class was taken for another; `share` is of the examples of the true class."""
-
-    label: str
-    predicted: str
-    count: int
-    share: float
-
-
-@dataclasses.dataclass(frozen=True)
-class ReliabilityBar:
-    """A bin of the reliability diagram, everything in [0, 1]: edges, accuracy, confidence, share of the examples."""
+class LaidBar:
+    """A bar and its dot, everything in [0, 1]; `share` is its weight beside the largest."""
 
     low: float
     high: float
-    accuracy: float
-    confidence: float
+    height: float
+    mark: float
     share: float
     tooltip: str
 
 
-def heat_map(matrix: Int[np.ndarray, 'classes classes'], class_names: Sequence[str]) -> HeatMap | None:
-    """Lays out a confusion matrix; None above `MOST_CLASSES` classes.
+def heat_map(panel: Matrix) -> HeatMap:
+    """Lays out a matrix.
 
     A cell's strength is its share of the row; that of an error is raised to the square root, so that a rare mistake
     is seen beside a long diagonal.
     """
-    classes = len(class_names)
-    if classes > MOST_CLASSES:
-        return None
+    matrix, names = panel.counts, panel.names
+    classes = len(names)
     side = float(np.clip(460 / classes, 13, 46))
-    labels = tuple(shorten(name, _LONGEST_LABEL) for name in class_names)
+    labels = tuple(shorten(name, _LONGEST_LABEL) for name in names)
     longest = max(len(label) for label in labels)
     slanted = longest * 6.5 > side
     left = 34 + longest * 6.5
@@ -85,7 +70,7 @@ def heat_map(matrix: Int[np.ndarray, 'classes classes'], class_names: Sequence[s
         count, total = int(matrix[row, column]), int(matrix[row].sum())
         share = count / total
         correct = bool(row == column)
-        what = 'recognised' if correct else f'taken for {class_names[column]}'
+        what = 'recognised' if correct else f'taken for {names[column]}'
         cells.append(
             Cell(
                 x=round(left + column * side, 2),
@@ -93,7 +78,7 @@ def heat_map(matrix: Int[np.ndarray, 'classes classes'], class_names: Sequence[s
                 strength=round(0.08 + 0.92 * (share if correct else share**0.5), 3),
                 count=count,
                 correct=correct,
-                tooltip=f'{class_names[row]} {what}: {count} of {total} ({share:.1%})',
+                tooltip=f'{names[row]} {what}: {count} of {total} ({share:.1%})',
             )
         )
     return HeatMap(
@@ -110,37 +95,10 @@ def heat_map(matrix: Int[np.ndarray, 'classes classes'], class_names: Sequence[s
     )
 
 
-def most_confused(
-    matrix: Int[np.ndarray, 'classes classes'], class_names: Sequence[str], count: int
-) -> list[Confusion]:
-    """The `count` most frequent mistakes (label, predicted class), most frequent first; ties by class number."""
-    errors = np.array(matrix)
-    np.fill_diagonal(errors, 0)
-    rows, columns = np.nonzero(errors)
-    order = np.argsort(-errors[rows, columns], kind='stable')[:count]
-    totals = np.asarray(matrix).sum(axis=1)
-    return [
-        Confusion(str(class_names[r]), str(class_names[c]), int(errors[r, c]), float(errors[r, c] / totals[r]))
-        for r, c in zip(rows[order], columns[order], strict=True)
-    ]
-
-
-def reliability_bars(table: Sequence[CalibrationBin]) -> list[ReliabilityBar]:
-    """The bins that hold examples, with `share` relative to the fullest bin."""
-    fullest = max(entry.examples for entry in table)
-    return [
-        ReliabilityBar(
-            low=entry.low,
-            high=entry.high,
-            accuracy=entry.accuracy,
-            confidence=entry.confidence,
-            share=entry.examples / fullest,
-            tooltip=f'{entry.examples} predictions at {entry.low:.0%} to {entry.high:.0%}: '
-            f'mean probability {entry.confidence:.1%}, right {entry.accuracy:.1%}',
-        )
-        for entry in table
-        if entry.accuracy is not None and entry.confidence is not None
-    ]
+def bar_chart(panel: Bars) -> list[LaidBar]:
+    """The bars, with `share` relative to the largest weight."""
+    largest = max((bar.weight for bar in panel.bars), default=1.0)
+    return [LaidBar(bar.low, bar.high, bar.height, bar.mark, bar.weight / largest, bar.text) for bar in panel.bars]
 
 
 def shorten(text: str, length: int) -> str:

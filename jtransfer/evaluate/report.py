@@ -16,9 +16,9 @@ from PIL import Image
 
 from jtransfer.evaluate import charts, diagrams
 from jtransfer.evaluate.curves import training_charts
-from jtransfer.evaluate.sections import Hero, Tile, score_parts, score_text, sections, task_rows
+from jtransfer.evaluate.sections import Tile, hero, sections, task_rows
 from jtransfer.number_text import number
-from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
+from jtransfer.tasks.measured import Measured
 from jtransfer.text import printable_lines
 from jtransfer.writing import atomic_text
 
@@ -55,7 +55,7 @@ class WrongPicture:
     Attributes:
         image: uint8 pixels.
         id: what identifies it.
-        label: what it is: a class number, or in words (as `Wrong` has it).
+        label: what it is, in words (as `Wrong` has it).
         predicted: what it was taken for, likewise.
         probability: how sure the network was, where there is one label an image.
         note: how wrong it was, in words, elsewhere.
@@ -64,8 +64,8 @@ class WrongPicture:
 
     image: UInt8[np.ndarray, 'height width 3']
     id: str
-    label: int | str
-    predicted: int | str
+    label: str
+    predicted: str
     probability: float | None = None
     note: str = ''
     task: str = ''
@@ -75,7 +75,7 @@ def write_report(
     path: str | os.PathLike[str],
     *,
     title: str,
-    metrics: AnyMetrics,
+    metrics: Measured,
     curves: Sequence[Mapping[str, Any]] = (),
     plan: Sequence[PlanRow] = (),
     most_wrong: Sequence[WrongPicture] = (),
@@ -107,8 +107,8 @@ def write_report(
         eyebrow='jtransfer report',
         facts=facts or {},
         config_text=config_text,
-        charts=training_charts(curves, metrics.score_name),
-        hero=_mean_hero(metrics),
+        charts=training_charts(curves, metrics.score_figure),
+        hero=hero(metrics),
         tiles=tuple(tiles),
         plan=plan,
         trained=trained,
@@ -117,14 +117,14 @@ def write_report(
     )
 
 
-def task_views(metrics: AnyMetrics, most_wrong: Sequence[WrongPicture]) -> dict[str, Any]:
+def task_views(metrics: Measured, most_wrong: Sequence[WrongPicture]) -> dict[str, Any]:
     """What the templates need to show metrics of any kind, a section a task, and the pictures of each."""
     shown = sections(metrics)
     pictures: dict[str, list[dict[str, Any]]] = {section.name: [] for section in shown}
     for entry in most_wrong:
-        pictures[entry.task].append(_picture(entry, metrics))
+        pictures[entry.task].append(_picture(entry))
     return {
-        'headline': score_text(metrics.score_name, metrics.score),
+        'headline': metrics.score_figure.text,
         'sections': shown,
         'pictures': pictures,
         'task_rows': task_rows(metrics),
@@ -147,25 +147,13 @@ def picture_source(image: UInt8[np.ndarray, 'height width 3']) -> str:
     return 'data:image/png;base64,' + base64.b64encode(buffer.getvalue()).decode('ascii')
 
 
-def _mean_hero(metrics: AnyMetrics) -> Hero | None:
-    if not isinstance(metrics, HeadsMetrics):
-        return None
-    number, unit = score_parts(metrics.score_name, metrics.score)
-    tasks = f'mean of the scores of {len(metrics.by_task)} tasks'
-    return Hero(f'Mean score on {metrics.examples:,} examples', number, unit, tasks, None)
-
-
-def _picture(entry: WrongPicture, metrics: AnyMetrics) -> dict[str, Any]:
-    own = metrics.by_task[entry.task] if isinstance(metrics, HeadsMetrics) else metrics
-    label, predicted = (
-        value if isinstance(value, str) else own.class_names[value] for value in (entry.label, entry.predicted)
-    )
+def _picture(entry: WrongPicture) -> dict[str, Any]:
     return {
         'source': picture_source(entry.image),
         'small': max(entry.image.shape[:2]) < 96,
         'id': entry.id,
-        'label': label,
-        'predicted': predicted,
+        'label': entry.label,
+        'predicted': entry.predicted,
         'probability': entry.probability,
         'note': entry.note,
     }

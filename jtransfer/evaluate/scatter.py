@@ -1,14 +1,14 @@
-"""Where the points of predicted against true numbers go; the template draws them."""
+"""Where the points of a diagram of one value against another go; the template draws them."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
 
 from jtransfer.evaluate.charts import Dot, Tick, nice_ticks
 from jtransfer.number_text import digits_of, number, rounded
+from jtransfer.tasks.panels import Scatter
 
 _SIDE, _LEFT, _TOP, _BOTTOM, _RIGHT = 300.0, 60.0, 10.0, 42.0, 14.0
 # Fewer points are larger and more solid.
@@ -16,25 +16,23 @@ _FEW = 200
 
 
 @dataclasses.dataclass(frozen=True)
-class Scatter:
+class Points:
     """Points in a `width` × `height` SVG view box, with the same axis in both directions.
 
     Attributes:
-        name: of the number.
         width: of the view box.
         height: of the view box.
         left: edge of the square that the points lie in; `right`, `top` and `bottom` likewise.
         right: see `left`.
         top: see `left`.
         bottom: see `left`.
-        x_ticks: of the true values.
-        y_ticks: of the predicted values.
+        x_ticks: of the x axis.
+        y_ticks: of the y axis.
         dots: the examples.
         radius: of a dot.
         opacity: of a dot, in (0, 1].
     """
 
-    name: str
     width: float
     height: float
     left: float
@@ -48,8 +46,9 @@ class Scatter:
     opacity: float
 
 
-def scatter(name: str, truth: Float[np.ndarray, ' shown'], predicted: Float[np.ndarray, ' shown']) -> Scatter:
-    """Lays out the points; the diagonal is where predicted and true are the same."""
+def scatter(panel: Scatter) -> Points:
+    """Lays out the points; the diagonal is where both are the same."""
+    truth, predicted = panel.xs, panel.ys
     both = np.concatenate([truth, predicted])
     ticks = nice_ticks(float(both.min()), float(both.max()), 5)
     low, high = ticks[0], ticks[-1]
@@ -64,8 +63,7 @@ def scatter(name: str, truth: Float[np.ndarray, ' shown'], predicted: Float[np.n
         return number(tick, largest=largest) if digits < 6 else rounded(tick, digits)
 
     few = len(truth) <= _FEW
-    return Scatter(
-        name=name,
+    return Points(
         width=_LEFT + _SIDE + _RIGHT,
         height=_TOP + _SIDE + _BOTTOM,
         left=_LEFT,
@@ -78,7 +76,7 @@ def scatter(name: str, truth: Float[np.ndarray, ' shown'], predicted: Float[np.n
             Dot(
                 round(_LEFT + along(x), 1),
                 round(_TOP + _SIDE - along(y), 1),
-                f'true {rounded(x, digits)}, predicted {rounded(y, digits)}',
+                f'{panel.x} {rounded(x, digits)}, {panel.y} {rounded(y, digits)}',
             )
             for x, y in zip(truth.tolist(), predicted.tolist(), strict=True)
         ),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jtransfer.tasks.labels import Labels
-from jtransfer.tasks.several import AnyMetrics, HeadsMetrics
+from jtransfer.tasks.measured import Measured
 from jtransfer.text import to_cell
 from jtransfer.writing import atomic_text
 
@@ -30,7 +30,7 @@ def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterabl
 
 
 def write_evaluation(
-    folder: str | os.PathLike[str], metrics: AnyMetrics, outputs: Labels, labels: Labels, ids: Sequence[Any]
+    folder: str | os.PathLike[str], metrics: Measured, outputs: Labels, labels: Labels, ids: Sequence[Any]
 ) -> None:
     """Writes `metrics.json`, `predictions.csv` and a table of the classes or numbers into `folder`.
 
@@ -59,8 +59,9 @@ def write_evaluation(
         ValueError: `outputs`, `labels` and `ids` differ in length.
     """
     folder = pathlib.Path(folder)
-    if isinstance(metrics, HeadsMetrics):
-        for name, of_task in metrics.by_task.items():
+    heads = metrics.of_tasks()
+    if '' not in heads:
+        for name, of_task in heads.items():
             write_evaluation(folder / task_folder(name), of_task, outputs[name], labels[name], ids)
     else:
         outputs, labels = np.asarray(outputs), np.asarray(labels)

@@ -38,7 +38,7 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.tasks.several import AnyMetrics
+from jtransfer.tasks.measured import Measured
 from jtransfer.transfer.averaging import greedy_soup
 from jtransfer.transfer.plan import make_plan
 from jtransfer.writing import make_folder
@@ -238,7 +238,7 @@ def _finish(
     """Writes what was found on the test part: the tables, `result.json`, then the page."""
     found: dict[str, Any] = {}
     if scores is not None:
-        metrics: AnyMetrics = scores.metrics
+        metrics: Measured = scores.metrics
         write_evaluation(folder / 'evaluation', metrics, scores.logits, scores.labels, scores.ids)
         write_outputs(folder / 'evaluation' / OUTPUTS, Outputs(scores.ids, scores.logits, scores.labels))
         found = {
@@ -256,7 +256,7 @@ def _finish(
 
 
 def _write_page(folder: Path, config: Config, test: Part, scores: Scores) -> None:
-    metrics: AnyMetrics = scores.metrics
+    metrics: Measured = scores.metrics
     write_report(
         folder / 'report.html',
         title=f'{config.name}: {folder.name} of the folds',

@@ -18,7 +18,6 @@ from jtransfer.data.folds import Fold
 from jtransfer.errors import UserError
 from jtransfer.evaluate.crossval_page import FoldSummary, size_ratio, write_crossval_page
 from jtransfer.evaluate.fold_statistics import FoldInterval, fold_interval
-from jtransfer.evaluate.sections import is_percent
 from jtransfer.evaluate.write import write_csv, write_evaluation
 from jtransfer.experiments.crossval_plan import Crossing
 from jtransfer.experiments.given import KEYS
@@ -30,8 +29,10 @@ from jtransfer.experiments.safely import page_of_finished
 from jtransfer.experiments.scoring import Scores
 from jtransfer.tasks.average import mean_outputs
 from jtransfer.tasks.base import Task
+from jtransfer.tasks.figure import SHARE, unit_of
 from jtransfer.tasks.labels import Labels, of_task, stack, take
-from jtransfer.tasks.several import AnyMetrics, measure_tasks
+from jtransfer.tasks.measured import Measured
+from jtransfer.tasks.several import measure_tasks
 from jtransfer.train.log import read_log
 
 LOG = 'metrics.jsonl'
@@ -57,7 +58,7 @@ class CrossResult:
     summaries: tuple[FoldSummary, ...]
     score_name: str
     interval: FoldInterval
-    pooled: AnyMetrics
+    pooled: Measured
     skipped: int
     steps: int
 
@@ -178,7 +179,7 @@ def headline_of(result: CrossResult) -> str:
     """The mean of the folds' scores in one line."""
     interval = result.interval
     low, high = interval.low, interval.high
-    if is_percent(result.score_name):  # A share cannot be outside, whatever the t-distribution says.
+    if unit_of(result.score_name) == SHARE:  # A share cannot be outside, whatever the t-distribution says.
         low, high = max(low, 0.0), min(high, 1.0)
     return (
         f'{result.score_name} {interval.mean:.4f} ± {interval.sd:.4f} (standard deviation) over '

@@ -40,7 +40,7 @@ from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import Model, load_model, merge_model
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.several import AnyMetrics
+from jtransfer.tasks.measured import Measured
 from jtransfer.transfer.plan import Plan, make_plan
 
 
@@ -263,7 +263,7 @@ def save(
     *,
     base: Model,
     part: str = '',
-    metrics: AnyMetrics | None = None,
+    metrics: Measured | None = None,
 ) -> None:
     """Writes the trained network, whole, with where it comes from; and where less than half of it moved, an adapter.
 

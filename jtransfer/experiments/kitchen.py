@@ -14,7 +14,7 @@ from jtransfer.experiments.scoring import score
 from jtransfer.experiments.statistics import Statistics, image_batches, make_statistics, recalibrate_statistics
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
-from jtransfer.tasks.several import AnyMetrics
+from jtransfer.tasks.measured import Measured
 from jtransfer.transfer import averaging
 from jtransfer.transfer.averaging import Variables
 
@@ -47,7 +47,7 @@ class Kitchen:
     def statistics(self) -> Statistics:
         return make_statistics(self.model.network, self.model.preprocessing)
 
-    def metrics(self, examples: Examples, variables: Variables) -> AnyMetrics:
+    def metrics(self, examples: Examples, variables: Variables) -> Measured:
         return score(self.model, examples, self.config, variables=variables, forward=self.forward).metrics
 
     def score(self, variables: Variables) -> float | None:

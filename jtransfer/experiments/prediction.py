@@ -47,7 +47,7 @@ from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.tasks.labels import Labels, take
-from jtransfer.tasks.several import AnyMetrics
+from jtransfer.tasks.measured import Measured
 from jtransfer.text import count_of, printable_path
 
 
@@ -69,7 +69,7 @@ def evaluate_checkpoint(
     confine_paths: bool = False,
     checkpoint_classes: str | Sequence[str] = (),
     say: Callable[[str], None] = lambda line: None,
-) -> tuple[AnyMetrics, str]:
+) -> tuple[Measured, str]:
     """Evaluates a checkpoint and writes `metrics.json`, the CSV tables and `report.html`.
 
     Heads, classes and numbers are matched by name. What the network knows and the data lack has no figure of its own,
@@ -209,7 +209,7 @@ def predict_folder(
     return len(examples.ids), examples.skipped
 
 
-def describe(metrics: AnyMetrics, part: str) -> str:
+def describe(metrics: Measured, part: str) -> str:
     """An evaluation in a line."""
     return f'{metrics.describe(part)}; test-time augmentation: {metrics.test_time_augmentation}'
 

@@ -7,7 +7,7 @@ import dataclasses
 from jtransfer.config import Config
 from jtransfer.experiments.run_dir import RunDirectory
 from jtransfer.pretrained.model import Model
-from jtransfer.tasks.several import AnyMetrics
+from jtransfer.tasks.measured import Measured
 from jtransfer.transfer.plan import Plan
 
 
@@ -31,7 +31,7 @@ class Result:
     config: Config
     directory: RunDirectory
     part: str
-    metrics: AnyMetrics
+    metrics: Measured
     model: Model
     plan: Plan
     load_summary: str

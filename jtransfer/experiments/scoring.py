@@ -20,8 +20,9 @@ from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.labels import Labels, of_task
-from jtransfer.tasks.multi_label_metrics import fit_thresholds
-from jtransfer.tasks.several import AnyMetrics, measure_present
+from jtransfer.tasks.measured import Measured
+from jtransfer.tasks.several import measure_present
+from jtransfer.tasks.thresholds import fit_thresholds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Scores:
     and labels are dictionaries by task. They are of the tasks and outputs for which there are labels.
     """
 
-    metrics: AnyMetrics
+    metrics: Measured
     logits: Labels
     labels: Labels
     ids: tuple[str, ...]

@@ -30,7 +30,7 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE, locate
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.tasks.several import AnyMetrics
+from jtransfer.tasks.measured import Measured
 from jtransfer.transfer import averaging
 from jtransfer.transfer.averaging import Variables
 from jtransfer.writing import make_folder
@@ -223,7 +223,7 @@ def _write(output: Path, model: Model, config: Config, record: Mapping[str, Any]
     write_json(output / RECORD, record)
 
 
-def _summary(metrics: AnyMetrics) -> dict[str, Any]:
+def _summary(metrics: Measured) -> dict[str, Any]:
     interval = metrics.score_interval
     summary = {
         'examples': metrics.examples,

@@ -14,10 +14,10 @@ from typing import Any, NotRequired, TypedDict
 
 from jtransfer.better import rank
 from jtransfer.errors import UserError
-from jtransfer.evaluate.sections import is_percent
 from jtransfer.evaluate.write import write_csv
 from jtransfer.experiments.given import shared
 from jtransfer.experiments.summary_gain import gain
+from jtransfer.tasks.figure import SHARE, unit_of
 
 METRIC = 'test accuracy'
 SEED, _STRATEGY, _BASELINE = 'seed', 'transfer.strategy', 'scratch'
@@ -128,7 +128,7 @@ def best_row(rows: Sequence[Row], metric: str = METRIC) -> Row | None:
 
 def percent(metric: str) -> bool:
     """Whether a metric (`test accuracy`, `validation R²`) is a share, shown in percent."""
-    return is_percent(metric.partition(' ')[2])
+    return unit_of(metric.partition(' ')[2]) == SHARE
 
 
 def label(row: Row) -> str:

@@ -15,9 +15,9 @@ import numpy as np
 from jtransfer.better import rank
 from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
-from jtransfer.evaluate.sections import score_text
 from jtransfer.experiments.run_dir import is_finished, read_result
 from jtransfer.experiments.summary import SEED, Record, short_names
+from jtransfer.tasks.figure import told, unit_of
 
 Tune = Mapping[str, Sequence[str]]
 
@@ -108,7 +108,7 @@ def in_words(metrics: Mapping[str, float]) -> str:
         metrics: the score, then the loss, by name (`test accuracy`).
     """
     name, score = next(iter(metrics.items()))
-    return f'{name} {score_text(name.partition(" ")[2], score)}'
+    return f'{name} {told(score, unit_of(name.partition(" ")[2]))}'
 
 
 def _named(record: Record, names: Sequence[str]) -> str:

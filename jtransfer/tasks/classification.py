@@ -10,7 +10,8 @@ import numpy as np
 
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.classification_metrics import Metrics, classification_metrics, top_prediction
+from jtransfer.tasks.class_figures import top_prediction
+from jtransfer.tasks.classification_metrics import Metrics, classification_metrics
 from jtransfer.tasks.wrong import Wrong
 
 if TYPE_CHECKING:

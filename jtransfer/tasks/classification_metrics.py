@@ -1,4 +1,4 @@
-"""What a classifier got right: pure functions of logits and labels, on the host."""
+"""What a classifier got right, and how it is told."""
 
 from __future__ import annotations
 
@@ -10,80 +10,51 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from jtransfer.errors import UserError
-from jtransfer.tasks.measured import Measured, Table
+from jtransfer.tasks.calibration import CalibrationBin, calibration_bins, expected_calibration_error, reliability
+from jtransfer.tasks.class_figures import (
+    ClassMetrics,
+    class_by_class,
+    most_confused,
+    per_example,
+    top_prediction,
+    wilson_interval,
+)
+from jtransfer.tasks.figure import COUNT, INDEX, SHARE, Figure
+from jtransfer.tasks.measured import Baseline, Measured
+from jtransfer.tasks.panels import METER, MOST_IN_MATRIX, NAME, Block, Column, Listing, Matrix, Table
 
-# Rows turned into float64 at a time: bounds the memory at 1000 classes to some 30 MiB, whatever the number of examples.
-_BLOCK = 4096
-
-
-@dataclasses.dataclass(frozen=True)
-class ClassMetrics:
-    """How one class fared.
-
-    Attributes:
-        name: of the class.
-        examples: how many examples carry this label.
-        accuracy: share of them that was recognised (the class's recall), in [0, 1]; None without examples.
-        precision: share of the predictions of this class that were right; None when it was never predicted, or without
-            examples.
-        f1: harmonic mean of the two; None without examples.
-    """
-
-    name: str
-    examples: int
-    accuracy: float | None
-    precision: float | None
-    f1: float | None
+# Rows of the table of most frequent mistakes, beside a matrix and in its place.
+_PAIRS, _PAIRS_ALONE = 12, 40
 
 
-@dataclasses.dataclass(frozen=True)
-class CalibrationBin:
-    """The predictions whose probability lies in (low, high]; means are None in an empty bin."""
-
-    low: float
-    high: float
-    examples: int
-    confidence: float | None
-    accuracy: float | None
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Metrics(Measured):
-    """The whole of an evaluation.
+    """The whole of an evaluation; its `loss` is the mean negative log likelihood of the label, nats.
 
     Attributes:
-        examples: how many examples were evaluated.
-        top1: share of them whose most likely class is the label, in [0, 1].
+        top1: share of the examples whose most likely class is the label, in [0, 1].
         top1_interval: Wilson interval of `top1`.
-        confidence: level of that interval, in (0, 1).
         top_k: share of them with the label among the `k` most likely classes.
         k: 5, or the number of classes where that is less.
-        loss: mean negative log likelihood of the label, nats.
         expected_calibration_error: mean distance of probability and accuracy over the bins, weighted by examples.
         balanced_accuracy: mean accuracy of the classes that occur.
         per_class: one entry a class, in the order of the class numbers.
         calibration: the bins of the reliability diagram, in order.
         confusion_matrix: how often label (row) was taken for class (column).
-        test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
-        unlabelled: how many examples were left out because they have no label.
     """
 
-    examples: int
     top1: float
     top1_interval: tuple[float, float]
-    confidence: float
     top_k: float
     k: int
-    loss: float
     expected_calibration_error: float
     balanced_accuracy: float
     per_class: tuple[ClassMetrics, ...]
     calibration: tuple[CalibrationBin, ...]
     confusion_matrix: Int[np.ndarray, 'classes classes'] = dataclasses.field(compare=False)
-    test_time_augmentation: str = 'none'
-    unlabelled: int = 0
 
     score_key: ClassVar[str] = 'accuracy'
+    wrong_title: ClassVar[str] = 'Most confidently wrong'
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -91,40 +62,14 @@ class Metrics(Measured):
         return tuple(entry.name for entry in self.per_class)
 
     @property
-    def score(self) -> float:
-        """What chooses a checkpoint: `top1`."""
-        return self.top1
+    def score_figure(self) -> Figure:
+        """The accuracy."""
+        return Figure('accuracy', self.top1, SHARE, self.top1_interval, self.confidence)
 
-    @property
-    def score_name(self) -> str:
-        """What `score` is."""
-        return 'accuracy'
-
-    @property
-    def score_interval(self) -> tuple[float, float]:
-        """The interval of `score`."""
-        return self.top1_interval
-
-    def headline(self) -> str:
-        """The accuracy with its interval, in a line."""
-        low, high = self.top1_interval
-        return (
-            f'accuracy {self.top1:.1%} ({self.confidence:.0%} interval {low:.1%} to {high:.1%}) '
-            f'on {self.examples:,} examples'
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the confusion matrix (a file of its own, `confusion_matrix.csv`) as plain JSON values.
-
-        `unlabelled` is left out where it is 0.
-        """
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != 'confusion_matrix'}
-        if not self.unlabelled:
-            del values['unlabelled']
-        values['top1_interval'] = list(self.top1_interval)
-        values['per_class'] = [dataclasses.asdict(entry) for entry in self.per_class]
-        values['calibration'] = [dataclasses.asdict(entry) for entry in self.calibration]
-        return values
+    def baseline(self) -> Baseline:
+        """What naming the commonest class always would be worth."""
+        commonest = max(entry.examples for entry in self.per_class) / self.examples
+        return Baseline(commonest, f'always the commonest class: {commonest:.1%}')
 
     def more(self) -> list[tuple[str, str]]:
         """Top-k accuracy, loss and calibration."""
@@ -134,16 +79,65 @@ class Metrics(Measured):
 
     def describe(self, part: str) -> str:
         """The accuracy with its interval, loss and calibration."""
-        low, high = self.top1_interval
+        figure = self.score_figure
+        interval = f'({self.confidence:.0%} interval {figure.interval_text})'
         return (
-            f'accuracy {self.top1:.1%} ({self.confidence:.0%} interval {low:.1%} to {high:.1%}) '
-            f'on {self.examples:,} images ({part}); loss {self.loss:.3f}; '
+            f'{figure.name} {figure.text} {interval} on {self.examples:,} images ({part}); loss {self.loss:.3f}; '
             f'calibration error {self.expected_calibration_error:.3f}'
         )
 
-    def validation(self) -> dict[str, float]:
-        """Top-1 accuracy and loss."""
-        return {'top1': self.top1, 'loss': self.loss}
+    def figures(self) -> list[Figure]:
+        """Mistakes, balanced accuracy, top-k accuracy, loss and calibration."""
+        mistakes = self.examples - int(np.trace(self.confusion_matrix))
+        top_k = Figure(f'top-{self.k} accuracy', self.top_k, SHARE, note=f'of {len(self.per_class)} classes')
+        bins = f'{len(self.calibration)} bins'
+        return [
+            Figure('mistakes', mistakes, COUNT, note=f'of {self.examples:,}'),
+            Figure('balanced accuracy', self.balanced_accuracy, SHARE, note='mean over classes'),
+            *([top_k] if self.k < len(self.per_class) else []),
+            Figure('loss', self.loss, INDEX, note='nats an example'),
+            Figure('calibration error', self.expected_calibration_error, SHARE, note=bins),
+        ]
+
+    def blocks(self) -> list[Block]:
+        """The confusion matrix, where it can be read, the most frequent mistakes, reliability, and the classes."""
+        names, matrix = self.class_names, self.confusion_matrix
+        readable = len(names) <= MOST_IN_MATRIX
+        mistakes = Listing(
+            title='Most frequent mistakes',
+            columns=[
+                *(Column('True class', NAME), Column('Taken for', NAME)),
+                *(Column('Times', COUNT), Column('Of the class', SHARE)),
+            ],
+            rows=[
+                (pair.label, pair.predicted, pair.count, pair.share)
+                for pair in most_confused(matrix, names, _PAIRS if readable else _PAIRS_ALONE)
+            ],
+        )
+        confusion = Matrix('Confusion matrix', 'confusion matrix', names, matrix, 'true class', 'predicted class')
+        by_class = Listing(
+            title='Worst first',
+            columns=[
+                *(Column('Class', NAME), Column('Examples', COUNT), Column('Accuracy', SHARE), Column('', METER)),
+                *(Column('Precision', SHARE), Column('F1', SHARE)),
+            ],
+            rows=[
+                (c.name, c.examples, c.accuracy, c.accuracy, c.precision, c.f1)
+                for c in sorted(self.per_class, key=lambda c: (c.accuracy is None, c.accuracy or 0.0))
+            ],
+        )
+        return [
+            Block('Where it errs', [confusion if readable else mistakes, reliability(self.calibration)]),
+            Block('Class by class', [by_class, mistakes] if readable else [by_class], last=True),
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the confusion matrix (a file of its own, `confusion_matrix.csv`) as plain JSON values."""
+        values = super().to_dict()
+        del values['score_name'], values['score']
+        if not self.unlabelled:
+            del values['unlabelled']
+        return values
 
     def scored(self, prefix: str = '') -> dict[str, Any]:
         """The accuracy by its name."""
@@ -223,11 +217,11 @@ def classification_metrics(
     _check(logits, labels, class_names)
     examples, classes = logits.shape
     k = min(5, classes)
-    predicted, probability, loss, rank = _per_example(logits, labels)
+    predicted, probability, loss, rank = per_example(logits, labels)
     correct = rank == 0
     matrix = confusion_matrix(labels, predicted, labels=np.arange(classes)).astype(np.int64)
     table = calibration_bins(probability, correct, bins)
-    per_class = _per_class(matrix, class_names)
+    per_class = class_by_class(matrix, class_names)
     return Metrics(
         examples=examples,
         top1=float(correct.mean()),
@@ -242,62 +236,6 @@ def classification_metrics(
         calibration=table,
         confusion_matrix=matrix,
     )
-
-
-def top_prediction(
-    logits: Float[np.ndarray, 'example classes'],
-) -> tuple[Int[np.ndarray, ' example'], Float[np.ndarray, ' example']]:
-    """The most likely class (of equal ones the smallest number) and its softmax probability, in float64."""
-    predicted, probability, _, _ = _per_example(logits, np.zeros(len(logits), np.int32))
-    return predicted, probability
-
-
-def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson, 1927): holds its level near 0 and 1, unlike mean ± 2 sd."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(successes, trials).proportion_ci(confidence_level=confidence, method='wilson')
-    return float(interval.low), float(interval.high)
-
-
-def calibration_bins(
-    probability: Float[np.ndarray, ' example'], correct: np.ndarray, bins: int = 15
-) -> tuple[CalibrationBin, ...]:
-    """Sorts predictions into `bins` equal-width bins (low, high] of their probability.
-
-    Args:
-        probability: of the predicted class, in [0, 1].
-        correct: whether the prediction was right, bool, one an example.
-        bins: number of bins, ≥ 1.
-
-    Returns:
-        The bins from low to high, empty ones included.
-    """
-    index = np.clip(np.ceil(probability * bins).astype(np.int64) - 1, 0, bins - 1)
-    counts = np.bincount(index, minlength=bins)
-    confidence = np.bincount(index, weights=probability, minlength=bins)
-    accuracy = np.bincount(index, weights=correct, minlength=bins)
-    return tuple(
-        CalibrationBin(
-            low=i / bins,
-            high=(i + 1) / bins,
-            examples=int(n),
-            confidence=float(confidence[i] / n) if n else None,
-            accuracy=float(accuracy[i] / n) if n else None,
-        )
-        for i, n in enumerate(counts)
-    )
-
-
-def expected_calibration_error(table: Sequence[CalibrationBin]) -> float:
-    """Mean of |accuracy − confidence| over the bins, weighted by their examples; in [0, 1]."""
-    total = sum(entry.examples for entry in table)
-    gaps = (
-        entry.examples * abs(entry.accuracy - entry.confidence)
-        for entry in table
-        if entry.accuracy is not None and entry.confidence is not None
-    )
-    return float(sum(gaps) / total)
 
 
 def _check(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> None:
@@ -319,40 +257,3 @@ def _check(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -
             f'the logits of {len(broken)} of {len(logits)} examples are not finite (first: example {broken[0]}): '
             'the network diverged, or its weights are damaged'
         )
-
-
-def _per_example(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Predicted class, its probability, loss of the label, and rank of the label (0: predicted), one an example."""
-    size = len(logits)
-    predicted, rank = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    probability, loss = np.zeros(size), np.zeros(size)
-    for start in range(0, size, _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        block, label = np.asarray(logits[rows], np.float64), np.asarray(labels[rows], np.int64)[:, None]
-        top = block.max(axis=1)
-        log_normaliser = top + np.log(np.exp(block - top[:, None]).sum(axis=1))
-        true = np.take_along_axis(block, label, axis=1)
-        earlier = np.arange(block.shape[1]) < label
-        predicted[rows] = block.argmax(axis=1)
-        probability[rows] = np.exp(top - log_normaliser)
-        loss[rows] = log_normaliser - true[:, 0]
-        rank[rows] = ((block > true) | ((block == true) & earlier)).sum(axis=1)
-    return predicted, probability, loss, rank
-
-
-def _per_class(matrix: np.ndarray, class_names: Sequence[str]) -> tuple[ClassMetrics, ...]:
-    hits, occurs, guessed = (a.tolist() for a in (np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)))
-    return tuple(
-        ClassMetrics(
-            name=str(name),
-            examples=occurs[i],
-            accuracy=_ratio(hits[i], occurs[i]),
-            precision=_ratio(hits[i], guessed[i]) if occurs[i] else None,
-            f1=_ratio(2 * hits[i], occurs[i] + guessed[i]) if occurs[i] else None,
-        )
-        for i, name in enumerate(class_names)
-    )
-
-
-def _ratio(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

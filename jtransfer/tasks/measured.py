@@ -1,70 +1,126 @@
-"""What metrics of any kind of task say of themselves, so that writers and tables need not know the kind."""
+"""What metrics of any kind of task say of themselves, so that writers, pages and tables need not know the kind."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from jtransfer.tasks.figure import Figure
+from jtransfer.tasks.panels import Block, Table
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A table of an evaluation.
+class Baseline(NamedTuple):
+    """A value of the score to compare it with, and what has it: `always the commonest class: 31.0%`."""
 
-    Attributes:
-        name: of its file, without an ending.
-        header: names of the columns.
-        rows: of cells; None is an empty one.
-    """
-
-    name: str
-    header: Sequence[str]
-    rows: Iterable[Sequence[Any]]
+    value: float
+    text: str
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Measured:
     """Metrics: a score that chooses among networks, and what else is worth telling.
 
+    A kind says what its `score_figure` is and what is written of the predictions (`tables`); the rest has defaults.
+
     Attributes:
+        examples: how many examples were evaluated.
+        loss: mean over them.
+        confidence: level of the intervals, in (0, 1).
+        test_time_augmentation: the views of each image that were averaged, see `Views.name`.
+        unlabelled: how many examples were left out because they have no label.
+        absent: names of the network's other outputs, for which no example has a label: they have no figures.
         score_key: what records call the score of this kind of task.
-        percent: whether the score is a share, told in percent.
+        wrong_title: what the page calls the images that the network got most wrong.
     """
 
-    score_key: ClassVar[str] = 'score'
-    percent: ClassVar[bool] = True
+    examples: int
+    loss: float
+    confidence: float = 0.95
+    test_time_augmentation: str = 'none'
+    unlabelled: int = 0
+    absent: tuple[str, ...] = ()
 
-    score: Any
-    score_name: Any
-    score_interval: Any
-    examples: Any
-    confidence: Any
-    loss: Any
+    score_key: ClassVar[str] = 'score'
+    wrong_title: ClassVar[str] = 'Most wrong'
+
+    # The score
+
+    @property
+    def score_figure(self) -> Figure:
+        """What chooses a checkpoint, larger is better: with its name, interval and unit."""
+        raise NotImplementedError
+
+    @property
+    def score(self) -> float:
+        """The value of the score."""
+        value = self.score_figure.value
+        assert value is not None
+        return value
+
+    @property
+    def score_name(self) -> str:
+        """What the score is."""
+        return self.score_figure.name
+
+    @property
+    def score_interval(self) -> tuple[float, float] | None:
+        """The interval of the score; None where it has none."""
+        return self.score_figure.interval
+
+    def baseline(self) -> Baseline | None:
+        """What the score is compared with, if there is something."""
+        return None
+
+    # In words
 
     def headline(self) -> str:
         """The score with its interval, in a line."""
-        raise NotImplementedError
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but what has a file of its own, as plain JSON values."""
-        raise NotImplementedError
-
-    def score_text(self, value: float) -> str:
-        """A value of the score as a person reads it."""
-        return f'{value:.1%}' if self.percent else f'{value:.3f}'
+        figure = self.score_figure
+        interval = f' ({self.confidence:.0%} interval {figure.interval_text})' if figure.interval else ''
+        return f'{figure.name} {figure.text}{interval} on {self.examples:,} examples'
 
     def title(self) -> tuple[str, str]:
         """The score with its name, and its interval and number of examples."""
-        low, high = map(self.score_text, self.score_interval)
-        interval = f'{self.confidence:.0%} interval {low} to {high}'
-        return f'{self.score_name} {self.score_text(self.score)}', f'{interval}, {self.examples:,} images'
+        figure = self.score_figure
+        interval = f'{self.confidence:.0%} interval {figure.interval_text}, ' if figure.interval else ''
+        return f'{figure.name} {figure.text}', f'{interval}{self.examples:,} images'
 
     def more(self) -> list[tuple[str, str]]:
-        """Further figures, with a name each."""
-        raise NotImplementedError
+        """Further figures for the terminal, with a name each."""
+        return [('also', '; '.join(f'{figure.name} {figure.text}' for figure in self.figures()))]
 
     def describe(self, part: str) -> str:
         """The evaluation of a part in a line."""
         return f'{self.headline()} ({part})'
+
+    # On a page
+
+    def of_tasks(self) -> Mapping[str, Measured]:
+        """The metrics of each task by its name, '' for the only one."""
+        return {'': self}
+
+    def figures(self) -> Sequence[Figure]:
+        """Further figures."""
+        return (Figure('loss', self.loss),)
+
+    def blocks(self) -> Sequence[Block]:
+        """Diagrams and tables."""
+        return ()
+
+    # In records
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but arrays, which have files of their own, as plain JSON values."""
+        common = [field.name for field in dataclasses.fields(Measured)]
+        own = [field.name for field in dataclasses.fields(self) if field.name not in common]
+        values = {name: getattr(self, name) for name in (*own, *common)}
+        if not self.absent:
+            del values['absent']
+        figures = {name: value for name, value in values.items() if not isinstance(value, np.ndarray)}
+        return {'score_name': self.score_name, 'score': self.score, **_plain(figures)}
 
     def validation(self) -> dict[str, float]:
         """What a validation tells: `score`, or `top1` of one label an image, and `loss`."""
@@ -76,15 +132,15 @@ class Measured:
 
     def record(self) -> dict[str, Any]:
         """What `result.json` says beside the score."""
-        return {'metrics': {'': self.to_dict()}}
+        return {'metrics': {name: metrics.to_dict() for name, metrics in self.of_tasks().items()}}
 
-    def with_absent(self, names: tuple[str, ...]) -> Any:
+    def with_absent(self, names: tuple[str, ...]) -> Measured:
         """The same, which tells of the network's outputs that nothing could be measured of."""
-        return dataclasses.replace(self, absent=names) if names else self  # type: ignore[type-var]
+        return dataclasses.replace(self, absent=names) if names else self
 
     def without_figure(self) -> tuple[str, ...]:
         """Names of outputs that have no figure of their own."""
-        return ()
+        return self.absent
 
     def tables(self, outputs: Any, labels: Any, ids: Sequence[Any]) -> list[Table]:
         """The predictions, and what there is of the single outputs.
@@ -95,3 +151,12 @@ class Measured:
             ids: of the examples.
         """
         raise NotImplementedError
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists and dataclasses as dictionaries, at any depth."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -12,14 +12,8 @@ from jtransfer.errors import UserError
 from jtransfer.number_text import number
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.classification import LEAST_SHARE
-from jtransfer.tasks.multi_label_metrics import (
-    MultiLabelMetrics,
-    binary_cross_entropy,
-    joined,
-    multi_label_metrics,
-    predict_labels,
-    sigmoid,
-)
+from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics, binary_cross_entropy, joined, multi_label_metrics
+from jtransfer.tasks.thresholds import predict_labels, sigmoid
 from jtransfer.tasks.wrong import Wrong
 
 if TYPE_CHECKING:

@@ -1,17 +1,20 @@
-"""How well several labels an image were told: pure functions of logits and labels, on the host."""
+"""How well several labels an image were told, and how that is told."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
 from jtransfer.errors import UserError
-from jtransfer.tasks.measured import Measured, Table
-from jtransfer.tasks.ranking import average_precision, mean_precision_interval, ranks, resamples_for, roc_auc
+from jtransfer.tasks.figure import COUNT, INDEX, SHARE, Figure
+from jtransfer.tasks.measured import Baseline, Measured
+from jtransfer.tasks.panels import METER, NAME, Block, Column, Listing, Table
+from jtransfer.tasks.ranking import average_precision, mean_precision_interval, resamples_for, roc_auc
+from jtransfer.tasks.thresholds import predict_labels, sigmoid
 
 # Between the labels of an image, in tables.
 LABEL_SEPARATOR = '|'
@@ -42,15 +45,13 @@ class LabelMetrics:
     f1: float | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MultiLabelMetrics(Measured):
-    """The whole of an evaluation.
+    """The whole of an evaluation; its `loss` is the mean binary cross-entropy of an example and class, nats.
 
     Attributes:
-        examples: how many examples were evaluated.
         mean_average_precision: over the classes that have a positive (macro), in [0, 1].
         mean_average_precision_interval: percentile bootstrap over the examples.
-        confidence: level of that interval, in (0, 1).
         resamples: of the bootstrap.
         micro_average_precision: of all pairs of example and class ranked together.
         roc_auc: mean over the classes that have positives and negatives; None where none has.
@@ -58,17 +59,11 @@ class MultiLabelMetrics(Measured):
         hamming_loss: share of the pairs of example and class that are wrong.
         macro_f1: mean over the classes that have one.
         micro_f1: of all pairs of example and class; None where nothing occurs and nothing was predicted.
-        loss: mean binary cross-entropy of an example and class, nats.
         per_class: one entry a class, in order.
-        test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
-        unlabelled: how many examples were left out because they have no labels.
-        absent: names of the network's other outputs, for which no example has a label: they have no figures.
     """
 
-    examples: int
     mean_average_precision: float
     mean_average_precision_interval: tuple[float, float]
-    confidence: float
     resamples: int
     micro_average_precision: float
     roc_auc: float | None
@@ -76,11 +71,9 @@ class MultiLabelMetrics(Measured):
     hamming_loss: float
     macro_f1: float
     micro_f1: float | None
-    loss: float
     per_class: tuple[LabelMetrics, ...]
-    test_time_augmentation: str = 'none'
-    unlabelled: int = 0
-    absent: tuple[str, ...] = ()
+
+    wrong_title: ClassVar[str] = 'Largest losses'
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -93,42 +86,53 @@ class MultiLabelMetrics(Measured):
         return tuple(entry.threshold for entry in self.per_class)
 
     @property
-    def score(self) -> float:
-        """What chooses a checkpoint: `mean_average_precision`."""
-        return self.mean_average_precision
+    def score_figure(self) -> Figure:
+        """The mean average precision."""
+        value, interval = self.mean_average_precision, self.mean_average_precision_interval
+        return Figure('mean average precision', value, SHARE, interval, self.confidence)
 
-    @property
-    def score_name(self) -> str:
-        """What `score` is."""
-        return 'mean average precision'
-
-    @property
-    def score_interval(self) -> tuple[float, float]:
-        """The interval of `score`."""
-        return self.mean_average_precision_interval
-
-    def headline(self) -> str:
-        """The mean average precision with its interval, in a line."""
-        low, high = self.mean_average_precision_interval
-        return (
-            f'mean average precision {self.mean_average_precision:.1%} ({self.confidence:.0%} interval {low:.1%} to '
-            f'{high:.1%}) on {self.examples:,} examples'
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain JSON values."""
-        values: dict[str, Any] = {'score_name': self.score_name, 'score': self.score}
-        values |= dataclasses.asdict(self)
-        values['mean_average_precision_interval'] = list(self.mean_average_precision_interval)
-        values['per_class'] = list(values['per_class'])
-        values['absent'] = list(self.absent)
-        if not self.absent:
-            del values['absent']
-        return values
+    def baseline(self) -> Baseline:
+        """What ranking at random would be worth: the mean share of positives."""
+        chance = float(np.mean([entry.positives / self.examples for entry in self.per_class if entry.positives]))
+        return Baseline(chance, f'ranked at random: about {chance:.1%}')
 
     def more(self) -> list[tuple[str, str]]:
         """F1 and loss."""
         return [('also', f'macro F1 {self.macro_f1:.3f}; binary cross-entropy {self.loss:.3f}')]
+
+    def figures(self) -> list[Figure]:
+        """What is right at the thresholds, the area under ROC, and the loss."""
+        return [
+            Figure('F1', self.macro_f1, SHARE, note='mean over classes'),
+            Figure('F1, all pairs', self.micro_f1, SHARE, note='of example and class'),
+            Figure('area under ROC', self.roc_auc, INDEX, note='mean over classes'),
+            Figure('all labels right', self.subset_accuracy, SHARE, note='of the examples'),
+            Figure('hamming loss', self.hamming_loss, SHARE, note='of the labels are wrong'),
+            Figure('loss', self.loss, INDEX, note='nats a label'),
+        ]
+
+    def blocks(self) -> list[Block]:
+        """The classes, the worst first."""
+        columns = [
+            *(Column('Class', NAME), Column('Positives', COUNT), Column('Average precision', SHARE), Column('', METER)),
+            *(Column('F1', SHARE), Column('Precision', SHARE), Column('Recall', SHARE)),
+            *(Column('ROC area', INDEX), Column('From', SHARE)),
+        ]
+        classes = sorted(self.per_class, key=lambda c: (c.average_precision is None, c.average_precision or 0.0))
+        listing = Listing(
+            title='Worst first',
+            columns=columns,
+            rows=[
+                (
+                    *(c.name, c.positives, c.average_precision, c.average_precision),
+                    *(c.f1, c.precision, c.recall, c.roc_auc, c.threshold),
+                )
+                for c in classes
+            ],
+            note='From: the probability from which on a class is predicted. F1, precision and recall are at that '
+            'probability.',
+        )
+        return [Block('Class by class', [listing], last=True)]
 
     def without_figure(self) -> tuple[str, ...]:
         """The classes without an example, and the outputs without a label."""
@@ -177,7 +181,7 @@ def multi_label_metrics(
         labels: 0 or 1.
         class_names: one name a column.
         confidence: level of the interval around the mean average precision, in (0, 1).
-        thresholds: probability of each class from which on it is predicted, of `fit_thresholds`. None: 0.5.
+        thresholds: probability of each class from which on it is predicted, of `thresholds.fit_thresholds`. None: 0.5.
         seed: of the resamples.
 
     Raises:
@@ -225,63 +229,12 @@ def multi_label_metrics(
     )
 
 
-def fit_thresholds(
-    logits: Float[np.ndarray, 'example classes'], labels: Num[np.ndarray, 'example classes']
-) -> tuple[float, ...]:
-    """Of each class, the probability from which on to predict it so that its F1 is the largest.
-
-    To be fitted on the training or validation side alone: fitted on what is reported, the figures flatter.
-    A threshold lies half-way between two neighbouring probabilities; of equal F1, the one nearest 0.5 is taken. A class
-    without positives has 0.5. Examples without labels (NaN) are left out.
-
-    Args:
-        logits: of each class.
-        labels: 0 or 1.
-
-    Returns:
-        One threshold a class, in [0, 1].
-    """
-    keep = ~np.isnan(np.asarray(labels, np.float64)).any(axis=1)
-    probability, truth = sigmoid(np.asarray(logits)[keep]), np.asarray(labels)[keep] > 0.5
-    return tuple(_threshold(probability[:, i], truth[:, i]) for i in range(truth.shape[1]))
-
-
-def predict_labels(
-    logits: Float[np.ndarray, 'example classes'],
-    thresholds: Sequence[float] | Float[np.ndarray, ' classes'] | None = None,
-) -> Bool[np.ndarray, 'example classes']:
-    """Which classes are predicted: those whose probability reaches the threshold (None: 0.5)."""
-    return sigmoid(logits) >= (0.5 if thresholds is None else np.asarray(thresholds, np.float64))
-
-
-def sigmoid(logits: Float[np.ndarray, '*shape']) -> Float[np.ndarray, '*shape']:
-    """Probabilities of logits, float64."""
-    from scipy.special import expit
-
-    values: np.ndarray = expit(np.asarray(logits, np.float64))
-    return values
-
-
 def binary_cross_entropy(
     logits: Float[np.ndarray, 'example classes'], labels: Bool[np.ndarray, 'example classes']
 ) -> Float[np.ndarray, 'example classes']:
     """Negative log likelihood of every label, nats, float64."""
     logits = np.asarray(logits, np.float64)
     return np.logaddexp(0.0, np.where(labels, -logits, logits))
-
-
-def _threshold(probability: np.ndarray, truth: np.ndarray) -> float:
-    if not truth.any():
-        return 0.5
-    order, ends = ranks(probability)
-    f1 = 2 * np.cumsum(truth[order])[ends] / (ends + 1 + truth.sum())
-    here = probability[order][ends]
-    below = np.append(here[1:], 0.0)
-    middle = (here + below) / 2
-    # Of neighbouring floats the middle is one of the two.
-    middle = np.where(middle > below, middle, here)
-    best = np.flatnonzero(f1 == f1.max())
-    return float(middle[best[np.abs(middle[best] - 0.5).argmin()]])
 
 
 def _check(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str], thresholds: np.ndarray) -> None:

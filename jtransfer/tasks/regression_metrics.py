@@ -1,4 +1,4 @@
-"""How close predicted numbers came: pure functions of predictions and truth, on the host."""
+"""How close predicted numbers came, and how it is told."""
 
 from __future__ import annotations
 
@@ -11,81 +11,43 @@ from jaxtyping import Float
 
 from jtransfer.errors import UserError
 from jtransfer.number_text import digits_of, exact, rounded
-from jtransfer.tasks.measured import Measured, Table
+from jtransfer.tasks.figure import INDEX, NUMBER, Figure
+from jtransfer.tasks.measured import Baseline, Measured
+from jtransfer.tasks.number_figures import Interval, NumberMetrics, bootstrap, errors, pearson
+from jtransfer.tasks.panels import NAME, Block, Column, Listing, Scatter, Table
 from jtransfer.tasks.ranking import resamples_for
 
-_BLOCK = 4_000_000
-_STREAM = 62
-# Points kept for the picture of predicted against true.
+# Points kept for the diagram of predicted against true.
 _SHOWN = 1000
 
-Interval = tuple[float, float]
 
-
-@dataclasses.dataclass(frozen=True)
-class NumberMetrics:
-    """How one number fared; intervals are percentile bootstrap over the examples.
-
-    Attributes:
-        name: of the number.
-        mae: mean absolute error, in the number's unit.
-        mae_interval: of `mae`.
-        rmse: root of the mean squared error, in the number's unit.
-        rmse_interval: of `rmse`.
-        r2: 1 - (squared error) / (squared distance from the mean), ≤ 1.
-        r2_interval: of `r2`.
-        pearson: correlation of predicted and true, in [-1, 1]; None where either is all the same.
-    """
-
-    name: str
-    mae: float
-    mae_interval: Interval
-    rmse: float
-    rmse_interval: Interval
-    r2: float
-    r2_interval: Interval
-    pearson: float | None
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RegressionMetrics(Measured):
-    """The whole of an evaluation.
+    """The whole of an evaluation; its `loss` is the mean squared error, in the numbers' own units.
 
     Attributes:
-        examples: how many examples were evaluated.
         r2: mean over the numbers.
         r2_interval: of `r2`: percentile bootstrap over the examples.
-        confidence: level of the intervals, in (0, 1).
         resamples: of the bootstrap.
         mae: mean over the numbers, whatever their units.
         rmse: the same.
         pearson: the same, of the numbers that have one; None where none has.
-        loss: mean squared error over examples and numbers, in the numbers' own units.
         per_number: one entry a number, in order.
-        shown_true: of some examples, evenly spaced, for the picture.
+        shown_true: of some examples, evenly spaced, for the diagram.
         shown_predicted: of the same examples.
-        test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
-        unlabelled: how many examples were left out because they have no label.
-        absent: names of the network's other outputs, for which no example has a label: they have no figures.
     """
 
-    examples: int
     r2: float
     r2_interval: Interval
-    confidence: float
     resamples: int
     mae: float
     rmse: float
     pearson: float | None
-    loss: float
     per_number: tuple[NumberMetrics, ...]
     shown_true: Float[np.ndarray, 'shown numbers'] = dataclasses.field(compare=False)
     shown_predicted: Float[np.ndarray, 'shown numbers'] = dataclasses.field(compare=False)
-    test_time_augmentation: str = 'none'
-    unlabelled: int = 0
-    absent: tuple[str, ...] = ()
 
-    percent: ClassVar[bool] = False
+    wrong_title: ClassVar[str] = 'Largest errors'
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -93,19 +55,13 @@ class RegressionMetrics(Measured):
         return tuple(entry.name for entry in self.per_number)
 
     @property
-    def score(self) -> float:
-        """What chooses a checkpoint: `r2`."""
-        return self.r2
+    def score_figure(self) -> Figure:
+        """R²."""
+        return Figure('R²', self.r2, INDEX, self.r2_interval, self.confidence)
 
-    @property
-    def score_name(self) -> str:
-        """What `score` is."""
-        return 'R²'
-
-    @property
-    def score_interval(self) -> Interval:
-        """The interval of `score`."""
-        return self.r2_interval
+    def baseline(self) -> Baseline:
+        """Naming the mean always."""
+        return Baseline(0.0, 'always the mean of the true values: 0')
 
     def headline(self) -> str:
         """R² with its interval, and the mean absolute error, in a line."""
@@ -116,29 +72,51 @@ class RegressionMetrics(Measured):
             f'{mean}absolute error {self.mae:.4g} on {self.examples:,} examples'
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the examples of the picture as plain JSON values."""
-        names = [f.name for f in dataclasses.fields(self) if not f.name.startswith('shown')]
-        names = [name for name in names if name != 'absent' or self.absent]
-        values: dict[str, Any] = {'score_name': self.score_name, 'score': self.score}
-        values |= {name: getattr(self, name) for name in names}
-        values['r2_interval'] = list(self.r2_interval)
-        values['per_number'] = [
-            {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in dataclasses.asdict(entry).items()
-            }
-            for entry in self.per_number
-        ]
-        return values
-
     def more(self) -> list[tuple[str, str]]:
         """Absolute and squared error."""
         return [('also', f'mean absolute error {self.mae:.4g}; root mean squared error {self.rmse:.4g}')]
 
-    def without_figure(self) -> tuple[str, ...]:
-        """The outputs without a label."""
-        return self.absent
+    def figures(self) -> list[Figure]:
+        """Errors, correlation and loss."""
+        several = len(self.per_number) > 1
+        note = f'mean over {len(self.per_number)} numbers' if several else 'in the unit of the number'
+        return [
+            Figure('absolute error', self.mae, NUMBER, note=note),
+            Figure('root mean squared error', self.rmse, NUMBER, note=note),
+            Figure('correlation', self.pearson, INDEX, note='Pearson'),
+            Figure('loss', self.loss, NUMBER, note='squared error'),
+        ]
+
+    def blocks(self) -> list[Block]:
+        """Predicted against true, and the figures of each number."""
+        shown, several = len(self.shown_true), len(self.per_number) > 1
+        caption = 'On the dashed line the two are the same.'
+        if shown < self.examples:
+            caption = f'{caption} {shown:,} of {self.examples:,} examples.'
+        plots = [
+            Scatter(
+                title=entry.name,
+                alt=f'predicted against true {entry.name}',
+                xs=self.shown_true[:, i],
+                ys=self.shown_predicted[:, i],
+                caption=caption,
+            )
+            for i, entry in enumerate(self.per_number)
+        ]
+        if several:
+            return [
+                Block('Predicted against true', plots, even=True),
+                Block('', [self._number_by_number()]),
+            ]
+        return [Block('Predicted against true', [*plots, _in_figures(self.per_number[0])])]
+
+    def _number_by_number(self) -> Listing:
+        names = ('Absolute error', 'Root mean squared error', 'R²', 'Correlation')
+        return Listing(
+            title='Number by number',
+            columns=[Column('Number', NAME), *(Column(name) for name in names)],
+            rows=[(entry.name, *entry.figures()) for entry in self.per_number],
+        )
 
     def tables(self, outputs: np.ndarray, labels: np.ndarray, ids: Sequence[Any]) -> list[Table]:
         """The true and the predicted numbers, and the figures of each."""
@@ -193,11 +171,11 @@ def regression_metrics(
     """
     predicted, truth = np.asarray(predicted, np.float64), np.asarray(truth, np.float64)
     _check(predicted, truth, names)
-    mae, rmse, r2 = _figures(np.ones((1, len(truth))), predicted, truth)
+    mae, rmse, r2 = errors(np.ones((1, len(truth))), predicted, truth)
     resamples = resamples_for(truth.size)
-    intervals, mean_interval = _bootstrap(predicted, truth, resamples, confidence, seed)
-    pearson = [_pearson(predicted[:, i], truth[:, i]) for i in range(truth.shape[1])]
-    known = [value for value in pearson if value is not None]
+    intervals, mean_interval = bootstrap(predicted, truth, resamples, confidence, seed)
+    correlation = [pearson(predicted[:, i], truth[:, i]) for i in range(truth.shape[1])]
+    known = [value for value in correlation if value is not None]
     shown = np.unique(np.linspace(0, len(truth) - 1, min(_SHOWN, len(truth))).astype(int))
     return RegressionMetrics(
         examples=len(truth),
@@ -218,7 +196,7 @@ def regression_metrics(
                 rmse_interval=intervals[1][i],
                 r2=float(r2[0, i]),
                 r2_interval=intervals[2][i],
-                pearson=pearson[i],
+                pearson=correlation[i],
             )
             for i, name in enumerate(names)
         ),
@@ -227,47 +205,15 @@ def regression_metrics(
     )
 
 
-def _figures(
-    weights: np.ndarray, predicted: np.ndarray, truth: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """MAE, RMSE and R² of every number, for each row of weights of the examples: [rows, numbers] each."""
-    total = weights.sum(axis=1, keepdims=True)
-    error = predicted - truth
-    squared = weights @ error**2
-    # Centred first: the difference of two large sums would lose its digits.
-    centred = truth - truth.mean(axis=0)
-    spread = weights @ centred**2 - (weights @ centred) ** 2 / total
-    # Rounding leaves something where the values drawn are all the same.
-    rounding = 1e-13 * (weights @ centred**2) + total * (1e-14 * np.abs(truth).max(axis=0)) ** 2
-    constant = spread <= rounding
-    r2 = np.where(constant, (squared == 0).astype(float), 1 - squared / np.where(constant, 1.0, spread))
-    return weights @ np.abs(error) / total, np.sqrt(squared / total), r2
-
-
-def _bootstrap(
-    predicted: np.ndarray, truth: np.ndarray, resamples: int, confidence: float, seed: int
-) -> tuple[list[list[Interval]], Interval]:
-    """Percentile intervals of MAE, RMSE and R² of every number, and of the mean R²."""
-    rng = np.random.default_rng((seed, _STREAM))
-    examples = len(truth)
-    rows = max(1, _BLOCK // examples)
-    found: list[np.ndarray] = []
-    for start in range(0, resamples, rows):
-        size = min(rows, resamples - start)
-        drawn = rng.multinomial(examples, np.full(examples, 1 / examples), size).astype(np.float64)
-        found.append(np.stack(_figures(drawn, predicted, truth)))
-    every = np.concatenate(found, axis=1)
-    levels = [(1 - confidence) / 2, (1 + confidence) / 2]
-    low, high = np.quantile(every, levels, axis=1)
-    intervals = [list(zip(a, b, strict=True)) for a, b in zip(low.tolist(), high.tolist(), strict=True)]
-    of_mean = np.quantile(every[2].mean(axis=1), levels).tolist()
-    return intervals, (of_mean[0], of_mean[1])
-
-
-def _pearson(predicted: np.ndarray, truth: np.ndarray) -> float | None:
-    if np.ptp(predicted) == 0 or np.ptp(truth) == 0:
-        return None
-    return float(np.clip(np.corrcoef(predicted, truth)[0, 1], -1.0, 1.0))
+def _in_figures(entry: NumberMetrics) -> Listing:
+    return Listing(
+        title='In figures',
+        columns=[Column('Measure', NAME), Column('Value'), Column('Interval')],
+        rows=[
+            (figure.title, dataclasses.replace(figure, interval=None), figure.interval_text)
+            for figure in entry.figures()
+        ],
+    )
 
 
 def _check(predicted: np.ndarray, truth: np.ndarray, names: Sequence[str]) -> None:

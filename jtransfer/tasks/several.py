@@ -4,67 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeAlias
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.classification_metrics import Metrics
+from jtransfer.tasks.figure import INDEX, Figure
 from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.measured import Measured
-from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics
 from jtransfer.tasks.present import narrowed, present_tasks
-from jtransfer.tasks.regression_metrics import RegressionMetrics
-
-TaskMetrics: TypeAlias = Metrics | MultiLabelMetrics | RegressionMetrics
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class HeadsMetrics(Measured):
-    """The evaluation of a network with several heads.
+    """The evaluation of a network with several heads; each task's own `examples` are those with a label for it.
+
+    Its `loss` is the sum of the tasks' losses, each times its weight; of regression in the numbers' own units.
 
     Attributes:
-        examples: how many examples were looked at; each task's own count is of those with a label for it.
         by_task: of each task, by its name.
         weights: of each task's loss among them, by its name.
-        test_time_augmentation: the views of each picture that were averaged, see `Views.name`.
-        absent: names of the other heads, for which no example has a label.
     """
 
-    examples: int
-    by_task: dict[str, TaskMetrics]
+    by_task: dict[str, Measured]
     weights: dict[str, float]
-    test_time_augmentation: str = 'none'
-    absent: tuple[str, ...] = ()
-
-    percent: ClassVar[bool] = False
 
     @property
-    def score(self) -> float:
-        """What chooses a checkpoint: the mean of the tasks' scores."""
-        return float(np.mean([metrics.score for metrics in self.by_task.values()]))
+    def score_figure(self) -> Figure:
+        """The mean of the tasks' scores; that of figures of different kinds has no interval."""
+        mean = float(np.mean([metrics.score for metrics in self.by_task.values()]))
+        return Figure('mean score', mean, INDEX, note=f'mean of the scores of {len(self.by_task)} tasks')
 
-    @property
-    def score_name(self) -> str:
-        """What `score` is."""
-        return 'mean score'
-
-    @property
-    def score_interval(self) -> None:
-        """None: the mean of figures of different kinds has no interval."""
-        return None
-
-    @property
-    def loss(self) -> float:
-        """The sum of the tasks' losses, each times its weight; of regression in the numbers' own units."""
-        return sum(self.weights[name] * metrics.loss for name, metrics in self.by_task.items())
-
-    @property
-    def confidence(self) -> float:
-        """Level of the tasks' intervals."""
-        return next(iter(self.by_task.values())).confidence
+    def of_tasks(self) -> dict[str, Measured]:
+        """The metrics of each task by its name."""
+        return self.by_task
 
     def headline(self) -> str:
         """Every task's headline, in a line."""
@@ -84,10 +59,6 @@ class HeadsMetrics(Measured):
         """The mean score, the loss, and the score of each task."""
         return {**super().validation(), **{f'score/{name}': own.score for name, own in self.by_task.items()}}
 
-    def record(self) -> dict[str, Any]:
-        """The figures of each task by its name."""
-        return {'metrics': {name: own.to_dict() for name, own in self.by_task.items()}}
-
     def to_dict(self) -> dict[str, Any]:
         """Everything but what has a file of its own, as plain JSON values."""
         return {
@@ -101,9 +72,6 @@ class HeadsMetrics(Measured):
         }
 
 
-AnyMetrics: TypeAlias = TaskMetrics | HeadsMetrics
-
-
 def measure_present(
     tasks: Sequence[Task],
     outputs: Labels,
@@ -112,7 +80,7 @@ def measure_present(
     confidence: float = 0.95,
     bins: int = 15,
     thresholds: Mapping[str, Sequence[float]] | None = None,
-) -> tuple[AnyMetrics, tuple[Task, ...], Labels, Labels]:
+) -> tuple[Measured, tuple[Task, ...], Labels, Labels]:
     """As `measure_tasks`, of the heads and outputs for which any example has a label; the others are named as absent.
 
     Returns:
@@ -127,9 +95,9 @@ def measure_present(
     metrics = measure_tasks(own, outputs, labels, confidence=confidence, bins=bins, thresholds=limits)
     whole = {task.name: task.class_names for task in tasks}
 
-    def without(of_task: TaskMetrics, name: str) -> TaskMetrics:
-        absent = tuple(output for output in whole[name] if output not in of_task.class_names)
-        return of_task.with_absent(absent)
+    def without(of_task: Measured, name: str) -> Measured:
+        (present,) = (task.class_names for task in own if task.name == name)
+        return of_task.with_absent(tuple(output for output in whole[name] if output not in present))
 
     if not isinstance(metrics, HeadsMetrics):
         return without(metrics, own[0].name), own, outputs, labels
@@ -146,7 +114,7 @@ def measure(
     confidence: float = 0.95,
     bins: int = 15,
     thresholds: Sequence[float] | None = None,
-) -> TaskMetrics:
+) -> Measured:
     """Measures the outputs of one head.
 
     Examples without a label for the task are left out, and counted as `unlabelled`.
@@ -172,7 +140,7 @@ def measure(
     left_out = int((~keep).sum())
     if left_out:
         outputs, labels = outputs[keep], labels[keep]
-    metrics: TaskMetrics = task.measure(outputs, labels, confidence=confidence, bins=bins, thresholds=thresholds)
+    metrics: Measured = task.measure(outputs, labels, confidence=confidence, bins=bins, thresholds=thresholds)
     return dataclasses.replace(metrics, unlabelled=left_out) if left_out else metrics
 
 
@@ -184,7 +152,7 @@ def measure_tasks(
     confidence: float = 0.95,
     bins: int = 15,
     thresholds: Mapping[str, Sequence[float]] | None = None,
-) -> AnyMetrics:
+) -> Measured:
     """Measures every head of a network: `HeadsMetrics` where outputs are a dictionary by task, else as `measure`.
 
     Args:
@@ -220,5 +188,11 @@ def measure_tasks(
             )
         except UserError as error:
             raise UserError(f"task '{task.name}': {error}") from None
-    examples = len(outputs[tasks[0].name])
-    return HeadsMetrics(examples, by_task, {task.name: task.weight for task in tasks})
+    weights = {task.name: task.weight for task in tasks}
+    return HeadsMetrics(
+        examples=len(outputs[tasks[0].name]),
+        loss=sum(weights[name] * metrics.loss for name, metrics in by_task.items()),
+        confidence=confidence,
+        by_task=by_task,
+        weights=weights,
+    )

@@ -85,7 +85,7 @@ def test_figures_of_the_page(tmp_path):
 
 
 def test_repeats_curves_and_pictures(tmp_path):
-    picture = WrongPicture(np.zeros((4, 4, 3), np.uint8), 'a.png', 0, 1, 0.75)
+    picture = WrongPicture(np.zeros((4, 4, 3), np.uint8), 'a.png', 'cat', 'dog', 0.75)
     curves = [[{'step': s, 'validation/score': 0.5, 'train/loss': 1.0} for s in (1, 2)] for _ in range(10)]
     page = written(tmp_path, folds=folds(2), curves=curves, most_wrong=[picture])
     assert 'Repeat' in page.text

@@ -1,6 +1,7 @@
 """From metric lines to the charts of a run."""
 
 from jtransfer.evaluate.curves import fold_charts, training_charts
+from jtransfer.tasks.figure import Figure
 
 
 def lines():
@@ -55,11 +56,11 @@ def test_a_wide_gradient_norm_gets_a_logarithmic_axis():
 
 def test_another_score_has_a_chart_of_its_own():
     log = [{'step': 1, 'train/accuracy': 0.5}, {'step': 2, 'validation/score': -0.5}]
-    charts = {chart.title: chart for chart in training_charts(log, 'R²')}
+    charts = {chart.title: chart for chart in training_charts(log, Figure('R²', 0.5))}
     assert list(charts) == ['R²', 'Accuracy in training']
     assert [line.value for line in charts['R²'].lines] == ['-0.5']
     assert [line.name for line in charts['Accuracy in training'].lines] == ['train']
-    (chart,) = training_charts(log[1:], 'mean average precision')
+    (chart,) = training_charts(log[1:], Figure('mean average precision', 0.5, 'share'))
     assert (chart.title, chart.lines[0].value) == ('Mean average precision', '-50.0%')
 
 
@@ -80,7 +81,7 @@ def test_folds_lie_over_each_other():
 def test_many_folds_are_pale_under_their_mean():
     folds = [[{'step': s, 'validation/score': 0.1 * i, 'train/loss': float(s)} for s in (1, 2)] for i in range(8)]
     folds[3] = folds[3][:1]
-    charts = {chart.title: chart for chart in fold_charts(folds, [f'fold {i}' for i in range(8)], 'R²')}
+    charts = {chart.title: chart for chart in fold_charts(folds, [f'fold {i}' for i in range(8)], Figure('R²', 0.5))}
     *pale, mean = charts['R² in validation'].lines
     assert [line.faint for line in pale] == [True] * 8
     assert {line.colour for line in pale} == {1}
@@ -91,6 +92,6 @@ def test_many_folds_are_pale_under_their_mean():
 
 def test_long_curves_of_folds_are_their_running_means_alone():
     folds = [[{'step': s, 'train/loss': 1 + s % 2} for s in range(100)] for _ in range(2)]
-    (chart,) = fold_charts(folds, ['a', 'b'], 'R²')
+    (chart,) = fold_charts(folds, ['a', 'b'], Figure('R²', 0.5))
     assert chart.note == 'running mean'
     assert [line.raw_path for line in chart.lines] == ['', '']

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 
 from jtransfer.evaluate.scatter import scatter
+from jtransfer.tasks.panels import Scatter
+
+
+def laid(name, truth, predicted):
+    return scatter(Scatter(name, name, truth, predicted))
 
 
 def test_both_axes_are_the_same_and_hold_every_point():
     truth, predicted = np.array([0.0, 10.0, 5.0]), np.array([2.0, 8.0, 5.0])
-    got = scatter('age', truth, predicted)
+    got = laid('age', truth, predicted)
     assert (
         [tick.label for tick in got.x_ticks] == [tick.label for tick in got.y_ticks] == ['0', '2', '4', '6', '8', '10']
     )
@@ -21,10 +26,10 @@ def test_both_axes_are_the_same_and_hold_every_point():
 
 @pytest.mark.parametrize('value', [0.0, -3.5, 1e9])
 def test_points_that_are_all_the_same_are_inside(value):
-    got = scatter('n', np.full(3, value), np.full(3, value))
+    got = laid('n', np.full(3, value), np.full(3, value))
     assert all(got.left <= dot.x <= got.right and got.top <= dot.y <= got.bottom for dot in got.dots)
 
 
 def test_many_points_are_paler():
-    few, many = (scatter('n', np.arange(float(n)), np.arange(float(n))) for n in (10, 500))
+    few, many = (laid('n', np.arange(float(n)), np.arange(float(n))) for n in (10, 500))
     assert (many.radius, many.opacity) < (few.radius, few.opacity)

@@ -3,20 +3,15 @@
 import numpy as np
 import pytest
 
-from jtransfer.evaluate.sections import gauge, score_parts, score_text, sections, task_rows
+from jtransfer.evaluate.sections import gauge, sections, task_rows
 from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.figure import Figure
+from jtransfer.tasks.measured import Baseline
 from jtransfer.tasks.several import measure, measure_tasks
 
 
-def test_shares_are_percent_and_other_scores_are_not():
-    assert score_text('accuracy', 0.9421) == score_text('mean average precision', 0.9421) == '94.2%'
-    assert score_text('R²', 0.9421) == score_text('mean score', 0.9421) == '0.942'
-    assert score_parts('accuracy', 0.9421) == ('94.2', '%')
-    assert score_parts('R²', -1.5) == ('-1.500', '')
-
-
 def test_a_gauge_is_cut_off_at_its_ends():
-    got = gauge('R²', -0.5, (-2.0, 0.25), 0.0, 'x')
+    got = gauge(Figure('R²', -0.5, interval=(-2.0, 0.25)), Baseline(0.0, 'x'))
     assert (got.value, got.low, got.high, got.reference) == (0.0, 0.0, 0.25, 0.0)
     assert got.label == 'R² -0.500, between -2.000 and 0.250'
 
@@ -30,7 +25,8 @@ def test_tiles_of_classes(classes, top_k):
     assert tiles['Mistakes'] == '1'
     assert ('Top-5 accuracy' in tiles) == top_k
     assert section.hero.gauge.text == f'always the commonest class: {2 / classes:.1%}'
-    assert (section.name, section.kind) == ('', 'classes')
+    assert (section.name, section.wrong_title) == ('', 'Most confidently wrong')
+    assert [group.layout for group in (*section.groups, *section.last)] == ['two', 'two']
 
 
 def test_the_level_of_chance_of_several_labels_is_the_mean_share_of_positives():
@@ -38,7 +34,7 @@ def test_the_level_of_chance_of_several_labels_is_the_mean_share_of_positives():
     labels = np.float32([[1, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0]])
     (section,) = sections(measure(task, labels * 2 - 1, labels))
     assert section.hero.gauge.reference == 0.5
-    assert section.details['per_class'][-1].name == 'never'
+    assert section.last[0].panels[0].layout[-1][0].text == 'never'
 
 
 def test_rows_of_tasks():
@@ -46,4 +42,5 @@ def test_rows_of_tasks():
     metrics = measure_tasks([task], {'age': np.float32([[1], [3]])}, {'age': np.float32([[1], [3]])})
     assert task_rows(metrics) == [('age', 'R²', '1.000', '1.000 to 1.000', '0', '2')]
     assert task_rows(metrics.by_task['age']) == []
-    assert [section.kind for section in sections(metrics)] == ['numbers']
+    (section,) = sections(metrics)
+    assert (section.name, section.wrong_title) == ('age', 'Largest errors')

@@ -1,16 +1,16 @@
 """The metrics against scikit-learn, hand-written forms and invariants."""
 
 import json
-import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn import metrics as reference
 
 from jtransfer.errors import UserError
+from jtransfer.tasks import class_figures
 from jtransfer.tasks import classification_metrics as m
 
 
@@ -73,16 +73,6 @@ def test_huge_logits_do_not_overflow():
     assert got.loss == pytest.approx(1e4)
 
 
-def test_wilson_interval_is_the_closed_form():
-    successes, trials, z = 18, 20, 1.959963984540054
-    p = successes / trials
-    centre = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z * math.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    assert m.wilson_interval(successes, trials) == pytest.approx((centre - half, centre + half))
-    assert m.wilson_interval(20, 20)[1] == pytest.approx(1.0)
-    assert m.wilson_interval(20, 20)[0] < 0.9
-
-
 def test_interval_follows_the_confidence():
     logits, labels, names = random_case(0)
     narrow = m.classification_metrics(logits, labels, names, confidence=0.5).top1_interval
@@ -108,14 +98,6 @@ def test_ties_go_to_the_smaller_class_number():
     np.testing.assert_array_equal(got.confusion_matrix[:, 0], np.ones(8))
 
 
-def test_top_prediction_is_the_largest_softmax(monkeypatch):
-    monkeypatch.setattr(m, '_BLOCK', 7)
-    logits, _, _ = random_case(1, examples=30)
-    predicted, probability = m.top_prediction(logits)
-    np.testing.assert_array_equal(predicted, logits.argmax(1))
-    np.testing.assert_allclose(probability, np.exp(log_softmax(np.float64(logits), axis=1)).max(1), rtol=1e-12)
-
-
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 9), examples=st.integers(1, 60), block=st.integers(1, 70))
 def test_order_and_blocks_change_nothing(seed, classes, examples, block):
@@ -124,7 +106,7 @@ def test_order_and_blocks_change_nothing(seed, classes, examples, block):
     order = np.random.default_rng(seed).permutation(examples)
     got = m.classification_metrics(logits, labels, names)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(m, '_BLOCK', block)
+        patch.setattr(class_figures, '_BLOCK', block)
         other = m.classification_metrics(logits[order], labels[order], names)
     np.testing.assert_array_equal(got.confusion_matrix, other.confusion_matrix)
     assert got.per_class == other.per_class
@@ -167,3 +149,13 @@ def test_to_dict_is_plain_json():
     assert len(values['calibration']) == 15
     assert 'confusion_matrix' not in values
     assert got.class_names == tuple(names)
+
+
+def test_a_matrix_that_cannot_be_read_is_a_table_of_mistakes():
+    few, many = (m.classification_metrics(*random_case(0, classes=classes)).blocks() for classes in (40, 41))
+    assert [panel.kind for block in few for panel in block.panels] == ['matrix', 'bars', 'listing', 'listing']
+    assert [panel.kind for block in many for panel in block.panels] == ['listing', 'bars', 'listing']
+    assert [block.last for block in few] == [block.last for block in many] == [False, True]
+    assert few[0].panels[0].names[2] == 'class 2'
+    worst = [row[2] for row in few[1].panels[0].rows]
+    assert worst == sorted(worst, key=lambda accuracy: (accuracy is None, accuracy))

@@ -10,6 +10,7 @@ from sklearn import metrics as reference
 
 from jtransfer.errors import UserError
 from jtransfer.tasks import multi_label_metrics as m
+from jtransfer.tasks.thresholds import fit_thresholds
 
 NAMES = [f'class {i}' for i in range(5)]
 
@@ -63,7 +64,7 @@ def test_a_class_without_positives_is_left_out_of_the_means():
 
 def test_fitted_thresholds_are_the_best_there_are():
     logits, labels = random_case(4)
-    fitted = m.fit_thresholds(logits, labels)
+    fitted = fit_thresholds(logits, labels)
     got = m.multi_label_metrics(logits, labels, NAMES, thresholds=fitted)
     probability = expit(np.float64(logits))
     for i, entry in enumerate(got.per_class):
@@ -72,21 +73,6 @@ def test_fitted_thresholds_are_the_best_there_are():
         assert entry.threshold == fitted[i]
     assert got.macro_f1 > m.multi_label_metrics(logits, labels, NAMES).macro_f1
     assert got.thresholds == fitted
-
-
-def test_thresholds_of_clear_cases():
-    logits = np.float32([[4, 2, -1], [2, -2, -1], [-2, 1, 0]])
-    labels = np.float32([[1, 0, 0], [1, 0, 0], [0, 1, 0]])
-    first, second, empty = m.fit_thresholds(logits, labels)
-    assert first == pytest.approx((expit(2) + expit(-2)) / 2)
-    # The negative above it cannot be told from the positive: both are predicted, F1 2/3.
-    assert second == pytest.approx((expit(1) + expit(-2)) / 2)
-    assert empty == 0.5
-    missing = np.float32([[np.nan, np.nan, np.nan]])
-    with_missing = m.fit_thresholds(
-        np.concatenate([logits, np.float32([[9, 9, 9]])]), np.concatenate([labels, missing])
-    )
-    assert with_missing == (first, second, empty)
 
 
 def test_extreme_logits_stay_finite():

@@ -9,9 +9,10 @@ import pytest
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, single_label
 from jtransfer.tasks.classification_metrics import Metrics, classification_metrics
-from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics, fit_thresholds
+from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics
 from jtransfer.tasks.regression_metrics import RegressionMetrics
 from jtransfer.tasks.several import HeadsMetrics, measure, measure_tasks
+from jtransfer.tasks.thresholds import fit_thresholds
 
 SPECIES = single_label(['ant', 'bee', 'cat'], 'species')
 SEEN = Task('seen', 'multi_label', ('sky', 'sea'), weight=2.0)
