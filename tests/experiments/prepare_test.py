@@ -25,7 +25,7 @@ from jtransfer.experiments import (
 )
 from jtransfer.experiments.result import Result
 from jtransfer.pretrained.model import load_model
-from jtransfer.train.loop import FitResult
+from jtransfer.train.lane import FitResult
 from jtransfer.train.state import TrainState
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -65,7 +65,7 @@ def calls(monkeypatch):
         return FitResult(state, dict(variables), 1, 0.5, [], 0.0, best_loss=1.0)
 
     monkeypatch.setattr(training, 'fit', fit)
-    monkeypatch.setattr(crossval_side, 'fit_folds', lambda *args, run_dirs, **kwargs: [fit(*args) for _ in run_dirs])
+    monkeypatch.setattr(crossval_side, 'fit_lanes', lambda *args, run_dirs, **kwargs: [fit(*args) for _ in run_dirs])
     monkeypatch.setattr(finetune, 'save', lambda *args, **kwargs: None)
     monkeypatch.setattr(finetune, 'conclude', lambda *args, **kwargs: NoResult())
     return counted
