@@ -27,7 +27,7 @@ from jtransfer.experiments.start import LastModel
 from jtransfer.experiments.training import train_model
 from jtransfer.pretrained import heads
 from jtransfer.tasks.labels import strata
-from jtransfer.train.loop import deciding
+from jtransfer.train.lane import deciding
 
 Report = Callable[[int, float], None]
 
