@@ -25,9 +25,10 @@ from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_split import LABELS, split_of
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.training import make_step_parts, train_model
-from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks.figure import Figure
 from jtransfer.tasks.labels import strata
+from jtransfer.tasks.several import score_of
 from jtransfer.train.loop import deciding
 from jtransfer.transfer.plan import Plan, make_plan
 
@@ -76,9 +77,9 @@ class Judge:
         return f'{len(self.folds)} inner folds' if self.folds else 'validation part'
 
     @property
-    def score_name(self) -> str:
-        """What the score is: `accuracy` of one label an image, else `score`."""
-        return 'accuracy' if heads.plain(self.parts.tasks) else 'score'
+    def score(self) -> Figure:
+        """What the score is; its value is not known."""
+        return score_of(self.parts.tasks)
 
     def digest(self, parts: Parts) -> str:
         """A SHA-256 hash of which example is where, in the parts and in the inner folds."""

@@ -173,7 +173,7 @@ def test_the_tables_hold_what_the_runs_wrote(tiny_config, nowhere, quick_runs):
     write_tables(folder, records, summarise(records, list(over)))
     with open(folder / 'runs.csv', newline='') as file:
         runs = list(csv.DictReader(file))
-    assert [float(run['test accuracy']) for run in runs] == [read_result(run['run_dir'])['accuracy'] for run in runs]
+    assert [float(run['test accuracy']) for run in runs] == [read_result(run['run_dir'])['score'] for run in runs]
     assert len(runs) == 6
     with open(folder / 'summary.csv', newline='') as file:
         rows = list(csv.DictReader(file))
@@ -273,5 +273,5 @@ def test_real_runs_are_kept_and_one_that_a_signal_ended_continues(tiny_config, n
     assert (folder / 'seed=0' / 'model.safetensors').stat().st_mtime_ns == kept
     assert (folder / 'seed=1' / 'config.json').stat().st_mtime_ns == began
     for record in records:
-        assert record['metrics']['test accuracy'] == read_result(record['run_dir'])['accuracy']
+        assert record['metrics']['test accuracy'] == read_result(record['run_dir'])['score']
         assert record['seconds'] == read_result(record['run_dir'])['seconds']
