@@ -41,7 +41,7 @@ from jtransfer.config import replace as configured
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.experiments.feeding import feeds
-from jtransfer.experiments.training import make_step_parts
+from jtransfer.experiments.prepare import make_step_parts
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.model import load_model
 from jtransfer.train.placement import make_placement

@@ -29,9 +29,11 @@ from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import crossval, finetune
 from jtransfer.experiments.crossval_results import CrossResult
 from jtransfer.experiments.matching import for_model, labelled_for_model, open_for_model
+from jtransfer.experiments.prepare import prepare
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import score
+from jtransfer.experiments.start import adapted
 from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.measured import Measured
@@ -129,7 +131,7 @@ def adapt_model(model: Model, strategy: str, *, seed: int = 0, **settings: Any) 
         UserError: another strategy, targets that the network does not have, or a network that cannot be adapted so.
     """
     one_of('strategy', strategy, ADAPTATIONS)
-    return finetune.adapted(model, _checked(configure(strategy=strategy, seed=seed, **settings)))
+    return adapted(model, _checked(configure(strategy=strategy, seed=seed, **settings)))
 
 
 def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) -> Trained:
@@ -154,7 +156,8 @@ def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) ->
     described = dataclasses.replace(config.model, name=model.architecture)
     config = config_lib.validate(dataclasses.replace(config, model=described, transfer=Transfer(strategy='scratch')))
     plan = plan or make_plan(model, weight_decay=config.optim.weight_decay)
-    return train_model(model, data, plan, config)
+    check_parts(data)
+    return train_model(prepare(config, data, model=model, plan=plan, evaluated=False))
 
 
 def evaluate_model(model: Model, part: Part | Source | str | os.PathLike[str], **settings: Any) -> Measured:

@@ -14,20 +14,20 @@ import numpy as np
 from jtransfer import adapters
 from jtransfer.config import Config, replace
 from jtransfer.config_crossval import CrossVal
-from jtransfer.data.measurable import check_part
+from jtransfer.data.measurable import check_part, check_parts
 from jtransfer.data.part import Part
 from jtransfer.errors import UserError
 from jtransfer.evaluate.report import write_report
-from jtransfer.evaluate.views import make_views
+from jtransfer.evaluate.views import Views, make_views
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments import finetune
-from jtransfer.experiments.checking import check_run
 from jtransfer.experiments.crossval_plan import Crossing
 from jtransfer.experiments.crossval_results import CrossResult
 from jtransfer.experiments.ensemble import ensemble_scores, load_ensemble, write_ensemble
 from jtransfer.experiments.kitchen import Kitchen, statistics_move
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
 from jtransfer.experiments.page import wrong_pictures
+from jtransfer.experiments.prepare import Prepared, prepare
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_dir import RESULT, SPLIT, RunDirectory, is_finished, write_config, write_json
 from jtransfer.experiments.run_split import other_data, split_of
@@ -41,7 +41,6 @@ from jtransfer.pretrained.model import Model, load_model
 from jtransfer.record_types import SCHEMA
 from jtransfer.tasks.measured import Measured
 from jtransfer.transfer.averaging import greedy_soup
-from jtransfer.transfer.plan import make_plan
 from jtransfer.writing import make_folder
 
 
@@ -94,9 +93,18 @@ def check(config: Config, crossing: Crossing, model: Model) -> None:
     if kind == 'soup':
         _check_averaged(model)
     if kind == 'refit':
-        parts = crossing.whole(config)
-        plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-        check_run(replace(config, 'evaluate.temperature', False), parts, model, plan)
+        _prepared(config, crossing, model)
+
+
+def _prepared(config: Config, crossing: Crossing, model: Model | None = None) -> Prepared:
+    """The run on everything, of which no temperature is fitted.
+
+    Raises:
+        UserError: what would stop it.
+    """
+    parts = crossing.whole(config)
+    check_parts(parts)
+    return prepare(replace(config, 'evaluate.temperature', False), parts, model=model)
 
 
 def _check_averaged(model: Model) -> None:
@@ -193,23 +201,21 @@ def _refit(
         crossval=CrossVal(),
     )
     directory = RunDirectory.find(own)
-    parts = crossing.whole(config)
-    model = finetune.make_model(own, parts.class_names, parts.tasks)
-    plan = make_plan(model.network, model.variables['params'], own.transfer, own.optim.weight_decay)
+    prepared = dataclasses.replace(_prepared(own, crossing), config=own)
     began = time.perf_counter()
     with contextlib.ExitStack() as holding:
 
         def ready() -> None:
             holding.enter_context(directory.held())
-            finetune.begin(directory, own, parts, plan)
+            finetune.begin(directory, prepared)
 
         title = f'{config.name} {folder.name}'
-        trained = train_model(model, parts, plan, own, run_dir=folder, ready=ready, title=title)
-        finetune.save(trained.model, folder, own, trained, plan, base=model)
+        trained = train_model(prepared, run_dir=folder, ready=ready, title=title)
+        finetune.save(folder, prepared, trained)
     with scoring_saved(folder, own):
-        scores = _test(trained.model, config, crossing)
+        scores = _test(trained.model, config, crossing, prepared.views)
     if scores is not None:
-        finetune.save(trained.model, folder, own, trained, plan, base=model, part='test', metrics=scores.metrics)
+        finetune.save(folder, prepared, trained, part='test', metrics=scores.metrics)
     record = {'step': step, 'steps': steps, 'train_examples': trained.examples, 'seconds': time.perf_counter() - began}
     _finish(folder, config, crossing, scores, record, say)
 
@@ -220,11 +226,11 @@ def _describe_data(folder: Path, config: Config, crossing: Crossing) -> None:
     write_json(folder / SPLIT, split_of(crossing.whole(config)))
 
 
-def _test(model: Model, config: Config, crossing: Crossing) -> Scores | None:
+def _test(model: Model, config: Config, crossing: Crossing, views: Views | None = None) -> Scores | None:
     """The scores on the part that no fold has seen; None where there is none."""
     if crossing.test is None:
         return None
-    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
+    views = views or make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     return score(model, read_examples(crossing.test, model.preprocessing, config, views), config)
 
 

@@ -25,8 +25,8 @@ from jtransfer.data.order import example_order
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
 from jtransfer.experiments.data_lines import describe_parts
-from jtransfer.experiments.planning import abstract_model
 from jtransfer.experiments.run_dir import beside_run
+from jtransfer.experiments.start import abstract_model
 from jtransfer.paths import output_file
 from jtransfer.preprocessing import evaluation_pixels, training_pixels
 from jtransfer.pretrained import heads

@@ -21,11 +21,12 @@ from jtransfer.experiments.embedding_duplicates import embedding_pairs
 from jtransfer.experiments.fold_plans import (
     FoldPlan,
     check_directory,
-    check_runs,
     find_plan,
     plan_folds,
+    prepare_folds,
     without_figure_in,
 )
+from jtransfer.experiments.prepare import Prepared
 from jtransfer.experiments.run_dir import (
     CONFIG,
     FOLDS,
@@ -42,6 +43,7 @@ from jtransfer.experiments.run_split import other_data, split_of
 from jtransfer.experiments.search_sampler import check_sampler
 from jtransfer.experiments.search_space import parse_space
 from jtransfer.experiments.search_study import need_optuna
+from jtransfer.experiments.start import make_model
 from jtransfer.paths import output_folder
 from jtransfer.pretrained import heads
 from jtransfer.tasks.labels import tasks_of
@@ -111,12 +113,13 @@ def _cross(
             if changed := other_data(plan.path / SPLIT, split_of(plan.parts)):
                 raise UserError(f'{plan.path} was run with {changed}: delete it to run it again')
     waiting = [plan for plan in chosen if not plan.finished]
+    prepared: tuple[Prepared, ...] = ()
     if waiting:
         side_by_side = config.crossval.side_by_side and len(waiting) > 1
-        model, treatment = check_runs(waiting, side_by_side=side_by_side)
-        for line in treatment.notes:
+        prepared = prepare_folds(waiting, side_by_side=side_by_side)
+        for line in prepared[0].plan.notes:
             say(line)
-        after_folds.check(config, crossing, model)
+        after_folds.check(config, crossing, prepared[0].model)
         (folder / RESULT).unlink(missing_ok=True)
     with contextlib.ExitStack() as holding:
 
@@ -124,7 +127,7 @@ def _cross(
             holding.enter_context(held(folder, shared=fold is not None))
             _begin(folder, config, crossing)
 
-        _run(waiting, every, config, begin, say)
+        _run(waiting, prepared, every, config, begin, say)
         if missing := sum(not plan.finished for plan in every):
             say(f'{missing} of {len(every)} folds are still to be run')
             return None
@@ -135,6 +138,7 @@ def _cross(
 
 def _run(
     waiting: Sequence[FoldPlan],
+    prepared: Sequence[Prepared],
     every: Sequence[FoldPlan],
     config: Config,
     begin: Callable[[], None],
@@ -144,24 +148,26 @@ def _run(
 
     Args:
         waiting: the folds.
+        prepared: their runs.
         every: these, and those that have been run or that others run.
         config: of the whole experiment.
         begin: writes what they share, before the first of them.
         say: told about each that is finished.
     """
     if config.crossval.side_by_side and len(waiting) > 1:
-        parts, configs = [plan.parts for plan in waiting], [plan.config for plan in waiting]
-        crossval_side.run_side_by_side(parts, configs, ready=begin, say=say)
+        crossval_side.run_side_by_side(prepared, ready=begin, say=say)
         return
     begin()
-    for plan in waiting:
+    run: Prepared | None
+    for plan, run in zip(waiting, prepared, strict=True):
         own = plan.config
         if own.search.space:
             where = plan.path.with_name(f'search-{plan.path.name}')
             own = search.search_in(own, plan.parts, where, say, groups=plan.groups)
+            run = None  # of these settings it is another
         title = f'{config.name} {plan.path.name} ({every.index(plan) + 1} of {len(every)})'
         # Duplicates are on one side of every fold, unless the person wants none of that.
-        trained = finetune.run(own, parts=plan.parts, title=title, look_for_copies=False)
+        trained = finetune.run(own, parts=plan.parts, prepared=run, title=title, look_for_copies=False)
         say(f'{plan.path.name}: {trained.headline}')
 
 
@@ -237,7 +243,7 @@ def _embedder(config: Config) -> Callable[[Source], list[leaks.Pair]] | None:
         raise UserError('crossval.duplicate_embeddings needs pretrained weights: transfer.strategy=scratch has none')
 
     def pairs(source: Source) -> list[leaks.Pair]:
-        backbone = finetune.make_model(config, source.class_names, tasks_of(source))
+        backbone = make_model(config, source.class_names, tasks_of(source))
         return embedding_pairs(source, backbone, similarity=similarity, batch_size=config.evaluate.batch_size)
 
     return pairs

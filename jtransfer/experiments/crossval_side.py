@@ -17,16 +17,16 @@ from jtransfer.data.order import make_order
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts, check_batch_size
 from jtransfer.errors import UserError
-from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import finetune
 from jtransfer.experiments.checking import reported
 from jtransfer.experiments.feeding import check_sampling, classes_of
+from jtransfer.experiments.prepare import Prepared
 from jtransfer.experiments.reading import placement_of, read_decoded, read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory
 from jtransfer.experiments.safely import checkpoints_saved
 from jtransfer.experiments.standardise import standardise
-from jtransfer.experiments.training import Trained, make_step_parts, make_validator
+from jtransfer.experiments.training import Trained, make_validator
 from jtransfer.out_of_memory import memory_told
 from jtransfer.preprocessing import Preprocessing, training_pixels
 from jtransfer.train.feed import Feed
@@ -34,12 +34,10 @@ from jtransfer.train.fold_feed import FoldExamples, fold_feed
 from jtransfer.train.fold_loop import check_side_by_side, fit_folds
 from jtransfer.train.fold_placement import FoldPlacement
 from jtransfer.train.memory_check import step_remedy
-from jtransfer.transfer.plan import make_plan
 
 
 def run_side_by_side(
-    parts: Sequence[Parts],
-    configs: Sequence[Config],
+    prepared: Sequence[Prepared],
     *,
     ready: Callable[[], None] = lambda: None,
     say: Callable[[str], None] = lambda line: None,
@@ -49,8 +47,7 @@ def run_side_by_side(
     The pictures of all training parts together are decoded once and kept on the devices.
 
     Args:
-        parts: of each fold; all of one source.
-        configs: of each fold's run; they differ in `run_dir` alone.
+        prepared: the run of each fold; all of one source and one network, with configurations that differ in `run_dir`.
         ready: called when every image has been read and nothing stands in the way of the first step.
         say: told, line by line, what is going on.
 
@@ -59,44 +56,39 @@ def run_side_by_side(
         TrainingDivergedError: the loss or a gradient of a fold became NaN or infinite; the others are kept.
     """
     with contextlib.ExitStack() as holding:
-        return _run(parts, configs, ready, say, holding)
+        return _run(prepared, ready, say, holding)
 
 
 def _run(
-    parts: Sequence[Parts],
-    configs: Sequence[Config],
+    prepared: Sequence[Prepared],
     ready: Callable[[], None],
     say: Callable[[str], None],
     holding: contextlib.ExitStack,
 ) -> tuple[Result, ...]:
     """As `run_side_by_side`; what keeps other processes out of the directories is left to `holding`."""
     began = time.perf_counter()
-    config = configs[0]
-    directories = [RunDirectory.find(own) for own in configs]
-    model = finetune.make_model(config, parts[0].class_names, parts[0].tasks)
-    plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-    validated = all(own.validation is not None for own in parts)
-    mean = round(float(np.mean([len(own.train) for own in parts])))
-    step_parts = make_step_parts(model, plan, config, mean, validated=validated)
+    config, model = prepared[0].config, prepared[0].model
+    directories = [RunDirectory.find(fold.config) for fold in prepared]
+    parts = [fold.parts for fold in prepared]
+    step_parts = prepared[0].for_examples(round(float(np.mean([len(own.train) for own in parts]))))
     check_side_by_side(step_parts)
     placement = FoldPlacement(len(parts), config.data.batch_size, config.optim.accumulate_steps)
-    prepared = [standardise(model, own) for own in parts]
-    decoded, examples = _read([own for _, own in prepared], model.preprocessing, config)
+    scaled = [standardise(model, own) for own in parts]
+    decoded, examples = _read([own for _, own in scaled], model.preprocessing, config)
 
     validations = [
         None if own.validation is None else read_examples(own.validation, model.preprocessing, config)
-        for _, own in prepared
+        for _, own in scaled
     ]
     validators = [
         None if held is None else make_validator(held, own, config)
-        for held, (own, _) in zip(validations, prepared, strict=True)
+        for held, (own, _) in zip(validations, scaled, strict=True)
     ]
-    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
-    tests = [read_examples(reported(own)[1], model.preprocessing, config, views) for own in parts]
+    tests = [read_examples(reported(own)[1], model.preprocessing, config, prepared[0].views) for own in parts]
     ready()
-    for directory, own, divided in zip(directories, configs, parts, strict=True):
+    for directory, fold in zip(directories, prepared, strict=True):
         holding.enter_context(directory.held())
-        finetune.begin(directory, own, divided, plan)
+        finetune.begin(directory, fold)
     say(
         f'{len(parts)} folds side by side: {placement.rows} rows of {placement.device_count} devices, '
         f'{step_parts.total_steps:,} steps of {config.data.batch_size} images each'
@@ -117,25 +109,23 @@ def _run(
             model.variables,
             feed,
             placement,
-            validate=validate if validated else None,
+            validate=validate if all(own is not None for own in validators) else None,
             run_dirs=[directory.path for directory in directories],
         )
     every = []
     for index, fit in enumerate(fits):
-        scaled = dataclasses.replace(prepared[index][0], variables=fit.variables)
+        own = dataclasses.replace(scaled[index][0], variables=fit.variables)
         held = validations[index]
         lost = set(parts[index].train.ids) & set(decoded.skipped)
         skipped = (*sorted(lost), *(held.skipped if held is not None else ()))
-        trained = Trained(scaled, fit, len(examples[index].positions), skipped)
+        trained = Trained(own, fit, len(examples[index].positions), skipped)
         # Before any fold is scored: what fails in one must not lose another.
-        finetune.save(trained.model, directories[index].path, configs[index], trained, plan, base=model)
+        finetune.save(directories[index].path, prepared[index], trained)
         every.append(trained)
     results = []
     for index, trained in enumerate(every):
-        result = finetune.conclude(
-            directories[index], configs[index], parts[index], tests[index], trained, plan, base=model, began=began
-        )
-        say(f'{Path(configs[index].run_dir).name}: {result.headline}')
+        result = finetune.conclude(directories[index], prepared[index], tests[index], trained, began=began)
+        say(f'{Path(prepared[index].config.run_dir).name}: {result.headline}')
         results.append(result)
     return tuple(results)
 

@@ -6,8 +6,7 @@ import contextlib
 import dataclasses
 import platform
 import time
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +14,16 @@ import jax
 
 from jtransfer import adapters, stopping
 from jtransfer.config import Config, validate
-from jtransfer.config_check import parse_options
-from jtransfer.config_transfer import ADAPTATIONS
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
-from jtransfer.evaluate.views import make_views
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.changes import in_words, read_changes
-from jtransfer.experiments.checking import check_data, check_run, reported
+from jtransfer.experiments.checking import check_data, reported
 from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.given import given_record
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, write_outputs
 from jtransfer.experiments.page import write_page
+from jtransfer.experiments.prepare import Prepared, prepare
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.run_dir import RunDirectory, write_text
@@ -38,11 +35,9 @@ from jtransfer.experiments.temperature import calibrate
 from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
-from jtransfer.pretrained.model import Model, load_model, merge_model
+from jtransfer.pretrained.model import merge_model
 from jtransfer.record_types import SCHEMA
-from jtransfer.tasks.base import Task
 from jtransfer.tasks.measured import Measured
-from jtransfer.transfer.plan import Plan, make_plan
 
 
 def run(
@@ -50,6 +45,7 @@ def run(
     source: Source | Mapping[str, Source] | None = None,
     *,
     parts: Parts | None = None,
+    prepared: Prepared | None = None,
     say: Callable[[str], None] = lambda line: None,
     title: str = '',
     look_for_copies: bool = True,
@@ -60,6 +56,7 @@ def run(
         config: what to do.
         source: labelled images in memory, instead of `config.data.source`.
         parts: data that are divided already, instead of either.
+        prepared: the run of this configuration, where it is prepared already, instead of all of these.
         say: told, line by line, what is going on.
         title: what the progress bar is called, where the run is one of several. Empty: the configuration's name.
         look_for_copies: whether to say how many held-out images have copies in the training part, unless
@@ -74,90 +71,70 @@ def run(
     config = validate(config)
     directory = RunDirectory.find(config)
     with stopping.resumable(directory.path, how_to_go_on(config)):
-        return _run(directory, config, source, parts, say, title, look_for_copies, began)
+        if prepared is None:
+            parts = parts or load_parts(config.data, config.seed, source)
+            check_data(parts)
+            for line in describe_parts(parts, config.data.source):
+                say(line)
+            prepared = prepare(config, parts, say=say)  # before any image is read
+        return _run(directory, prepared, say, title, look_for_copies, began)
 
 
 def _run(
     directory: RunDirectory,
-    config: Config,
-    source: Source | Mapping[str, Source] | None,
-    parts: Parts | None,
+    prepared: Prepared,
     say: Callable[[str], None],
     title: str,
     look_for_copies: bool,
     began: float,
 ) -> Result:
-    parts = parts or load_parts(config.data, config.seed, source)
-    check_data(parts)
-    for line in describe_parts(parts, config.data.source):
-        say(line)
-    model = make_model(config, parts.class_names, parts.tasks)
-    say(model.load_report.summary())
-    plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-    for line in (plan.summary(), *plan.notes):
-        say(line)
-    check_run(config, parts, model, plan)  # before any image is read
-    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
-    name, held_out = reported(parts)
-    examples = read_examples(held_out, model.preprocessing, config, views)
+    name, held_out = reported(prepared.parts)
+    examples = read_examples(held_out, prepared.model.preprocessing, prepared.config, prepared.views)
 
     with contextlib.ExitStack() as held:
 
         def ready() -> None:
             held.enter_context(directory.held())
-            begin(directory, config, parts, plan)
+            begin(directory, prepared)
             changed = in_words(directory.path, directory.changes)
             say(f'{"resuming" if directory.resumes else "writing"} {directory.path}{changed}')
 
         with diverged_saved(directory.path, alone=not title):
             trained = train_model(
-                model,
-                parts,
-                plan,
-                config,
+                prepared,
                 run_dir=directory.path,
                 ready=ready,
                 title=title,
                 held_out={name: examples},
                 say=say if look_for_copies else None,
             )
-        return conclude(directory, config, parts, examples, trained, plan, base=model, began=began)
+        return conclude(directory, prepared, examples, trained, began=began)
 
 
-def begin(directory: RunDirectory, config: Config, parts: Parts, plan: Plan) -> None:
+def begin(directory: RunDirectory, prepared: Prepared) -> None:
     """Makes the run directory, with everything that is known before the first step."""
-    directory.create(config)
-    directory.write_split(split_of(parts))
-    write_text(directory.path / 'plan.txt', plan_table(plan))
+    directory.create(prepared.config)
+    directory.write_split(split_of(prepared.parts))
+    write_text(directory.path / 'plan.txt', plan_table(prepared.plan))
 
 
 def conclude(
-    directory: RunDirectory,
-    config: Config,
-    parts: Parts,
-    examples: Examples,
-    trained: Trained,
-    plan: Plan,
-    *,
-    base: Model,
-    began: float,
+    directory: RunDirectory, prepared: Prepared, examples: Examples, trained: Trained, *, began: float
 ) -> Result:
     """Saves what was trained, then evaluates it, once, and writes the rest of the run directory, the page last.
 
     Args:
         directory: of the run.
-        config: of the run.
-        parts: of the data.
+        prepared: what the run began with.
         examples: of the part that is reported, read.
         trained: what the training left.
-        plan: which parameters moved.
-        base: where training started.
         began: when the run began, by `time.perf_counter`.
 
     Raises:
         UserError: what the evaluation or the page refuses; the network is there all the same.
     """
-    save(trained.model, directory.path, config, trained, plan, base=base)
+    config, parts = prepared.config, prepared.parts
+    save(directory.path, prepared, trained)
     with scoring_saved(directory.path, config):
         part, held_out = reported(parts)
         temperatures: dict[str, float] = {}
@@ -170,7 +147,7 @@ def conclude(
         evaluation = directory.path / 'evaluation'
         write_evaluation(evaluation, scores.metrics, scores.logits, scores.labels, scores.ids)
         write_outputs(evaluation / OUTPUTS, Outputs(scores.ids, scores.logits, scores.labels))
-        save(trained.model, directory.path, config, trained, plan, base=base, part=part, metrics=scores.metrics)
+        save(directory.path, prepared, trained, part=part, metrics=scores.metrics)
         skipped = sorted({*trained.skipped, *examples.skipped})
         result = Result(
             config=config,
@@ -178,8 +155,8 @@ def conclude(
             part=part,
             metrics=scores.metrics,
             model=trained.model,
-            plan=plan,
-            load_summary=base.load_report.summary(),
+            plan=prepared.plan,
+            load_summary=prepared.model.load_report.summary(),
             fit_seconds=trained.fit.seconds,
             seconds=time.perf_counter() - began,
             skipped=len(skipped),
@@ -194,51 +171,6 @@ def conclude(
     with page_of_finished(directory.path):
         write_page(result, scores, held_out)
     return result
-
-
-def make_model(config: Config, class_names: Sequence[str], tasks: Sequence[Task] = ()) -> Model:
-    """The network of a configuration, with pretrained weights unless the strategy is `scratch`, and what it adds.
-
-    Args:
-        config: of the run.
-        class_names: of one label an image.
-        tasks: instead, where there are any: what the heads are for.
-    """
-    model = load_model(
-        config.model.checkpoint,
-        architecture=config.model.name,
-        class_names=None if tasks else class_names,
-        tasks=tasks or None,
-        image_size=(config.model.image_size, config.model.image_width or config.model.image_size),
-        input_channels=config.model.input_channels,
-        preprocessing=parse_options(config.model.preprocessing),
-        options=parse_options(config.model.options),
-        dtype=config.model.dtype,
-        drop_path=config.model.drop_path,
-        dropout=config.model.dropout,
-        head_init=config.model.head_init,
-        seed=config.seed,
-        random_weights=config.transfer.strategy == 'scratch',
-        checkpoint_classes=config.model.checkpoint_classes,
-    )
-    return adapted(model, config) if config.transfer.strategy in ADAPTATIONS else model
-
-
-def adapted(model: Model, config: Config) -> Model:
-    """The model with what the strategy (`lora`, `adapter`, `prompt`, `ssf`) adds to it; nothing changes at first.
-
-    Raises:
-        UserError: targets that the network does not have, or a network that cannot be adapted so.
-    """
-    params, kind = model.variables['params'], config.transfer.strategy
-    network, params = adapters.adapt(
-        model.network,
-        params,
-        adapters.make_adaptation(kind, config.adapters, model.network, params),
-        key=jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(b'adapters')),
-        image_shape=(*model.preprocessing.shape, model.preprocessing.channels),
-    )
-    return dataclasses.replace(model, network=network, variables={**model.variables, 'params': params})
 
 
 def versions() -> dict[str, str]:
@@ -256,21 +188,14 @@ def versions() -> dict[str, str]:
 
 
 def save(
-    model: Model,
-    folder: Path,
-    config: Config,
-    trained: Trained,
-    plan: Plan,
-    *,
-    base: Model,
-    part: str = '',
-    metrics: Measured | None = None,
+    folder: Path, prepared: Prepared, trained: Trained, *, part: str = '', metrics: Measured | None = None
 ) -> None:
     """Writes the trained network, whole, with where it comes from; and where less than half of it moved, an adapter.
 
     LoRA and SSF are merged into `model.safetensors`, and are apart in `adapter.safetensors`. A run calls this before
     anything is scored, and again with the score, when the files are replaced.
     """
+    config, plan, base, model = prepared.config, prepared.plan, prepared.model, trained.model
     training = {
         'source': config.data.source,
         'checkpoint': base.load_report.source or config.model.checkpoint,

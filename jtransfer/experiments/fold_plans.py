@@ -14,14 +14,11 @@ from jtransfer.data.folds import Fold
 from jtransfer.data.measurable import check_parts, missing_classes
 from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
-from jtransfer.experiments import finetune
-from jtransfer.experiments.checking import check_run
 from jtransfer.experiments.crossval_plan import Crossing
+from jtransfer.experiments.prepare import Prepared, prepare
 from jtransfer.experiments.run_dir import RunDirectory, difference, is_finished
-from jtransfer.pretrained.model import Model
 from jtransfer.text import first_few
 from jtransfer.train.loop import epoch_steps, total_steps
-from jtransfer.transfer.plan import Plan, make_plan
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -134,19 +131,15 @@ def check_directory(plan: FoldPlan, searched: Collection[str] = ()) -> None:
         raise UserError(f'{plan.path} holds a finished run of another configuration ({differs}); name another run_dir')
 
 
-def check_runs(plans: Sequence[FoldPlan], *, side_by_side: bool = False) -> tuple[Model, Plan]:
-    """Raises `UserError` for whatever would stop one of the runs, unreadable images excepted.
+def prepare_folds(plans: Sequence[FoldPlan], *, side_by_side: bool = False) -> tuple[Prepared, ...]:
+    """The runs, which all start from one network, loaded once.
 
     Args:
         plans: of the folds.
         side_by_side: whether they run at once, which shares their batches out over the devices in its own way.
 
-    Returns:
-        The network that all of them start from, and which of its parameters move.
+    Raises:
+        UserError: whatever would stop one of them, unreadable images excepted.
     """
-    config, parts = plans[0].config, plans[0].parts
-    model = finetune.make_model(config, parts.class_names, parts.tasks)
-    treatment = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-    for plan in plans:
-        check_run(plan.config, plan.parts, model, treatment, placed=not side_by_side)
-    return model, treatment
+    first = prepare(plans[0].config, plans[0].parts, placed=not side_by_side)
+    return (first, *(first.for_parts(plan.config, plan.parts) for plan in plans[1:]))

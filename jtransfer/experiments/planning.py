@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from jtransfer.config import Config, validate
-from jtransfer.config_check import at_least, parse_options
-from jtransfer.config_transfer import ADAPTATIONS, Transfer
+from jtransfer.config_check import at_least
+from jtransfer.config_transfer import Transfer
 from jtransfer.data.parts import Parts, load_parts
-from jtransfer.experiments.checking import check_data, check_run
+from jtransfer.experiments.checking import check_data
 from jtransfer.experiments.data_lines import describe_parts
-from jtransfer.experiments.finetune import adapted
 from jtransfer.experiments.plan_page import PlanReport, all_move
-from jtransfer.experiments.training import make_step_parts
-from jtransfer.preprocessing import Preprocessing, restated
-from jtransfer.pretrained.entries import entries
-from jtransfer.pretrained.foreign import identify
-from jtransfer.pretrained.locate import Located
-from jtransfer.pretrained.model import Model, load_model
+from jtransfer.experiments.prepare import make_step_parts, plan_for, prepare
+from jtransfer.experiments.start import abstract_model
+from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
 from jtransfer.train.cost import abstract_state, compile_step, step_cost, tree_bytes
 from jtransfer.train.frozen_work import frozen_backward
 from jtransfer.train.step_parts import StepParts
-from jtransfer.transfer.plan import make_plan
 
 SOME_CLASSES = 10
 # Where the number of images is not known: costs do not depend on it, and phases find room in it.
@@ -63,7 +57,7 @@ def plan_report(
         at_least('batch_sizes: each', size, 1)
     devices = list(devices or jax.local_devices())
     extent = count_data(config, num_classes, say)
-    parts, model = _parts(config, extent)
+    parts, model = _step(config, extent)
     plan, size = parts.plan, config.data.batch_size
     costs, backward = [], []
     for phase in range(plan.phases):
@@ -75,7 +69,7 @@ def plan_report(
     full = costs[-1]
     if not all_move(parts.current) or plan.transfer != Transfer(plan.transfer.strategy):
         say('compiling full fine-tuning')
-        whole, source = _parts(dataclasses.replace(config, transfer=Transfer('fine_tune')), extent)
+        whole, source = _full(parts, config, extent, model)
         full = step_cost(whole, source.variables, size, devices=devices)
     others = []
     for other in batch_sizes:
@@ -94,70 +88,17 @@ def plan_report(
     )
 
 
-def abstract_model(config: Config, num_classes: int, tasks: Sequence[Task] = ()) -> Model:
-    """The network of a configuration with shapes for variables; weights that the catalogue knows are not fetched.
-
-    Args:
-        config: of the run.
-        num_classes: outputs of the head, for one label an image.
-        tasks: instead, where there are any: what the heads are for.
-
-    Raises:
-        UserError: no such checkpoint or architecture, or the two do not agree.
-    """
-    wanted, checkpoint = config.model, config.model.checkpoint
-    said = parse_options(wanted.preprocessing)
-    known: Preprocessing | dict[str, Any] = said
-    architecture, options = wanted.name, parse_options(wanted.options)
-    name = checkpoint.removeprefix('hf://')
-    entry = entries().get(name) or entries().get(name.partition('@')[0])
-    if entry is not None and (entry.repo or '://' in entry.file):
-        identity = identify(Located(Path(entry.file), entry.name, entry), architecture)
-        checkpoint, known = '', restated(identity.preprocessing, said)
-        architecture, options = identity.architecture, {**identity.options, **options}
-    models: list[Model] = []
-
-    def make() -> dict[str, Any]:
-        model = load_model(
-            checkpoint,
-            architecture=architecture,
-            class_names=None if tasks else [str(index) for index in range(num_classes)],
-            tasks=tasks or None,
-            image_size=(wanted.image_size, wanted.image_width or wanted.image_size),
-            input_channels=wanted.input_channels,
-            preprocessing=known,
-            options=options,
-            dtype=wanted.dtype,
-            drop_path=wanted.drop_path,
-            dropout=wanted.dropout,
-            head_init=wanted.head_init,
-            random_weights=True,
-            checkpoint_classes=wanted.checkpoint_classes if checkpoint else '',
-        )
-        models.append(adapted(model, config) if config.transfer.strategy in ADAPTATIONS else model)
-        return models[0].variables
-
-    # Traced, the random weights are never drawn; what compiles them cannot be traced.
-    with jax.disable_jit():
-        variables = jax.eval_shape(make)
-    return dataclasses.replace(models[0], variables=variables)
-
-
 @dataclasses.dataclass(frozen=True)
 class Extent:
     """What is known of the data without reading an image.
 
     Attributes:
         classes: their number, and in words where it comes from.
-        examples: how many images there are to train on. None: not known.
-        validated: whether there is a validation part, or may be.
         tasks: what is to be learnt, where that is known.
         parts: of the data, where they were counted.
     """
 
     classes: tuple[int, str]
-    examples: int | None = None
-    validated: bool = True
     tasks: tuple[Task, ...] = ()
     parts: Parts | None = None
 
@@ -182,19 +123,27 @@ def count_data(config: Config, num_classes: int = 0, say: Callable[[str], None] 
         for line in describe_parts(parts, source):
             say(line)
         outputs = sum(task.outputs for task in parts.tasks)
-        return Extent((outputs, source), len(parts.train), parts.validation is not None, parts.tasks, parts)
+        return Extent((outputs, source), parts.tasks, parts)
     if config.loss.class_weights:
         return Extent((len(config.loss.class_weights), 'loss.class_weights'))
     return Extent((SOME_CLASSES, 'assumed; --num_classes says otherwise'))
 
 
-def _parts(config: Config, extent: Extent) -> tuple[StepParts, Model]:
+def _step(config: Config, extent: Extent) -> tuple[StepParts, Model]:
+    """What the step is made of, and the network, checked against the data as far as these are known."""
     model = abstract_model(config, extent.classes[0], extent.tasks)
-    plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-    examples = _MANY if extent.examples is None else extent.examples
-    if extent.parts is not None:
-        check_run(config, extent.parts, model, plan, placed=False)
-    return make_step_parts(model, plan, config, examples, validated=extent.validated), model
+    if extent.parts is None:
+        return make_step_parts(model, plan_for(config, model), config, _MANY), model
+    return prepare(config, extent.parts, model=model, placed=False).step_parts, model
+
+
+def _full(parts: StepParts, config: Config, extent: Extent, model: Model) -> tuple[StepParts, Model]:
+    """The same of plain full fine-tuning, of the network without what a strategy adds to it."""
+    config = dataclasses.replace(config, transfer=Transfer('fine_tune'))
+    if model.adaptation:
+        model = abstract_model(config, extent.classes[0], extent.tasks)
+    whole = dataclasses.replace(parts, network=model.network, plan=plan_for(config, model), config=config, starts=(0,))
+    return whole, model
 
 
 def _group_bytes(parts: StepParts, variables: Mapping[str, Any]) -> dict[str, int]:

@@ -19,13 +19,15 @@ from jaxtyping import Float
 
 from jtransfer.config import Config, to_dict, validate
 from jtransfer.config_check import at_least
+from jtransfer.data.measurable import check_parts
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.evaluate.write import write_csv
-from jtransfer.experiments import feeding, training
+from jtransfer.experiments import feeding
 from jtransfer.experiments.data_lines import describe_parts
-from jtransfer.experiments.finetune import make_model, versions
+from jtransfer.experiments.finetune import versions
+from jtransfer.experiments.prepare import Prepared, prepare
 from jtransfer.experiments.run_dir import beside_run
 from jtransfer.experiments.standardise import standardise
 from jtransfer.paths import output_folder
@@ -33,7 +35,7 @@ from jtransfer.pretrained.model import Model
 from jtransfer.train.memory_check import CheckedStep
 from jtransfer.train.placement import make_placement
 from jtransfer.train.progress import progress_bar
-from jtransfer.transfer.plan import Plan, make_plan
+from jtransfer.transfer.plan import Plan
 from jtransfer.transfer.schedules import scaled
 from jtransfer.writing import atomic_text
 
@@ -132,13 +134,20 @@ def range_test(
             loss that is not finite before anything has moved.
     """
     check_range(lowest, highest, steps)
-    training.check_tasks(model, parts)
+    check_parts(parts)
+    prepared = prepare(config, parts, model=model, plan=plan, evaluated=False)
+    return measure(prepared, lowest=lowest, highest=highest, steps=steps, phase=phase)
+
+
+def measure(
+    prepared: Prepared, *, lowest: float = LOWEST, highest: float = HIGHEST, steps: int = STEPS, phase: int = 0
+) -> RangeTest:
+    """As `range_test`, of a run that is prepared."""
+    config, plan = prepared.config, prepared.plan
     if not 0 <= phase < plan.phases:
         raise UserError(f'phase={phase} is none of the plan, which has {plan.phases}, counted from 0')
-    config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.0))
     placement = make_placement(config.train.placement)
-    placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
-    model, parts = standardise(model, parts)
+    model, parts = standardise(prepared.model, prepared.parts)
     # A stream of images is as long as the run that it is made for, and its pictures are those for the run's sizes.
     fed = dataclasses.replace(
         config,
@@ -146,10 +155,13 @@ def range_test(
         augment=dataclasses.replace(config.augment, sizes=()),
     )
     count, make_feed, _ = feeding.feeds(parts.train, model.preprocessing, fed, placement)
-    step_parts = training.make_step_parts(model, plan, config, count, labels=parts.train.labels)
-    step_parts = dataclasses.replace(step_parts, starts=(0,) * (phase + 1))
-    schedule = scaled(ramp(lowest, highest, steps), step_parts.timetable.factor(phase))
-    step_parts = dataclasses.replace(step_parts, schedule=schedule)
+    step_parts = prepared.for_examples(count)
+    step_parts = dataclasses.replace(
+        step_parts,
+        config=dataclasses.replace(config, optim=dataclasses.replace(config.optim, ema_decay=0.0)),
+        starts=(0,) * (phase + 1),
+        schedule=scaled(ramp(lowest, highest, steps), step_parts.timetable.factor(phase)),
+    )
     state = step_parts.start(model.variables)
     train_step = CheckedStep(placement.compile(step_parts, state.trainable), placement.devices, config)
     state = placement.put_state(state)
@@ -210,14 +222,11 @@ def find(
     config = validate(config)
     folder = output_folder(output or beside_run(config, '-lr_find'), empty=True)
     parts = load_parts(config.data, config.seed, source)
+    check_parts(parts)
     for line in describe_parts(parts, config.data.source):
         say(line)
-    model = make_model(config, parts.class_names, parts.tasks)
-    say(model.load_report.summary())
-    plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-    for line in (plan.summary(), *plan.notes):
-        say(line)
-    found = range_test(model, parts, plan, config, lowest=lowest, highest=highest, steps=steps, phase=phase)
+    prepared = prepare(config, parts, evaluated=False, say=say)
+    found = measure(prepared, lowest=lowest, highest=highest, steps=steps, phase=phase)
     write(folder, found, config, phase)
     return found, folder
 

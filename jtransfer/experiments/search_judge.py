@@ -18,19 +18,16 @@ from jtransfer.data.measurable import check_part, check_parts
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, Parts, check_training, split_record
 from jtransfer.errors import UserError
-from jtransfer.experiments import finetune
-from jtransfer.experiments.checking import check_run
 from jtransfer.experiments.crossval_plan import seed_of
+from jtransfer.experiments.prepare import Prepared, prepare
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_split import LABELS, split_of
 from jtransfer.experiments.scoring import score
-from jtransfer.experiments.training import make_step_parts, train_model
-from jtransfer.pretrained.model import Model
+from jtransfer.experiments.training import train_model
 from jtransfer.tasks.figure import Figure
 from jtransfer.tasks.labels import strata
 from jtransfer.tasks.several import score_of
 from jtransfer.train.loop import deciding
-from jtransfer.transfer.plan import Plan, make_plan
 
 Report = Callable[[int, float], None]
 
@@ -98,12 +95,10 @@ class Judge:
         Returns:
             What is to be said of its plan.
         """
-        model, plan = _start(config, self.parts)
-        check_run(config, parts, model, plan)
-        for own in [fold.parts for fold in self.folds]:
-            train, validated = own.train, own.validation is not None
-            make_step_parts(model, plan, config, len(train), labels=train.labels, validated=validated)
-        return plan.notes
+        prepared = prepare(config, parts)
+        for fold in self.folds:
+            prepared.for_parts(config, fold.parts)
+        return prepared.plan.notes
 
     def __call__(self, config: Config, report: Report = lambda step, score: None) -> Verdict:
         """Trains with the settings, and scores.
@@ -120,8 +115,9 @@ class Judge:
         if not self.folds:
             return self._validated(config, report)
         found: list[Verdict] = []
+        prepared = prepare(config, self.folds[0].parts, evaluated=False)
         for number, fold in enumerate(self.folds, 1):
-            found.append(_held_out(config, fold))
+            found.append(_held_out(prepared.for_parts(config, fold.parts), fold.held))
             report(number, float(np.mean([verdict.score for verdict in found])))
         score, loss = np.mean(found, axis=0).tolist()
         return Verdict(_finite(score), loss)
@@ -134,8 +130,7 @@ class Judge:
             validations.append(deciding(scores))
             report(len(validations), _finite(deciding(scores)))
 
-        model, plan = _start(config, self.parts)
-        fit = train_model(model, self.parts, plan, config, observe=observe).fit
+        fit = train_model(prepare(config, self.parts, evaluated=False), observe=observe).fit
         score, loss = (float('nan') if value is None else value for value in (fit.best_score, fit.best_loss))
         return Verdict(_finite(score), loss)
 
@@ -211,16 +206,11 @@ def _of(part: Part, positions: np.ndarray) -> Part:
     return Part(part.source, part.indices[positions])
 
 
-def _start(config: Config, parts: Parts) -> tuple[Model, Plan]:
-    """The network that training starts from, and the plan."""
-    model = finetune.make_model(config, parts.class_names, parts.tasks)
-    return model, make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-
-
-def _held_out(config: Config, fold: InnerFold) -> Verdict:
-    model, plan = _start(config, fold.parts)
-    trained = train_model(model, fold.parts, plan, config).model
-    metrics = score(trained, read_examples(fold.held, trained.preprocessing, config), config).metrics
+def _held_out(prepared: Prepared, held: Part) -> Verdict:
+    """What the network that an inner fold trains is worth on the examples that are kept out of it."""
+    trained = train_model(prepared).model
+    examples = read_examples(held, trained.preprocessing, prepared.config)
+    metrics = score(trained, examples, prepared.config).metrics
     return Verdict(_finite(float(metrics.score)), float(metrics.loss))
 
 

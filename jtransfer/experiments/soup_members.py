@@ -9,10 +9,10 @@ from typing import Any
 
 from jtransfer.config import Config, replace
 from jtransfer.errors import UserError
-from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import SPLIT, is_run, read_config, read_record
 from jtransfer.experiments.run_records import RunRecord, read_split_file
 from jtransfer.experiments.run_split import same_examples
+from jtransfer.experiments.start import make_model
 from jtransfer.paths import expanded
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import open_model
@@ -105,9 +105,7 @@ def start_of(member: Member) -> Model:
     if config.transfer.strategy == 'scratch' or not config.model.checkpoint:
         raise UserError(f'{member.run} was trained from scratch: there is no source for recipe=wise')
     # What lora and ssf add is in the run's kernels, so that the source is the network without it.
-    return finetune.make_model(
-        replace(config, 'transfer.strategy', 'fine_tune'), member.stored.class_names, member.stored.tasks
-    )
+    return make_model(replace(config, 'transfer.strategy', 'fine_tune'), member.stored.class_names, member.stored.tasks)
 
 
 def _short(value: Any) -> str:

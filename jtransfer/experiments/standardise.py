@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from jtransfer.data.measurable import check_parts
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
@@ -33,13 +32,11 @@ def standardise(model: Model, parts: Parts) -> tuple[Model, Parts]:
 
     Args:
         model: whose tasks are to be trained.
-        parts: what on.
+        parts: what on, which `check_parts` lets through.
 
     Raises:
-        UserError: a part that nothing can be learnt from, chosen by or measured on, see `check_parts`, or numbers that
-            float32 cannot tell apart once they are scaled.
+        UserError: numbers that float32 cannot tell apart once they are scaled.
     """
-    check_parts(parts)
     if all(task.has_classes for task in model.tasks):
         return model, parts
     tasks = fit_scaling(model.tasks, parts.train.labels)

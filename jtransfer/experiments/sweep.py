@@ -20,7 +20,8 @@ from jtransfer.config_transfer import ADAPTATIONS
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.errors import TrainingDivergedError, UserError, WritingError
 from jtransfer.experiments import finetune, given
-from jtransfer.experiments.checking import check_data, check_run
+from jtransfer.experiments.checking import check_data
+from jtransfer.experiments.prepare import prepare
 from jtransfer.experiments.run_dir import (
     CONFIG,
     NOT_IDENTITY,
@@ -33,10 +34,10 @@ from jtransfer.experiments.run_dir import (
 from jtransfer.experiments.run_lock import check_free, held
 from jtransfer.experiments.run_records import NEEDED_OF_RUNS
 from jtransfer.experiments.run_split import other_data, split_of
+from jtransfer.experiments.start import make_model
 from jtransfer.experiments.summary import Record
 from jtransfer.experiments.sweep_tune import check_fields, check_parts, choose, in_words, validation_of
 from jtransfer.paths import output_folder
-from jtransfer.transfer.plan import make_plan
 from jtransfer.transfer.set_aside import for_weights, random_weights_notes
 
 # Bytes; what file systems allow, less room for the names of temporary files.
@@ -224,9 +225,8 @@ def check_all(variants: Sequence[tuple[Path, Config]]) -> dict[Path, Parts]:
                 continue
             check_data(parts)
             if model is None or loaded != of_model(config):
-                model, loaded = finetune.make_model(config, parts.class_names, parts.tasks), of_model(config)
-            plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
-            check_run(config, parts, model, plan)
+                model, loaded = make_model(config, parts.class_names, parts.tasks), of_model(config)
+            prepare(config, parts, model=model)
         except UserError as error:
             raise UserError(f'{path.name}: {error}') from None
     return found

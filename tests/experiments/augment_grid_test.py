@@ -15,7 +15,7 @@ from jtransfer.data.memory import decode_part
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
 from jtransfer.experiments import augment_grid
-from jtransfer.experiments.planning import abstract_model
+from jtransfer.experiments.start import abstract_model
 from jtransfer.preprocessing import training_pixels
 
 

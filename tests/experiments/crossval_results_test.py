@@ -181,17 +181,17 @@ def test_every_kind_of_task_is_crossed(tiny_config, tmp_path, tasks):
 
 
 def test_class_weights_are_those_of_the_folds_own_training_part(tiny_config, tmp_path, monkeypatch):
-    from jtransfer.experiments import training
+    from jtransfer.experiments import prepare
 
     seen = []
-    losses = training.task_losses
+    losses = prepare.task_losses
 
     def spy(loss, tasks, labels):
         if labels is not None:
             seen.append(np.sort(labels).tolist())
         return losses(loss, tasks, labels)
 
-    monkeypatch.setattr(training, 'task_losses', spy)
+    monkeypatch.setattr(prepare, 'task_losses', spy)
     own = {'data.validation_fraction': 0.25, 'loss.class_balance': 'inverse', 'data.imbalance': 2.0}
     crossval.run(tiny_config(**SETTINGS, **own, run_dir=str(tmp_path / 'run')))
     expected = []

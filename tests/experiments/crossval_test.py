@@ -1,5 +1,6 @@
 """Cross-validation from end to end: the same start for every fold, folds run again alone, one line of error."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -13,7 +14,7 @@ from jtransfer import rules
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.folder import load_folder
 from jtransfer.errors import UserError
-from jtransfer.experiments import crossval, finetune
+from jtransfer.experiments import crossval, finetune, fold_plans
 from jtransfer.experiments.outputs import OUTPUTS, read_outputs
 from jtransfer.experiments.run_dir import read_config, read_result
 from jtransfer.pretrained.checkpoint import open_model
@@ -81,9 +82,9 @@ def starts_of(config, monkeypatch):
     starts = []
     train = finetune.train_model
 
-    def spy(model, *arguments, **options):
-        starts.append({path: np.array(leaf) for path, leaf in rules.flatten(model.variables).items()})
-        return train(model, *arguments, **options)
+    def spy(prepared, **options):
+        starts.append({path: np.array(leaf) for path, leaf in rules.flatten(prepared.model.variables).items()})
+        return train(prepared, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(finetune, 'train_model', spy)
@@ -109,15 +110,15 @@ def test_each_fold_starts_from_the_same_pretrained_weights(make, checkpoints, tm
 
 def test_weights_that_leak_from_fold_to_fold_are_noticed(make, checkpoints, tmp_path, monkeypatch):
     last = []
-    fresh, conclude = finetune.make_model, finetune.conclude
+    run = finetune.run
 
-    def keep(*arguments, **options):
-        result = conclude(*arguments, **options)
+    def leak(config, *, prepared, **options):
+        prepared = dataclasses.replace(prepared, model=last[-1]) if last else prepared
+        result = run(config, prepared=prepared, **options)
         last.append(result.model)
         return result
 
-    monkeypatch.setattr(finetune, 'conclude', keep)
-    monkeypatch.setattr(finetune, 'make_model', lambda *arguments: last[-1] if last else fresh(*arguments))
+    monkeypatch.setattr(finetune, 'run', leak)
     few = {'train.steps': 1, 'crossval.folds': 2}
     starts = starts_of(make(run_dir=str(tmp_path / 'run'), **few), monkeypatch)
     with pytest.raises(AssertionError):
@@ -199,7 +200,7 @@ def test_what_folds_amounted_to_is_withdrawn_while_one_is_missing(copied, make):
 
 def test_finished_folds_are_put_together_again_without_training(copied, make, monkeypatch):
     monkeypatch.setattr(finetune, 'run', None)
-    monkeypatch.setattr(finetune, 'make_model', None)
+    monkeypatch.setattr(fold_plans, 'prepare', None)
     for name in ('result.json', 'folds.csv', 'report.html'):
         (copied / name).unlink()
     crossval.run(make(run_dir=str(copied)))

@@ -8,7 +8,8 @@ import pytest
 from jtransfer import config as config_lib
 from jtransfer.errors import UserError
 from jtransfer.experiments.crossval_plan import Crossing, prepare
-from jtransfer.experiments.fold_plans import check_directory, check_runs, find_plan, plan_folds
+from jtransfer.experiments.fold_plans import check_directory, find_plan, plan_folds, prepare_folds
+from jtransfer.experiments.prepare import prepare as prepare_run
 from jtransfer.experiments.run_dir import write_config, write_json
 from jtransfer.tasks.base import Task
 from tests.experiments.crossval_plan_test import config_of, noise
@@ -93,12 +94,21 @@ def test_a_fold_that_cannot_be_trained_stops_all_of_them(tmp_path):
 )
 def test_what_stops_a_run_is_found_without_one(tmp_path, settings, message):
     with pytest.raises(UserError, match=message):
-        check_runs(planned(tmp_path, **{'data.batch_size': 8, **settings}))
+        prepare_folds(planned(tmp_path, **{'data.batch_size': 8, **settings}))
 
 
-def test_the_network_is_the_one_that_the_folds_start_from(tmp_path):
-    model, _ = check_runs(planned(tmp_path, **{'data.batch_size': 8}))
-    assert model.class_names == ('a', 'b')
+def test_the_folds_share_a_network_and_a_plan_and_have_steps_of_their_own(tmp_path):
+    plans = planned(tmp_path, noise(26), **{'data.batch_size': 8, 'loss.class_balance': 'inverse'})
+    first, *others = prepare_folds(plans)
+    assert first.model.class_names == ('a', 'b')
+    for prepared, plan in zip((first, *others), plans, strict=True):
+        assert (prepared.config, prepared.parts) == (plan.config, plan.parts)
+        alone = prepare_run(plan.config, plan.parts, model=first.model, plan=first.plan)
+        steps, expected = prepared.step_parts, alone.step_parts
+        assert steps.criterion.terms == expected.criterion.terms
+        assert dataclasses.replace(steps, criterion=expected.criterion) == expected
+    assert all(other.model is first.model and other.plan is first.plan for other in others)
+    assert any(other.step_parts.criterion.terms != first.step_parts.criterion.terms for other in others)
 
 
 def test_a_directory_of_anything_else_is_refused(tmp_path):

@@ -70,7 +70,7 @@ def searched_for_the_strategy(config, say, monkeypatch):
 
 
 def ranged(config, say, monkeypatch):
-    monkeypatch.setattr(range_test, 'range_test', stop)
+    monkeypatch.setattr(range_test, 'measure', stop)
     range_test.find(config, say=say)
 
 

@@ -8,7 +8,7 @@ from jtransfer.config import Transfer
 from jtransfer.errors import UserError
 from jtransfer.experiments import planning
 from jtransfer.experiments.plan_page import all_move, batch_norm_modes
-from jtransfer.experiments.planning import abstract_model
+from jtransfer.experiments.start import abstract_model
 from jtransfer.transfer.plan import make_plan
 
 

@@ -8,7 +8,8 @@ import pytest
 from jtransfer.config import Config, Data, Loss, Model, Train, Transfer
 from jtransfer.data.folder import FolderSource
 from jtransfer.errors import UserError
-from jtransfer.experiments.planning import abstract_model, count_data, plan_report
+from jtransfer.experiments.planning import count_data, plan_report
+from jtransfer.experiments.start import abstract_model
 from jtransfer.pretrained import locate
 from jtransfer.pretrained.entries import find
 from jtransfer.rules import flatten

@@ -10,6 +10,7 @@ import pytest
 from jtransfer.data.memory import decode_part
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
+from jtransfer.experiments.prepare import prepare
 from jtransfer.experiments.range_test import (
     DIVERGENCE,
     END,
@@ -133,7 +134,7 @@ def test_at_a_constant_rate_its_losses_are_those_of_the_run(problem, settings):
         **{'optim.learning_rate': 0.05, 'optim.schedule': 'constant', 'optim.warmup': 0.0, 'train.steps': steps},
         **settings,
     )
-    trained = train_model(model, parts, plan, config)
+    trained = train_model(prepare(config, parts, model=model, plan=plan))
     expected = [line['train/loss'] for line in trained.fit.history]
     config.optim.warmup, config.train.steps = 0.5, 4  # which have no part in it
     found = range_test(model, parts, plan, config, lowest=0.05, highest=0.05 * (1 + 1e-9), steps=steps)

@@ -10,10 +10,9 @@ from jtransfer.config_check import replace
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
-from jtransfer.experiments import finetune
+from jtransfer.experiments.prepare import prepare
 from jtransfer.experiments.search_judge import make_judge
 from jtransfer.experiments.training import train_model
-from jtransfer.transfer.plan import make_plan
 
 pytestmark = pytest.mark.usefixtures('compile_once')
 
@@ -42,10 +41,8 @@ def test_the_validation_part_judges_and_every_validation_is_reported(tiny_config
     assert (judge.by, judge.score.name, judge.folds, judge.parts.test) == ('validation part', 'accuracy', (), None)
     reported = []
     found = judge(config, lambda step, score: reported.append((step, score)))
-    model = finetune.make_model(config, parts.class_names, parts.tasks)
-    plan = make_plan(model.network, model.variables['params'], config.transfer, config.optim.weight_decay)
     observed = []
-    trained = train_model(model, parts, plan, config, observe=lambda step, scores: observed.append((step, scores)))
+    trained = train_model(prepare(config, parts), observe=lambda step, scores: observed.append((step, scores)))
     assert [step for step, _ in observed] == [2, 4]
     assert found == (trained.fit.best_score, trained.fit.best_loss)
     assert found.score == max(score for _, score in reported)

@@ -136,7 +136,7 @@ def test_what_would_stop_a_run_is_told_before_the_first_and_data_and_networks_ar
         monkeypatch.setattr(module, name, call)
 
     counted(sweep, 'load_parts')
-    counted(finetune, 'make_model')
+    counted(sweep, 'make_model')
     over = {
         'optim.learning_rate': ['0.1', '0.2'],
         'seed': ['0', '1'],

@@ -8,12 +8,11 @@ import pytest
 
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
-from jtransfer.experiments import training
 from jtransfer.experiments.feeding import feeds
-from jtransfer.experiments.training import make_step_parts, train_model
+from jtransfer.experiments.prepare import prepare
+from jtransfer.experiments.training import train_model
 from jtransfer.pretrained.model import load_model
 from jtransfer.train.placement import make_placement
-from jtransfer.transfer.plan import make_plan
 
 pytestmark = pytest.mark.usefixtures('compile_once')
 
@@ -24,8 +23,7 @@ def test_the_best_state_by_validation_is_returned(tiny_config, checkpoints):
     model = load_model(checkpoints['resnet'], class_names=parts.class_names, head_init='normal')
     before = jax.tree.map(np.array, model.variables)
     began = []
-    plan = make_plan(model.network, model.variables['params'], config.transfer)
-    trained = train_model(model, parts, plan, config, ready=lambda: began.append(True))
+    trained = train_model(prepare(config, parts, model=model), ready=lambda: began.append(True))
     scores = [line['validation/top1'] for line in trained.fit.history]
     assert began == [True]
     assert trained.fit.best_score == max(scores)
@@ -48,11 +46,10 @@ def test_unreadable_images_are_found_before_the_first_step(tiny_config, checkpoi
     parts = load_parts(config.data, config.seed)
     assert len(parts.train) == 18
     model = load_model(checkpoints['resnet'], class_names=parts.class_names, head_init='normal')
-    plan = make_plan(model.network, model.variables['params'], config.transfer)
     began = []
 
     def train(config):
-        return train_model(model, parts, plan, config, ready=lambda: began.append(True))
+        return train_model(prepare(config, parts, model=model), ready=lambda: began.append(True))
 
     with pytest.raises(UserError, match=r'mine/.*png is truncated or not an image'):
         train(config)
@@ -97,33 +94,7 @@ def test_kept_and_streamed_pictures_train_alike_at_several_sizes(tiny_config, ch
         config = tiny_config(**settings, **{'augment.crop_scale': (0.5, 1.0), 'data.placement': placement})
         parts = load_parts(config.data, config.seed)
         model = load_model(checkpoints['resnet'], class_names=parts.class_names, head_init='normal')
-        trained.append(
-            train_model(model, parts, make_plan(model.network, model.variables['params'], config.transfer), config)
-        )
+        trained.append(train_model(prepare(config, parts, model=model)))
     assert [line['train/image_size'] for line in trained[0].fit.history] == [16, 16, 24, 24]
     jax.tree.map(np.testing.assert_array_equal, *(found.model.variables for found in trained))
     assert trained[0].model.preprocessing == model.preprocessing
-
-
-@pytest.mark.parametrize(
-    ('family', 'image_size', 'sizes', 'message'),
-    [
-        ('vit', None, (16, 200), r'^augment\.sizes: 200 is no size for this network: [^\n]*$'),
-        ('resnet', (16, 24), (16,), r'^augment\.sizes=\(16,\) are sides of squares'),
-    ],
-)
-def test_sizes_that_a_network_does_not_take_are_told_before_an_image_is_read(
-    tiny_config, checkpoints, monkeypatch, family, image_size, sizes, message
-):
-    config = tiny_config(**{'augment.sizes': sizes})
-    parts = load_parts(config.data, config.seed)
-    size = {'image_size': image_size} if image_size else {}
-    model = load_model(checkpoints[family], class_names=parts.class_names, head_init='normal', **size)
-    plan = make_plan(model.network, model.variables['params'], config.transfer)
-    with pytest.raises(UserError, match=message):
-        make_step_parts(model, plan, config, len(parts.train))
-    read = []
-    monkeypatch.setattr(training, 'read_training', lambda *arguments: read.append(arguments))
-    with pytest.raises(UserError, match=message):
-        train_model(model, parts, plan, config)
-    assert not read

@@ -11,7 +11,7 @@ from jtransfer.api import configure
 from jtransfer.config import validate
 from jtransfer.errors import UserError
 from jtransfer.experiments import prediction
-from jtransfer.experiments.finetune import make_model
+from jtransfer.experiments.start import make_model
 from jtransfer.pretrained.class_names import given_names, stated_by_huggingface, stated_by_timm
 from jtransfer.pretrained.export import published_arrays
 from jtransfer.pretrained.files import write_safetensors
