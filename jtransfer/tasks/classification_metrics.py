@@ -131,6 +131,10 @@ class Metrics(Measured):
             Block('Class by class', [by_class, mistakes] if readable else [by_class], last=True),
         ]
 
+    def validation(self) -> dict[str, float]:
+        """Top-1 accuracy and loss."""
+        return {'top1': self.top1, 'loss': self.loss}
+
     def with_absent(self, names: tuple[str, ...]) -> Metrics:
         """Itself: a class without an example has a row without figures anyway."""
         del names

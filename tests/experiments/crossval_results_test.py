@@ -87,7 +87,7 @@ def test_the_files_say_the_same(crossed):
     assert result['standard_deviation'] == pytest.approx(np.std(crossed.scores, ddof=1))
     assert result['test_train_ratio'] == pytest.approx(18 / 13)  # a quarter of 18, rounded up, chooses the checkpoint
     expected = fold_interval(crossed.scores, 18 / 13)
-    assert result['interval'] == [pytest.approx(expected.low), pytest.approx(expected.high)]
+    assert result['score_interval'] == [pytest.approx(expected.low), pytest.approx(expected.high)]
     assert result['pooled_score'] == crossed.pooled.top1
     assert result['examples'] == 36
     strict(crossed.folder / 'evaluation' / 'metrics.json')
