@@ -173,7 +173,7 @@ def test_the_tables_hold_what_the_runs_wrote(tiny_config, nowhere, quick_runs):
     write_tables(folder, records, summarise(records, list(over)))
     with open(folder / 'runs.csv', newline='') as file:
         runs = list(csv.DictReader(file))
-    assert [float(run['test accuracy']) for run in runs] == [read_result(run['run_dir'])['score'] for run in runs]
+    assert [float(run['test accuracy']) for run in runs] == [read_result(run['run_dir'])['accuracy'] for run in runs]
     assert len(runs) == 6
     with open(folder / 'summary.csv', newline='') as file:
         rows = list(csv.DictReader(file))
