@@ -116,45 +116,6 @@ def make_folds(
     return made
 
 
-def inner_folds(
-    fold: Fold,
-    labels: Int32[np.ndarray, ' n'] | Float32[np.ndarray, 'n classes'],
-    *,
-    splitter: str,
-    folds: int,
-    seed: int,
-    groups: Sequence[str] | None = None,
-    class_names: Sequence[str] = (),
-) -> tuple[Fold, ...]:
-    """Folds inside the training part of a fold, for nested cross-validation; its test part is in none of them.
-
-    Args:
-        fold: the outer one.
-        labels: of all examples, as for `make_folds`.
-        splitter: as for `make_folds`.
-        folds: how many, ≥ 2.
-        seed: of the draw, 0 to 2³² - 1.
-        groups: of all examples, or None.
-        class_names: in label order, for errors.
-
-    Returns:
-        Folds whose positions are among all examples.
-
-    Raises:
-        UserError: as `make_folds`, about the training part.
-    """
-    inside = make_folds(
-        labels[fold.train],
-        splitter=splitter,
-        folds=folds,
-        repeats=1,
-        seed=seed,
-        groups=None if groups is None else [groups[position] for position in fold.train],
-        class_names=class_names,
-    )
-    return tuple(dataclasses.replace(each, train=fold.train[each.train], test=fold.train[each.test]) for each in inside)
-
-
 def _divisions(
     labels: np.ndarray, splitter: str, folds: int, repeats: int, seed: int, groups: Sequence[str] | None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:

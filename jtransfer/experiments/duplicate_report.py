@@ -1,4 +1,4 @@
-"""The duplicates of a data set as a page to look at and a table: what is twice, where, and under which labels."""
+"""The duplicates of a data set as a page to look at: what is twice, where, and under which labels."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ import numpy as np
 from jtransfer.data.duplicates import Duplicates, Pair
 from jtransfer.data.source import Source
 from jtransfer.evaluate.report import picture_source
-from jtransfer.evaluate.write import write_csv
 from jtransfer.tasks.labels import of_task, take, tasks_of
 from jtransfer.text import printable_lines
 from jtransfer.writing import atomic_text
 
-HEADER = ('first', 'second', 'kind', 'distance', 'first label', 'second label', 'first part', 'second part')
 _PICTURES = 8
 _PAIRS = 12
 
@@ -86,20 +84,6 @@ def write_duplicates(
         file.write(printable_lines(page))
 
 
-def duplicate_rows(
-    source: Source, duplicates: Duplicates, assignment: Sequence[Any] | None = None
-) -> list[tuple[Any, ...]]:
-    """A row a pair, as `HEADER` has it: ids, kind, distance, labels in words, and parts or folds (None: in none)."""
-    return [_row(source, pair, assignment) for pair in duplicates.pairs]
-
-
-def write_table(
-    path: str | os.PathLike[str], source: Source, duplicates: Duplicates, assignment: Sequence[Any] | None = None
-) -> None:
-    """Writes `duplicate_rows` as a comma-separated file."""
-    write_csv(path, HEADER, duplicate_rows(source, duplicates, assignment))
-
-
 def labels_differ(source: Source, examples: Sequence[int] | np.ndarray) -> bool:
     """Whether some of these examples, duplicates of each other, have labels that contradict each other.
 
@@ -123,6 +107,7 @@ def label_text(source: Source, index: int) -> str:
 
 
 def _row(source: Source, pair: Pair, assignment: Sequence[Any] | None) -> tuple[Any, ...]:
+    """Ids, kind, distance, labels in words, and parts or folds (None: in none)."""
     ends = (pair.first, pair.second)
     return (
         *(source.ids[end] for end in ends),

@@ -23,11 +23,12 @@ from jtransfer.experiments.prepare import Prepared, prepare
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_split import LABELS, split_of
 from jtransfer.experiments.scoring import score
+from jtransfer.experiments.start import LastModel
 from jtransfer.experiments.training import train_model
 from jtransfer.tasks.figure import Figure
 from jtransfer.tasks.labels import strata
 from jtransfer.tasks.several import score_of
-from jtransfer.train.loop import deciding
+from jtransfer.train.lane import deciding
 
 Report = Callable[[int, float], None]
 
@@ -61,12 +62,14 @@ class Judge:
         folds: of the training part. Empty: the validation part judges.
         record: of the inner folds, as JSON values; None where there are none.
         notes: lines a person should know.
+        start: the network that trials start from, which most of them share.
     """
 
     parts: Parts
     folds: tuple[InnerFold, ...]
     record: dict[str, Any] | None
     notes: tuple[str, ...] = ()
+    start: LastModel = dataclasses.field(default_factory=LastModel)
 
     @property
     def by(self) -> str:
@@ -95,7 +98,7 @@ class Judge:
         Returns:
             What is to be said of its plan.
         """
-        prepared = prepare(config, parts)
+        prepared = self._prepared(config, parts, evaluated=True)
         for fold in self.folds:
             prepared.for_parts(config, fold.parts)
         return prepared.plan.notes
@@ -115,12 +118,16 @@ class Judge:
         if not self.folds:
             return self._validated(config, report)
         found: list[Verdict] = []
-        prepared = prepare(config, self.folds[0].parts, evaluated=False)
+        prepared = self._prepared(config, self.folds[0].parts)
         for number, fold in enumerate(self.folds, 1):
             found.append(_held_out(prepared.for_parts(config, fold.parts), fold.held))
             report(number, float(np.mean([verdict.score for verdict in found])))
         score, loss = np.mean(found, axis=0).tolist()
         return Verdict(_finite(score), loss)
+
+    def _prepared(self, config: Config, parts: Parts, *, evaluated: bool = False) -> Prepared:
+        model = self.start(config, parts.class_names, parts.tasks)
+        return prepare(config, parts, model=model, evaluated=evaluated)
 
     def _validated(self, config: Config, report: Report) -> Verdict:
         validations: list[float] = []
@@ -130,7 +137,7 @@ class Judge:
             validations.append(deciding(scores))
             report(len(validations), _finite(deciding(scores)))
 
-        fit = train_model(prepare(config, self.parts, evaluated=False), observe=observe).fit
+        fit = train_model(self._prepared(config, self.parts), observe=observe).fit
         score, loss = (float('nan') if value is None else value for value in (fit.best_score, fit.best_loss))
         return Verdict(_finite(score), loss)
 

@@ -33,6 +33,35 @@ def make_model(config: Config, class_names: Sequence[str], tasks: Sequence[Task]
     return _loaded(config, class_names, tasks, seed=config.seed, random_weights=config.transfer.strategy == 'scratch')
 
 
+class LastModel:
+    """Loads a model where it is not the one that was asked for last: several runs, one after another, may share it."""
+
+    def __init__(self, *, drawn: bool = True) -> None:
+        """Nothing was asked for yet.
+
+        Args:
+            drawn: whether what is drawn with the seed matters; where only shapes do, runs of any seed share a model.
+        """
+        self._drawn = drawn
+        self._model: Model | None = None
+        self._asked = ''
+
+    def __call__(self, config: Config, class_names: Sequence[str], tasks: Sequence[Task] = ()) -> Model:
+        """As `make_model`."""
+        kind = config.transfer.strategy
+        adapted_by = (kind, config.adapters) if kind in ADAPTATIONS else None
+        seed = config.seed if self._drawn else None
+        asked = repr((config.model, adapted_by, kind == 'scratch', seed, tuple(class_names), tuple(tasks)))
+        if self._model is None or self._asked != asked:
+            self.let_go()  # before there is another in memory
+            self._model, self._asked = make_model(config, class_names, tasks), asked
+        return self._model
+
+    def let_go(self) -> None:
+        """Keeps no model any longer."""
+        self._model = None
+
+
 def abstract_model(config: Config, num_classes: int, tasks: Sequence[Task] = ()) -> Model:
     """The network of a configuration with shapes for variables; weights that the catalogue knows are not fetched.
 

@@ -34,7 +34,7 @@ from jtransfer.experiments.run_dir import (
 from jtransfer.experiments.run_lock import check_free, held
 from jtransfer.experiments.run_records import NEEDED_OF_RUNS
 from jtransfer.experiments.run_split import other_data, split_of
-from jtransfer.experiments.start import make_model
+from jtransfer.experiments.start import LastModel
 from jtransfer.experiments.summary import Record
 from jtransfer.experiments.sweep_tune import check_fields, check_parts, choose, in_words, validation_of
 from jtransfer.paths import output_folder
@@ -160,10 +160,6 @@ def run(
     parts = check_all([(path, variant) for _, variant, path in planned])
     if tune:
         check_parts(parts)
-    for line in dict.fromkeys(
-        line for _, own, _ in planned for line in random_weights_notes(for_weights(own.transfer)[1])
-    ):
-        say(line)
     heard: set[str] = set()
 
     def tell(line: str) -> None:
@@ -172,6 +168,9 @@ def run(
             heard.add(line)
             say(line)
 
+    for _, own, _ in planned:
+        for line in random_weights_notes(for_weights(own.transfer)[1]):
+            tell(line)
     records = []
     with held(folder):
         for number, (fields, variant, path) in enumerate(planned, 1):
@@ -208,10 +207,10 @@ def check_all(variants: Sequence[tuple[Path, Config]]) -> dict[Path, Parts]:
         kind = config.transfer.strategy
         return repr((config.model, config.adapters if kind in ADAPTATIONS else None, kind == 'scratch', config.data))
 
+    start = LastModel(drawn=False)
     data: dict[str, Parts] = {}
     splits: dict[str, dict[str, Any]] = {}
     found: dict[Path, Parts] = {}
-    model, loaded = None, ''
     for path, config in sorted(variants, key=lambda variant: of_model(variant[1])):
         try:
             key = of_data(config)
@@ -224,9 +223,7 @@ def check_all(variants: Sequence[tuple[Path, Config]]) -> dict[Path, Parts]:
             if is_finished(path):
                 continue
             check_data(parts)
-            if model is None or loaded != of_model(config):
-                model, loaded = make_model(config, parts.class_names, parts.tasks), of_model(config)
-            prepare(config, parts, model=model)
+            prepare(config, parts, model=start(config, parts.class_names, parts.tasks))
         except UserError as error:
             raise UserError(f'{path.name}: {error}') from None
     return found

@@ -18,7 +18,7 @@ from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.class_names import REMEDY, stated_by_huggingface, stated_by_timm
 from jtransfer.pretrained.fields import OBJECT, TEXT, check_fields
-from jtransfer.pretrained.files import check_finite, is_safetensors, read_metadata
+from jtransfer.pretrained.files import check_finite
 from jtransfer.pretrained.header import Header
 from jtransfer.pretrained.load import HEAD, check_blocks
 from jtransfer.pretrained.locate import Located
@@ -30,7 +30,7 @@ from jtransfer.pretrained.names.huggingface_processor import framing
 from jtransfer.pretrained.stored import SHAPE, Stored, head_outputs, shapes_of
 from jtransfer.pretrained.timm_names import configuration_of, preprocessing_of
 from jtransfer.pretrained.timm_names import described as described_by_timm
-from jtransfer.pretrained.weight_file import SHARD_INDEX, read_weights
+from jtransfer.pretrained.weight_file import read_weights
 from jtransfer.tasks.base import Task
 
 
@@ -61,6 +61,7 @@ class Identity:
 
 def open_published(
     located: Located,
+    metadata: Mapping[str, str],
     architecture: str = '',
     options: Mapping[str, Any] | None = None,
     *,
@@ -71,6 +72,7 @@ def open_published(
 
     Args:
         located: the file, and what is known of it.
+        metadata: what a safetensors file says of itself; nothing for any other.
         architecture: the variant's name, for a file that nothing is known of.
         options: fields of the backbone that these weights need otherwise, on top of what is known.
         restated: a person also says how images must look, so that the files need not be understood in that.
@@ -80,13 +82,14 @@ def open_published(
         UserError: nobody says which network the file is of, it does not hold that network, or images are to be
             prepared in a way that cannot be had here.
     """
-    header = Header.from_metadata(_metadata(located), located.source)
+    # Of a file that the catalogue knows, it alone is asked.
+    header = Header.from_metadata(metadata if located.entry is None else {}, located.source)
     if header is None:
         known = identify(located, architecture, restated=restated, named=named)
     else:
         known = _of_export(located, header, named)
-    _check_architecture(known, located, architecture)
-    arrays, metadata = read_weights(located.path, finite=False)
+        located.check_architecture(known.architecture, architecture)
+    arrays, said = read_weights(located.path, finite=False)
     known = dataclasses.replace(known, options={**known.options, **(options or {})})
     naming, network = _naming(known, list(arrays), located.source)
     if known.guessed:
@@ -118,7 +121,7 @@ def open_published(
         ignored |= {converted.names[path] for path in values if path.startswith(HEAD) and path in converted.names}
         values = {path: value for path, value in values.items() if not path.startswith(HEAD)}
         classes = 0
-    shape = _shape(metadata)
+    shape = _shape(said)
     try:
         preprocessing = _of_stored_tensors(known, values, network, shape)
     except UserError as error:
@@ -188,26 +191,8 @@ def identify(located: Located, architecture: str = '', *, restated: bool = False
             'load_model, --config.model.name=resnet50 of a run, --architecture=resnet50 of launch.export; '
             'python -m launch.models --architectures lists them'
         )
-    _check_architecture(known, located, architecture)
+    located.check_architecture(known.architecture, architecture)
     return known
-
-
-def _check_architecture(known: Identity, located: Located, architecture: str) -> None:
-    if architecture and architecture != known.architecture:
-        raise UserError(
-            f"checkpoint {located.source!r} is of architecture '{known.architecture}', not '{architecture}': "
-            'leave the architecture out, or name another checkpoint'
-        )
-
-
-def _metadata(located: Located) -> Mapping[str, str]:
-    """Of a safetensors file that the catalogue does not know."""
-    if located.entry is not None or located.path.name.endswith(SHARD_INDEX) or not located.path.is_file():
-        return {}
-    try:
-        return read_metadata(located.path) if is_safetensors(located.path) else {}
-    except UserError:
-        return {}  # a damaged file: said when its tensors are read, and known by what lies beside it
 
 
 def _of_export(located: Located, header: Header, named: bool) -> Identity:

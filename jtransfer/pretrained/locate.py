@@ -67,6 +67,19 @@ class Located:
     config: Mapping[str, Any] | None = None
     processor: Mapping[str, Any] | None = None
 
+    def check_architecture(self, own: str, asked: str) -> None:
+        """Raises `UserError` where a person names another architecture than the checkpoint is of.
+
+        Args:
+            own: the checkpoint's.
+            asked: the person's. Empty: none was named.
+        """
+        if asked and asked != own:
+            raise UserError(
+                f"checkpoint {self.source!r} is of architecture '{own}', not '{asked}': "
+                'leave the architecture out, or name another checkpoint'
+            )
+
 
 def locate(name_or_path: str | os.PathLike[str]) -> Located:
     """The file that a person means.

@@ -280,26 +280,19 @@ def _open(
     named: bool,
     restated: bool,
 ) -> Stored:
-    kind = read_metadata(located.path).get('format', '') if is_safetensors(located.path) else ''
+    metadata = read_metadata(located.path) if is_safetensors(located.path) else {}
+    kind = metadata.get('format', '')
     if base and kind != ADAPTER_FORMAT:
         raise UserError(f'checkpoint {located.source!r} is no adapter file, so that it has no base; leave base out')
     if not kind.startswith(FORMAT.split('/')[0]):
-        return open_published(located, architecture, options, restated=restated, named=named)
+        return open_published(located, metadata, architecture, options, restated=restated, named=named)
     if kind == ADAPTER_FORMAT:
         stored, needed = open_adapter(located.path)
-        _check_architecture(stored, located, architecture)
+        located.check_architecture(stored.architecture, architecture)
         return on_base(stored, needed, base, load_model)
     stored = open_model(located.path)
-    _check_architecture(stored, located, architecture)
+    located.check_architecture(stored.architecture, architecture)
     return stored
-
-
-def _check_architecture(stored: Stored, located: Located, architecture: str) -> None:
-    if architecture and architecture != stored.architecture:
-        raise UserError(
-            f"checkpoint {located.source!r} is of architecture '{stored.architecture}', not '{architecture}': "
-            'leave the architecture out, or name another checkpoint'
-        )
 
 
 def _unstated(preprocessing: Preprocessing) -> str:

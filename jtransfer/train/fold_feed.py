@@ -16,7 +16,7 @@ from jtransfer.data.mapped import MappedImages
 from jtransfer.data.order import Order
 from jtransfer.tasks.labels import Labels
 from jtransfer.train.feed import Feed
-from jtransfer.train.fold_placement import FoldPlacement
+from jtransfer.train.lane_placement import LanePlacement
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ def fold_feed(
     *,
     seed: int,
     start_step: int,
-    placement: FoldPlacement,
+    placement: LanePlacement,
 ) -> Feed:
     """Endless batches from decoded pictures of all folds, which are copied to every device once.
 

@@ -7,8 +7,8 @@ rows of a batch that belong to its own devices.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,16 @@ DATA = 'data'
 
 
 class Placement(abc.ABC):
-    """Puts states and batches on devices and compiles steps for them."""
+    """Puts states and batches on devices and compiles steps for them.
+
+    Attributes:
+        lanes: how many trainings run at once.
+        side_by_side: whether a state on the devices is that of several lanes, which share what does not move. The
+            states of each are then copies on the host.
+    """
+
+    side_by_side: ClassVar[bool] = False
+    lanes: int = 1
 
     def __init__(self, devices: list[jax.Device] | None = None) -> None:
         """Args: devices: the devices to use; all by default, those of other processes too."""
@@ -79,6 +88,23 @@ class Placement(abc.ABC):
     @abc.abstractmethod
     def get_state(self, state: TrainState) -> TrainState:
         """The state as a single copy."""
+
+    def put_states(self, states: Sequence[TrainState]) -> TrainState:
+        """The states of all lanes, in order, on the devices; `frozen` and `source` are those of the first."""
+        (state,) = states
+        return self.put_state(state)
+
+    def get_states(self, state: TrainState) -> tuple[TrainState, ...]:
+        """The state of each lane, in order; valid until the next step takes it over, unless lanes are side by side."""
+        return (self.get_state(state),)
+
+    def copied(self, state: TrainState) -> TrainState:
+        """A state of `get_states`, as it can be kept while training goes on."""
+        return jax.tree.map(np.array, state)
+
+    def evaluated(self, state: TrainState) -> Any:
+        """The variables of a state of `get_states`, as they are to be evaluated."""
+        return state.variables()
 
     @abc.abstractmethod
     def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:

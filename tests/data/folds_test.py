@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import model_selection as sk
 
 from jtransfer.config_crossval import SPLITTERS
-from jtransfer.data.folds import choose_splitter, inner_folds, make_folds
+from jtransfer.data.folds import choose_splitter, make_folds
 from jtransfer.errors import UserError
 
 NAMES = ('a', 'b', 'c')
@@ -188,17 +188,6 @@ def test_groups_of_one_example_are_no_groups(splitter):
     labels, _ = _inputs(splitter)
     singletons = [f'g{index}' for index in range(len(labels))]
     assert _plain(_make(splitter, labels, singletons)) == _plain(_make(splitter, labels, None))
-
-
-@pytest.mark.parametrize('splitter', KINDS)
-def test_inner_folds_stay_inside_the_training_part(splitter):
-    labels, groups = _inputs(splitter, folds=5)
-    for outer in _make(splitter, labels, groups):
-        made = inner_folds(outer, labels, splitter=splitter, folds=2, seed=1, groups=groups, class_names=NAMES)
-        for fold in made:
-            np.testing.assert_array_equal(np.sort(np.concatenate([fold.train, fold.test])), outer.train)
-            assert groups is None or not {groups[i] for i in fold.train} & {groups[i] for i in fold.test}
-        np.testing.assert_array_equal(np.sort(np.concatenate([fold.test for fold in made])), outer.train)
 
 
 def test_few_examples_without_a_label_are_no_class(recwarn):

@@ -1,6 +1,5 @@
-"""The page and the table of duplicates."""
+"""The page of duplicates."""
 
-import csv
 import re
 
 import numpy as np
@@ -8,8 +7,7 @@ import pytest
 
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.duplicates import Duplicates, Pair
-from jtransfer.experiments.duplicate_report import HEADER, duplicate_rows, label_text, labels_differ, write_duplicates
-from jtransfer.experiments.duplicate_report import write_table as write_csv_of
+from jtransfer.experiments.duplicate_report import label_text, labels_differ, write_duplicates
 from jtransfer.tasks.base import Task
 
 PAIRS = [Pair(0, 1, 'exact', 0.0), Pair(2, 3, 'near', 4.0), Pair(3, 4, 'embedding', 0.0312), Pair(5, 6, 'near', 1.0)]
@@ -93,21 +91,6 @@ def test_no_duplicates_are_a_page_too(tmp_path, source):
     page = (tmp_path / 'none.html').read_text()
     assert 'No picture is there twice' in page
     assert '<img' not in page
-
-
-def test_rows_and_the_file_of_them(tmp_path, source):
-    found = Duplicates.of(PAIRS, 8)
-    rows = duplicate_rows(source, found, PARTS)
-    ids = source.ids
-    assert rows[1] == (ids[2], ids[3], 'near', '4', 'dog', 'dog', 'train', 'test')
-    assert rows[3] == (ids[5], ids[6], 'near', '1', '<i>cat</i>', 'dog', None, 'train')
-    assert duplicate_rows(source, found)[0][6:] == (None, None)
-    write_csv_of(tmp_path / 'duplicates.csv', source, found, PARTS)
-    with open(tmp_path / 'duplicates.csv', newline='') as file:
-        table = list(csv.reader(file))
-    assert tuple(table[0]) == HEADER
-    assert len(table) == 5
-    assert table[4][6:] == ['', 'train']
 
 
 class Labelled:

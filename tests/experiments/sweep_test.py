@@ -11,7 +11,7 @@ import pytest
 from jtransfer import stopping
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import TrainingDivergedError, UserError
-from jtransfer.experiments import finetune, sweep
+from jtransfer.experiments import finetune, start, sweep
 from jtransfer.experiments.run_dir import NOT_IDENTITY, read_config, read_result
 from jtransfer.experiments.run_split import split_of
 from jtransfer.experiments.summary import summarise, write_tables
@@ -136,7 +136,7 @@ def test_what_would_stop_a_run_is_told_before_the_first_and_data_and_networks_ar
         monkeypatch.setattr(module, name, call)
 
     counted(sweep, 'load_parts')
-    counted(sweep, 'make_model')
+    counted(start, 'make_model')
     over = {
         'optim.learning_rate': ['0.1', '0.2'],
         'seed': ['0', '1'],
