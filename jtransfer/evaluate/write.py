@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from jtransfer.record_types import SCHEMA
 from jtransfer.tasks.door import ONLY
 from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.measured import Measured
@@ -69,7 +70,7 @@ def write_evaluation(
         for table in metrics.tables(own, true, ids):
             write_csv(folder / f'{table.name}.csv', table.header, table.rows)
     with atomic_text(folder / 'metrics.json') as file:
-        json.dump(metrics.to_dict(), file, indent=2, ensure_ascii=False, allow_nan=False)
+        json.dump({'schema': SCHEMA, **metrics.to_dict()}, file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write('\n')
 
 
