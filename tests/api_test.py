@@ -13,6 +13,7 @@ from jtransfer.experiments.run_dir import read_result
 pytestmark = pytest.mark.usefixtures('compile_once')
 
 
+@pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')
 def test_load_plan_fit_evaluate(photos, checkpoints, tmp_path):
     folder = shutil.copytree(photos, tmp_path / 'photos')
     data = jt.load_data(folder, test_fraction=0.4, skip_unreadable=True)
@@ -43,7 +44,7 @@ def test_one_call_writes_a_run_directory(photos, checkpoints, nowhere):
     )
     assert (result.config.data.source, result.config.run_dir) == (f'folder:{photos}', 'here')
     assert result.directory.path.resolve() == nowhere / 'here'
-    assert read_result('here')['accuracy'] == result.metrics.top1
+    assert read_result('here')['score'] == result.metrics.top1
     assert result.config.train.steps == 2
 
 

@@ -12,20 +12,17 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, UInt8
 
 from jtransfer.adapters import AnyNetwork
-from jtransfer.evaluate.views import Kinds, average_views
-from jtransfer.models.network import ONLY
+from jtransfer.evaluate.views import ONE_LABEL, Kinds, average_views
 from jtransfer.preprocessing import Preprocessing, normalise
 
-# To outputs [batch, outputs], or a dictionary of these by task.
-Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], Any]
+# To outputs [batch, outputs] by task.
+Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], dict[str, Any]]
 
 
 def make_forward(
-    network: AnyNetwork, preprocessing: Preprocessing, flips: bool = False, kinds: Kinds = 'single_label'
+    network: AnyNetwork, preprocessing: Preprocessing, flips: bool = False, kinds: Kinds = ONE_LABEL
 ) -> Forward:
-    """A compiled function from variables and framed pixels (0 … 255) to float32 logits, in evaluation mode.
-
-    Logits of several tasks are a dictionary by their names.
+    """A compiled function from variables and framed pixels (0 … 255) to the float32 outputs of every task, for evaluation.
 
     The batch is shared out over the local devices when their number divides it, otherwise one device computes it all.
     Pixels of another size compile anew.
@@ -46,8 +43,7 @@ def make_forward(
     ) -> Any:
         if mirrored is not None:
             images = jnp.where(mirrored, images[:, :, ::-1], images)
-        outputs: Any = network.apply(variables, normalise(images, preprocessing, network.dtype), train=False)
-        return outputs if set(outputs) != {ONLY} else outputs[ONLY]
+        return network.apply(variables, normalise(images, preprocessing, network.dtype), train=False)
 
     def place(variables: Mapping[str, Any], images: np.ndarray) -> tuple[Any, Any]:
         if len(images) % len(devices):

@@ -31,8 +31,9 @@ from jtransfer.out_of_memory import memory_told
 from jtransfer.preprocessing import Preprocessing, training_pixels
 from jtransfer.train.feed import Feed
 from jtransfer.train.fold_feed import FoldExamples, fold_feed
-from jtransfer.train.fold_loop import check_side_by_side, fit_folds
-from jtransfer.train.fold_placement import FoldPlacement
+from jtransfer.train.lane_placement import LanePlacement
+from jtransfer.train.lanes import check_side_by_side
+from jtransfer.train.loop import fit_lanes
 from jtransfer.train.memory_check import step_remedy
 
 
@@ -72,7 +73,7 @@ def _run(
     parts = [fold.parts for fold in prepared]
     step_parts = prepared[0].for_examples(round(float(np.mean([len(own.train) for own in parts]))))
     check_side_by_side(step_parts)
-    placement = FoldPlacement(len(parts), config.data.batch_size, config.optim.accumulate_steps)
+    placement = LanePlacement(len(parts), config.data.batch_size, config.optim.accumulate_steps)
     scaled = [standardise(model, own) for own in parts]
     decoded, examples = _read([own for _, own in scaled], model.preprocessing, config)
 
@@ -104,7 +105,7 @@ def _run(
 
     remedy = f'{step_remedy(config)}; crossval.side_by_side=False trains a fold at a time'
     with checkpoints_saved(config), memory_told('while training', remedy):
-        fits = fit_folds(
+        fits = fit_lanes(
             step_parts,
             model.variables,
             feed,

@@ -19,7 +19,8 @@ from jtransfer.experiments.scoring import score
 from jtransfer.experiments.standardise import standardise, without_scaling
 from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained.model import Model
-from jtransfer.train.loop import FitResult, Observe, Validate, fit
+from jtransfer.train.lane import FitResult
+from jtransfer.train.loop import Observe, Validate, fit
 from jtransfer.train.memory_check import check_device_room, step_remedy
 from jtransfer.train.placement import make_placement
 

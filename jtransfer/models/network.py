@@ -15,14 +15,12 @@ from jtransfer.models.auxiliary import Auxiliary, HeadWithAuxiliaries
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.heads import Head, Linear, NamedHeads
 from jtransfer.models.layers import is_frozen
+from jtransfer.tasks.door import ONLY
 
 # Of each task's head, by the task's name.
 Outputs: TypeAlias = dict[str, Float[Array, 'batch ...']]
 # Weight of the loss, and outputs, of each auxiliary head.
 Auxiliaries: TypeAlias = list[tuple[float, Outputs]]
-
-# The name of a task that is the only one, whose head is `head`.
-ONLY = ''
 
 HEAD_INITS = {'zeros': nn.initializers.zeros, 'normal': nn.initializers.truncated_normal(0.02)}
 

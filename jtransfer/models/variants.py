@@ -22,9 +22,10 @@ from jtransfer.models import (
     vit_variants,
 )
 from jtransfer.models.heads import Head
-from jtransfer.models.network import HEAD_INITS, ONLY, Network
+from jtransfer.models.network import HEAD_INITS, Network
 from jtransfer.models.options import checked_option
 from jtransfer.models.variant import Variant
+from jtransfer.tasks.door import ONLY
 from jtransfer.text import clipped, printable
 
 _VARIANTS = {

@@ -14,8 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jtransfer.models.network import ONLY, Network
+from jtransfer.models.network import Network
 from jtransfer.rules import flatten
+from jtransfer.tasks.door import ONLY
 
 Shape = tuple[int, ...]
 

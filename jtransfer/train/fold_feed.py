@@ -16,7 +16,7 @@ from jtransfer.data.mapped import MappedImages
 from jtransfer.data.order import Order
 from jtransfer.tasks.labels import Labels
 from jtransfer.train.feed import Feed
-from jtransfer.train.fold_placement import FoldPlacement
+from jtransfer.train.lane_placement import LanePlacement
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class FoldExamples:
 
     Attributes:
         positions: of the pictures, in the order of the training part.
-        labels: class numbers, or whatever the tasks have, in that order too.
+        labels: by task, class numbers or whatever the task has, in that order too.
         aspects: width / height of the originals, likewise.
         order: which of them make up the batch of a step, see `make_order`.
         weights: how much every example counts in the loss. None: batches say nothing of it; the same in every fold.
@@ -44,7 +44,7 @@ def fold_feed(
     *,
     seed: int,
     start_step: int,
-    placement: FoldPlacement,
+    placement: LanePlacement,
 ) -> Feed:
     """Endless batches from decoded pictures of all folds, which are copied to every device once.
 

@@ -7,8 +7,8 @@ rows of a batch that belong to its own devices.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,16 @@ DATA = 'data'
 
 
 class Placement(abc.ABC):
-    """Puts states and batches on devices and compiles steps for them."""
+    """Puts states and batches on devices and compiles steps for them.
+
+    Attributes:
+        lanes: how many trainings run at once.
+        side_by_side: whether a state on the devices is that of several lanes, which share what does not move. The
+            states of each are then copies on the host.
+    """
+
+    side_by_side: ClassVar[bool] = False
+    lanes: int = 1
 
     def __init__(self, devices: list[jax.Device] | None = None) -> None:
         """Args: devices: the devices to use; all by default, those of other processes too."""
@@ -80,12 +89,29 @@ class Placement(abc.ABC):
     def get_state(self, state: TrainState) -> TrainState:
         """The state as a single copy."""
 
+    def put_states(self, states: Sequence[TrainState]) -> TrainState:
+        """The states of all lanes, in order, on the devices; `frozen` and `source` are those of the first."""
+        (state,) = states
+        return self.put_state(state)
+
+    def get_states(self, state: TrainState) -> tuple[TrainState, ...]:
+        """The state of each lane, in order; valid until the next step takes it over, unless lanes are side by side."""
+        return (self.get_state(state),)
+
+    def copied(self, state: TrainState) -> TrainState:
+        """A state of `get_states`, as it can be kept while training goes on."""
+        return jax.tree.map(np.array, state)
+
+    def evaluated(self, state: TrainState) -> Any:
+        """The variables of a state of `get_states`, as they are to be evaluated."""
+        return state.variables()
+
     @abc.abstractmethod
-    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
+    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """A batch, its images shared out over the devices; where there are several processes, of this one's rows."""
 
     @abc.abstractmethod
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
+    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
         """A batch of the images that are kept on the devices, by its `index`; the whole of it, in any process."""
 
     @abc.abstractmethod
@@ -109,14 +135,14 @@ class JitPlacement(Placement):
         """The state, unchanged: it is one global array a leaf already."""
         return state
 
-    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
+    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Leaves with a leading batch dimension sharded over it, scalars on every device."""
         batch = dict(batch)
         shardings = jax.tree.map(lambda leaf: self.sharded if np.ndim(leaf) else self.replicated, batch)
-        placed: dict[str, Array] = self._put(batch, shardings)
+        placed: dict[str, Any] = self._put(batch, shardings)
         return placed
 
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
+    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch with `image` gathered on the devices."""
         rows = process_rows(len(batch['index']), self.process, self.processes)
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
@@ -156,7 +182,7 @@ class PmapPlacement(Placement):
         """The first replica, read from its own device: an index would be a program over all of them."""
         return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], state)
 
-    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
+    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Leaves reshaped to [devices, batch / devices, …], scalars repeated a device."""
         count = self.device_count
 
@@ -165,7 +191,7 @@ class PmapPlacement(Placement):
 
         return jax.device_put(jax.tree.map(split, dict(batch)), self.sharded)
 
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
+    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch with `image` gathered on the devices."""
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
         return {**self.put_batch(rest), 'image': self._take(images, batch['index'])}

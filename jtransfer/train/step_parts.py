@@ -23,9 +23,6 @@ from jtransfer.transfer.schedules import scaled, shifted
 from jtransfer.transfer.timetable import Timetable, make_timetable
 from jtransfer.transfer.towards_source import configured_pulls
 
-# The name of a network's only head among the tasks.
-_ONLY = ''
-
 
 @dataclasses.dataclass(frozen=True)
 class StepParts:
@@ -66,19 +63,14 @@ class StepParts:
         return make_timetable(self.config.optim, self.plan, self.total_steps, self.epoch_steps)
 
     @property
-    def outputs(self) -> int | dict[str, int]:
-        """How many classes, or numbers, a label has; by task if there are several."""
-        outputs = {task.name: task.outputs for task, _ in self.criterion.terms}
-        return outputs if self.criterion.named else outputs[_ONLY]
+    def outputs(self) -> dict[str, int]:
+        """How many classes, or numbers, a label of each task has."""
+        return {task.name: task.outputs for task, _ in self.criterion.terms}
 
     @property
     def pulls(self) -> tuple[Pull, ...]:
         """All pulls towards the source, in the order in which they act."""
         return (*configured_pulls(self.plan.transfer), *self.more_pulls)
-
-    def by_task(self, values: Any) -> Mapping[str, Any]:
-        """What there is of every task, by its name; that of a network with one head is all there is."""
-        return values if self.criterion.named else {_ONLY: values}
 
     def schedules(self) -> dict[str, optax.Schedule]:
         """The learning rate of every trainable group by its name, as a function of the step."""

@@ -10,8 +10,8 @@ from jtransfer.experiments import crossval, crossval_side, finetune
 from jtransfer.experiments.run_dir import is_finished, read_result
 from jtransfer.experiments.safely import noted
 from jtransfer.pretrained.model import load_model
+from jtransfer.train.lane import FitResult
 from jtransfer.train.log import MetricLog
-from jtransfer.train.loop import FitResult
 
 pytestmark = pytest.mark.usefixtures('compile_once')
 
@@ -74,7 +74,7 @@ def test_one_fold_side_by_side_that_cannot_be_scored_loses_no_other(tiny_config,
             crossval.run(config)
     for fold in (0, 1):
         assert load_model(f'folds/fold-{fold}/model.safetensors').class_names == ('ant', 'bee', 'cat')
-    fit = crossval_side.fit_folds
+    fit = crossval_side.fit_lanes
     lengths = []
 
     def counted(*args, **kwargs) -> list[FitResult]:
@@ -82,7 +82,7 @@ def test_one_fold_side_by_side_that_cannot_be_scored_loses_no_other(tiny_config,
         lengths.extend(len(result.history) for result in fits)
         return fits
 
-    monkeypatch.setattr(crossval_side, 'fit_folds', counted)
+    monkeypatch.setattr(crossval_side, 'fit_lanes', counted)
     with monkeypatch.context() as patch:
         patch.setattr(MetricLog, 'write', failing(AssertionError('a step was made')))
         assert crossval.run(config) is not None

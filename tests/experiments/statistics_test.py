@@ -75,7 +75,7 @@ def test_the_first_statistics_are_numpys_over_all_images_however_they_are_divide
         model.variables,
         normalise(jnp.asarray(images), model.preprocessing),
         capture_intermediates=lambda module, _: module.path == ('backbone', 'stem', 'conv'),
-    )['']
+    )
     values = np.asarray(captured['intermediates']['backbone']['stem']['conv']['__call__'][0], np.float64)
     values = values.reshape(-1, values.shape[-1])
     assert len(values) > 24

@@ -13,7 +13,8 @@ OVER = ['optim.learning_rate', 'seed']
 def record(value, seed, accuracy=None, error=None):
     metrics = {} if accuracy is None else {'test accuracy': accuracy}
     fields = {'optim.learning_rate': value, 'seed': seed}
-    return {'fields': fields, 'metrics': metrics, 'seconds': 2.0, 'run_dir': 'runs/x', 'error': error}
+    run = {'seconds': 2.0, 'run_dir': 'runs/x', 'unit': 'share'}
+    return {'fields': fields, 'metrics': metrics, **run, 'error': error}
 
 
 @pytest.mark.parametrize('groups', [1, 3, 30])
@@ -35,4 +36,5 @@ def test_plot_survives_settings_without_a_finished_run(tmp_path):
     runs = [record('1', 0, 0.5), record('2', 0, error='broken')]
     plot(tmp_path / 'a.png', summarise(runs, OVER))
     plot(tmp_path / 'b.png', summarise(runs[-1:], OVER))
-    assert Image.open(tmp_path / 'b.png').size[0] > 900
+    with Image.open(tmp_path / 'b.png') as image:
+        assert image.size[0] > 900

@@ -2,15 +2,12 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.launch.process import ROOT, launch
+from tests.launch.process import launch
 
 CONFIG = """
 from jtransfer import config
@@ -37,15 +34,13 @@ def here(tmp_path_factory, photos, checkpoints):
 
 @pytest.fixture(scope='module')
 def finished(here):
-    return launch(here, 'finetune', '--config=tiny.py')
+    return launch(here, 'finetune', '--config=tiny.py', alone=True)
 
 
 def test_finetune_says_how_it_ended(finished, here):
     result = json.loads((here / 'runs' / 'tiny' / 'result.json').read_text())
-    low, high = result['accuracy_interval']
-    assert (
-        f'test accuracy {result["accuracy"]:.1%}  (95% interval {low:.1%} to {high:.1%}, 15 images)' in finished.stdout
-    )
+    low, high = result['score_interval']
+    assert f'test accuracy {result["score"]:.1%}  (95% interval {low:.1%} to {high:.1%}, 15 images)' in finished.stdout
     assert 'trained   head (' in finished.stdout
     assert 'frozen    backbone' in finished.stdout
     assert 'Run directory runs/tiny' in finished.stdout
@@ -61,14 +56,7 @@ def test_the_saved_configuration_is_the_one_that_ran(finished, here, saved):
     assert finished.returncode == 0
     program = 'import sys; from launch import app; from jtransfer.experiments.run_dir import read_config; '
     program += 'c = app.define_config(); app.parse(sys.argv); print(c() == read_config("runs/tiny"))'
-    done = subprocess.run(
-        [sys.executable, '-c', program, f'--config={saved}'],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-    )
+    done = launch(here, 'finetune', f'--config={saved}', code=program)
     assert done.stdout == 'True\n', done.stderr
 
 
@@ -109,12 +97,12 @@ def test_a_truncated_picture_is_named_in_one_line(here, photos, tmp_path):
 
 def test_evaluate_gives_the_accuracy_of_the_run_again(finished, here):
     assert finished.returncode == 0
-    done = launch(here, 'evaluate', '--checkpoint=runs/tiny', '--output=evaluation')
+    done = launch(here, 'evaluate', '--checkpoint=runs/tiny', '--output=evaluation', alone=True)
     result = json.loads((here / 'runs' / 'tiny' / 'result.json').read_text())
     metrics = json.loads((here / 'evaluation' / 'metrics.json').read_text())
-    assert metrics['top1'] == result['accuracy']
+    assert metrics['top1'] == result['score']
     assert metrics['loss'] == pytest.approx(result['loss'], abs=1e-6)
-    assert f'accuracy {result["accuracy"]:.1%}' in done.stdout
+    assert f'accuracy {result["score"]:.1%}' in done.stdout
     assert done.stdout.startswith('runs/tiny: 3 classes (ant, bee, cat); images: 15 of the test part\n')
     assert (here / 'evaluation' / 'report.html').exists()
     done = launch(here, 'evaluate', '--checkpoint=runs/tiny', '--output=evaluation', status=2)
@@ -123,7 +111,7 @@ def test_evaluate_gives_the_accuracy_of_the_run_again(finished, here):
 
 def test_predict_writes_class_probability_file(finished, here, photos):
     assert finished.returncode == 0
-    launch(here, 'predict', '--checkpoint=runs/tiny', f'--images={photos}', '--output=table.csv')
+    launch(here, 'predict', '--checkpoint=runs/tiny', f'--images={photos}', '--output=table.csv', alone=True)
     with open(here / 'table.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ['class', 'probability', 'file']
@@ -173,7 +161,7 @@ def test_sweep_prints_and_saves_a_table_and_says_when_a_run_failed(here):
     for run in runs:
         if not run['error']:
             result = json.loads((here / run['run_dir'] / 'result.json').read_text())
-            assert float(run['test accuracy']) == result['accuracy']
+            assert float(run['test accuracy']) == result['score']
     with open(folder / 'summary.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert [row['failed'] for row in rows] == ['0', '1', '0', '1']
@@ -183,18 +171,18 @@ def test_sweep_prints_and_saves_a_table_and_says_when_a_run_failed(here):
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob('model.safetensors')}
     assert len(before) == 2
-    done = launch(here, 'sweep', *flags, '--over=optim.learning_rate=0.01')
+    done = launch(here, 'sweep', *flags, '--over=optim.learning_rate=0.01', alone=True)
     assert '[2/2]' in done.stdout
     assert {path: path.stat().st_mtime_ns for path in folder.rglob('model.safetensors')} == before
 
 
 def test_pretrain_writes_weights_and_their_record(here):
     flags = ['--config.transfer.strategy=scratch', '--output=mine.safetensors']
-    done = launch(here, 'pretrain', '--config=tiny.py', *flags)
+    done = launch(here, 'pretrain', '--config=tiny.py', *flags, alone=True)
     record = json.loads((here / 'mine.json').read_text())
     assert record['architecture'] == 'resnet_tiny'
     assert record['seed'] == 0
-    assert 0 <= record['test_accuracy'] <= 1
+    assert 0 <= record['score'] <= 1
     assert {'jax', 'flax', 'optax', 'python', 'device'} <= set(record['versions'])
     assert record['config']['train']['steps'] == 4
     assert load_file(here / 'mine.safetensors')['params/head/bias'].shape == (3,)

@@ -2,17 +2,13 @@
 
 import io
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 from rich.console import Console
 
+from jtransfer.tasks.figure import Figure
 from launch.soup import scored, table
-
-ROOT = pathlib.Path(__file__).parent.parent.parent
+from tests.launch.process import launch
 
 
 @pytest.fixture(scope='module')
@@ -27,30 +23,16 @@ def here(tmp_path_factory, tiny_config, compile_once):
     return folder
 
 
-def launch(here, *arguments, status=0):
-    done = subprocess.run(
-        [sys.executable, '-m', 'launch.soup', *arguments],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'XDG_CACHE_HOME': str(here / 'cache'), 'PYTHONIOENCODING': 'utf-8'},
-        encoding='utf-8',
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
-
-
 def test_a_soup_of_two_runs(here):
-    done = launch(here, '--run=runs/seed0', '--run=runs/seed1', '--recipe=uniform', '--output=soup')
+    done = launch(here, 'soup', '--run=runs/seed0', '--run=runs/seed1', '--recipe=uniform', '--output=soup', alone=True)
     record = json.loads((here / 'soup' / 'soup.json').read_text())
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.split()}
     for member in record['members']:
         percent = [f'{member[f"{part}_accuracy"]:.1%}' for part in ('validation', 'test')]
         assert rows[member['run']] == [member['run'], 'yes', *percent]
-    percent = [f'{record[part]["accuracy"]:.1%}' for part in ('validation', 'test')]
+    percent = [f'{record[part]["score"]:.1%}' for part in ('validation', 'test')]
     assert rows['uniform'] == ['uniform', 'soup', *percent]
-    low, high = record['test']['accuracy_interval']
+    low, high = record['test']['score_interval']
     assert f'test accuracy {percent[1]} (95% interval {low:.1%} to {high:.1%}) on 15 images' in done.stdout
     assert done.stdout.endswith('soup: model.safetensors, soup.json\n')
     assert (here / 'soup' / 'model.safetensors').is_file()
@@ -58,7 +40,7 @@ def test_a_soup_of_two_runs(here):
 
 
 def test_shares_of_one_run(here):
-    done = launch(here, '--run=runs/seed0', '--recipe=wise', '--alpha=0.25', '--alpha=1', '--output=wise')
+    done = launch(here, 'soup', '--run=runs/seed0', '--recipe=wise', '--alpha=0.25', '--alpha=1', '--output=wise')
     assert 'alpha 0.25 ' in done.stdout
     assert 'alpha 1 ' in done.stdout
     record = json.loads((here / 'wise' / 'soup.json').read_text())
@@ -77,7 +59,7 @@ def test_shares_of_one_run(here):
     ],
 )
 def test_a_mistake_is_one_line(here, arguments, message):
-    done = launch(here, *arguments, status=2)
+    done = launch(here, 'soup', *arguments, status=2)
     assert message in done.stderr
     assert done.stderr.count('\n') == 1
     assert not (here / 'new').exists()
@@ -86,17 +68,21 @@ def test_a_mistake_is_one_line(here, arguments, message):
 def test_the_table_of_runs_that_had_neither_part():
     record = {
         'recipe': 'greedy',
-        'members': [{'run': '[a]', 'used': False, 'validation_accuracy': None, 'test_accuracy': 0.5}],
-        'validation': {'score_name': 'accuracy', 'score': 0.25},
+        'score_name': 'accuracy',
+        'score_unit': 'share',
+        'members': [{'run': '[a]', 'used': False, 'validation_score': None, 'test_score': 0.5}],
+        'validation': {'score': 0.25},
         'test': None,
     }
     assert shown(table(record))[-2:] == [['[a]', 'no', '–', '50.0%'], ['greedy', 'soup', '25.0%', '–']]
 
 
 def test_the_table_of_runs_that_predict_numbers():
-    part = {'score_name': 'R²', 'score': -0.25, 'score_interval': [-0.5, 0.125], 'confidence': 0.9, 'examples': 1200}
+    part = {**Figure('R²', -0.25, interval=(-0.5, 0.125), confidence=0.9).record(), 'examples': 1200}
     record = {
         'recipe': 'wise',
+        'score_name': 'R²',
+        'score_unit': 'index',
         'members': [{'run': 'a', 'used': True, 'validation_score': 0.5, 'test_score': None}],
         'alphas': [{'alpha': 0.3, 'validation_score': 0.75, 'validation_loss': 1.0}],
         'alpha': 0.3,

@@ -9,7 +9,7 @@ import pytest
 from jtransfer.data.order import make_order
 from jtransfer.train.feed import device_feed
 from jtransfer.train.fold_feed import FoldExamples, fold_feed
-from jtransfer.train.fold_placement import FoldPlacement
+from jtransfer.train.lane_placement import LanePlacement
 from jtransfer.train.placement import JitPlacement
 
 BATCH, SEED = 8, 3
@@ -23,7 +23,7 @@ PARTS = (np.arange(29, 4, -1), np.arange(0, 30, 2), np.array([3, 4, 3, 20, 1, 9,
 
 @pytest.fixture(scope='module')
 def placement():
-    return FoldPlacement(4, BATCH)
+    return LanePlacement(4, BATCH)
 
 
 def own(part):
@@ -78,7 +78,7 @@ def test_weights_of_examples_travel_with_them(placement):
     examples = [
         FoldExamples(
             part,
-            LABELS['kind'][part],
+            own(part),
             ASPECTS[part],
             make_order(len(part), BATCH, SEED),
             weights[part],

@@ -11,9 +11,9 @@ from jtransfer.data.order import make_order
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.feed import device_feed
 from jtransfer.train.fold_feed import FoldExamples, fold_feed
-from jtransfer.train.fold_loop import fit_folds
-from jtransfer.train.fold_placement import FoldPlacement
+from jtransfer.train.lane_placement import LanePlacement
 from jtransfer.train.log import read_log
+from jtransfer.train.loop import fit_lanes
 
 BATCH, EXAMPLES, SEED = 16, 40, 0
 # Adam would make large differences of the smallest gradients' last bits.
@@ -28,7 +28,7 @@ STATE_TOLERANCE = {'rtol': 1e-4, 'atol': 2e-5}
 FROZEN = Transfer('fine_tune', rules=(('backbone/stage1/.*', 'freeze'),), l2_sp=0.01)
 
 
-class OnceFolds(FoldPlacement):
+class OnceFolds(LanePlacement):
     """Compiles once a phase and size: the runs that share it are the same programs."""
 
     def __init__(self, folds, devices, batch_size=BATCH):
@@ -65,7 +65,7 @@ def feeder(folds, placement, side=16):
     examples = [
         FoldExamples(
             part,
-            labels[part],
+            {'': labels[part]},
             aspects[part],
             make_order(len(part), BATCH, SEED),
         )
@@ -79,7 +79,7 @@ def feeder_alone(part, placement, side=16):
     images, labels, aspects = pool(side)
 
     def make_feed(start):
-        own = images[part], labels[part], aspects[part]
+        own = images[part], {'': labels[part]}, aspects[part]
         return device_feed(*own, batch_size=BATCH, seed=SEED, start_step=start, placement=placement)
 
     return make_feed
@@ -147,4 +147,4 @@ def make(toy):
 
 def train(toy, placement, directory, make_feed=None):
     make_feed = make_feed or feeder(FOLDS, placement)
-    return fit_folds(*make(toy), make_feed, placement, validate=validate_fold, run_dirs=folders(directory))
+    return fit_lanes(*make(toy), make_feed, placement, validate=validate_fold, run_dirs=folders(directory))

@@ -13,7 +13,7 @@ import pytest
 from jtransfer.config import Train, Transfer
 from jtransfer.errors import RunWarning, UserError
 from jtransfer.train.checkpoints import Checkpoints
-from jtransfer.train.fold_run import find_fold
+from jtransfer.train.lane import find_lane
 from jtransfer.train.resuming import find_resumed
 from jtransfer.train.run_progress import RunProgress
 from tests.flips import damage_values
@@ -124,7 +124,7 @@ def test_the_last_weights_are_not_taken_for_the_lost_best_ones(make, way):
     (folder.parent / 'fold').mkdir()
     folder.rename(folder.parent / 'fold' / 'checkpoints')
     with pytest.raises(UserError, match=r'the best validation score, 0\.5 after step 4, are lost'):
-        find_fold(0, parts, fresh, folder.parent / 'fold')
+        find_lane(0, parts, fresh, folder.parent / 'fold')
 
 
 def test_a_lost_best_one_of_the_last_step_is_the_last_one(make):
@@ -154,7 +154,7 @@ def test_a_fold_falls_back_too(make):
     folder, states = written(last=6, best=4)
     damage_values(folder / 'last')
     with pytest.warns(RunWarning, match='training goes on from the best one, of step 4'):
-        fold = find_fold(0, parts, fresh, folder.parent)
+        fold = find_lane(0, parts, fresh, folder.parent)
     fold.close()
     assert fold.start == 4
     chex.assert_trees_all_equal(fold.state.trainable, states['best'].trainable)

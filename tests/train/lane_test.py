@@ -15,9 +15,8 @@ import pytest
 from jtransfer import stopping
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.train.checkpoints import Checkpoints
-from jtransfer.train.fold_loop import fit_folds
 from jtransfer.train.log import read_log
-from jtransfer.train.loop import fit
+from jtransfer.train.loop import fit, fit_lanes
 from jtransfer.train.run_progress import RunProgress
 from tests.train.folds import (
     AUGMENT,
@@ -225,14 +224,14 @@ def test_checkpoints_of_other_weights_or_plans_are_refused_before_anything_is_wr
     own = OnceFolds(FOLDS, 2)
     runs = folders(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        fit_folds(parts, variables, cut(feeder(FOLDS, own), 5, interrupt), own, run_dirs=runs)
+        fit_lanes(parts, variables, cut(feeder(FOLDS, own), 5, interrupt), own, run_dirs=runs)
     before = [(run / 'metrics.jsonl').read_text() for run in runs]
     other = jax.tree.map(np.copy, variables)
     other['params']['backbone']['stage1']['fc']['kernel'][0, 0] += 1
     with pytest.raises(UserError, match='other weights: the frozen backbone/stage1/fc/kernel differs'):
-        fit_folds(parts, other, feeder(FOLDS, own), own, run_dirs=runs)
+        fit_lanes(parts, other, feeder(FOLDS, own), own, run_dirs=runs)
     with pytest.raises(UserError, match='another plan or optimiser'):
-        fit_folds(*toy.make('dense_norm', optim=OPTIM, steps=STEPS), feeder(FOLDS, own), own, run_dirs=runs)
+        fit_lanes(*toy.make('dense_norm', optim=OPTIM, steps=STEPS), feeder(FOLDS, own), own, run_dirs=runs)
     assert [(run / 'metrics.jsonl').read_text() for run in runs] == before
 
 

@@ -10,8 +10,7 @@ from jtransfer.config import Transfer
 from jtransfer.config_optim import Loss
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.rules import flatten
-from jtransfer.train.fold_loop import fit_folds
-from jtransfer.train.loop import fit
+from jtransfer.train.loop import fit, fit_lanes
 from tests.train.folds import (
     AUGMENT,
     FROZEN,
@@ -62,7 +61,7 @@ def test_side_by_side_trains_as_one_after_another(toy, folds, devices, mesh, nam
     assert placement.mesh.devices.shape == mesh
     alone_on = toy.placement(1)
     alone = [fit(parts, variables, feeder_alone(part, alone_on), alone_on) for part in training_parts(folds)]
-    together = fit_folds(parts, variables, feeder(folds, placement), placement)
+    together = fit_lanes(parts, variables, feeder(folds, placement), placement)
     assert len(together) == folds
     assert_same_training(together, alone)
     frozen = flatten(parts.start(variables).frozen)
@@ -82,7 +81,7 @@ def test_planned_phases_and_sizes_side_by_side(toy, transfer):
     augment = dataclasses.replace(AUGMENT, sizes=(12, 16), size_schedule='random')
     parts, variables = toy.make('dense_norm', transfer, OPTIM, augment=augment, train=TRAIN, steps=STEPS)
     placement, alone_on = OnceFolds(4, 8), toy.placement(1)
-    together = fit_folds(parts, variables, feeder(4, placement), placement)
+    together = fit_lanes(parts, variables, feeder(4, placement), placement)
     alone = [fit(parts, variables, feeder_alone(part, alone_on), alone_on) for part in training_parts(4)]
     assert_same_training(together, alone)
     assert len(together[0].starts) == parts.plan.phases > 1
@@ -93,7 +92,7 @@ def test_phases_that_wait_for_validation_are_refused(toy, tmp_path):
     parts, variables = toy.make('dense', Transfer('gradual'), steps=STEPS)
     placement = OnceFolds(2, 2)
     with pytest.raises(UserError, match=r'set transfer\.unfreeze_every'):
-        fit_folds(
+        fit_lanes(
             parts, variables, feeder(2, placement), placement, validate=validate_fold, run_dirs=folders(tmp_path, 2)
         )
     assert not list(tmp_path.iterdir())
@@ -103,7 +102,7 @@ def test_class_weights_of_each_training_part_are_refused(toy):
     parts, variables = toy.make('dense', loss=Loss(class_balance='inverse'))
     placement = OnceFolds(2, 2)
     with pytest.raises(UserError, match=r'loss\.class_balance=inverse .* crossval\.side_by_side=false'):
-        fit_folds(parts, variables, feeder(2, placement), placement)
+        fit_lanes(parts, variables, feeder(2, placement), placement)
 
 
 def test_every_diverging_fold_is_named_without_a_run_directory(toy):
@@ -111,4 +110,4 @@ def test_every_diverging_fold_is_named_without_a_run_directory(toy):
     variables['params']['head']['kernel'][:] = 3e38
     placement = OnceFolds(2, 2)
     with pytest.raises(TrainingDivergedError, match=r'finite in fold 0 at step 1 and in fold 1 at step 1\. A lower'):
-        fit_folds(parts, variables, feeder(2, placement), placement)
+        fit_lanes(parts, variables, feeder(2, placement), placement)

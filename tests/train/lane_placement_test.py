@@ -10,7 +10,7 @@ import pytest
 
 from jtransfer.config import Augment, Optim, Transfer
 from jtransfer.errors import UserError
-from jtransfer.train.fold_placement import FoldPlacement
+from jtransfer.train.lane_placement import LanePlacement
 from jtransfer.train.placement import JitPlacement
 
 OPTIM = Optim(learning_rate=0.02, ema_decay=0.9)
@@ -47,7 +47,7 @@ def batches(toy, folds, step=0, batch=16):
     ],
 )
 def test_every_row_has_equally_many_folds(folds, batch_size, accumulate_steps, devices, mesh):
-    placement = FoldPlacement(folds, batch_size, accumulate_steps, jax.devices()[:devices])
+    placement = LanePlacement(folds, batch_size, accumulate_steps, jax.devices()[:devices])
     assert placement.mesh.devices.shape == (placement.rows, placement.device_count) == mesh
     assert folds % placement.rows == 0
     placement.check_batch_size(batch_size, accumulate_steps)
@@ -55,13 +55,13 @@ def test_every_row_has_equally_many_folds(folds, batch_size, accumulate_steps, d
 
 def test_a_batch_that_does_not_share_out_over_accumulation_steps():
     with pytest.raises(UserError, match=r'data.batch_size=20 must be a multiple of 8 .*; 24 would do'):
-        FoldPlacement(2, 20, 8)
+        LanePlacement(2, 20, 8)
 
 
 def test_every_fold_starts_from_the_same_weights(toy):
     parts, variables = toy.make('dense_norm', FROZEN, OPTIM)
     start = parts.start(variables)
-    placement = FoldPlacement(4, 16)
+    placement = LanePlacement(4, 16)
     states = placement.get_states(placement.put_state(start))
     assert len(states) == 4
     for state in states:
@@ -73,7 +73,7 @@ def test_states_of_folds_come_back_as_they_went(toy):
     parts, variables = toy.make('dense_norm', FROZEN, OPTIM)
     start = parts.start(variables)
     states = [start.replace(**host(jax.tree.map(lambda x, n=n: x + n, moving(start)))) for n in range(6)]
-    placement = FoldPlacement(6, 16, devices=jax.devices()[:3])
+    placement = LanePlacement(6, 16, devices=jax.devices()[:3])
     for state, expected in zip(placement.get_states(placement.put_states(states)), states, strict=True):
         chex.assert_trees_all_equal(host(state), host(expected))
 
@@ -86,7 +86,7 @@ def moving(state):
 def test_frozen_parameters_and_the_source_are_kept_once_a_device(toy):
     parts, variables = toy.make('dense_norm', FROZEN, OPTIM)
     start = parts.start(variables)
-    placement = FoldPlacement(8, 16, devices=jax.devices()[:4])  # two folds a row
+    placement = LanePlacement(8, 16, devices=jax.devices()[:4])  # two folds a row
     state = placement.put_state(start)
     step = placement.compile(parts, start.trainable)
     for _ in range(2):  # before a step and after
@@ -108,7 +108,7 @@ def bytes_on(tree, device):
 
 
 def test_batches_lie_in_the_row_of_their_fold(toy):
-    placement, batch = FoldPlacement(4, 16), batches(toy, 4)
+    placement, batch = LanePlacement(4, 16), batches(toy, 4)
     placed = placement.put_batch(batch)
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
     index = np.random.default_rng(1).integers(0, 40, (4, 16))
@@ -128,7 +128,7 @@ def program(toy, placement, augment=None):
     parts, variables = toy.make('dense_norm', FROZEN, OPTIM, augment=augment)
     state = placement.put_state(parts.start(variables))
     step = placement.compile(parts, state.trainable)
-    return jax.jit(step).lower(state, placement.put_batch(batches(toy, placement.folds))).compile().as_text()
+    return jax.jit(step).lower(state, placement.put_batch(batches(toy, placement.lanes))).compile().as_text()
 
 
 COLLECTIVE = re.compile(r'= .*(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(')
@@ -137,9 +137,9 @@ COLLECTIVE = re.compile(r'= .*(all-reduce|all-gather|all-to-all|collective-permu
 @pytest.mark.parametrize('mix', [False, True])
 def test_no_fold_hears_of_another(toy, mix):
     augment = Augment(operations=('mixup_or_cutmix(mode=element)',)) if mix else None
-    alone = program(toy, FoldPlacement(8, 16), augment)
+    alone = program(toy, LanePlacement(8, 16), augment)
     assert not COLLECTIVE.search(alone)
-    rows = program(toy, FoldPlacement(4, 16), augment)
+    rows = program(toy, LanePlacement(4, 16), augment)
     found = [line for line in rows.splitlines() if COLLECTIVE.search(line)]
     assert found
     for line in found:
@@ -148,7 +148,7 @@ def test_no_fold_hears_of_another(toy, mix):
 
 def test_a_fold_at_another_step_than_the_batch_stays_as_it_is(toy):
     parts, variables = toy.make('dense_norm', FROZEN, OPTIM)
-    placement = FoldPlacement(2, 16, devices=jax.devices()[:2])
+    placement = LanePlacement(2, 16, devices=jax.devices()[:2])
     start = host(parts.start(variables))
     step = placement.compile(parts, start.trainable)
     state = placement.put_states([start, start.replace(step=np.int32(5))])
@@ -165,7 +165,7 @@ def test_dropout_and_mixing_are_those_of_jit_in_rows_of_one_device(toy):
     # A bias before BatchNorm has no gradient but rounding, which AdamW would make as large as any other.
     optim = dataclasses.replace(OPTIM, name='sgd')
     parts, variables = toy.make('dense_norm', FROZEN, optim, augment=augment, dropout=0.5)
-    placement, alone = FoldPlacement(2, 16, devices=jax.devices()[:2]), JitPlacement(jax.devices()[:1])
+    placement, alone = LanePlacement(2, 16, devices=jax.devices()[:2]), JitPlacement(jax.devices()[:1])
     start = parts.start(variables)
     step, step_alone = placement.compile(parts, start.trainable), alone.compile(parts, start.trainable)
     state, each = placement.put_state(start), [host(start)] * 2
