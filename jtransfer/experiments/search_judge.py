@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jtransfer.better import deciding
 from jtransfer.config import Config
 from jtransfer.data import leaks
 from jtransfer.data.fold_file import fold_record
@@ -25,9 +26,9 @@ from jtransfer.experiments.run_split import LABELS, split_of
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.start import LastModel
 from jtransfer.experiments.training import train_model
-from jtransfer.pretrained import heads
+from jtransfer.tasks.figure import Figure
 from jtransfer.tasks.labels import strata
-from jtransfer.train.lane import deciding
+from jtransfer.tasks.several import score_of
 
 Report = Callable[[int, float], None]
 
@@ -76,9 +77,9 @@ class Judge:
         return f'{len(self.folds)} inner folds' if self.folds else 'validation part'
 
     @property
-    def score_name(self) -> str:
-        """What the score is: `accuracy` of one label an image, else `score`."""
-        return 'accuracy' if heads.plain(self.parts.tasks) else 'score'
+    def score(self) -> Figure:
+        """What the score is; its value is not known."""
+        return score_of(self.parts.tasks)
 
     def digest(self, parts: Parts) -> str:
         """A SHA-256 hash of which example is where, in the parts and in the inner folds."""

@@ -11,10 +11,13 @@ from jaxtyping import Float
 
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.figure import INDEX, Figure
+from jtransfer.tasks.door import ONLY
+from jtransfer.tasks.figure import Figure
 from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.measured import Measured
 from jtransfer.tasks.present import narrowed, present_tasks
+
+MEAN_SCORE = Figure('mean score', None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,8 @@ class HeadsMetrics(Measured):
     def score_figure(self) -> Figure:
         """The mean of the tasks' scores; that of figures of different kinds has no interval."""
         mean = float(np.mean([metrics.score for metrics in self.by_task.values()]))
-        return Figure('mean score', mean, INDEX, note=f'mean of the scores of {len(self.by_task)} tasks')
+        note = f'mean of the scores of {len(self.by_task)} tasks'
+        return dataclasses.replace(MEAN_SCORE, value=mean, confidence=self.confidence, note=note)
 
     def of_tasks(self) -> dict[str, Measured]:
         """The metrics of each task by its name."""
@@ -62,14 +66,17 @@ class HeadsMetrics(Measured):
     def to_dict(self) -> dict[str, Any]:
         """Everything but what has a file of its own, as plain JSON values."""
         return {
-            'score_name': self.score_name,
-            'score': self.score,
-            'loss': self.loss,
-            'examples': self.examples,
+            **self.record(),
             'tasks': {name: metrics.to_dict() for name, metrics in self.by_task.items()},
             'test_time_augmentation': self.test_time_augmentation,
             **({'absent': list(self.absent)} if self.absent else {}),
         }
+
+
+def score_of(tasks: Sequence[Task]) -> Figure:
+    """What the score of a network is called, and its unit, before anything is measured."""
+    alone = len(tasks) == 1 and not tasks[0].name
+    return tasks[0].score if alone else MEAN_SCORE
 
 
 def measure_present(
@@ -153,12 +160,12 @@ def measure_tasks(
     bins: int = 15,
     thresholds: Mapping[str, Sequence[float]] | None = None,
 ) -> Measured:
-    """Measures every head of a network: `HeadsMetrics` where outputs are a dictionary by task, else as `measure`.
+    """Measures every head of a network: `HeadsMetrics` where tasks have names, else as `measure`.
 
     Args:
         tasks: of the network.
-        outputs: of one task an array, of several a dictionary by name; see `measure`.
-        labels: in the same form.
+        outputs: by task, see `measure`.
+        labels: by task.
         confidence: level of the intervals, in (0, 1).
         bins: of the calibration error.
         thresholds: of tasks with several labels an image, by name ('' for the only one); see `measure`.
@@ -167,14 +174,12 @@ def measure_tasks(
         UserError: what `measure` refuses, with the task's name; outputs or labels of another form than the tasks.
     """
     given = thresholds or {}
-    if not isinstance(outputs, Mapping):
-        if len(tasks) != 1 or isinstance(labels, Mapping):
-            raise UserError(f'{len(tasks)} tasks need outputs and labels by the name of each')
-        (task,) = tasks
-        return measure(task, outputs, labels, confidence=confidence, bins=bins, thresholds=given.get(task.name))
     names = {task.name for task in tasks}
-    if not isinstance(labels, Mapping) or set(outputs) != names or set(labels) != names:
+    if set(outputs) != names or set(labels) != names:
         raise UserError(f'outputs are of {", ".join(outputs)}, tasks are {", ".join(task.name for task in tasks)}')
+    if names == {ONLY}:
+        (task,) = tasks
+        return measure(task, outputs[ONLY], labels[ONLY], confidence=confidence, bins=bins, thresholds=given.get(ONLY))
     by_task = {}
     for task in tasks:
         try:

@@ -93,7 +93,7 @@ def test_each_is_tested_on_the_part_that_no_fold_has_seen(done, kind):
     result = read_result(folder / kind)
     assert result['part'] == 'test'
     assert result['examples'] == 12
-    assert result['score'] == np.mean(np.argmax(outputs.outputs, axis=1) == SOURCES['test'].labels)
+    assert result['score'] == np.mean(np.argmax(outputs.outputs[''], axis=1) == SOURCES['test'].labels)
     assert (folder / kind / 'report.html').exists()
 
 
@@ -112,8 +112,10 @@ def test_an_ensemble_says_the_mean_of_the_probabilities(done, make):
     assert [path.resolve() for path in members_of(folder / 'ensemble')] == folds_of(folder)
     said = read_outputs(folder / 'ensemble' / 'evaluation' / OUTPUTS)
     config = make(folder / 'x')
-    own = [softmax(part_outputs(load_model(path), SOURCES['test'], config).logits, axis=1) for path in folds_of(folder)]
-    np.testing.assert_allclose(softmax(said.outputs, axis=1), np.mean(own, axis=0), atol=1e-6)
+    own = [
+        softmax(part_outputs(load_model(path), SOURCES['test'], config).logits[''], axis=1) for path in folds_of(folder)
+    ]
+    np.testing.assert_allclose(softmax(said.outputs[''], axis=1), np.mean(own, axis=0), atol=1e-6)
     assert len(load_ensemble(folder / 'ensemble')) == 3
 
 

@@ -164,7 +164,7 @@ def test_few_shot_draws_inside_the_folds_training_part(tmp_path):
     crossing = prepare(config, tmp_path, noise())
     for fold in crossing.folds:
         parts = crossing.parts(fold, config)
-        assert np.bincount(parts.train.labels).tolist() == [2, 2]
+        assert np.bincount(parts.train.labels['']).tolist() == [2, 2]
         assert len(parts.test) == 8
         assert len({*parts.train.ids, *parts.validation.ids, *parts.test.ids}) == 4 + 6 + 8
         assert parts.notes == ('6 training images not drawn and left out (data.examples_per_class)',)
@@ -266,9 +266,9 @@ def test_studies_touch_the_training_part_alone(tmp_path):
     config = config_of(**{'data.label_noise': 0.5, 'data.validation_fraction': 0.25})
     crossing = prepare(config, tmp_path, noise(48))
     parts = crossing.parts(crossing.folds[0], config)
-    true = {example: label for example, label in zip(crossing.pool.ids, crossing.pool.labels, strict=True)}
+    true = {example: label for example, label in zip(crossing.pool.ids, crossing.pool.labels[''], strict=True)}
     wrong = [
-        sum(int(label != true[example]) for example, label in zip(part.ids, part.labels, strict=True))
+        sum(int(label != true[example]) for example, label in zip(part.ids, part.labels[''], strict=True))
         for part in sides(parts)
     ]
     assert wrong[0] > 0

@@ -18,6 +18,7 @@ from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.average import mean_outputs
 from jtransfer.tasks.base import single_label
+from jtransfer.tasks.figure import Figure
 from tests.experiments.tasks_test import HEADS, LIGHT, TAGS, pictures
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -57,16 +58,16 @@ def test_repeats_are_averaged_and_every_example_stays_once(crossed):
     for repeat in (folds[:2], folds[2:]):
         assert sorted(name for fold in repeat for name in fold.ids) == sorted(pooled.ids)
     for row, name in enumerate(pooled.ids):
-        own = [softmax(fold.outputs[fold.ids.index(name)].astype(float)) for fold in folds if name in fold.ids]
+        own = [softmax(fold.outputs[''][fold.ids.index(name)].astype(float)) for fold in folds if name in fold.ids]
         assert len(own) == 2
-        np.testing.assert_allclose(softmax(pooled.outputs[row].astype(float)), np.mean(own, axis=0), atol=1e-6)
+        np.testing.assert_allclose(softmax(pooled.outputs[''][row].astype(float)), np.mean(own, axis=0), atol=1e-6)
 
 
 def test_pooled_metrics_are_scikit_learns(crossed):
     folds, pooled = outputs_of(crossed), read_outputs(crossed.folder / 'evaluation' / OUTPUTS)
     labels, chance = {}, {name: [] for name in pooled.ids}
     for fold in folds:
-        for name, row, label in zip(fold.ids, fold.outputs, fold.labels, strict=True):
+        for name, row, label in zip(fold.ids, fold.outputs[''], fold.labels[''], strict=True):
             labels[name] = int(label)
             chance[name].append(softmax(row.astype(float)))
     truth = [labels[name] for name in pooled.ids]
@@ -76,7 +77,7 @@ def test_pooled_metrics_are_scikit_learns(crossed):
     assert crossed.pooled.balanced_accuracy == pytest.approx(sk.balanced_accuracy_score(truth, mean.argmax(axis=1)))
     np.testing.assert_array_equal(crossed.pooled.confusion_matrix, sk.confusion_matrix(truth, mean.argmax(axis=1)))
     for score, fold in zip(crossed.scores, folds, strict=True):
-        assert score == pytest.approx(sk.accuracy_score(fold.labels, fold.outputs.argmax(axis=1)))
+        assert score == pytest.approx(sk.accuracy_score(fold.labels[''], fold.outputs[''].argmax(axis=1)))
 
 
 def test_the_files_say_the_same(crossed):
@@ -86,7 +87,7 @@ def test_the_files_say_the_same(crossed):
     assert result['standard_deviation'] == pytest.approx(np.std(crossed.scores, ddof=1))
     assert result['test_train_ratio'] == pytest.approx(18 / 13)  # a quarter of 18, rounded up, chooses the checkpoint
     expected = fold_interval(crossed.scores, 18 / 13)
-    assert result['interval'] == [pytest.approx(expected.low), pytest.approx(expected.high)]
+    assert result['score_interval'] == [pytest.approx(expected.low), pytest.approx(expected.high)]
     assert result['pooled_score'] == crossed.pooled.top1
     assert result['examples'] == 36
     strict(crossed.folder / 'evaluation' / 'metrics.json')
@@ -115,25 +116,24 @@ def test_the_end_is_shown(crossed):
 
 
 @pytest.mark.parametrize(
-    ('name', 'shown'),
-    [('accuracy', '0.7000 to 1.0000'), ('R²', '0.7000 to 1.3000'), ('mean score', '0.7000 to 1.3000')],
+    ('unit', 'shown'), [('share', '0.7000 to 1.0000'), ('index', '0.7000 to 1.3000'), ('years', '0.7000 to 1.3000')]
 )
-def test_an_accuracy_is_not_said_to_be_above_1(crossed, name, shown):
+def test_a_share_is_not_said_to_be_above_1(crossed, unit, shown):
     interval = FoldInterval(mean=0.95, sd=0.1, standard_error=0.05, low=0.7, high=1.3, confidence=0.95)
-    result = dataclasses.replace(crossed, score_name=name, interval=interval)
+    result = dataclasses.replace(crossed, score=Figure('score', 0.5, unit), interval=interval)
     assert crossval_results.headline_of(result).endswith(shown)
     assert result.interval.high == 1.3
 
 
 def test_unreadable_examples_are_left_out_of_the_average():
     task = single_label(('a', 'b'))
-    first = Outputs(('x', 'y'), np.array([[0.0, 1.0], [2.0, 0.0]], np.float32), np.array([1, 0], np.int32))
-    second = Outputs(('y', 'x'), np.array([[5.0, 0.0], [1.0, 1.0]], np.float32), np.array([0, 1], np.int32))
+    first = Outputs(('x', 'y'), {'': np.array([[0.0, 1.0], [2.0, 0.0]], np.float32)}, {'': np.array([1, 0], np.int32)})
+    second = Outputs(('y', 'x'), {'': np.array([[5.0, 0.0], [1.0, 1.0]], np.float32)}, {'': np.array([0, 1], np.int32)})
     average = crossval_results.average_repeats([first, second], ('y', 'gone', 'x'), (task,))
     assert average.ids == ('y', 'x')
-    assert average.labels.tolist() == [0, 1]
+    assert average.labels[''].tolist() == [0, 1]
     expected = mean_outputs(task, np.array([[[2.0, 0.0], [0.0, 1.0]], [[5.0, 0.0], [1.0, 1.0]]]))
-    np.testing.assert_allclose(average.outputs, expected, rtol=1e-6)
+    np.testing.assert_allclose(average.outputs[''], expected, rtol=1e-6)
 
 
 def check_scaling(folder, source):
@@ -166,7 +166,7 @@ def test_every_kind_of_task_is_crossed(tiny_config, tmp_path, tasks):
         assert record['score_name'] == 'R²'
         check_scaling(tmp_path / 'run', source)
     for task in tasks:
-        outputs, labels = (x[task.name] if task.name else x for x in (pooled.outputs, pooled.labels))
+        outputs, labels = pooled.outputs[task.name], pooled.labels[task.name]
         given = source.labels[task.name] if task.name else source.labels
         np.testing.assert_array_equal(labels, given)
         measured = result.pooled.by_task[task.name] if task.name else result.pooled
@@ -188,7 +188,7 @@ def test_class_weights_are_those_of_the_folds_own_training_part(tiny_config, tmp
 
     def spy(loss, tasks, labels):
         if labels is not None:
-            seen.append(np.sort(labels).tolist())
+            seen.append(np.sort(labels['']).tolist())
         return losses(loss, tasks, labels)
 
     monkeypatch.setattr(prepare, 'task_losses', spy)
