@@ -22,7 +22,9 @@ Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], dict[s
 def make_forward(
     network: AnyNetwork, preprocessing: Preprocessing, flips: bool = False, kinds: Kinds = ONE_LABEL
 ) -> Forward:
-    """A compiled function from variables and framed pixels (0 … 255) to the float32 outputs of every task, for evaluation.
+    """A compiled function from variables and framed pixels (0 … 255) to the float32 outputs of every task.
+
+    It evaluates: statistics are the running ones, and nothing is dropped out.
 
     The batch is shared out over the local devices when their number divides it, otherwise one device computes it all.
     Pixels of another size compile anew.
