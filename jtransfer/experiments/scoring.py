@@ -60,6 +60,7 @@ def logits_of(
     def apply(images: np.ndarray) -> Any:
         logits = [run(current, view) for view in views.split(images)]
         found = logits[0] if len(logits) == 1 else average_views(*logits, kinds=kinds_of(model.tasks))
+        # A network with one head gives its outputs as they are.
         return found if isinstance(found, dict) else {ONLY: found}
 
     size = config.evaluate.batch_size

@@ -175,7 +175,7 @@ def load_model(
     preprocessing = _sized(known, image_size).for_channels(input_channels or known.channels)
     wanted = heads.chosen_tasks(stored, num_classes, class_names, tasks)
     wanted, kept = heads.kept_heads(wanted, None if random_weights else stored, num_classes, class_names, tasks)
-    several = heads.named(wanted)
+    several = any(task.name for task in wanted)
     source = '' if stored is None else stored.source or os.fspath(checkpoint)
     with _named(source):
         plain = models.create(
