@@ -70,7 +70,7 @@ def rows_of(batches):
     return together
 
 
-@pytest.mark.parametrize('processes', [1, 2, 4])
+@pytest.mark.parametrize('processes', [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize('balanced', [False, True])
 def test_the_rows_of_all_processes_are_the_batch_and_every_example_comes_once(part, processes, balanced):
     decoded = decode_part(part, PIXELS)

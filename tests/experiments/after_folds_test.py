@@ -208,7 +208,7 @@ def test_adapters_that_stay_beside_the_network_are_no_soup(make, checkpoints, tm
 
 def test_nothing_comes_after_the_folds_unless_it_is_asked_for(done, make):
     folder, _ = done
-    crossing = crossval.prepare(make(folder), folder, SOURCES)
+    crossing = crossval.divide(make(folder), folder, SOURCES)
     result = crossval_results.gather(make(folder), crossing, folder)
     assert after_folds.after_folds(make(folder), crossing, result) is None
     assert finetune.versions() == read_result(folder / 'soup')['versions']
