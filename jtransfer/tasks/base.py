@@ -187,7 +187,7 @@ class Task:
         known = labels[self.labelled(labels)]
         if not self.has_classes:
             return None
-        return known.sum(axis=0) if known.ndim > 1 else np.bincount(known, minlength=self.outputs)
+        return known.sum(axis=0) if known.ndim > 1 else np.bincount(known, minlength=len(self.class_names))
 
     def strata(self, labels: np.ndarray) -> np.ndarray | None:
         """What folds and hold-outs are stratified by, int32 [n] or float32 [n, classes]; None: by nothing."""

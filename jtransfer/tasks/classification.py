@@ -55,12 +55,13 @@ class Classification(Task, kind='single_label'):
 
     def allowed(self, labels: np.ndarray) -> tuple[np.ndarray, str]:
         """Numbers of classes that there are."""
-        fine = (labels >= -1) & (labels < self.outputs)
-        return fine, f'outside 0 to {self.outputs - 1} ({self.outputs} classes)'
+        classes = len(self.class_names)
+        fine = (labels >= -1) & (labels < classes)
+        return fine, f'outside 0 to {classes - 1} ({classes} classes)'
 
     def strata(self, labels: np.ndarray) -> np.ndarray:
         """The classes; examples without a label are a stratum of their own, after them."""
-        return np.where(labels < 0, self.outputs, labels).astype(np.int32)
+        return np.where(labels < 0, len(self.class_names), labels).astype(np.int32)
 
     def reordered(self, labels: np.ndarray, theirs: Task, *, complete: bool) -> np.ndarray:
         """The same classes under this task's numbers."""
