@@ -13,6 +13,7 @@ from jtransfer.experiments.run_dir import read_result
 pytestmark = pytest.mark.usefixtures('compile_once')
 
 
+@pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')
 def test_load_plan_fit_evaluate(photos, checkpoints, tmp_path):
     folder = shutil.copytree(photos, tmp_path / 'photos')
     data = jt.load_data(folder, test_fraction=0.4, skip_unreadable=True)

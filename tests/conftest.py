@@ -29,6 +29,8 @@ os.environ['XLA_FLAGS'] = ' '.join(
 os.environ.setdefault('JAX_CPU_ENABLE_ASYNC_DISPATCH', 'false')
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+# Operations are traced with the names of their scopes, but without the stack of Python's frames that led to each.
+os.environ.setdefault('JAX_TRACEBACK_IN_LOCATIONS_LIMIT', '0')
 
 import numpy as np
 import pytest
@@ -36,6 +38,13 @@ from PIL import Image
 
 CLASSES = ('ant', 'bee', 'cat')
 MOST_KIB = 3 * 2**20
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What has been imported stays, and need not be looked through; tracing makes much that is no rubbish."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -16,6 +16,7 @@ from jtransfer import config as config_lib
 from jtransfer import models
 from jtransfer.experiments import sweep
 from jtransfer.transfer.plan import make_plan
+from tests.launch.process import launch
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / 'README.md').read_text()
@@ -42,17 +43,14 @@ def test_the_set_up_is_two_lines_and_ci_runs_them():
 
 
 @pytest.mark.parametrize('command', commands())
-def test_every_command_parses(command):
+def test_every_command_parses(command, tmp_path):
     _, _, module, *flags = shlex.split(command)
     assert (ROOT / f'{module.replace(".", "/")}.py').exists()
     program = f'import {module} as m, sys; from absl import flags; from launch import app; '
     program += "app.parse(sys.argv, arguments=getattr(m, 'ARGUMENTS', ())); "
     program += "print('parsed'); "
     program += "print('_CONFIG' in vars(m) and m._CONFIG().name)"
-    done = subprocess.run(
-        [sys.executable, '-c', program, *flags], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    done = launch(ROOT, module, *flags, code=program, XDG_CACHE_HOME=str(tmp_path))
     assert done.stdout.startswith('parsed')
 
 

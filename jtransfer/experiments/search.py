@@ -129,6 +129,7 @@ def _search(
     if at_work := sum(trial.state == 'running' for trial in trials):
         say(f'{at_work} still at work elsewhere: the last to end, or this command again, runs the best settings')
     else:
+        judge.start.let_go()  # that run has a network of its own
         result = _run_best(chosen, parts, folder, say)
         write_json(folder / RESULT, _record(trials, best, judge, result))
     return SearchResult(chosen, folder, space, trials, best, judge.score_name, result)

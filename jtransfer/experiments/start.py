@@ -53,9 +53,13 @@ class LastModel:
         seed = config.seed if self._drawn else None
         asked = repr((config.model, adapted_by, kind == 'scratch', seed, tuple(class_names), tuple(tasks)))
         if self._model is None or self._asked != asked:
-            self._model = None  # before there is another in memory
+            self.let_go()  # before there is another in memory
             self._model, self._asked = make_model(config, class_names, tasks), asked
         return self._model
+
+    def let_go(self) -> None:
+        """Keeps no model any longer."""
+        self._model = None
 
 
 def abstract_model(config: Config, num_classes: int, tasks: Sequence[Task] = ()) -> Model:

@@ -14,6 +14,12 @@ AREA, RATIO = (0.02, 1 / 3), (0.3, 10 / 3)
 MEAN, STD = (124.0, 116.0, 104.0), (58.0, 57.0, 57.0)
 COUNT = 2000
 
+# As one program each: an operation at a time is dozens.
+random_erasing = jax.jit(
+    erase.random_erasing, static_argnames=('probability', 'area', 'ratio', 'count', 'fill', 'mean', 'std')
+)
+cutout = jax.jit(erase.cutout, static_argnums=(2, 3))
+
 
 def _keys(seed, count=COUNT):
     return jax.random.split(jax.random.key(seed), count)
@@ -107,7 +113,7 @@ def test_two_boxes_cover_as_much_as_timms():
     eraser = RandomErasing(probability=0.6, min_count=2, device='cpu')
     theirs = [(eraser(torch.ones(1, 24, 32)) == 0).float().mean().item() for _ in range(COUNT)]
     images = jnp.full((COUNT, 24, 32, 1), 255.0)
-    out = erase.random_erasing(_keys(2), images, probability=0.6, count=2, mean=(0.0,), std=(1.0,))
+    out = random_erasing(_keys(2), images, probability=0.6, count=2, mean=(0.0,), std=(1.0,))
     ours = np.mean(np.asarray(out) == 0, axis=(1, 2, 3))
     assert stats.ks_2samp(ours.astype(np.float32), np.float32(theirs)).pvalue > 1e-3
 
@@ -134,10 +140,14 @@ def test_fills_touch_the_boxes_alone_and_stay_in_range(fill):
     assert out.dtype == np.float32
     assert out.min() >= 0
     assert out.max() <= 255
-    boxes = erase.sample_boxes(
-        jax.vmap(jax.random.split)(keys)[:, 0], (12, 16), probability=0.7, area=AREA, ratio=RATIO, count=2
-    )
-    inside = np.asarray(erase.box_masks(boxes[:, 0], (12, 16)) | erase.box_masks(boxes[:, 1], (12, 16)))
+
+    @jax.jit
+    def erased(keys):
+        own = jax.vmap(jax.random.split)(keys)[:, 0]
+        boxes = erase.sample_boxes(own, (12, 16), probability=0.7, area=AREA, ratio=RATIO, count=2)
+        return erase.box_masks(boxes[:, 0], (12, 16)) | erase.box_masks(boxes[:, 1], (12, 16))
+
+    inside = np.asarray(erased(keys))
     np.testing.assert_array_equal(out[~inside], images[~inside])
     if fill == 'mean':
         np.testing.assert_array_equal(out[inside], np.broadcast_to(MEAN, out[inside].shape))
@@ -148,7 +158,7 @@ def test_fills_touch_the_boxes_alone_and_stay_in_range(fill):
 
 
 def test_noise_is_normal_and_new_for_every_pixel_and_image():
-    out = erase.random_erasing(
+    out = random_erasing(
         _keys(4, 64), jnp.zeros((64, 15, 15, 3)), probability=1.0, fill='noise', mean=MEAN, std=(10.0, 15.0, 20.0)
     )
     noise = ((np.asarray(out) - np.array(MEAN)) / np.array([10, 15, 20]))[np.asarray(out).max(-1) > 0]
@@ -161,7 +171,7 @@ def test_noise_is_normal_and_new_for_every_pixel_and_image():
 
 def test_color_is_one_normal_colour_a_box():
     out = np.asarray(
-        erase.random_erasing(
+        random_erasing(
             _keys(5, 500), jnp.zeros((500, 9, 9, 3)), probability=1.0, fill='color', mean=MEAN, std=(10.0, 15.0, 20.0)
         )
     )
@@ -173,7 +183,7 @@ def test_color_is_one_normal_colour_a_box():
 
 
 def test_every_box_of_an_image_has_its_own_colour():
-    out = erase.random_erasing(
+    out = random_erasing(
         _keys(5, 50), jnp.zeros((50, 9, 9, 3)), probability=1.0, fill='color', count=2, mean=MEAN, std=STD
     )
     assert max(len(np.unique(image.reshape(-1, 3), axis=0)) for image in np.asarray(out)) == 3
@@ -185,14 +195,14 @@ def test_probability_is_the_share_of_erased_images():
         share = np.mean(boxes[:, 0, 2] > 0)
         assert abs(share - probability) <= 4 * np.sqrt(probability * (1 - probability) / COUNT)
     images = _images(8)
-    out = erase.random_erasing(_keys(6, 8), jnp.asarray(images), probability=0.0, fill='noise', mean=MEAN, std=STD)
+    out = random_erasing(_keys(6, 8), jnp.asarray(images), probability=0.0, fill='noise', mean=MEAN, std=STD)
     np.testing.assert_array_equal(out, images)
 
 
 def test_a_pixel_and_a_row_of_pixels_cannot_be_erased():
     for shape in ((1, 1), (1, 7)):
         images = _images(16, *shape)
-        out = erase.random_erasing(_keys(7, 16), jnp.asarray(images), probability=1.0, mean=MEAN, std=STD)
+        out = random_erasing(_keys(7, 16), jnp.asarray(images), probability=1.0, mean=MEAN, std=STD)
         np.testing.assert_array_equal(out, images)
 
 
@@ -201,7 +211,7 @@ def test_an_image_is_erased_by_its_key_alone(fill):
     images, keys = jnp.broadcast_to(_images(1), (8, 12, 16, 3)), _keys(8, 8)
 
     def apply(keys, images):
-        return np.asarray(erase.random_erasing(keys, images, probability=1.0, fill=fill, mean=MEAN, std=STD))
+        return np.asarray(random_erasing(keys, images, probability=1.0, fill=fill, mean=MEAN, std=STD))
 
     out = apply(keys, images)
     assert len(np.unique(out.reshape(8, -1), axis=0)) == 8
@@ -216,7 +226,7 @@ def test_one_compilation():
     @jax.jit
     @chex.assert_max_traces(n=1)
     def apply(keys):
-        return erase.cutout(keys, erase.random_erasing(keys, images, fill='noise', mean=MEAN, std=STD), 4, MEAN)
+        return cutout(keys, random_erasing(keys, images, fill='noise', mean=MEAN, std=STD), 4, MEAN)
 
     for seed in range(3):
         apply(_keys(seed, 4))
@@ -224,13 +234,13 @@ def test_one_compilation():
 
 def test_an_unknown_fill_is_refused():
     with pytest.raises(UserError, match="'black' must be one of mean, noise, color"):
-        erase.random_erasing(_keys(0, 1), jnp.zeros((1, 4, 4, 3)), fill='black', mean=MEAN, std=STD)
+        random_erasing(_keys(0, 1), jnp.zeros((1, 4, 4, 3)), fill='black', mean=MEAN, std=STD)
 
 
 @pytest.mark.parametrize('size', [4, 5])
 def test_cutout_paints_a_clipped_square_around_a_uniform_pixel(size):
     height, width, count = 7, 9, 4000
-    out = erase.cutout(_keys(9, count), jnp.full((count, height, width, 3), 255.0), size, (1.0, 2.0, 3.0))
+    out = cutout(_keys(9, count), jnp.full((count, height, width, 3), 255.0), size, (1.0, 2.0, 3.0))
     out = np.asarray(out)
     squares = {}
     for row in range(height):

@@ -12,6 +12,10 @@ from jtransfer.augment import grid_mask
 
 VALUE = (124.0, 116.0, 104.0)
 
+# As one program each: an operation at a time is dozens.
+grid_masked = jax.jit(grid_mask.grid_mask, static_argnames=('probability', 'distance', 'keep', 'rotate', 'value'))
+grid_masks = jax.jit(grid_mask.grid_masks, static_argnums=0)
+
 
 def _keys(seed, count):
     return jax.random.split(jax.random.key(seed), count)
@@ -43,7 +47,7 @@ def _ours(shape, degrees=None):
     distances, kept, offsets = (np.array(column, np.int32) for column in zip(*GRIDS, strict=True))
     # The authors' offsets are on the canvas, ours on the image.
     offsets = offsets - np.array([(3 * side // 2 - side) // 2 for side in shape], np.int32)
-    return np.asarray(grid_mask.grid_masks(shape, *map(jnp.asarray, (distances, kept, offsets)), degrees))
+    return np.asarray(grid_masks(shape, distances, kept, offsets, degrees))
 
 
 @pytest.mark.parametrize('shape', [(24, 24), (37, 53), (1, 7)])
@@ -66,7 +70,7 @@ def test_the_turned_grid_is_the_authors(degrees):
 @pytest.mark.parametrize(('keep', 'distance'), [(0.4, 10), (0.6, 10), (0.8, 20), (0.0, 5), (1.0, 10)])
 def test_the_kept_share_is_the_papers(keep, distance):
     """Exactly so, wherever the grid begins, in images of whole units."""
-    out = grid_mask.grid_mask(
+    out = grid_masked(
         _keys(0, 20), _white(20, 40, 60), probability=1.0, distance=(distance / 40,) * 2, keep=keep, value=VALUE
     )
     stays = np.mean(np.asarray(out) == 255, axis=(1, 2, 3))
@@ -75,7 +79,7 @@ def test_the_kept_share_is_the_papers(keep, distance):
 
 @pytest.mark.parametrize('rotate', [False, True])
 def test_the_kept_share_is_the_papers_on_average(rotate):
-    out = grid_mask.grid_mask(
+    out = grid_masked(
         _keys(1, 1000), _white(1000, 24, 31), probability=1.0, distance=(0.5, 1.0), keep=0.5, rotate=rotate, value=VALUE
     )
     sides = np.arange(12, 25)
@@ -86,7 +90,7 @@ def test_the_kept_share_is_the_papers_on_average(rotate):
 
 def test_distances_and_offsets_are_uniform():
     count, width = 3000, 64
-    out = grid_mask.grid_mask(
+    out = grid_masked(
         _keys(2, count), _white(count, 20, width), probability=1.0, distance=(0.3, 0.8), keep=0.5, value=VALUE
     )
     dropped = (np.asarray(out) != 255).any(axis=(1, 3))
@@ -103,26 +107,24 @@ def test_distances_and_offsets_are_uniform():
 def test_the_colour_and_uint8():
     images = np.random.default_rng(0).integers(0, 256, (8, 20, 20, 3), dtype=np.uint8)
     settings = {'probability': 1.0, 'value': VALUE, 'rotate': True}
-    out = np.asarray(grid_mask.grid_mask(_keys(3, 8), jnp.asarray(images), **settings))
+    out = np.asarray(grid_masked(_keys(3, 8), jnp.asarray(images), **settings))
     assert out.dtype == np.float32
     painted = (out == VALUE).all(-1)
     assert 0.05 < painted.mean() < 0.3
     np.testing.assert_array_equal(out[~painted], images[~painted])
-    np.testing.assert_array_equal(grid_mask.grid_mask(_keys(3, 8), jnp.asarray(images, jnp.float32), **settings), out)
+    np.testing.assert_array_equal(grid_masked(_keys(3, 8), jnp.asarray(images, jnp.float32), **settings), out)
 
 
 def test_probability_is_the_share_of_masked_images():
     for probability in (0.0, 0.3, 1.0):
-        out = grid_mask.grid_mask(
-            _keys(4, 2000), _white(2000, 8, 8), probability=probability, distance=(0.5, 0.5), value=VALUE
-        )
+        out = grid_masked(_keys(4, 2000), _white(2000, 8, 8), probability=probability, distance=(0.5, 0.5), value=VALUE)
         share = np.mean((np.asarray(out) != 255).any((1, 2, 3)))
         assert abs(share - probability) <= 4 * np.sqrt(probability * (1 - probability) / 2000)
 
 
 @pytest.mark.parametrize('shape', [(1, 1), (1, 7)])
 def test_tiny_images(shape):
-    out = np.asarray(grid_mask.grid_mask(_keys(5, 8), _white(8, *shape), probability=1.0, rotate=True, value=VALUE))
+    out = np.asarray(grid_masked(_keys(5, 8), _white(8, *shape), probability=1.0, rotate=True, value=VALUE))
     assert np.isin(out, (255.0, *VALUE)).all()
 
 
@@ -134,7 +136,7 @@ def test_an_image_is_masked_by_its_key_alone_in_one_compilation(rotate):
     @jax.jit
     @chex.assert_max_traces(n=1)
     def apply(keys):
-        return grid_mask.grid_mask(keys, images, probability=1.0, rotate=rotate, value=VALUE)
+        return grid_masked(keys, images, probability=1.0, rotate=rotate, value=VALUE)
 
     keys = _keys(6, 8)
     out = np.asarray(apply(keys))

@@ -16,7 +16,7 @@ IMAGES = jnp.asarray(np.random.default_rng(0).integers(0, 256, (6, 9, 8, 3)), jn
 
 
 def _make(text):
-    return make_pixel_operation(parse_operation(text), MEAN, STD)
+    return jax.jit(make_pixel_operation(parse_operation(text), MEAN, STD))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def _make(text):
 def test_kernels_get_a_number_an_image_from_the_range(text, kernel, span):
     (drawn,) = ranges.draw(KEYS, span)
     assert len(np.unique(np.asarray(drawn))) == 6
-    np.testing.assert_allclose(_make(text)(KEYS, IMAGES), kernel(IMAGES, drawn), atol=1e-3)
+    np.testing.assert_allclose(_make(text)(KEYS, IMAGES), jax.jit(kernel)(IMAGES, drawn), atol=1e-3)
 
 
 def test_posterize_keeps_each_number_of_bits_equally_often():

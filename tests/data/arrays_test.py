@@ -100,9 +100,10 @@ def test_a_broken_picture_of_pillow_is_unreadable(tmp_path):
     file = tmp_path / 'a.png'
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(file)
     file.write_bytes(file.read_bytes()[:900])
-    source = ArraySource([Image.open(file), Image.new('RGB', (4, 3))], [0, 1], ('a', 'b'))
-    with pytest.raises(UnreadableImageError, match='array/0 cannot be decoded'):
-        _ = source[0]
+    with Image.open(file) as torn:
+        source = ArraySource([torn, Image.new('RGB', (4, 3))], [0, 1], ('a', 'b'))
+        with pytest.raises(UnreadableImageError, match='array/0 cannot be decoded'):
+            _ = source[0]
 
 
 @pytest.mark.parametrize('labels', [['bee', 'ant', 'ant', 'bee'], np.array([b'bee', b'ant', b'ant', b'bee'])])

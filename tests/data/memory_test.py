@@ -101,14 +101,20 @@ def test_unreadable_images_are_skipped_and_listed(folder, workers):
 def test_a_class_must_not_disappear(folder, look_through):
     for path in (folder / 'b').iterdir():
         truncate(path)
-    with pytest.raises(UserError, match="every image of class 'b' is unreadable"):
+    with (
+        pytest.warns(DataWarning, match='5 unreadable images left out'),
+        pytest.raises(UserError, match="every image of class 'b' is unreadable"),
+    ):
         look_through(part_of(folder), skip_unreadable=True)
 
 
 def test_nothing_readable(folder):
     for path in folder.glob('*/*.jpg'):
         truncate(path)
-    with pytest.raises(UserError, match=r'none of 10 images can be read, the first of them a/0.jpg'):
+    with (
+        pytest.warns(DataWarning, match='10 unreadable images left out'),
+        pytest.raises(UserError, match=r'none of 10 images can be read, the first of them a/0.jpg'),
+    ):
         decode_part(part_of(folder), PIXELS, skip_unreadable=True)
 
 
@@ -253,11 +259,14 @@ def test_unreadable_images_are_skipped_with_a_cache_too(folder, cache, workers):
     truncate(folder / 'b/3.jpg')
     (folder / 'a/0.jpg').unlink()
     (folder / 'a/0.jpg').symlink_to('nowhere.jpg')
-    direct = decode_part(counted(folder), PIXELS, skip_unreadable=True)
+    with pytest.warns(DataWarning, match='2 unreadable images left out: .*a/0.jpg: no such file'):
+        direct = decode_part(counted(folder), PIXELS, skip_unreadable=True)
     for _ in range(2):
         with pytest.raises(UnreadableImageError, match=r'a/0.jpg: no such file'):
             decode_part(counted(folder), PIXELS, workers, cache=cache)
-        assert_same(decode_part(counted(folder), PIXELS, workers, skip_unreadable=True, cache=cache), direct)
+        with pytest.warns(DataWarning, match='2 unreadable images left out: .*a/0.jpg: no such file'):
+            again = decode_part(counted(folder), PIXELS, workers, skip_unreadable=True, cache=cache)
+        assert_same(again, direct)
 
 
 def test_what_was_decoded_before_an_unreadable_image_is_kept(folder, cache):
@@ -319,14 +328,18 @@ def test_several_tasks_and_weights(folder, cache, cached):
     truncate(folder / 'b/3.jpg')
     source = Several(load_folder(str(folder))['train'])
     part = Part(source, np.arange(10))
-    decoded = decode_part(part, PIXELS, skip_unreadable=True, cache=cache if cached else None)
+    with pytest.warns(DataWarning, match='1 unreadable image left out'):
+        decoded = decode_part(part, PIXELS, skip_unreadable=True, cache=cache if cached else None)
     kept = [0, 1, 2, 3, 4, 5, 6, 7, 9]
     assert decoded.tasks == source.tasks
     np.testing.assert_array_equal(decoded.weights, source.weights[kept])
     for name, values in source.labels.items():
         np.testing.assert_array_equal(decoded.labels[name], values[kept])
     truncate(folder / 'b/4.jpg')
-    with pytest.raises(UserError, match="every image of class 'y' is unreadable"):
+    with (
+        pytest.warns(DataWarning, match='2 unreadable images left out'),
+        pytest.raises(UserError, match="every image of class 'y' is unreadable"),
+    ):
         decode_part(part, PIXELS, skip_unreadable=True)
 
 
@@ -392,7 +405,8 @@ def test_memory_that_does_not_suffice_for_one_image_is_one_image_less(folder):
         return PIXELS(image)
 
     part = part_of(folder)
-    assert decode_part(part, pixels, skip_unreadable=True).skipped == ('a/2.jpg', 'b/2.jpg')
+    with pytest.warns(DataWarning, match='a/2.jpg takes more memory than there is for one image'):
+        assert decode_part(part, pixels, skip_unreadable=True).skipped == ('a/2.jpg', 'b/2.jpg')
     with pytest.raises(
         UnreadableImageError, match=r'a/2\.jpg takes more memory than there is for one image; .*skip_unread'
     ):

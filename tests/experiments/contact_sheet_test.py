@@ -36,7 +36,8 @@ def test_places_without_a_picture_stay_white(tmp_path):
 
 def test_classes_without_room_are_counted(tmp_path):
     assert contact_sheet(tmp_path / 'sheet.png', source(), columns=3, rows=2) == 1
-    assert Image.open(tmp_path / 'sheet.png').size == (6 + 3 * 102, 6 + 2 * 120)
+    with Image.open(tmp_path / 'sheet.png') as image:
+        assert image.size == (6 + 3 * 102, 6 + 2 * 120)
 
 
 def test_unreadable_pictures_are_passed_over(tmp_path):

@@ -95,6 +95,7 @@ def test_weights_come_with_the_batches(tiny_config, placement):
         np.testing.assert_array_equal(batch['label'], part.labels[batch['id']])
 
 
+@pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')
 @pytest.mark.parametrize('placement', ['device', 'host', 'stream'])
 def test_unreadable_images_are_counted(tiny_config, tmp_path, photos, placement):
     import shutil

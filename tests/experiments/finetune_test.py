@@ -277,6 +277,7 @@ def test_batch_normalisation_over_a_single_value_is_refused_first(tiny_config, n
     assert finetune.run(tiny_config(**settings | {'transfer.strategy': 'linear_probe'})).metrics.examples == 15
 
 
+@pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')
 def test_unreadable_images_are_skipped_and_counted(tiny_config, photos, nowhere):
     shutil.copytree(photos, 'mine')
     truncated_jpeg(nowhere / 'mine')
@@ -334,6 +335,7 @@ def test_a_run_that_diverges_keeps_its_last_good_state(tiny_config, nowhere):
         finetune.run(tiny_config(**settings))
 
 
+@pytest.mark.filterwarnings('ignore:run/metrics.jsonl has lost lines:jtransfer.errors.RunWarning')
 def test_a_run_that_diverged_goes_on_with_a_lower_learning_rate_and_says_so(tiny_config, nowhere, monkeypatch):
     settings = {'optim.learning_rate': 0.1, 'optim.clip_norm': 0.0, 'run_dir': 'run'}
     collect = loop._collect

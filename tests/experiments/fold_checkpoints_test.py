@@ -49,6 +49,8 @@ def made(tiny_config, tmp_path_factory):
     return folder, results
 
 
+# The cross-validations stand beside the images.
+@pytest.mark.filterwarnings(r'ignore:\d+ (hidden )?files? in .* left out:jtransfer.errors.DataWarning')
 @pytest.mark.parametrize('kind', ['ensemble', 'soup', 'refit'])
 def test_the_columns_mean_what_they_meant(made, tmp_path, kind):
     folder, results = made

@@ -93,6 +93,7 @@ def torn(tmp_path):
     return folder
 
 
+@pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')
 @pytest.mark.parametrize('placement', PLACEMENTS)
 def test_unreadable_files_stop_a_run_or_are_counted(make, tmp_path, torn, placement):
     config = make(torn, **{'data.placement': placement})
@@ -105,12 +106,14 @@ def test_unreadable_files_stop_a_run_or_are_counted(make, tmp_path, torn, placem
     assert record['train_examples'] + record['examples'] == 17
 
 
+@pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')
 def test_unreadable_files_are_counted_over_all_folds(make, torn):
     result = crossval.run(make(torn, **{'crossval.folds': 3, 'data.skip_unreadable': True}))
     assert result.skipped == 2
     assert result.pooled.examples == 17
 
 
+@pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')
 @pytest.mark.parametrize('placement', ['device', 'stream'])
 def test_a_class_that_loses_all_images_by_skipping(make, tmp_path, placement):
     folder = photos(tmp_path / 'photos')
@@ -165,6 +168,7 @@ def test_links_that_lead_back_are_not_followed(make, tmp_path):
     assert refused(finetune.run, make(folder), tmp_path).startswith(f"class folder '{folder}/loop' has no images")
 
 
+@pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')
 def test_links_to_pictures_elsewhere_are_followed(make, tmp_path):
     elsewhere = photos(tmp_path / 'elsewhere' / 'photos')
     folder = tmp_path / 'links'
@@ -211,6 +215,7 @@ def test_a_table_whose_class_or_part_is_missing_altogether(make, tmp_path, rows)
     assert 'all 2 files of the train part are missing' in line
 
 
+@pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')
 def test_a_table_of_files_that_cannot_be_read(make, tmp_path, rows):
     (tmp_path / 'photos' / 'ant' / '0.png').write_bytes(b'')
     source = table(tmp_path / 'table.csv', rows)

@@ -18,7 +18,11 @@ from jtransfer.experiments import finetune, prediction
 from jtransfer.experiments.run_dir import read_result
 from jtransfer.pretrained.model import load_model
 
-pytestmark = pytest.mark.usefixtures('compile_once')
+pytestmark = [
+    pytest.mark.usefixtures('compile_once'),
+    # The run that the tests share has three; that they are counted is asserted where it matters.
+    pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning'),
+]
 
 
 def table(path):
@@ -176,7 +180,12 @@ def test_predicting_relative_paths_sub_folders_one_picture_and_odd_names(checkpo
     for name in ('deep/z.png', 'comma, "quoted".png', 'ä.png', odd, '.hidden.png'):
         shutil.copy(photos / 'ant' / '00.png', f'mine/{name}')
     (nowhere / 'mine' / 'notes.txt').touch()
-    assert prediction.predict_folder(checkpoints['resnet'], 'mine', 'table.csv') == (4, ())
+    with pytest.warns(DataWarning) as told:
+        assert prediction.predict_folder(checkpoints['resnet'], 'mine', 'table.csv') == (4, ())
+    assert [str(each.message) for each in told] == [
+        '1 file in mine is no image and was left out (.txt 1)',
+        '1 hidden file in mine left out',
+    ]
     files = [row['file'] for row in table('table.csv')]
     assert files == ['mine/comma, "quoted".png', 'mine/deep/z.png', 'mine/ä.png', 'mine/\\xff.png']
     monkeypatch.setenv('HOME', str(nowhere))

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from jtransfer import api
 from jtransfer.config import Search
 from jtransfer.data.folder import FolderSource
 from jtransfer.data.parts import load_parts
@@ -55,7 +56,7 @@ def calls(monkeypatch):
     for name in (*ONCE, 'check_parts'):
         function = next(vars(module)[name] for module in (start, prepare, checking) if name in vars(module))
         counted[name], call = 0, counting(name, function)
-        for module in [module for key, module in sys.modules.items() if key.startswith('jtransfer.experiments.')]:
+        for module in [own for key, own in sys.modules.items() if key.startswith(('jtransfer.api', 'jtransfer.exp'))]:
             if vars(module).get(name) is function:
                 monkeypatch.setattr(module, name, call)
 
@@ -89,6 +90,15 @@ def test_a_search_prepares_itself_and_every_trial_and_the_best_run(tiny_config, 
     search.run(dataclasses.replace(config, search=Search(space=('optim.learning_rate=log(0.01, 1)',), trials=2)))
     # The check before the trials, these, and the best run, which is one of its own.
     assert calls == {**dict.fromkeys(ONCE, 4), 'load_model': 2, 'make_views': 2, 'check_parts': 2}
+
+
+def test_a_model_at_hand_is_checked_once_and_not_loaded(tiny_config, checkpoints, photos, calls):
+    parts = api.load_data(f'folder:{photos}', validation_fraction=0.2, test_fraction=0.4)
+    model = load_model(checkpoints['resnet'], class_names=parts.class_names)
+    plan = api.make_plan(model, 'linear_probe')
+    calls.subtract(calls)
+    api.fit(model, parts, plan, batch_size=8, steps=1, progress=False)
+    assert calls == {**dict.fromkeys(calls, 1), 'load_model': 0, 'make_plan': 0, 'make_views': 0}
 
 
 def test_a_range_test_is_prepared_once(tiny_config, nowhere, calls, monkeypatch):

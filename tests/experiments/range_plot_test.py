@@ -53,7 +53,8 @@ def test_without_a_suggestion_the_picture_says_so(tmp_path):
 
 def test_a_test_that_ended_at_once_can_be_drawn(tmp_path):
     plot(tmp_path / 'short.png', found(np.array([2.3])))
-    assert Image.open(tmp_path / 'short.png').size[0] > 1000
+    with Image.open(tmp_path / 'short.png') as image:
+        assert image.size[0] > 1000
 
 
 def test_what_diverges_does_not_flatten_the_fall(tmp_path):

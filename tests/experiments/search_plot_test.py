@@ -48,4 +48,5 @@ def test_it_is_a_picture_with_a_panel_a_field(tmp_path, fields, rows, name):
 def test_without_a_complete_trial_there_is_a_picture_too(tmp_path):
     plot(tmp_path / 'a.png', some(DIMENSIONS, ('failed', 'pruned', 'lost', 'failed', 'lost'))[1:], DIMENSIONS)
     plot(tmp_path / 'b.png', [], DIMENSIONS)
-    assert Image.open(tmp_path / 'b.png').size[0] > 900
+    with Image.open(tmp_path / 'b.png') as image:
+        assert image.size[0] > 900

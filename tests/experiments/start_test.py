@@ -34,3 +34,6 @@ def test_a_model_is_loaded_where_it_is_not_the_one_that_was_asked_for_last(tiny_
         assert last(config, names) is last(config, names)
     assert last(config, (*names, 'c')).class_names == (*names, 'c')
     assert len(loaded) == 4
+    last.let_go()
+    assert last(config, (*names, 'c')) is last(config, (*names, 'c'))
+    assert len(loaded) == 5

@@ -35,4 +35,5 @@ def test_plot_survives_settings_without_a_finished_run(tmp_path):
     runs = [record('1', 0, 0.5), record('2', 0, error='broken')]
     plot(tmp_path / 'a.png', summarise(runs, OVER))
     plot(tmp_path / 'b.png', summarise(runs[-1:], OVER))
-    assert Image.open(tmp_path / 'b.png').size[0] > 900
+    with Image.open(tmp_path / 'b.png') as image:
+        assert image.size[0] > 900

@@ -1,5 +1,6 @@
 """A look at the data, as it is printed and written."""
 
+import io
 import json
 
 import numpy as np
@@ -18,7 +19,7 @@ from tests.data.survey_test import odd_folder
 
 
 def printed(result, width=120):
-    console = Console(width=width, record=True, file=open('/dev/null', 'w'))  # noqa: SIM115
+    console = Console(width=width, record=True, file=io.StringIO())
     console.print(describe(result))
     return console.export_text()
 
@@ -156,7 +157,8 @@ def test_several_labels_numbers_and_heads(tiny_config, tmp_path):
     assert 'groups 2' in text
     assert 'weights 0.5 to 2' in text
     assert f'age: years 0 to 1.9, mean 0.95 ± {np.std(np.arange(20) / 10):.4g}' in text
-    assert Image.open(tmp_path / 'contact_sheet.png').size[1] == 6 + 2 * 120  # a row a mark
+    with Image.open(tmp_path / 'contact_sheet.png') as image:
+        assert image.size[1] == 6 + 2 * 120  # a row a mark
 
 
 def test_numbers_alone_are_shown_from_small_to_large(tiny_config, tmp_path):

@@ -35,6 +35,7 @@ def test_the_best_state_by_validation_is_returned(tiny_config, checkpoints):
     jax.tree.map(np.testing.assert_array_equal, model.variables, before)
 
 
+@pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')
 @pytest.mark.parametrize('placement', ['device', 'stream'])
 def test_unreadable_images_are_found_before_the_first_step(tiny_config, checkpoints, photos, nowhere, placement):
     shutil.copytree(photos, 'mine')

@@ -9,7 +9,8 @@ from tests.launch.process import launch
 def test_two_cross_validations_are_compared(tmp_path):
     crossed(tmp_path / 'first', FIRST, rights(0))
     crossed(tmp_path / 'second', SECOND, rights(1))
-    done = launch(tmp_path, 'compare', 'first', 'second', '--confidence=0.9', '--output=out/numbers.json')
+    flags = ('--confidence=0.9', '--output=out/numbers.json')
+    done = launch(tmp_path, 'compare', 'first', 'second', *flags, alone=True)
     assert 'corrected resampled t-test over 5 folds' in done.stdout
     assert '90% interval' in ' '.join(done.stdout.split())
     assert json.loads((tmp_path / 'out' / 'numbers.json').read_text())['confidence'] == 0.9

@@ -22,7 +22,7 @@ def test_a_fold_alone_then_the_rest(here):
     done = launch(here, 'crossval', config, '--fold=1')
     assert '1 of 2 folds are still to be run' in done.stdout
     assert [path.name for path in (here / 'runs' / 'crossval-tiny').glob('fold-*')] == ['fold-1']
-    done = launch(here, 'crossval', config)
+    done = launch(here, 'crossval', config, alone=True)
     text = ' '.join(done.stdout.split())
     assert 'over 2 folds' in text
     assert 'runs/crossval-tiny; report.html shows it' in text

@@ -15,13 +15,14 @@ CONFIG = f'--config={ROOT}/configs/finetune.py'
 def test_a_look_at_a_folder_with_torn_files(tmp_path):
     odd_folder(tmp_path / 'my photos', 'train')
     odd_folder(tmp_path / 'my photos', 'test', torn=False)
-    done = launch(tmp_path, 'data', CONFIG, '--config.data.source=folder:my photos')
+    done = launch(tmp_path, 'data', CONFIG, '--config.data.source=folder:my photos', alone=True)
     assert done.stdout.startswith('folder:my photos: 2 classes (odd, plain); images: train 10, validation 2, test 10\n')
     assert 'train: my photos/train/odd/torn.jpg is a truncated or damaged JPEG' in ' '.join(done.stdout.split())
     assert done.stdout.splitlines()[-1] == 'runs/finetune-data: contact_sheet.png, survey.json'
     assert done.stderr == ''
     folder = tmp_path / 'runs' / 'finetune-data'
-    assert Image.open(folder / 'contact_sheet.png').format == 'PNG'
+    with Image.open(folder / 'contact_sheet.png') as image:
+        assert image.format == 'PNG'
     facts = json.loads((folder / 'survey.json').read_text())
     assert sum(len(facts['parts'][part]['unreadable']) for part in ('train', 'validation')) == 2
 

@@ -38,7 +38,8 @@ def test_it_prints_the_suggestion_and_where_the_picture_is(finished):
     assert f'={record["suggestion"]:.1e} ' in suggestion
     assert where == 'runs/quickstart-lr_find: lr_find.png, lr_find.json, lr_find.csv'
     assert 1e-4 < record['suggestion'] < 1
-    assert Image.open(folder / 'lr_find.png').format == 'PNG'
+    with Image.open(folder / 'lr_find.png') as image:
+        assert image.format == 'PNG'
     assert record['config']['seed'] == 1
 
 
@@ -51,6 +52,6 @@ def test_it_overwrites_nothing(finished):
 
 
 def test_a_range_that_is_none_is_refused_in_one_line(tmp_path):
-    done = launch(tmp_path, 'lr_find', QUICKSTART, '--lowest=1', '--highest=0.1', status=2)
+    done = launch(tmp_path, 'lr_find', QUICKSTART, '--lowest=1', '--highest=0.1', status=2, alone=True)
     assert done.stderr == 'error: lowest=1 and highest=0.1 must be two learning rates, 0 < lowest < highest\n'
     assert not (tmp_path / 'runs').exists()

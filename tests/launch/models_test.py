@@ -1,41 +1,25 @@
 """The command that lists what there is: its output in a pipe, and one line for every mistake."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
 from jtransfer.pretrained.entries import entries, matching
-
-ROOT = pathlib.Path(__file__).parent.parent.parent
-
-
-def launch(*arguments):
-    return subprocess.run(
-        [sys.executable, '-m', 'launch.models', *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONIOENCODING': 'utf-8'},
-        encoding='utf-8',
-    )
+from tests.launch.process import launch
 
 
 def names(text):
     return [line.split()[0] for line in text.splitlines() if line.split() and line.split()[0] in entries()]
 
 
-def test_the_list_in_a_pipe():
-    done = launch()
+def test_the_list_in_a_pipe(tmp_path):
+    done = launch(tmp_path, 'models', alone=True)
     assert (done.returncode, done.stderr) == (0, '')
     assert names(done.stdout) == list(entries())
 
 
-def test_the_flags_choose_and_sort():
-    done = launch('--filter=^timm/ in1k', '--family=resnet', '--max_parameters=30M', '--sort=accuracy')
+def test_the_flags_choose_and_sort(tmp_path):
+    done = launch(
+        tmp_path, 'models', '--filter=^timm/ in1k', '--family=resnet', '--max_parameters=30M', '--sort=accuracy'
+    )
     assert done.returncode == 0, done.stderr
     chosen = matching('^timm/ in1k', family='resnet', max_parameters=30_000_000)
     assert set(names(done.stdout)) == {entry.name for entry in chosen}
@@ -43,15 +27,15 @@ def test_the_flags_choose_and_sort():
     assert names(done.stdout)[0] == best.name
 
 
-def test_one_in_full():
-    done = launch('--name=timm/resnet18.tv_in1k')
+def test_one_in_full(tmp_path):
+    done = launch(tmp_path, 'models', '--name=timm/resnet18.tv_in1k')
     assert (done.returncode, done.stderr) == (0, '')
     assert '11,689,512' in done.stdout
     assert 'backbone/stage4/.*' in done.stdout
 
 
-def test_architectures():
-    done = launch('--architectures')
+def test_architectures(tmp_path):
+    done = launch(tmp_path, 'models', '--architectures')
     assert (done.returncode, done.stderr) == (0, '')
     assert '25,557,032' in done.stdout
 
@@ -68,23 +52,23 @@ def test_architectures():
         (['--licens=mit'], "Did you mean '--licence'?"),
     ],
 )
-def test_a_mistake_is_one_line(arguments, message):
-    done = launch(*arguments)
+def test_a_mistake_is_one_line(tmp_path, arguments, message):
+    done = launch(tmp_path, 'models', *arguments, status=2)
     assert (done.returncode, done.stdout) == (2, '')
     assert message in done.stderr
     assert done.stderr.startswith('error: ')
     assert done.stderr.count('\n') == 1
 
 
-def test_a_name_may_be_pinned_and_must_not_be_empty():
-    pinned = launch('--name=jtransfer/resnet_glyphs@abc')
-    assert pinned.stdout == launch('--name=jtransfer/resnet_glyphs').stdout
-    empty = launch('--name=')
+def test_a_name_may_be_pinned_and_must_not_be_empty(tmp_path):
+    pinned = launch(tmp_path, 'models', '--name=jtransfer/resnet_glyphs@abc')
+    assert pinned.stdout == launch(tmp_path, 'models', '--name=jtransfer/resnet_glyphs').stdout
+    empty = launch(tmp_path, 'models', '--name=', status=2)
     assert (empty.returncode, empty.stderr.splitlines()) == (
         2,
         ['error: --name is empty; --name=timm/resnet50.a1_in1k shows one network'],
     )
 
 
-def test_families_are_found_however_they_are_written():
-    assert launch('--family=ViT').stdout == launch('--family=vit').stdout
+def test_families_are_found_however_they_are_written(tmp_path):
+    assert launch(tmp_path, 'models', '--family=ViT').stdout == launch(tmp_path, 'models', '--family=vit').stdout

@@ -45,7 +45,7 @@ def test_a_run_starts_from_weights_of_others_and_says_so(finished):
 
 
 def test_the_run_exports_under_the_names_it_came_with(finished, here, photos):
-    done = launch(here, 'export', '--checkpoint=run', '--naming=timm', '--output=back.safetensors')
+    done = launch(here, 'export', '--checkpoint=run', '--naming=timm', '--output=back.safetensors', alone=True)
     assert 'back.safetensors' in done.stdout
     theirs, back = load_file(here / 'theirs.safetensors'), load_file(here / 'back.safetensors')
     assert set(back) == set(theirs)

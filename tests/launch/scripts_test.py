@@ -2,15 +2,12 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tests.launch.process import ROOT, launch
+from tests.launch.process import launch
 
 CONFIG = """
 from jtransfer import config
@@ -37,7 +34,7 @@ def here(tmp_path_factory, photos, checkpoints):
 
 @pytest.fixture(scope='module')
 def finished(here):
-    return launch(here, 'finetune', '--config=tiny.py')
+    return launch(here, 'finetune', '--config=tiny.py', alone=True)
 
 
 def test_finetune_says_how_it_ended(finished, here):
@@ -61,14 +58,7 @@ def test_the_saved_configuration_is_the_one_that_ran(finished, here, saved):
     assert finished.returncode == 0
     program = 'import sys; from launch import app; from jtransfer.experiments.run_dir import read_config; '
     program += 'c = app.define_config(); app.parse(sys.argv); print(c() == read_config("runs/tiny"))'
-    done = subprocess.run(
-        [sys.executable, '-c', program, f'--config={saved}'],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-    )
+    done = launch(here, 'finetune', f'--config={saved}', code=program)
     assert done.stdout == 'True\n', done.stderr
 
 
@@ -109,7 +99,7 @@ def test_a_truncated_picture_is_named_in_one_line(here, photos, tmp_path):
 
 def test_evaluate_gives_the_accuracy_of_the_run_again(finished, here):
     assert finished.returncode == 0
-    done = launch(here, 'evaluate', '--checkpoint=runs/tiny', '--output=evaluation')
+    done = launch(here, 'evaluate', '--checkpoint=runs/tiny', '--output=evaluation', alone=True)
     result = json.loads((here / 'runs' / 'tiny' / 'result.json').read_text())
     metrics = json.loads((here / 'evaluation' / 'metrics.json').read_text())
     assert metrics['top1'] == result['accuracy']
@@ -123,7 +113,7 @@ def test_evaluate_gives_the_accuracy_of_the_run_again(finished, here):
 
 def test_predict_writes_class_probability_file(finished, here, photos):
     assert finished.returncode == 0
-    launch(here, 'predict', '--checkpoint=runs/tiny', f'--images={photos}', '--output=table.csv')
+    launch(here, 'predict', '--checkpoint=runs/tiny', f'--images={photos}', '--output=table.csv', alone=True)
     with open(here / 'table.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ['class', 'probability', 'file']
@@ -183,14 +173,14 @@ def test_sweep_prints_and_saves_a_table_and_says_when_a_run_failed(here):
 
     before = {path: path.stat().st_mtime_ns for path in folder.rglob('model.safetensors')}
     assert len(before) == 2
-    done = launch(here, 'sweep', *flags, '--over=optim.learning_rate=0.01')
+    done = launch(here, 'sweep', *flags, '--over=optim.learning_rate=0.01', alone=True)
     assert '[2/2]' in done.stdout
     assert {path: path.stat().st_mtime_ns for path in folder.rglob('model.safetensors')} == before
 
 
 def test_pretrain_writes_weights_and_their_record(here):
     flags = ['--config.transfer.strategy=scratch', '--output=mine.safetensors']
-    done = launch(here, 'pretrain', '--config=tiny.py', *flags)
+    done = launch(here, 'pretrain', '--config=tiny.py', *flags, alone=True)
     record = json.loads((here / 'mine.json').read_text())
     assert record['architecture'] == 'resnet_tiny'
     assert record['seed'] == 0

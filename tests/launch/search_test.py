@@ -22,7 +22,7 @@ def here(tmp_path, tiny_config):
 
 
 def test_a_search_shows_its_trials(here):
-    done = launch(here, 'search', '--config=saved/config.py')
+    done = launch(here, 'search', '--config=saved/config.py', alone=True)
     text = ' '.join(done.stdout.split())
     assert 'best trials (2 complete)' in text
     assert text.endswith('runs/search-tiny: trials.csv, search.png, best.json, best/')

@@ -28,6 +28,7 @@ def test_a_misspelt_operation_is_one_line(tmp_path):
         f'--config={ROOT}/configs/quickstart.py',
         "--config.augment.operations=('rotat(15)',)",
         status=2,
+        alone=True,
     )
     assert done.stderr.strip() == (
         "error: augment.operations[0]='rotat(15)': there is no operation 'rotat'. Did you mean 'rotate'?"

@@ -2,17 +2,12 @@
 
 import io
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 from rich.console import Console
 
 from launch.soup import scored, table
-
-ROOT = pathlib.Path(__file__).parent.parent.parent
+from tests.launch.process import launch
 
 
 @pytest.fixture(scope='module')
@@ -27,22 +22,8 @@ def here(tmp_path_factory, tiny_config, compile_once):
     return folder
 
 
-def launch(here, *arguments, status=0):
-    done = subprocess.run(
-        [sys.executable, '-m', 'launch.soup', *arguments],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'XDG_CACHE_HOME': str(here / 'cache'), 'PYTHONIOENCODING': 'utf-8'},
-        encoding='utf-8',
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
-
-
 def test_a_soup_of_two_runs(here):
-    done = launch(here, '--run=runs/seed0', '--run=runs/seed1', '--recipe=uniform', '--output=soup')
+    done = launch(here, 'soup', '--run=runs/seed0', '--run=runs/seed1', '--recipe=uniform', '--output=soup', alone=True)
     record = json.loads((here / 'soup' / 'soup.json').read_text())
     rows = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.split()}
     for member in record['members']:
@@ -58,7 +39,7 @@ def test_a_soup_of_two_runs(here):
 
 
 def test_shares_of_one_run(here):
-    done = launch(here, '--run=runs/seed0', '--recipe=wise', '--alpha=0.25', '--alpha=1', '--output=wise')
+    done = launch(here, 'soup', '--run=runs/seed0', '--recipe=wise', '--alpha=0.25', '--alpha=1', '--output=wise')
     assert 'alpha 0.25 ' in done.stdout
     assert 'alpha 1 ' in done.stdout
     record = json.loads((here / 'wise' / 'soup.json').read_text())
@@ -77,7 +58,7 @@ def test_shares_of_one_run(here):
     ],
 )
 def test_a_mistake_is_one_line(here, arguments, message):
-    done = launch(here, *arguments, status=2)
+    done = launch(here, 'soup', *arguments, status=2)
     assert message in done.stderr
     assert done.stderr.count('\n') == 1
     assert not (here / 'new').exists()
