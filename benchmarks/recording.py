@@ -35,6 +35,11 @@ _TOLERANCE = flags.DEFINE_float('tolerance', 1e-6, 'The relative difference that
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _TIMES = ('seconds', 'per_second')
+# Fields that records of one schema may have where those of the other have none; what both have is compared.
+_OF_ONE_SCHEMA = {
+    *('schema', 'score_name', 'score', 'score_unit', 'score_interval', 'confidence', 'unlabelled', 'metrics'),
+    *('accuracy', 'expected_calibration_error'),
+}
 _IMAGES, _SIDE = 48, 16
 _CONFIG = """
 from jtransfer import config
@@ -183,6 +188,31 @@ def read_texts(run: pathlib.Path) -> Iterator[tuple[str, Any]]:
             yield name, without_times(json.loads(path.read_text()))
 
 
+def in_one_schema(value: Any) -> Any:
+    """JSON in which records of either schema (`docs/results_schema.md`) call the same numbers by the same names."""
+    if isinstance(value, list):
+        return [in_one_schema(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    value = dict(value)
+    if 'schema' in value and 'validation' in value:
+        best = value.pop('validation') or {'score': None, 'loss': None}
+        value |= {'best_validation_score': best['score'], 'best_validation_loss': best['loss']}
+    renamed = {'best_validation_accuracy': 'best_validation_score', 'accuracy_interval': 'score_interval'}
+    if 'fold_scores' in value:
+        renamed['interval'] = 'score_interval'
+    return {renamed.get(key, key): in_one_schema(each) for key, each in value.items()}
+
+
+def in_both_schemas(paths: set[str], others: set[str]) -> tuple[set[str], set[str]]:
+    """The paths of two recordings without what only one schema tells, unless both are of the same schema."""
+    schemas = [any(path.endswith('.json/schema') for path in each) for each in (paths, others)]
+    if schemas[0] == schemas[1]:
+        return paths, others
+    told = ({path for path in each if not _OF_ONE_SCHEMA & set(path.split('/'))} for each in (paths, others))
+    return next(told), next(told)
+
+
 def columns_without_times(text: str) -> list[list[str]]:
     """The rows of a table, without the columns of times."""
     header, *rows = csv.reader(text.splitlines())
@@ -220,8 +250,8 @@ def differences(first: pathlib.Path, second: pathlib.Path) -> Iterator[str]:
         yield from missing(set(one.files), set(two.files))
         for key in sorted({*one.files} & {*two.files}):
             yield from array_difference(key, one[key], two[key])
-    ours, theirs = (json.loads((folder / 'texts.json').read_text()) for folder in (first, second))
-    yield from missing(set(flat(ours)), set(flat(theirs)))
+    ours, theirs = (in_one_schema(json.loads((folder / 'texts.json').read_text())) for folder in (first, second))
+    yield from missing(*in_both_schemas(set(flat(ours)), set(flat(theirs))))
     for key, value in flat(ours).items():
         other = flat(theirs).get(key, value)
         if value != other:

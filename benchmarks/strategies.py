@@ -23,6 +23,7 @@ from configs import quickstart
 from jtransfer.better import rank
 from jtransfer.config import Augment, Config, Data, Model, Optim, Train, Transfer
 from jtransfer.experiments import finetune, run_dir
+from jtransfer.experiments.run_records import RunRecord
 
 _TASK = flags.DEFINE_enum('task', 'digits', ('digits', 'digits_vit', 'clothing'), 'The task.')
 _STRATEGIES = flags.DEFINE_list('strategies', None, 'Some of the strategies. None: all.')
@@ -88,12 +89,12 @@ def configured(task: str, variant: str, rate: float, seed: int) -> Config:
     )
 
 
-def run(config: Config) -> dict[str, float]:
+def run(config: Config) -> RunRecord:
     """The numbers of a run, made now or before."""
     folder = pathlib.Path(config.run_dir)
     if not run_dir.is_finished(folder):
         finetune.run(config)
-    return run_dir.read_result(folder)
+    return run_dir.read_record(folder)
 
 
 def measure(task: str, variant: str) -> dict[str, object]:
@@ -101,11 +102,12 @@ def measure(task: str, variant: str) -> dict[str, object]:
     found, losses = {}, {}
     for rate in map(float, _RATES.value):
         runs = [run(configured(task, variant, rate, seed)) for seed in range(_SEARCH.value)]
-        found[rate] = statistics.mean(result['best_validation_accuracy'] for result in runs)
-        losses[rate] = statistics.mean(result['best_validation_loss'] for result in runs)
+        best = [result.validation for result in runs]
+        found[rate] = statistics.mean(each.score.value for each in best)
+        losses[rate] = statistics.mean(each.loss for each in best)
     chosen = max(found, key=lambda rate: rank(found[rate], losses[rate]))
     runs = [run(configured(task, variant, chosen, seed)) for seed in range(_SEEDS.value)]
-    tests = [result['accuracy'] for result in runs]
+    tests = [result.score.value for result in runs]
     return {
         'learning_rate': chosen,
         'validation': {f'{rate:g}': round(value, 4) for rate, value in found.items()},

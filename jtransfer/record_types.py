@@ -10,6 +10,8 @@ from typing import Any
 from jtransfer.errors import UserError
 from jtransfer.text import printable, printable_path
 
+# Of what records say and how: docs/results_schema.md.
+SCHEMA = 2
 _MOST = 60  # letters of a value in a line
 
 

@@ -17,7 +17,7 @@ def main() -> None:
     from jtransfer.experiments import search, search_report
 
     found = search.run(config, say=app.say)
-    app.show(search_report.trials_table(found.trials, found.space, found.score_name))
+    app.show(search_report.trials_table(found.trials, found.space, found.score))
     app.say(f'{found.folder}: trials.csv, search.png, best.json' + (', best/' if found.result else ''))
 
 

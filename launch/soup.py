@@ -46,14 +46,11 @@ def scored(part: str, scores: Mapping[str, Any]) -> str:
         part: its name.
         scores: what `soup.json` says of it.
     """
-    from jtransfer.tasks.figure import told, unit_of
+    from jtransfer.tasks.figure import Figure
 
-    name, interval = scores['score_name'], ''
-    unit = unit_of(name)
-    if scores['score_interval'] is not None:
-        low, high = (told(end, unit) for end in scores['score_interval'])
-        interval = f' ({scores["confidence"]:.0%} interval {low} to {high})'
-    return f'{part} {name} {told(scores["score"], unit)}{interval} on {scores["examples"]:,} images'
+    score = Figure.of_record(scores)
+    interval = f' ({score.confidence:.0%} interval {score.interval_text})' if score.interval else ''
+    return f'{part} {score.name} {score.text}{interval} on {scores["examples"]:,} images'
 
 
 def table(record: Mapping[str, Any]) -> Any:
@@ -66,24 +63,23 @@ def table(record: Mapping[str, Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from jtransfer.tasks.figure import told, unit_of
+    from jtransfer.tasks.figure import Figure
 
-    word = 'accuracy' if 'validation_accuracy' in record['members'][0] else 'score'
     held = [record[part] for part in ('validation', 'test')]
-    name = next((scores['score_name'] for scores in held if scores), word)
+    score = Figure(record['score_name'], None, record['score_unit'])
 
     def cells(*values: float | None) -> list[str]:
-        return [told(value, unit_of(name)) for value in values]
+        return [score.tell(value) for value in values]
 
     grid = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     grid.add_column('', overflow='fold')
-    for heading in ('in it', f'validation {name}', f'test {name}'):
+    for heading in ('in it', f'validation {score.name}', f'test {score.name}'):
         grid.add_column(heading, justify='right')
     for member in record['members']:
-        own = cells(member[f'validation_{word}'], member[f'test_{word}'])
+        own = cells(member['validation_score'], member['test_score'])
         grid.add_row(Text(member['run']), 'yes' if member['used'] else 'no', *own)
     for tried in record.get('alphas', ()):
-        grid.add_row(f'alpha {tried["alpha"]:g}', '', *cells(tried[f'validation_{word}']), '–')
+        grid.add_row(f'alpha {tried["alpha"]:g}', '', *cells(tried['validation_score']), '–')
     row = f'alpha {record["alpha"]:g}, chosen' if 'alpha' in record else f'{record["recipe"]} soup'
     grid.add_row(row, '', *cells(*(scores and scores['score'] for scores in held)), style='bold green')
     return grid

@@ -44,7 +44,7 @@ def test_one_call_writes_a_run_directory(photos, checkpoints, nowhere):
     )
     assert (result.config.data.source, result.config.run_dir) == (f'folder:{photos}', 'here')
     assert result.directory.path.resolve() == nowhere / 'here'
-    assert read_result('here')['accuracy'] == result.metrics.top1
+    assert read_result('here')['score'] == result.metrics.top1
     assert result.config.train.steps == 2
 
 

@@ -22,7 +22,7 @@ from jtransfer.experiments.compare import compare
 from jtransfer.experiments.outputs import OUTPUTS, read_outputs
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.reopen import parts_of_run
-from jtransfer.experiments.run_dir import read_config
+from jtransfer.experiments.run_dir import read_config, read_record
 from jtransfer.experiments.scoring import score
 from jtransfer.pretrained.model import merge_model
 from tests.golden import earlier
@@ -129,6 +129,23 @@ def test_a_run_says_what_it_said_and_has_the_score_that_it_had(run):
     compared = compare(run, run)
     assert compared.scores == (result['score'],) * 2
     assert compared.difference == 0
+
+
+@pytest.mark.parametrize('run', [*RUNS, 'crossval', 'crossval_other', 'search/best', 'sweep/seed=0'])
+def test_records_of_schema_1_have_the_form_of_those_of_today(run):
+    record, result = read_record(run), recorded(f'{run}/result.json')
+    assert 'schema' not in result
+    assert record.tested
+    assert (record.score.value, record.score.name) == (result['score'], result['score_name'])
+    shares = ('accuracy', 'mean average precision')
+    assert record.score.unit == ('share' if result['score_name'] in shares else 'index')
+    interval = result.get('accuracy_interval', result.get('interval'))
+    assert record.score.interval == (None if interval is None else tuple(interval))
+    best = result.get('best_validation_accuracy', result.get('best_validation_score'))
+    assert (record.validation and record.validation.score.value) == best
+    if best is not None:
+        assert record.validation.loss == result['best_validation_loss']
+        assert record.validation.score.name == result['score_name']
 
 
 @pytest.mark.parametrize('run', ['multi_label', 'heads', 'lora', 'memory'])

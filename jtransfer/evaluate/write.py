@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jtransfer.record_types import SCHEMA
 from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.measured import Measured
 from jtransfer.text import to_cell
@@ -70,7 +71,7 @@ def write_evaluation(
         for table in metrics.tables(outputs, labels, ids):
             write_csv(folder / f'{table.name}.csv', table.header, table.rows)
     with atomic_text(folder / 'metrics.json') as file:
-        json.dump(metrics.to_dict(), file, indent=2, ensure_ascii=False, allow_nan=False)
+        json.dump({'schema': SCHEMA, **metrics.to_dict()}, file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write('\n')
 
 

@@ -38,6 +38,7 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE
 from jtransfer.pretrained.model import Model, load_model
+from jtransfer.record_types import SCHEMA
 from jtransfer.tasks.measured import Measured
 from jtransfer.transfer.averaging import greedy_soup
 from jtransfer.writing import make_folder
@@ -247,14 +248,8 @@ def _finish(
         metrics: Measured = scores.metrics
         write_evaluation(folder / 'evaluation', metrics, scores.logits, scores.labels, scores.ids)
         write_outputs(folder / 'evaluation' / OUTPUTS, Outputs(scores.ids, scores.logits, scores.labels))
-        found = {
-            'part': 'test',
-            'examples': metrics.examples,
-            'score_name': metrics.score_name,
-            'score': metrics.score,
-            'loss': metrics.loss,
-        }
-    write_json(folder / RESULT, {**found, **record, 'versions': finetune.versions()})
+        found = {'part': 'test', **metrics.record()}
+    write_json(folder / RESULT, {'schema': SCHEMA, **found, **record, 'versions': finetune.versions()})
     if scores is not None and crossing.test is not None:
         say(f'{folder.name}, tested on {len(scores.ids):,} images that no fold has seen: {scores.metrics.headline()}')
         with page_of_finished(folder):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
@@ -26,7 +25,8 @@ from jtransfer.evaluate.fold_statistics import (
 from jtransfer.experiments.crossval_plan import directory_name
 from jtransfer.experiments.given import ASIDE, differing, found_in_words, in_words
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels
-from jtransfer.experiments.run_dir import FOLDS, RESULT, is_run, read_config, read_result, write_json
+from jtransfer.experiments.run_dir import FOLDS, RESULT, is_run, read_config, read_record, write_json
+from jtransfer.experiments.run_records import RunRecord
 from jtransfer.paths import expanded, output_file
 from jtransfer.tasks.base import labelled
 
@@ -82,18 +82,17 @@ def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) 
     paths = expanded(first), expanded(second)
     crossed = [(path / FOLDS).exists() for path in paths]
     for path in paths:
-        if 'score_name' not in read_result(path):
+        if not read_record(path).tested:
             raise UserError(f'{path} was not tested: it has no score to compare')
     results = [
-        read_result(path, ('score', *_OF_FOLDS) if of else ('score',)) for path, of in zip(paths, crossed, strict=True)
+        read_record(path, ('score', *_OF_FOLDS) if of else ('score',)) for path, of in zip(paths, crossed, strict=True)
     ]
     if crossed[0] != crossed[1]:
         one, other = paths if crossed[0] else paths[::-1]
         raise UserError(f'{one} is a cross-validation and {other} a single run: compare like with like')
-    if results[0]['score_name'] != results[1]['score_name']:
-        raise UserError(
-            f'{paths[0]} is measured by {results[0]["score_name"]} and {paths[1]} by {results[1]["score_name"]}'
-        )
+    scores = [record.score for record in results]
+    if scores[0].name != scores[1].name:
+        raise UserError(f'{paths[0]} is measured by {scores[0].name} and {paths[1]} by {scores[1].name}')
     t_test = _folds_test(paths, results, confidence) if crossed[0] else None
     outputs = _same_examples(paths, [read_outputs(path / 'evaluation' / OUTPUTS) for path in paths])
     right = _right(outputs)
@@ -103,7 +102,7 @@ def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) 
         bootstrap = paired_bootstrap(*accuracies, confidence=confidence)
     return Comparison(
         names=(str(first), str(second)),
-        score_name=results[0]['score_name'],
+        score_name=scores[0].name,
         scores=(float(results[0]['score']), float(results[1]['score'])),
         examples=len(outputs[0]),
         folds=len(results[0]['fold_scores']) if crossed[0] else 0,
@@ -165,12 +164,12 @@ def describe(outcome: Comparison) -> RenderableType:
     return Group(*lines)
 
 
-def _given(path: Path, result: dict[str, Any]) -> dict[str, str]:
+def _given(path: Path, result: RunRecord) -> dict[str, str]:
     """What a run was given, or every fold found for itself; of what is no run of ours (an ensemble) nothing."""
     if not is_run(path):
         return {}
     config = read_config(path)
-    words = {'strategy': config.transfer.strategy, **in_words(config, result)}
+    words = {'strategy': config.transfer.strategy, **in_words(config, result.values)}
     if (path / FOLDS).exists() and config.search.space:
         record = read_fold_record(path / FOLDS)
         names = [directory_name(each['repeat'], each['fold'], record['repeats']) for each in record['divisions']]
@@ -179,7 +178,7 @@ def _given(path: Path, result: dict[str, Any]) -> dict[str, str]:
     return words
 
 
-def _folds_test(paths: Sequence[Path], results: Sequence[dict[str, Any]], confidence: float) -> TTest:
+def _folds_test(paths: Sequence[Path], results: Sequence[RunRecord], confidence: float) -> TTest:
     records = [read_fold_record(path / FOLDS) for path in paths]
     if records[0]['sha256'] != records[1]['sha256']:
         raise UserError(

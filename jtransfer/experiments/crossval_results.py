@@ -23,13 +23,14 @@ from jtransfer.experiments.crossval_plan import Crossing
 from jtransfer.experiments.given import KEYS
 from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs, same_labels, write_outputs
 from jtransfer.experiments.page import wrong_pictures
-from jtransfer.experiments.run_dir import RESULT, read_config, read_result, write_json
-from jtransfer.experiments.run_records import NEEDED_OF_FOLDS
+from jtransfer.experiments.run_dir import RESULT, read_config, read_record, write_json
+from jtransfer.experiments.run_records import NEEDED_OF_FOLDS, RunRecord
 from jtransfer.experiments.safely import page_of_finished
 from jtransfer.experiments.scoring import Scores
+from jtransfer.record_types import SCHEMA
 from jtransfer.tasks.average import mean_outputs
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.figure import SHARE, unit_of
+from jtransfer.tasks.figure import SHARE, Figure
 from jtransfer.tasks.labels import Labels, of_task, stack, take
 from jtransfer.tasks.measured import Measured
 from jtransfer.tasks.several import measure_tasks
@@ -46,7 +47,7 @@ class CrossResult:
         config: as it was run.
         folder: where everything is.
         summaries: a line a fold.
-        score_name: what the scores are.
+        score: what the scores are: of the first fold.
         interval: mean of the folds' scores, with an interval that allows for shared training images.
         pooled: the metrics of the out-of-fold predictions, every example once (the mean over repeats).
         skipped: how many unreadable images are in no fold's predictions.
@@ -56,7 +57,7 @@ class CrossResult:
     config: Config
     folder: Path
     summaries: tuple[FoldSummary, ...]
-    score_name: str
+    score: Figure
     interval: FoldInterval
     pooled: Measured
     skipped: int
@@ -77,7 +78,7 @@ def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
         folder: of the experiment.
     """
     directories = [folder / crossing.name(fold) for fold in crossing.folds]
-    results = [read_result(directory, NEEDED_OF_FOLDS) for directory in directories]
+    results = [read_record(directory, NEEDED_OF_FOLDS) for directory in directories]
     summaries = tuple(map(_summary, crossing.folds, results, directories))
     per_fold = [read_fold(path, fold, crossing) for path, fold in zip(directories, crossing.folds, strict=True)]
     ratio = size_ratio(summaries)
@@ -95,7 +96,7 @@ def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
         config=config,
         folder=folder,
         summaries=summaries,
-        score_name=results[0]['score_name'],
+        score=results[0].score,
         interval=interval,
         pooled=pooled,
         skipped=len(crossing.pool) - len(outputs),
@@ -104,10 +105,11 @@ def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
     write_evaluation(folder / 'evaluation', pooled, outputs.outputs, outputs.labels, outputs.ids)
     write_outputs(folder / 'evaluation' / OUTPUTS, outputs)
     _write_folds(folder, summaries)
-    given = {name: results[0][name] for name in KEYS if name in results[0]}
+    first = results[0].values
+    given = {name: first[name] for name in KEYS if name in first}
     write_json(folder / RESULT, {**_record(result, crossing, ratio), **given})
     with page_of_finished(folder):
-        _write_page(result, crossing, outputs, directories, results[0].get('set_aside', ()))
+        _write_page(result, crossing, outputs, directories, first.get('set_aside', ()))
     return result
 
 
@@ -118,7 +120,7 @@ def read_fold(directory: Path, fold: Fold, crossing: Crossing) -> Outputs:
         UserError: they are of other images than the fold tests, or these have other labels now, or a record of the
             fold is damaged.
     """
-    read_result(directory, NEEDED_OF_FOLDS)
+    read_record(directory, NEEDED_OF_FOLDS)
     read_log(directory / LOG)
     outputs = read_outputs(directory / 'evaluation' / OUTPUTS)
     ids = crossing.pool.ids
@@ -156,7 +158,7 @@ def average_repeats(per_fold: Sequence[Outputs], ids: Sequence[str], tasks: Sequ
 
 def describe(result: CrossResult) -> RenderableType:
     """The end of a cross-validation: a line a fold, their mean with its interval, and where everything is."""
-    table = Table('fold', 'train', 'test', 'best step', result.score_name, 'loss', box=None)
+    table = Table('fold', 'train', 'test', 'best step', result.score.name, 'loss', box=None)
     repeated = any(summary.repeat for summary in result.summaries)
     for summary in result.summaries:
         name = f'{summary.repeat}/{summary.number}' if repeated else str(summary.number)
@@ -179,22 +181,22 @@ def headline_of(result: CrossResult) -> str:
     """The mean of the folds' scores in one line."""
     interval = result.interval
     low, high = interval.low, interval.high
-    if unit_of(result.score_name) == SHARE:  # A share cannot be outside, whatever the t-distribution says.
+    if result.score.unit == SHARE:  # A share cannot be outside, whatever the t-distribution says.
         low, high = max(low, 0.0), min(high, 1.0)
     return (
-        f'{result.score_name} {interval.mean:.4f} ± {interval.sd:.4f} (standard deviation) over '
+        f'{result.score.name} {interval.mean:.4f} ± {interval.sd:.4f} (standard deviation) over '
         f'{len(result.summaries)} folds; {interval.confidence:.0%} interval of the mean {low:.4f} to {high:.4f}'
     )
 
 
-def _summary(fold: Fold, result: dict[str, Any], directory: Path) -> FoldSummary:
+def _summary(fold: Fold, result: RunRecord, directory: Path) -> FoldSummary:
     return FoldSummary(
         repeat=fold.repeat,
         number=fold.number,
         train_examples=result['train_examples'],
         test_examples=result['examples'],
         chosen_step=result['chosen_step'],
-        score=result['score'],
+        score=float(result['score']),
         loss=result['loss'],
         seconds=result['seconds'],
         report=f'{directory.name}/report.html',
@@ -231,19 +233,20 @@ def _write_page(
 
 def _record(result: CrossResult, crossing: Crossing, ratio: float) -> dict[str, Any]:
     interval = result.interval
+    ends = (interval.low, interval.high)
+    score = dataclasses.replace(result.score, value=interval.mean, interval=ends, confidence=interval.confidence)
     return {
+        'schema': SCHEMA,
         'part': 'out of fold',
         'examples': result.pooled.examples,
-        'score_name': result.score_name,
-        'score': interval.mean,
+        **score.record(),
         'standard_deviation': interval.sd,
-        'interval': [interval.low, interval.high],
-        'confidence': interval.confidence,
         'fold_scores': list(result.scores),
         'chosen_steps': [summary.chosen_step for summary in result.summaries],
         'test_train_ratio': ratio,
         'pooled_score': result.pooled.score,
         'loss': result.pooled.loss,
+        'metrics': {name: own.to_dict() for name, own in result.pooled.of_tasks().items()},
         'folds_sha256': crossing.record['sha256'],
         'skipped_images': result.skipped,
         'seconds': sum(summary.seconds for summary in result.summaries),

@@ -36,6 +36,7 @@ from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.adapter_file import ADAPTER_FILE, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import merge_model
+from jtransfer.record_types import SCHEMA
 from jtransfer.tasks.measured import Measured
 
 
@@ -201,7 +202,7 @@ def save(
         'strategy': config.transfer.strategy,
         'seed': config.seed,
         'step': trained.fit.chosen_step,
-        **({} if metrics is None else {**metrics.scored(f'{part}_'), f'{part}_examples': metrics.examples}),
+        **({} if metrics is None else {'part': part, **metrics.record()}),
         'versions': versions(),
     }
     whole = model if model.adaptation and not adapters.can_merge(model.adaptation) else merge_model(model)
@@ -229,17 +230,14 @@ def save(
 
 
 def _record(result: Result, trained: Trained) -> dict[str, Any]:
-    metrics, best = result.metrics, trained.fit.best_score
+    metrics, fit = result.metrics, trained.fit
     return {
+        'schema': SCHEMA,
         'part': result.part,
-        'examples': metrics.examples,
-        'score_name': metrics.score_name,
-        'score': metrics.score,
         **metrics.record(),
-        'loss': metrics.loss,
+        'validation': None if fit.best_score is None else {'score': fit.best_score, 'loss': fit.best_loss},
+        'metrics': {name: own.to_dict() for name, own in metrics.of_tasks().items()},
         'test_time_augmentation': metrics.test_time_augmentation,
-        f'best_validation_{metrics.score_key}': best,
-        'best_validation_loss': trained.fit.best_loss,
         'chosen_step': trained.fit.chosen_step,
         **given_record(result.plan, result.config, trained.examples),
         'skipped_images': result.skipped,

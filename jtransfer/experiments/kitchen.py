@@ -12,7 +12,6 @@ from jtransfer.evaluate.forward import Forward, make_forward
 from jtransfer.experiments.reading import Examples
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.statistics import Statistics, image_batches, make_statistics, recalibrate_statistics
-from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.measured import Measured
 from jtransfer.transfer import averaging
@@ -59,11 +58,6 @@ class Kitchen:
         assert self.validation is not None
         metrics = self.metrics(self.validation, variables)
         return metrics.score, metrics.loss
-
-    @property
-    def word(self) -> str:
-        """What records call the score."""
-        return 'accuracy' if heads.plain(self.model.tasks) else 'score'
 
     def corrects(self, members: Sequence[str]) -> int:
         """Over how many images the statistics of an average are to be taken; 0 where they belong to a member."""

@@ -57,8 +57,9 @@ def describe(result: Result) -> dict[str, Any]:
         'parameters': result.plan.elements,
         'source_task': result.config.data.source,
         'classes': len(result.model.class_names),
+        'part': result.part,
+        'examples': metrics.examples,
         **_scored(result),
-        f'{result.part}_examples': metrics.examples,
         'seed': result.config.seed,
         'train_seconds': round(result.fit_seconds, 1),
         'versions': finetune.versions(),
@@ -67,8 +68,7 @@ def describe(result: Result) -> dict[str, Any]:
 
 
 def _scored(result: Result) -> dict[str, Any]:
-    metrics, part = result.metrics, result.part
-    values = {f'{part}_{metrics.score_key}': round(metrics.score, 5)}
-    if metrics.score_key == 'score' or metrics.score_interval is None:
-        return {**values, 'score_name': metrics.score_name}
-    return {**values, f'{part}_interval': [round(bound, 5) for bound in metrics.score_interval]}
+    values = result.metrics.score_figure.record()
+    ends = values['score_interval']
+    interval = None if ends is None else [round(bound, 5) for bound in ends]
+    return {**values, 'score': round(result.metrics.score, 5), 'score_interval': interval}

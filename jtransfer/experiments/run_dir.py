@@ -22,7 +22,7 @@ from jtransfer.config_check import field_names, get_field
 from jtransfer.errors import UserError
 from jtransfer.experiments.changes import CHANGES, Change, changeable, how_to_change, with_changes
 from jtransfer.experiments.run_lock import LOCK, check_free, held
-from jtransfer.experiments.run_records import read_result_file, read_split_file
+from jtransfer.experiments.run_records import RunRecord, read_result_file, read_split_file
 from jtransfer.experiments.run_split import other_data
 from jtransfer.paths import expanded, output_folder
 from jtransfer.reading import read_json, read_json_object
@@ -256,6 +256,11 @@ def read_result(path: str | Path, needs: Collection[str] = ()) -> dict[str, Any]
     if not file.exists():
         raise UserError(f'{path} holds no finished run')
     return read_result_file(file, needs)
+
+
+def read_record(path: str | Path, needs: Collection[str] = ()) -> RunRecord:
+    """As `read_result`, in one form whichever version wrote it."""
+    return RunRecord(read_result(path, needs))
 
 
 def check_records(path: Path) -> None:

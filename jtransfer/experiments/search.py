@@ -27,10 +27,11 @@ from jtransfer.experiments.run_dir import (
     SPLIT,
     difference,
     is_finished,
-    read_result,
+    read_record,
     write_config,
     write_json,
 )
+from jtransfer.experiments.run_records import RunRecord
 from jtransfer.experiments.run_split import other_data, split_of
 from jtransfer.experiments.search_judge import Judge, Verdict, labels_of, make_judge
 from jtransfer.experiments.search_plot import plot
@@ -40,6 +41,8 @@ from jtransfer.experiments.search_space import Dimension, parse_space, settled
 from jtransfer.experiments.search_study import BESIDES, JOURNAL, Study, TrialRecord, need_optuna, open_study
 from jtransfer.experiments.summary import short_names
 from jtransfer.paths import output_folder
+from jtransfer.record_types import SCHEMA
+from jtransfer.tasks.figure import Figure
 from jtransfer.text import count_of
 from jtransfer.transfer.set_aside import for_weights, random_weights_notes
 from jtransfer.writing import is_partial, make_folder
@@ -62,7 +65,7 @@ class SearchResult:
         space: what was varied.
         trials: all of them, in order.
         best: the one with the largest score.
-        score_name: what the score of a trial is.
+        score: what the score of a trial is.
         result: the `result.json` of the run with the best settings; None where trials of other machines are still at
             work, the last of which makes that run.
     """
@@ -72,8 +75,8 @@ class SearchResult:
     space: tuple[Dimension, ...]
     trials: tuple[TrialRecord, ...]
     best: TrialRecord
-    score_name: str
-    result: dict[str, Any] | None
+    score: Figure
+    result: RunRecord | None
 
 
 def run(
@@ -107,7 +110,7 @@ def run(
     folder = output_folder(folder or config.run_dir or ROOT / f'search-{config.name}', 'run_dir')
     check_folder(folder, config)
     if is_finished(folder / BEST):
-        read_result(folder / BEST)  # before time is spent on trials
+        read_record(folder / BEST)  # before time is spent on trials
     with stopping.resumable(folder):
         parts = parts or load_parts(config.data, config.seed, source)
         return _search(config, space, parts, folder, say)
@@ -132,7 +135,7 @@ def _search(
         judge.start.let_go()  # that run has a network of its own
         result = _run_best(chosen, parts, folder, say)
         write_json(folder / RESULT, _record(trials, best, judge, result))
-    return SearchResult(chosen, folder, space, trials, best, judge.score_name, result)
+    return SearchResult(chosen, folder, space, trials, best, judge.score, result)
 
 
 def search_in(
@@ -224,7 +227,7 @@ def _optimise(
         settings = ', '.join(f'{names[field]}={in_words(value)}' for field, value in trial.fields.items())
         outcome = trial.error or trial.state
         if trial.state == 'complete' and trial.score is not None:
-            outcome = f'{trial.score:.1%}' if judge.score_name == 'accuracy' else f'{trial.score:.4g}'
+            outcome = judge.score.tell(trial.score)
         say(f'[{trial.number + 1}/{wanted}] {settings}: {outcome}')
 
     study.optimise(wanted, objective, FAILURES, told)
@@ -236,7 +239,7 @@ def _write(
     """Writes the table, the plot and the best settings; returns the trials and the best of them."""
     trials = study.trials()
     write_trials(folder / TRIALS, trials, space)
-    plot(folder / PLOT, trials, space, judge.score_name)
+    plot(folder / PLOT, trials, space, judge.score)
     best = best_trial(trials)
     if best is None:
         why = next((f'; the last one failed: {trial.error}' for trial in reversed(trials) if trial.error), '')
@@ -245,7 +248,7 @@ def _write(
     return trials, best
 
 
-def _run_best(config: Config, parts: Parts, folder: Path, say: Callable[[str], None]) -> dict[str, Any]:
+def _run_best(config: Config, parts: Parts, folder: Path, say: Callable[[str], None]) -> RunRecord:
     """Runs the best settings, unless that has been done; what was best before, or of other data, is set aside."""
     path = folder / BEST
     config = dataclasses.replace(config, run_dir=str(path), train=dataclasses.replace(config.train, resume='auto'))
@@ -256,22 +259,23 @@ def _run_best(config: Config, parts: Parts, folder: Path, say: Callable[[str], N
         if not is_finished(path):
             say('the best settings, on the training part:')
             say(finetune.run(config, parts=parts, say=say, title=f'{config.name} {BEST}').headline)
-    return read_result(path, ('part', 'examples', 'score_name', 'score'))
+    return read_record(path, ('part', 'examples', 'score_name', 'score'))
 
 
 def _found(best: TrialRecord, judge: Judge) -> dict[str, Any]:
     return {'trial': best.number, 'score': best.score, 'judged_by': judge.by, 'fields': best.fields}
 
 
-def _record(
-    trials: Sequence[TrialRecord], best: TrialRecord, judge: Judge, result: Mapping[str, Any]
-) -> dict[str, Any]:
+def _record(trials: Sequence[TrialRecord], best: TrialRecord, judge: Judge, result: RunRecord) -> dict[str, Any]:
     states = ('complete', 'pruned', 'failed', 'lost')
     return {
+        'schema': SCHEMA,
         'trials': {state: sum(trial.state == state for trial in trials) for state in states},
         'best': _found(best, judge),
         'seconds': sum(trial.seconds or 0.0 for trial in trials),
-        **{name: result[name] for name in ('part', 'examples', 'score_name', 'score')},
+        'part': result['part'],
+        'examples': result['examples'],
+        **result.score.record(),
         'versions': finetune.versions(),
     }
 

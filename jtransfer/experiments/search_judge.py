@@ -25,8 +25,9 @@ from jtransfer.experiments.run_split import LABELS, split_of
 from jtransfer.experiments.scoring import score
 from jtransfer.experiments.start import LastModel
 from jtransfer.experiments.training import train_model
-from jtransfer.pretrained import heads
+from jtransfer.tasks.figure import Figure
 from jtransfer.tasks.labels import strata
+from jtransfer.tasks.several import score_of
 from jtransfer.train.lane import deciding
 
 Report = Callable[[int, float], None]
@@ -76,9 +77,9 @@ class Judge:
         return f'{len(self.folds)} inner folds' if self.folds else 'validation part'
 
     @property
-    def score_name(self) -> str:
-        """What the score is: `accuracy` of one label an image, else `score`."""
-        return 'accuracy' if heads.plain(self.parts.tasks) else 'score'
+    def score(self) -> Figure:
+        """What the score is; its value is not known."""
+        return score_of(self.parts.tasks)
 
     def digest(self, parts: Parts) -> str:
         """A SHA-256 hash of which example is where, in the parts and in the inner folds."""

@@ -10,6 +10,7 @@ from typing import Any
 from jtransfer.experiments.search_report import best_trial
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.experiments.search_study import TrialRecord
+from jtransfer.tasks.figure import SHARE, Figure
 from jtransfer.text import for_figure
 from jtransfer.writing import atomic_path
 
@@ -21,7 +22,7 @@ def plot(
     path: str | os.PathLike[str],
     trials: Sequence[TrialRecord],
     space: Sequence[Dimension],
-    score_name: str = 'accuracy',
+    score: Figure,
 ) -> None:
     """Draws the history with the best so far, and a panel a field, as a PNG.
 
@@ -32,20 +33,20 @@ def plot(
         path: of the picture; replaced whole, or not at all.
         trials: of the study; those without a score are ticks at the foot of the history.
         space: what was varied.
-        score_name: an `accuracy` is drawn in percent, anything else as it is.
+        score: what the score is; a share is drawn in percent, anything else as it is.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    unit = 100.0 if score_name == 'accuracy' else 1.0
+    unit = 100.0 if score.unit == SHARE else 1.0
     columns = min(_COLUMNS, len(space))
     rows = math.ceil(len(space) / columns)
     figure = Figure(figsize=(4.2 * columns if columns > 1 else 6.5, 2.9 * (rows + 1)), dpi=150, facecolor='white')
     figure.set_layout_engine('constrained', w_pad=0.1, h_pad=0.1)
     FigureCanvasAgg(figure)
     layout = figure.add_gridspec(rows + 1, columns)
-    label = score_name + (', %' if unit == 100 else '')
+    label = score.name + (', %' if unit == 100 else '')
 
     history = figure.add_subplot(layout[0, :])
     _scatter(history, trials, [float(trial.number) for trial in trials], unit)

@@ -12,6 +12,7 @@ from jtransfer.evaluate.write import write_csv
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.experiments.search_study import TrialRecord
 from jtransfer.experiments.summary import short_names
+from jtransfer.tasks.figure import SHARE, Figure
 from jtransfer.text import printable
 
 
@@ -53,15 +54,13 @@ def write_trials(path: Path, trials: Sequence[TrialRecord], space: Sequence[Dime
     )
 
 
-def trials_table(
-    trials: Sequence[TrialRecord], space: Sequence[Dimension], score_name: str = 'accuracy', most: int = 10
-) -> Any:
+def trials_table(trials: Sequence[TrialRecord], space: Sequence[Dimension], score: Figure, most: int = 10) -> Any:
     """The best complete trials as a table for rich, the best one marked.
 
     Args:
         trials: of the study.
         space: what was varied.
-        score_name: an `accuracy` is shown in percent, anything else as it is.
+        score: what the score is; a share is shown in percent, anything else as it is.
         most: how many, at most.
     """
     from rich import box
@@ -71,14 +70,14 @@ def trials_table(
     best = best_trial(trials)
     complete = [trial for trial in trials if trial.state == 'complete' and trial.score is not None]
     order = sorted(complete, key=_order, reverse=True)[:most]
-    percent = score_name == 'accuracy'
+    percent = score.unit == SHARE
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=Text(f'best trials ({counted(trials)})', style='bold'),
         title_justify='left',
     )  # fmt: skip
     table.add_column('', width=1)
     table.add_column('trial', justify='right', no_wrap=True)
-    table.add_column(score_name + (', %' if percent else ''), justify='right', no_wrap=True)
+    table.add_column(score.name + (', %' if percent else ''), justify='right', no_wrap=True)
     for name in short_names([dimension.field for dimension in space]).values():
         table.add_column(Text(name), overflow='fold')
     table.add_column('s', justify='right', no_wrap=True)

@@ -23,6 +23,7 @@ from jtransfer.experiments.kitchen import Kitchen, statistics_move
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.reopen import parts_of_run
 from jtransfer.experiments.run_dir import write_json
+from jtransfer.experiments.run_records import RunRecord
 from jtransfer.experiments.safely import noted
 from jtransfer.experiments.soup_members import open_members, start_of
 from jtransfer.paths import output_folder
@@ -30,7 +31,7 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.locate import MODEL_FILE, locate
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.tasks.measured import Measured
+from jtransfer.record_types import SCHEMA
 from jtransfer.transfer import averaging
 from jtransfer.transfer.averaging import Variables
 from jtransfer.writing import make_folder
@@ -130,14 +131,16 @@ def make_soup(
     kitchen = Kitchen(model, config, trees, validation, read[2])
     made = {'uniform': _uniform, 'greedy': _greedy, 'wise': _wise}[recipe](kitchen, alphas)
     record = {
+        'schema': SCHEMA,
         'recipe': recipe,
+        'score_name': first.result.score.name,
+        'score_unit': first.result.score.unit,
         'members': [
             {
                 'run': name,
                 'used': name in made.used,
                 'sha256': _sha256(member.stored.path),
-                f'validation_{kitchen.word}': made.own[name],
-                f'test_{kitchen.word}': member.result.get(kitchen.word) if member.result['part'] == 'test' else None,
+                **_own(made.own[name], member.result),
             }
             for name, member in members.items()
         ],
@@ -153,7 +156,7 @@ def make_soup(
     with noted(f'the averaged network is saved in {output / MODEL_FILE}'):
         for part, examples in (('validation', validation), ('test', test)):
             if examples is not None:
-                record[part] = _summary(kitchen.metrics(examples, made.variables))
+                record[part] = kitchen.metrics(examples, made.variables).record()
         _write(output, model, config, record)
     return Soup(output, model, record)
 
@@ -180,7 +183,7 @@ def _wise(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
         # At 1 it is the run itself, with the statistics that belong to it.
         variables = kitchen.finish((_SOURCE, run), variables) if alpha < 1 else variables
         score, loss = (None, None) if kitchen.validation is None else kitchen.judged(variables)
-        tried.append({'alpha': alpha, f'validation_{kitchen.word}': score, 'validation_loss': loss})
+        tried.append({'alpha': alpha, 'validation_score': score, 'validation_loss': loss})
         if best is None or rank(score, loss) >= best[0]:
             best = rank(score, loss), alpha, variables
     assert best is not None
@@ -207,8 +210,7 @@ def _write(output: Path, model: Model, config: Config, record: Mapping[str, Any]
     training |= {key: record[key] for key in ('start', 'alpha') if key in record}
     for part in ('validation', 'test'):
         if record[part] is not None:
-            word = 'accuracy' if heads.plain(model.tasks) else 'score'
-            training |= {f'{part}_{word}': record[part][word], f'{part}_examples': record[part]['examples']}
+            training[part] = record[part]
     save_model(
         output / MODEL_FILE,
         model.variables,
@@ -223,16 +225,11 @@ def _write(output: Path, model: Model, config: Config, record: Mapping[str, Any]
     write_json(output / RECORD, record)
 
 
-def _summary(metrics: Measured) -> dict[str, Any]:
-    interval = metrics.score_interval
-    summary = {
-        'examples': metrics.examples,
-        'score_name': metrics.score_name,
-        'score': metrics.score,
-        'score_interval': None if interval is None else list(interval),
-        'confidence': metrics.confidence,
-        'loss': metrics.loss,
-    }
-    if interval is not None and metrics.score_key != 'score':
-        summary |= {metrics.score_key: metrics.score, f'{metrics.score_key}_interval': list(interval)}
-    return summary
+def _own(validated: float | None, result: RunRecord) -> dict[str, Any]:
+    """The score of a member, on the parts that it has."""
+    scores = {'validation': validated, 'test': result.score.value if result['part'] == 'test' else None}
+    told = {f'{part}_score': value for part, value in scores.items()}
+    # Before schema 2, accuracies had this name; who reads these files may know it yet.
+    if result.score.name == 'accuracy':
+        told |= {f'{part}_accuracy': value for part, value in scores.items()}
+    return told

@@ -9,8 +9,8 @@ from typing import Any
 
 from jtransfer.config import Config, replace
 from jtransfer.errors import UserError
-from jtransfer.experiments.run_dir import SPLIT, is_run, read_config, read_result
-from jtransfer.experiments.run_records import read_split_file
+from jtransfer.experiments.run_dir import SPLIT, is_run, read_config, read_record
+from jtransfer.experiments.run_records import RunRecord, read_split_file
 from jtransfer.experiments.run_split import same_examples
 from jtransfer.experiments.start import make_model
 from jtransfer.paths import expanded
@@ -29,7 +29,7 @@ class Member:
     run: Path
     config: Config
     stored: Stored
-    result: dict[str, Any]
+    result: RunRecord
     split: dict[str, Any]
 
 
@@ -63,7 +63,7 @@ def open_members(runs: Sequence[str | Path], recipe: str) -> dict[str, Member]:
 def _open(run: Path) -> Member:
     if not is_run(run):
         raise UserError(f'{run} is not a run directory: it has no readable config.json of a run')
-    result = read_result(run, ('part',))
+    result = read_record(run, ('part',))
     if 'adapters' in read_metadata(run / MODEL_FILE):
         raise UserError(
             f'{run} keeps adapters beside its network, which cannot be averaged; what lora and ssf add is merged '

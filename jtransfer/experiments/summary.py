@@ -17,7 +17,7 @@ from jtransfer.errors import UserError
 from jtransfer.evaluate.write import write_csv
 from jtransfer.experiments.given import shared
 from jtransfer.experiments.summary_gain import gain
-from jtransfer.tasks.figure import SHARE, unit_of
+from jtransfer.tasks.figure import INDEX, SHARE
 
 METRIC = 'test accuracy'
 SEED, _STRATEGY, _BASELINE = 'seed', 'transfer.strategy', 'scratch'
@@ -28,8 +28,8 @@ class Record(TypedDict):
 
     `fields` holds the swept values by dotted field name, `metrics` the results by name (empty for a run that failed),
     `seconds` its duration, `run_dir` where it is, and `error` why it failed (None: it did not). `given` says in words
-    what it was given (`given.in_words`), `validation` its score and loss on the validation part, by name, and `chosen`,
-    of a sweep that tunes, whether its values were; those that were not have no `metrics`.
+    what it was given (`given.in_words`), `validation` its score and loss on the validation part, by name, `unit` that
+    of its scores, and `chosen`, of a sweep that tunes, whether its values were; those that were not have no `metrics`.
     """
 
     fields: dict[str, Any]
@@ -39,6 +39,7 @@ class Record(TypedDict):
     error: str | None
     given: NotRequired[dict[str, str]]
     validation: NotRequired[dict[str, float]]
+    unit: NotRequired[str]
     chosen: NotRequired[bool]
 
 
@@ -59,6 +60,7 @@ class Row:
         at_end: those of them at the end of what was tried.
         given: what the runs were given, in words, by what it is.
         seeds: of the finished runs, in the order of `values`.
+        unit: of their scores.
     """
 
     fields: dict[str, str]
@@ -72,6 +74,7 @@ class Row:
     at_end: tuple[str, ...] = ()
     given: dict[str, str] = dataclasses.field(default_factory=dict)
     seeds: tuple[str, ...] = ()
+    unit: str = INDEX
 
     def count(self, metric: str = METRIC) -> int:
         """How many runs have the metric."""
@@ -126,9 +129,9 @@ def best_row(rows: Sequence[Row], metric: str = METRIC) -> Row | None:
     return max(measured, key=lambda row: rank(row.mean(metric), row.mean(loss)), default=None)
 
 
-def percent(metric: str) -> bool:
+def percent(rows: Sequence[Row], metric: str) -> bool:
     """Whether a metric (`test accuracy`, `validation R²`) is a share, shown in percent."""
-    return unit_of(metric.partition(' ')[2]) == SHARE
+    return any(row.unit == SHARE and row.count(metric) for row in rows) and not metric.endswith(' loss')
 
 
 def label(row: Row) -> str:
@@ -219,6 +222,7 @@ def _row(fields: dict[str, str], members: Sequence[Record], tried: Mapping[str, 
         at_end=tuple(name for name, values in tried.items() if at_the_end(members[0]['fields'][name], values)),
         given=shared(record.get('given', {}) for record in finished),
         seeds=tuple(_text(record['fields'].get(SEED)) for record in finished),
+        unit=next((record['unit'] for record in finished if 'unit' in record), INDEX),
     )
 
 

@@ -27,7 +27,7 @@ def plot(path: str | os.PathLike[str], rows: Sequence[Row], metric: str = METRIC
 
     ink, soft, grid, colour, strong = '#12120f', '#55534d', '#e3e1da', '#2a78d6', '#e0602b'
     best = best_row(rows, metric) if len(rows) > 1 else None
-    scale, form, unit = (100.0, '.1f', ', %') if percent(metric) else (1.0, '.3f', '')
+    scale, form, unit = (100.0, '.1f', ', %') if percent(rows, metric) else (1.0, '.3f', '')
     labels = _labels(rows)
     width = min(6.5 + 0.085 * max(len(line) for text in labels for line in text.splitlines()), 14.0)
     figure = Figure(figsize=(width, 1.4 + 0.42 * max(len(rows), 2)), dpi=150, facecolor='white')

@@ -36,7 +36,7 @@ def print_table(rows: Sequence[Row], metric: str = METRIC, *, console: Any = Non
     best = best_row(rows, metric) if len(rows) > 1 else None
     gains = any(row.gain is not None for row in rows)
     failures = any(row.failed for row in rows)
-    share = percent(metric)
+    share = percent(rows, metric)
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=Text(metric + ', %' * share, style='bold'),
         title_justify='left', caption=Text('\n'.join(_caption(rows, share))), caption_justify='left',

@@ -29,7 +29,7 @@ from jtransfer.experiments.run_dir import (
     SPLIT,
     RunDirectory,
     is_finished,
-    read_result,
+    read_record,
 )
 from jtransfer.experiments.run_lock import check_free, held
 from jtransfer.experiments.run_records import NEEDED_OF_RUNS
@@ -151,7 +151,7 @@ def run(
             RunDirectory.find(variant)  # refuses what is in the way before the first run starts
         elif differs := RunDirectory.differs(variant):
             raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another --output')
-        elif 'set_aside' not in read_result(path, NEEDED_OF_RUNS) and for_weights(variant.transfer)[1]:
+        elif 'set_aside' not in read_record(path, NEEDED_OF_RUNS).values and for_weights(variant.transfer)[1]:
             raise UserError(
                 f'{path} was run when settings for pretrained weights were not set aside from scratch yet: '
                 'delete it to run it again'
@@ -180,7 +180,7 @@ def run(
             records.append(record)
             # What is not chosen yet is not to be judged by the test part, not by the person who reads along either.
             found = record.get('validation', {}) if tune else record['metrics']
-            say(f'[{number}/{len(planned)}] {title}: {record["error"] or in_words(found)}')
+            say(f'[{number}/{len(planned)}] {title}: {record["error"] or in_words(found, record["unit"])}')
     return folder, choose(records, list(over), list(tune), say) if tune else records
 
 
@@ -240,12 +240,14 @@ def _one(fields: dict[str, Any], config: Config, path: Path, say: Callable[[str]
             # The last two: a setting too large for the device need not be so for the others.
             record['error'] = (str(error).splitlines() or [type(error).__name__])[0]
             return record
-    result = read_result(path, NEEDED_OF_RUNS)
-    # Of runs before there were other tasks, the score is the accuracy.
-    score_name, score = result.get('score_name', 'accuracy'), float(result['score'])
-    record['metrics'] = {f'{result["part"]} {score_name}': score, f'{result["part"]} loss': result['loss']}
+    result = read_record(path, NEEDED_OF_RUNS)
+    record['metrics'] = {
+        f'{result["part"]} {result.score.name}': float(result['score']),
+        f'{result["part"]} loss': result['loss'],
+    }
+    record['unit'] = result.score.unit
     record['validation'] = validation_of(result) or {}
-    record['given'] = given.in_words(config, result)
+    record['given'] = given.in_words(config, result.values)
     record['seconds'] = result['seconds']
     return record
 

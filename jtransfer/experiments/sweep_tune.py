@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from jtransfer.better import rank
 from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
-from jtransfer.experiments.run_dir import is_finished, read_result
+from jtransfer.experiments.run_dir import is_finished, read_record
+from jtransfer.experiments.run_records import RunRecord
 from jtransfer.experiments.summary import SEED, Record, short_names
-from jtransfer.tasks.figure import told, unit_of
+from jtransfer.tasks.figure import told
 
 Tune = Mapping[str, Sequence[str]]
 
@@ -41,7 +41,7 @@ def check_parts(planned: Mapping[Path, Parts]) -> None:
     """
     for path, parts in planned.items():
         if is_finished(path):
-            result = read_result(path, ('part',))
+            result = read_record(path, ('part',))
             validated, tested = validation_of(result) is not None, result['part'] == 'test'
         else:
             validated, tested = parts.validation is not None, parts.test is not None
@@ -51,18 +51,16 @@ def check_parts(planned: Mapping[Path, Parts]) -> None:
             raise UserError('--tune reports what is chosen on the test part: set data.test_fraction above 0')
 
 
-def validation_of(result: Mapping[str, Any]) -> dict[str, float] | None:
+def validation_of(result: RunRecord) -> dict[str, float] | None:
     """Score and loss of a finished run on the validation part, by name; None where it had none.
 
     Args:
         result: its `result.json`.
     """
-    score = result.get('best_validation_accuracy', result.get('best_validation_score'))
-    if score is None:
+    best = result.validation
+    if best is None or best.score.value is None:
         return None
-    loss = result.get('best_validation_loss')
-    name = f'validation {result.get("score_name", "accuracy")}'
-    return {name: float(score), 'validation loss': float('nan') if loss is None else float(loss)}
+    return {f'validation {best.score.name}': best.score.value, 'validation loss': best.loss}
 
 
 def choose(
@@ -101,14 +99,15 @@ def choose(
     return [_marked(record, id(record) in kept) for record in records]
 
 
-def in_words(metrics: Mapping[str, float]) -> str:
+def in_words(metrics: Mapping[str, float], unit: str) -> str:
     """A run's score in a few words.
 
     Args:
         metrics: the score, then the loss, by name (`test accuracy`).
+        unit: of the score.
     """
     name, score = next(iter(metrics.items()))
-    return f'{name} {told(score, unit_of(name.partition(" ")[2]))}'
+    return f'{name} {told(score, unit)}'
 
 
 def _named(record: Record, names: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 from jtransfer.errors import UserError
+from jtransfer.tasks.figure import Figure
 from jtransfer.text import clipped
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Task:
         has_thresholds: whether a class is predicted from a probability on that may be fitted.
         dtype: of the labels.
         output_dtype: of averages of outputs.
+        score: what its metrics call their score, without a value.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Task:
     has_thresholds: ClassVar[bool] = False
     dtype: ClassVar[type[np.generic]] = np.float32
     output_dtype: ClassVar[type[np.generic]] = np.float32
+    score: ClassVar[Figure] = Figure('score', None)
 
     def __init_subclass__(cls, kind: str = '', **options: Any) -> None:
         """Makes a kind known by its name."""

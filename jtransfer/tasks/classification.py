@@ -11,7 +11,7 @@ import numpy as np
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.class_figures import top_prediction
-from jtransfer.tasks.classification_metrics import Metrics, classification_metrics
+from jtransfer.tasks.classification_metrics import SCORE, Metrics, classification_metrics
 from jtransfer.tasks.wrong import Wrong
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Classification(Task, kind='single_label'):
     )
     exclusive = True
     dtype = np.int32
+    score = SCORE
 
     def unlabelled(self, count: int) -> np.ndarray:
         """-1 throughout."""

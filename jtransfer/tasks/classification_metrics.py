@@ -23,6 +23,7 @@ from jtransfer.tasks.figure import COUNT, INDEX, SHARE, Figure
 from jtransfer.tasks.measured import Baseline, Measured
 from jtransfer.tasks.panels import METER, MOST_IN_MATRIX, NAME, Block, Column, Listing, Matrix, Table
 
+SCORE = Figure('accuracy', None, SHARE)
 # Rows of the table of most frequent mistakes, beside a matrix and in its place.
 _PAIRS, _PAIRS_ALONE = 12, 40
 
@@ -53,7 +54,6 @@ class Metrics(Measured):
     calibration: tuple[CalibrationBin, ...]
     confusion_matrix: Int[np.ndarray, 'classes classes'] = dataclasses.field(compare=False)
 
-    score_key: ClassVar[str] = 'accuracy'
     wrong_title: ClassVar[str] = 'Most confidently wrong'
 
     @property
@@ -64,7 +64,7 @@ class Metrics(Measured):
     @property
     def score_figure(self) -> Figure:
         """The accuracy."""
-        return Figure('accuracy', self.top1, SHARE, self.top1_interval, self.confidence)
+        return dataclasses.replace(SCORE, value=self.top1, interval=self.top1_interval, confidence=self.confidence)
 
     def baseline(self) -> Baseline:
         """What naming the commonest class always would be worth."""
@@ -131,25 +131,9 @@ class Metrics(Measured):
             Block('Class by class', [by_class, mistakes] if readable else [by_class], last=True),
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the confusion matrix (a file of its own, `confusion_matrix.csv`) as plain JSON values."""
-        values = super().to_dict()
-        del values['score_name'], values['score']
-        if not self.unlabelled:
-            del values['unlabelled']
-        return values
-
-    def scored(self, prefix: str = '') -> dict[str, Any]:
-        """The accuracy by its name."""
-        return {f'{prefix}accuracy': self.top1}
-
-    def record(self) -> dict[str, Any]:
-        """The accuracy by its name, and the calibration."""
-        return {
-            'accuracy': self.top1,
-            'accuracy_interval': list(self.top1_interval),
-            'expected_calibration_error': self.expected_calibration_error,
-        }
+    def validation(self) -> dict[str, float]:
+        """Top-1 accuracy and loss."""
+        return {'top1': self.top1, 'loss': self.loss}
 
     def with_absent(self, names: tuple[str, ...]) -> Metrics:
         """Itself: a class without an example has a row without figures anyway."""

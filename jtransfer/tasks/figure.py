@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 SHARE = 'share'  # in [0, 1], told in percent
 COUNT = 'count'
@@ -47,6 +49,23 @@ class Figure:
         """The interval as a person reads it: `91.0% to 95.2%`; '' where there is none."""
         return '' if self.interval is None else ' to '.join(self.tell(end) for end in self.interval)
 
+    def record(self) -> dict[str, Any]:
+        """What every record says of a score, see `docs/results_schema.md`."""
+        return {
+            'score_name': self.name,
+            'score': self.value,
+            'score_unit': self.unit,
+            'score_interval': None if self.interval is None else list(self.interval),
+            'confidence': self.confidence,
+        }
+
+    @classmethod
+    def of_record(cls, values: Mapping[str, Any]) -> Figure:
+        """The score that `record` wrote."""
+        ends = values['score_interval']
+        interval = None if ends is None else (float(ends[0]), float(ends[1]))
+        return cls(values['score_name'], values['score'], values['score_unit'], interval, values['confidence'])
+
     def tell(self, value: float | int | None) -> str:
         """Another value of the same figure, as a person reads it."""
         return told(value, self.unit)
@@ -66,8 +85,3 @@ def told(value: float | int | None, unit: str) -> str:
 def capital(name: str) -> str:
     """The name with a capital letter."""
     return name[:1].upper() + name[1:]
-
-
-def unit_of(name: str) -> str:
-    """The unit of a score that is known by its name alone: records of earlier versions have no units."""
-    return SHARE if name in ('accuracy', 'mean average precision') else INDEX

@@ -32,7 +32,6 @@ class Measured:
         test_time_augmentation: the views of each image that were averaged, see `Views.name`.
         unlabelled: how many examples were left out because they have no label.
         absent: names of the network's other outputs, for which no example has a label: they have no figures.
-        score_key: what records call the score of this kind of task.
         wrong_title: what the page calls the images that the network got most wrong.
     """
 
@@ -43,7 +42,6 @@ class Measured:
     unlabelled: int = 0
     absent: tuple[str, ...] = ()
 
-    score_key: ClassVar[str] = 'score'
     wrong_title: ClassVar[str] = 'Most wrong'
 
     # The score
@@ -120,19 +118,15 @@ class Measured:
         if not self.absent:
             del values['absent']
         figures = {name: value for name, value in values.items() if not isinstance(value, np.ndarray)}
-        return {'score_name': self.score_name, 'score': self.score, **_plain(figures)}
+        return {**self.score_figure.record(), **_plain(figures)}
 
     def validation(self) -> dict[str, float]:
         """What a validation tells: `score`, or `top1` of one label an image, and `loss`."""
         return {'score': self.score, 'loss': self.loss}
 
-    def scored(self, prefix: str = '') -> dict[str, Any]:
-        """What a record says about the score."""
-        return {f'{prefix}score': self.score, f'{prefix}score_name': self.score_name}
-
     def record(self) -> dict[str, Any]:
-        """What `result.json` says beside the score."""
-        return {'metrics': {name: metrics.to_dict() for name, metrics in self.of_tasks().items()}}
+        """What every record says of an evaluation: how many examples, the score and the loss."""
+        return {'examples': self.examples, **self.score_figure.record(), 'loss': self.loss}
 
     def with_absent(self, names: tuple[str, ...]) -> Measured:
         """The same, which tells of the network's outputs that nothing could be measured of."""

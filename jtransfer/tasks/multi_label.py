@@ -12,7 +12,13 @@ from jtransfer.errors import UserError
 from jtransfer.number_text import number
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.classification import LEAST_SHARE
-from jtransfer.tasks.multi_label_metrics import MultiLabelMetrics, binary_cross_entropy, joined, multi_label_metrics
+from jtransfer.tasks.multi_label_metrics import (
+    SCORE,
+    MultiLabelMetrics,
+    binary_cross_entropy,
+    joined,
+    multi_label_metrics,
+)
 from jtransfer.tasks.thresholds import predict_labels, sigmoid
 from jtransfer.tasks.wrong import Wrong
 
@@ -27,6 +33,7 @@ class MultiLabel(Task, kind='multi_label'):
     """Labels are 0 and 1, float32 [n, classes]; a NaN: not labelled. Outputs are logits of a sigmoid each."""
 
     words = ('label', 'labels')
+    score = SCORE
     held = 'several labels'
     losses = ('binary', 'binary_sum')
     has_thresholds = True

@@ -16,6 +16,7 @@ from jtransfer.tasks.panels import METER, NAME, Block, Column, Listing, Table
 from jtransfer.tasks.ranking import average_precision, mean_precision_interval, resamples_for, roc_auc
 from jtransfer.tasks.thresholds import predict_labels, sigmoid
 
+SCORE = Figure('mean average precision', None, SHARE)
 # Between the labels of an image, in tables.
 LABEL_SEPARATOR = '|'
 
@@ -89,7 +90,7 @@ class MultiLabelMetrics(Measured):
     def score_figure(self) -> Figure:
         """The mean average precision."""
         value, interval = self.mean_average_precision, self.mean_average_precision_interval
-        return Figure('mean average precision', value, SHARE, interval, self.confidence)
+        return dataclasses.replace(SCORE, value=value, interval=interval, confidence=self.confidence)
 
     def baseline(self) -> Baseline:
         """What ranking at random would be worth: the mean share of positives."""

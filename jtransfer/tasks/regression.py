@@ -11,7 +11,7 @@ import numpy as np
 from jtransfer.errors import UserError
 from jtransfer.number_text import digits_of, exact, number, rounded
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.regression_metrics import RegressionMetrics, regression_metrics
+from jtransfer.tasks.regression_metrics import SCORE, RegressionMetrics, regression_metrics
 from jtransfer.tasks.wrong import Wrong
 
 # Rows of a sheet that shows what the numbers mean.
@@ -27,6 +27,7 @@ class Regression(Task, kind='regression'):
     losses = ('mse', 'huber')
     has_classes = False
     output_dtype = np.float64
+    score = SCORE
 
     def unlabelled(self, count: int) -> np.ndarray:
         """NaN throughout."""

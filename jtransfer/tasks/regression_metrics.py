@@ -17,6 +17,7 @@ from jtransfer.tasks.number_figures import Interval, NumberMetrics, bootstrap, e
 from jtransfer.tasks.panels import NAME, Block, Column, Listing, Scatter, Table
 from jtransfer.tasks.ranking import resamples_for
 
+SCORE = Figure('R²', None)
 # Points kept for the diagram of predicted against true.
 _SHOWN = 1000
 
@@ -57,7 +58,7 @@ class RegressionMetrics(Measured):
     @property
     def score_figure(self) -> Figure:
         """R²."""
-        return Figure('R²', self.r2, INDEX, self.r2_interval, self.confidence)
+        return dataclasses.replace(SCORE, value=self.r2, interval=self.r2_interval, confidence=self.confidence)
 
     def baseline(self) -> Baseline:
         """Naming the mean always."""

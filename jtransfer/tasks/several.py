@@ -11,10 +11,12 @@ from jaxtyping import Float
 
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.figure import INDEX, Figure
+from jtransfer.tasks.figure import Figure
 from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.measured import Measured
 from jtransfer.tasks.present import narrowed, present_tasks
+
+MEAN_SCORE = Figure('mean score', None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,8 @@ class HeadsMetrics(Measured):
     def score_figure(self) -> Figure:
         """The mean of the tasks' scores; that of figures of different kinds has no interval."""
         mean = float(np.mean([metrics.score for metrics in self.by_task.values()]))
-        return Figure('mean score', mean, INDEX, note=f'mean of the scores of {len(self.by_task)} tasks')
+        note = f'mean of the scores of {len(self.by_task)} tasks'
+        return dataclasses.replace(MEAN_SCORE, value=mean, confidence=self.confidence, note=note)
 
     def of_tasks(self) -> dict[str, Measured]:
         """The metrics of each task by its name."""
@@ -62,14 +65,17 @@ class HeadsMetrics(Measured):
     def to_dict(self) -> dict[str, Any]:
         """Everything but what has a file of its own, as plain JSON values."""
         return {
-            'score_name': self.score_name,
-            'score': self.score,
-            'loss': self.loss,
-            'examples': self.examples,
+            **self.record(),
             'tasks': {name: metrics.to_dict() for name, metrics in self.by_task.items()},
             'test_time_augmentation': self.test_time_augmentation,
             **({'absent': list(self.absent)} if self.absent else {}),
         }
+
+
+def score_of(tasks: Sequence[Task]) -> Figure:
+    """What the score of a network is called, and its unit, before anything is measured."""
+    alone = len(tasks) == 1 and not tasks[0].name
+    return tasks[0].score if alone else MEAN_SCORE
 
 
 def measure_present(

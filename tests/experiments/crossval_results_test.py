@@ -18,6 +18,7 @@ from jtransfer.experiments.outputs import OUTPUTS, Outputs, read_outputs
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.average import mean_outputs
 from jtransfer.tasks.base import single_label
+from jtransfer.tasks.figure import Figure
 from tests.experiments.tasks_test import HEADS, LIGHT, TAGS, pictures
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -86,7 +87,7 @@ def test_the_files_say_the_same(crossed):
     assert result['standard_deviation'] == pytest.approx(np.std(crossed.scores, ddof=1))
     assert result['test_train_ratio'] == pytest.approx(18 / 13)  # a quarter of 18, rounded up, chooses the checkpoint
     expected = fold_interval(crossed.scores, 18 / 13)
-    assert result['interval'] == [pytest.approx(expected.low), pytest.approx(expected.high)]
+    assert result['score_interval'] == [pytest.approx(expected.low), pytest.approx(expected.high)]
     assert result['pooled_score'] == crossed.pooled.top1
     assert result['examples'] == 36
     strict(crossed.folder / 'evaluation' / 'metrics.json')
@@ -115,12 +116,11 @@ def test_the_end_is_shown(crossed):
 
 
 @pytest.mark.parametrize(
-    ('name', 'shown'),
-    [('accuracy', '0.7000 to 1.0000'), ('R²', '0.7000 to 1.3000'), ('mean score', '0.7000 to 1.3000')],
+    ('unit', 'shown'), [('share', '0.7000 to 1.0000'), ('index', '0.7000 to 1.3000'), ('years', '0.7000 to 1.3000')]
 )
-def test_an_accuracy_is_not_said_to_be_above_1(crossed, name, shown):
+def test_a_share_is_not_said_to_be_above_1(crossed, unit, shown):
     interval = FoldInterval(mean=0.95, sd=0.1, standard_error=0.05, low=0.7, high=1.3, confidence=0.95)
-    result = dataclasses.replace(crossed, score_name=name, interval=interval)
+    result = dataclasses.replace(crossed, score=Figure('score', 0.5, unit), interval=interval)
     assert crossval_results.headline_of(result).endswith(shown)
     assert result.interval.high == 1.3
 

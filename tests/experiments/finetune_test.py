@@ -83,16 +83,16 @@ def test_its_numbers_agree_everywhere(finished):
     metrics = json.loads((path / 'evaluation' / 'metrics.json').read_text())
     assert record['part'] == 'test'
     assert record['examples'] == 15
-    assert record['accuracy'] == result.metrics.top1 == metrics['top1']
-    assert record['accuracy_interval'][0] < record['accuracy'] < record['accuracy_interval'][1]
+    assert record['score'] == result.metrics.top1 == metrics['top1']
+    assert record['score_interval'][0] < record['score'] < record['score_interval'][1]
     with open(path / 'evaluation' / 'predictions.csv', newline='') as file:
         rows = list(csv.DictReader(file))
-    assert np.mean([int(row['correct']) for row in rows]) == pytest.approx(record['accuracy'])
+    assert np.mean([int(row['correct']) for row in rows]) == pytest.approx(record['score'])
     log = read_log(path / 'metrics.jsonl')
     assert [line['step'] for line in log] == list(range(1, 7))
-    assert record['best_validation_accuracy'] == max(line.get('validation/top1', 0) for line in log)
-    equal = [line for line in log if line.get('validation/top1') == record['best_validation_accuracy']]
-    assert record['best_validation_loss'] == min(line['validation/loss'] for line in equal)
+    assert record['validation']['score'] == max(line.get('validation/top1', 0) for line in log)
+    equal = [line for line in log if line.get('validation/top1') == record['validation']['score']]
+    assert record['validation']['loss'] == min(line['validation/loss'] for line in equal)
     assert record['chosen_step'] == min(equal, key=lambda line: line['validation/loss'])['step']
     assert record['trainable_parameters'] == record['parameters'] == result.plan.elements
     assert record['train_examples'] == 13
@@ -163,7 +163,7 @@ def test_an_interrupted_run_continues_where_it_was(finished, tiny_config, nowher
     steps = [line['step'] for line in read_log(pathlib.Path('runs/tiny/metrics.jsonl'))]
     assert steps == list(range(1, 7))
     record, expected = read_result('runs/tiny'), read_result(finished[0].directory.path)
-    for name in ('accuracy', 'loss', 'chosen_step', 'best_validation_accuracy'):
+    for name in ('score', 'loss', 'chosen_step', 'validation'):
         assert record[name] == expected[name]
     assert [path.name for path in (nowhere / 'runs').iterdir()] == ['tiny']
 
@@ -365,7 +365,7 @@ def test_without_a_test_part_validation_is_reported(tiny_config, nowhere):
     config = tiny_config(**{'data.test_fraction': 0.0, 'data.validation_fraction': 0.3})
     result = finetune.run(config)
     assert result.part == read_result(result.directory.path)['part'] == 'validation'
-    assert result.metrics.top1 == read_result(result.directory.path)['best_validation_accuracy']
+    assert result.metrics.top1 == read_result(result.directory.path)['validation']['score']
 
 
 def test_scratch_takes_the_network_but_not_its_weights(tiny_config, nowhere):

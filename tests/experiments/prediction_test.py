@@ -55,8 +55,8 @@ def test_a_run_on_its_own_data_gives_its_own_numbers(trained, nowhere):
     metrics, part = prediction.evaluate_checkpoint(str(run), 'out')
     record = read_result(run)
     assert part == 'test'
-    assert (metrics.top1, metrics.loss) == (record['accuracy'], record['loss'])
-    assert list(metrics.top1_interval) == record['accuracy_interval']
+    assert (metrics.top1, metrics.loss) == (record['score'], record['loss'])
+    assert list(metrics.top1_interval) == record['score_interval']
     for name in ('metrics.json', 'per_class.csv', 'confusion_matrix.csv', 'predictions.csv'):
         assert (nowhere / 'out' / name).read_bytes() == (run / 'evaluation' / name).read_bytes()
     assert 'unreadable' in (nowhere / 'out' / 'report.html').read_text()
@@ -70,7 +70,7 @@ def test_any_part_of_a_run_can_be_evaluated(trained, nowhere, part):
     assert [row['id'] for row in table('out/predictions.csv')] == [n for n in split['ids'] if 'cut' not in n]
     assert metrics.examples == split['count'] - sum('cut' in name for name in split['ids'])
     if part == 'validation':
-        assert metrics.top1 == read_result(trained / 'run')['best_validation_accuracy']
+        assert metrics.top1 == read_result(trained / 'run')['validation']['score']
 
 
 def test_a_run_whose_images_changed_is_not_taken_for_the_same(trained, nowhere):
@@ -239,7 +239,7 @@ def test_a_run_is_scored_on_its_views_and_chosen_on_the_plain_one(tiny_config, n
     result = finetune.run(tiny_config(**settings, **{'evaluate.flips': True, 'evaluate.crops': 5}, run_dir='views'))
     records = [read_result(name) for name in ('plain', 'views')]
     assert [record['test_time_augmentation'] for record in records] == ['none', 'flips, 5 crops']
-    assert records[0]['best_validation_accuracy'] == records[1]['best_validation_accuracy']
+    assert records[0]['validation']['score'] == records[1]['validation']['score']
     assert result.metrics.loss != plain.metrics.loss
     lines = [(nowhere / name / 'metrics.jsonl').read_text().splitlines() for name in ('plain', 'views')]
     validation = [[json.loads(line) for line in run if 'validation' in line] for run in lines]

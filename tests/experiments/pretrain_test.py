@@ -19,7 +19,7 @@ def test_it_writes_a_network_that_loads_and_its_record(tiny_config, nowhere):
     assert not model.load_report.re_initialised
     values = json.loads(record.read_text())
     assert values['seed'] == 5
-    assert values['test_accuracy'] == pytest.approx(result.metrics.top1, abs=1e-5)
+    assert values['score'] == pytest.approx(result.metrics.top1, abs=1e-5)
     assert values['config']['transfer']['strategy'] == 'scratch'
     assert not list(nowhere.glob('*.partial'))
 

@@ -1,6 +1,7 @@
 """Records of a finished run, damaged in every way: what reads them gives a result or one line."""
 
 import json
+import math
 import shutil
 import warnings
 
@@ -13,9 +14,10 @@ from jtransfer.errors import UserError
 from jtransfer.experiments import compare, prediction
 from jtransfer.experiments.outputs import Outputs, write_outputs
 from jtransfer.experiments.reopen import parts_of_run
-from jtransfer.experiments.run_dir import RunDirectory, is_run, read_config, read_result
-from jtransfer.experiments.run_records import NEEDED_OF_FOLDS, read_split_file
+from jtransfer.experiments.run_dir import RunDirectory, is_run, read_config, read_record, read_result
+from jtransfer.experiments.run_records import NEEDED_OF_FOLDS, RunRecord, read_split_file
 from jtransfer.experiments.soup_members import open_members
+from jtransfer.tasks.figure import Figure
 from jtransfer.train.log import MetricLog
 
 READ_BY = {
@@ -39,18 +41,32 @@ WAYS = {
 }
 VALUES = (None, True, 1e999, 10**30, 'x\n', [[]], {'': None})
 FIELDS = {
-    'result.json': ('part', 'score_name', 'score', 'steps', 'set_aside', 'thresholds', 'backbone_learning_rate_scales'),
+    'result.json': (
+        'schema',
+        'part',
+        'score_name',
+        'score',
+        'score_interval',
+        'validation',
+        'steps',
+        'set_aside',
+        'thresholds',
+        'backbone_learning_rate_scales',
+    ),
     'split.json': ('train', 'test', 'class_names'),
     'config.json': ('name', 'seed', 'data', 'evaluate'),
 }
 RESULT = {
     'part': 'test',
     'examples': 15,
+    'schema': 2,
     'score_name': 'accuracy',
     'score': 0.5,
-    'accuracy': 0.5,
+    'score_unit': 'share',
+    'score_interval': [0.25, 0.75],
+    'confidence': 0.95,
     'loss': 1.0,
-    'best_validation_accuracy': None,
+    'validation': None,
     'chosen_step': 2,
     'steps': 2,
     'backbone_learning_rate_scales': [0.1, 1.0],
@@ -184,3 +200,28 @@ def test_a_record_of_an_earlier_version_is_read(copy):
     assert 'score' not in read_result(copy)
     (copy / 'split.json').write_text('{"class_names": []}')
     assert read_split_file(copy / 'split.json') == {'class_names': []}
+
+
+def test_a_record_of_today_is_read_in_its_form(tmp_path):
+    whole = {**RESULT, 'validation': {'score': 0.75, 'loss': None}}
+    (tmp_path / 'result.json').write_text(json.dumps(whole))
+    record = read_record(tmp_path, ('score', 'validation'))
+    assert record.score == Figure('accuracy', 0.5, 'share', (0.25, 0.75))
+    assert (record.validation.score.value, record.validation.score.text) == (0.75, '75.0%')
+    assert math.isnan(record.validation.loss)
+    assert record['steps'] == 2
+    assert RunRecord(RESULT).validation is None
+    assert not RunRecord({'part': 'test'}).tested
+
+
+def test_the_first_runs_told_an_accuracy_alone(tmp_path):
+    (tmp_path / 'result.json').write_text('{"accuracy": 0.5, "best_validation_accuracy": 0.25, "part": "test"}')
+    record = read_record(tmp_path, ('score',))
+    assert (record.score.name, record.score.text, record['score']) == ('accuracy', '50.0%', 0.5)
+    assert record.validation.score.text == '25.0%'
+
+
+def test_a_newer_schema_is_refused_in_a_line(tmp_path):
+    (tmp_path / 'result.json').write_text('{"schema": 3, "score": {}}')
+    with pytest.raises(UserError, match=r'result.json was written by a newer version .*\(schema 3; .* up to 2\)'):
+        read_record(tmp_path)

@@ -38,7 +38,7 @@ def test_the_validation_part_judges_and_every_validation_is_reported(tiny_config
     config = searching(tiny_config, **{'data.validation_fraction': 0.3, 'train.steps': 4, 'train.evaluate_every': 2})
     parts = parts_of(config, pictures())
     judge = make_judge(config, parts)
-    assert (judge.by, judge.score_name, judge.folds, judge.parts.test) == ('validation part', 'accuracy', (), None)
+    assert (judge.by, judge.score.name, judge.folds, judge.parts.test) == ('validation part', 'accuracy', (), None)
     reported = []
     found = judge(config, lambda step, score: reported.append((step, score)))
     observed = []

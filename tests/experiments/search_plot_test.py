@@ -7,6 +7,7 @@ from PIL import Image
 from jtransfer.experiments.search_plot import plot
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.experiments.search_study import TrialRecord
+from jtransfer.tasks.figure import Figure
 
 DIMENSIONS = (
     Dimension('optim.learning_rate', 'log', 1e-5, 1e-2),
@@ -15,6 +16,9 @@ DIMENSIONS = (
     Dimension('data.batch_size', 'int', 8.0, 64.0),
 )
 VALUES = (1e-3, '$a_', 0.05, 32)
+
+
+ACCURACY = Figure('accuracy', None, 'share')
 
 
 def trial(number, state, score, fields):
@@ -33,11 +37,11 @@ def some(space, states=('complete', 'pruned', 'complete', 'failed', 'lost')):
 
 
 @pytest.mark.parametrize(('fields', 'rows'), [(1, 2), (3, 2), (4, 3)])
-@pytest.mark.parametrize('name', ['accuracy', 'score'])
-def test_it_is_a_picture_with_a_panel_a_field(tmp_path, fields, rows, name):
+@pytest.mark.parametrize('unit', ['share', 'index'])
+def test_it_is_a_picture_with_a_panel_a_field(tmp_path, fields, rows, unit):
     space = DIMENSIONS[:fields]
     path = tmp_path / 'new' / 'search.png'
-    plot(path, some(space), space, name)
+    plot(path, some(space), space, Figure('score', None, unit))
     picture = pixels(path)
     assert picture.shape[0] == pytest.approx(150 * 2.9 * rows, abs=2)
     assert ((picture[..., 2] - picture[..., 0]) > 60).sum() > 100  # blue dots
@@ -46,7 +50,7 @@ def test_it_is_a_picture_with_a_panel_a_field(tmp_path, fields, rows, name):
 
 
 def test_without_a_complete_trial_there_is_a_picture_too(tmp_path):
-    plot(tmp_path / 'a.png', some(DIMENSIONS, ('failed', 'pruned', 'lost', 'failed', 'lost'))[1:], DIMENSIONS)
-    plot(tmp_path / 'b.png', [], DIMENSIONS)
+    plot(tmp_path / 'a.png', some(DIMENSIONS, ('failed', 'pruned', 'lost', 'failed', 'lost'))[1:], DIMENSIONS, ACCURACY)
+    plot(tmp_path / 'b.png', [], DIMENSIONS, ACCURACY)
     with Image.open(tmp_path / 'b.png') as image:
         assert image.size[0] > 900

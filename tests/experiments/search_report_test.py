@@ -10,6 +10,7 @@ from rich.console import Console
 from jtransfer.experiments.search_report import best_trial, counted, trials_table, write_trials
 from jtransfer.experiments.search_space import Dimension
 from jtransfer.experiments.search_study import TrialRecord
+from jtransfer.tasks.figure import Figure
 
 SPACE = (
     Dimension('optim.learning_rate', 'log', 1e-5, 1e-2),
@@ -57,17 +58,15 @@ def test_every_trial_is_a_row(tmp_path):
     assert rows[5]['seconds'] == ''
 
 
-@pytest.mark.parametrize(
-    ('name', 'shown'), [('accuracy', ['75.0', '75.0', '50.0']), ('score', ['0.75', '0.75', '0.5'])]
-)
-def test_the_table_has_the_best_first(name, shown):
+@pytest.mark.parametrize(('unit', 'shown'), [('share', ['75.0', '75.0', '50.0']), ('index', ['0.75', '0.75', '0.5'])])
+def test_the_table_has_the_best_first(unit, shown):
     text = io.StringIO()
-    Console(file=text, width=100).print(trials_table(TRIALS, SPACE, name))
+    Console(file=text, width=100).print(trials_table(TRIALS, SPACE, Figure('score', None, unit)))
     lines = [line.split() for line in text.getvalue().splitlines() if ' 1.5' in line]
     assert lines[0][:2] == ['★', '2']
     assert lines[0][3:6] == ['0.00123', '(0.5,', '1)']
     assert [line[-5 if line[0] != '★' else 2] for line in lines] == shown
     assert '3 complete, 1 pruned' in text.getvalue()
     few = io.StringIO()
-    Console(file=few, width=100).print(trials_table(TRIALS, SPACE, name, most=1))
+    Console(file=few, width=100).print(trials_table(TRIALS, SPACE, Figure('score', None, unit), most=1))
     assert few.getvalue().count(' 1.5') == 1

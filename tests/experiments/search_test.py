@@ -85,7 +85,7 @@ def test_a_search_and_the_run_with_what_it_found(tiny_config, tmp_path):
     assert result['part'] == own['part'] == 'test'
     assert result['score'] == own['score'] == found.result['score']
     assert result['trials'] == {'complete': 3, 'pruned': 0, 'failed': 0, 'lost': 0}
-    assert result['best']['score'] == found.best.score == own['best_validation_accuracy']
+    assert result['best']['score'] == found.best.score == own['validation']['score']
     assert any(line.startswith('[3/3] learning_rate=') for line in said)
     assert any(line.startswith('test: accuracy') for line in said)
 

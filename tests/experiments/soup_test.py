@@ -78,8 +78,8 @@ def test_a_uniform_soup_from_end_to_end(runs, nowhere):
     assert [entry['run'] for entry in saved['members']] == runs
     assert all(entry['used'] for entry in saved['members'])
     for entry, run in zip(saved['members'], runs, strict=True):
-        assert entry['test_accuracy'] == read_result(run)['accuracy']
-        assert entry['validation_accuracy'] == read_result(run)['best_validation_accuracy']
+        assert entry['test_score'] == entry['test_accuracy'] == read_result(run)['score']
+        assert entry['validation_score'] == read_result(run)['validation']['score']
         assert len(entry['sha256']) == 64
     assert saved['recalibrated_on'] == read_result(runs[0])['train_examples'] == 13
     # Read back as any checkpoint, it is what the record says.
@@ -87,13 +87,13 @@ def test_a_uniform_soup_from_end_to_end(runs, nowhere):
     assert model.class_names == ('ant', 'bee', 'cat')
     for part in ('validation', 'test'):
         metrics = by_hand(runs[0], part, model.variables)
-        assert (saved[part]['accuracy'], saved[part]['examples']) == (metrics.top1, metrics.examples)
-        assert saved[part]['accuracy_interval'] == list(metrics.top1_interval)
+        assert (saved[part]['score'], saved[part]['examples']) == (metrics.top1, metrics.examples)
+        assert saved[part]['score_interval'] == list(metrics.top1_interval)
         assert saved[part]['loss'] == metrics.loss
     training = training_of('out')
     assert training['recipe'] == 'uniform'
     assert training['members'] == [{'run': e['run'], 'sha256': e['sha256']} for e in saved['members']]
-    assert training['test_accuracy'] == saved['test']['accuracy']
+    assert training['test'] == saved['test']
 
 
 def test_statistics_are_averaged_where_that_is_asked_for(runs, nowhere):
@@ -112,12 +112,12 @@ def test_statistics_are_averaged_where_that_is_asked_for(runs, nowhere):
 def test_a_greedy_soup_does_not_get_worse_on_validation(runs, nowhere):
     made = soup.make_soup(runs, 'out')
     record = made.record
-    own = {entry['run']: entry['validation_accuracy'] for entry in record['members']}
+    own = {entry['run']: entry['validation_score'] for entry in record['members']}
     used = [entry['run'] for entry in record['members'] if entry['used']]
     assert max(own, key=own.get) in used
-    assert record['validation']['accuracy'] >= max(own.values())
+    assert record['validation']['score'] >= max(own.values())
     metrics = by_hand(runs[0], 'test', load_model('out').variables)
-    assert record['test']['accuracy'] == metrics.top1
+    assert record['test']['score'] == metrics.top1
     assert [member['run'] for member in training_of('out')['members']] == used
 
 
@@ -136,7 +136,7 @@ def test_a_greedy_soup_leaves_a_harmful_run_out_and_is_then_the_best_run_itself(
     write_safetensors(path, arrays, metadata)
     for order in (['good', 'bad'], ['bad', 'good']):
         made = soup.make_soup(order, 'out')
-        own = {entry['run']: entry['validation_accuracy'] for entry in made.record['members']}
+        own = {entry['run']: entry['validation_score'] for entry in made.record['members']}
         assert own['good'] > own['bad']
         assert [entry['run'] for entry in made.record['members'] if entry['used']] == ['good']
         assert made.record['recalibrated_on'] == 0
@@ -190,7 +190,7 @@ def test_what_never_moved_stays_bit_for_bit(probes, nowhere):
     made = soup.make_soup(probes, 'out', recipe='uniform')
     assert made.record['recalibrated_on'] == 0
     assert made.record['validation'] is None
-    assert [entry['validation_accuracy'] for entry in made.record['members']] == [None, None]
+    assert [entry['validation_score'] for entry in made.record['members']] == [None, None]
     assert made.record['test']['examples'] == 15
     ours, member = variables_of('out'), variables_of(probes[0])
     assert_identical(ours['batch_stats'], member['batch_stats'])
@@ -205,11 +205,11 @@ def test_between_a_run_and_its_source(runs, checkpoints, nowhere):
     made = soup.make_soup([run], 'out', recipe='wise', alpha=alphas)
     record = made.record
     assert [tried['alpha'] for tried in record['alphas']] == alphas
-    scores = [tried['validation_accuracy'] for tried in record['alphas']]
-    equal = [tried for tried in record['alphas'] if tried['validation_accuracy'] == max(scores)]
+    scores = [tried['validation_score'] for tried in record['alphas']]
+    equal = [tried for tried in record['alphas'] if tried['validation_score'] == max(scores)]
     assert record['alpha'] == min(equal, key=lambda tried: tried['validation_loss'])['alpha']
-    assert record['validation']['accuracy'] == max(scores)
-    assert scores[2] == record['members'][0]['validation_accuracy'] == read_result(run)['best_validation_accuracy']
+    assert record['validation']['score'] == max(scores)
+    assert scores[2] == record['members'][0]['validation_score'] == read_result(run)['validation']['score']
     assert record['start']['checkpoint'] == checkpoints['resnet']
     assert training_of('out')['start'] == record['start']
 

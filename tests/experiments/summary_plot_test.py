@@ -13,7 +13,8 @@ OVER = ['optim.learning_rate', 'seed']
 def record(value, seed, accuracy=None, error=None):
     metrics = {} if accuracy is None else {'test accuracy': accuracy}
     fields = {'optim.learning_rate': value, 'seed': seed}
-    return {'fields': fields, 'metrics': metrics, 'seconds': 2.0, 'run_dir': 'runs/x', 'error': error}
+    run = {'seconds': 2.0, 'run_dir': 'runs/x', 'unit': 'share'}
+    return {'fields': fields, 'metrics': metrics, **run, 'error': error}
 
 
 @pytest.mark.parametrize('groups', [1, 3, 30])

@@ -14,7 +14,7 @@ GIVEN = {'learning rate': '0.003', 'backbone ×': '1', 'trains': '100.0%', 'step
 ASIDE = 'scratch: transfer.layer_decay=0.5 is for pretrained weights and was set aside'
 
 
-def records(name='R²'):
+def records(name='R²', unit='index'):
     for strategy, score, given in (
         ('scratch', -0.5, {**GIVEN, 'set aside': ASIDE}),
         ('linear_probe', 0.25, {**GIVEN, 'backbone ×': 'frozen', 'trains': '0.4%'}),
@@ -23,7 +23,7 @@ def records(name='R²'):
             yield {
                 'fields': {'transfer.strategy': strategy, 'seed': seed},
                 'metrics': {f'test {name}': score + seed / 8, 'test loss': 1.0},
-                **{'seconds': 2.0, 'run_dir': 'x', 'error': None, 'given': given},
+                **{'seconds': 2.0, 'run_dir': 'x', 'error': None, 'given': given, 'unit': unit},
             }
 
 
@@ -51,7 +51,7 @@ def test_scores_that_are_no_shares_are_shown_as_they_are():
     assert 'test R²\n' in text.replace(' ', '').replace('testR²', 'test R²')
     assert '%,' not in text
     assert all(word in text for word in ('-0.438', '0.312', '+0.750', '+0.750 to +0.750', 'gain: over scratch'))
-    shares = summarise(list(records('accuracy')), OVER, 'test accuracy')
+    shares = summarise(list(records('accuracy', 'share')), OVER, 'test accuracy')
     assert '+75.0' in printed(shares, 'test accuracy')
 
 

@@ -20,7 +20,8 @@ OVER = ['transfer.strategy', 'seed']
 
 def record(fields, accuracy=None, error=None, seconds=2.0):
     metrics = {} if accuracy is None else {'test accuracy': accuracy, 'test loss': 1 - accuracy}
-    return {'fields': fields, 'metrics': metrics, 'seconds': seconds, 'run_dir': 'runs/x', 'error': error}
+    run = {'seconds': seconds, 'run_dir': 'runs/x', 'unit': 'share'}
+    return {'fields': fields, 'metrics': metrics, **run, 'error': error}
 
 
 def records():

@@ -273,5 +273,5 @@ def test_real_runs_are_kept_and_one_that_a_signal_ended_continues(tiny_config, n
     assert (folder / 'seed=0' / 'model.safetensors').stat().st_mtime_ns == kept
     assert (folder / 'seed=1' / 'config.json').stat().st_mtime_ns == began
     for record in records:
-        assert record['metrics']['test accuracy'] == read_result(record['run_dir'])['accuracy']
+        assert record['metrics']['test accuracy'] == read_result(record['run_dir'])['score']
         assert record['seconds'] == read_result(record['run_dir'])['seconds']

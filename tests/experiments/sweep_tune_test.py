@@ -10,6 +10,7 @@ from rich.console import Console
 
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune, sweep
+from jtransfer.experiments.run_records import RunRecord
 from jtransfer.experiments.summary import summarise, write_tables
 from jtransfer.experiments.summary_plot import plot
 from jtransfer.experiments.summary_table import print_table
@@ -204,10 +205,11 @@ def test_the_mean_over_the_seeds_decides(records, rate, decay):
 
 
 def test_scores_of_every_task_are_found():
-    assert validation_of({'best_validation_accuracy': 0.5, 'best_validation_loss': 2.0}) == {
+    assert validation_of(RunRecord({'best_validation_accuracy': 0.5, 'best_validation_loss': 2.0})) == {
         'validation accuracy': 0.5,
         'validation loss': 2.0,
     }
-    assert [*validation_of({'best_validation_score': -1.0, 'score_name': 'R²'})] == ['validation R²', 'validation loss']
-    assert validation_of({'best_validation_score': None, 'score_name': 'R²'}) is None
-    assert validation_of({}) is None
+    earlier = RunRecord({'best_validation_score': -1.0, 'score_name': 'R²'})
+    assert [*validation_of(earlier)] == ['validation R²', 'validation loss']
+    assert validation_of(RunRecord({'best_validation_score': None, 'score_name': 'R²'})) is None
+    assert validation_of(RunRecord({})) is None

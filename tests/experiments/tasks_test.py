@@ -137,7 +137,7 @@ def test_regression_is_logged_on_one_scale(run):
     assert not any('train/accuracy' in line or 'validation/top1' in line for line in log)
     assert all(line.get('validation/loss', 0) < 20 for line in log)  # the numbers' own variance is a hundred thousand
     record = read_result(result.directory.path)
-    assert record['best_validation_score'] == max(line.get('validation/score', -np.inf) for line in log)
+    assert record['validation']['score'] == max(line.get('validation/score', -np.inf) for line in log)
     assert 'accuracy' not in record
     assert (record['score'], record['score_name']) == (result.metrics.r2, 'R²')
     assert record['metrics']['']['rmse'] == result.metrics.rmse > 10

@@ -39,10 +39,8 @@ def finished(here):
 
 def test_finetune_says_how_it_ended(finished, here):
     result = json.loads((here / 'runs' / 'tiny' / 'result.json').read_text())
-    low, high = result['accuracy_interval']
-    assert (
-        f'test accuracy {result["accuracy"]:.1%}  (95% interval {low:.1%} to {high:.1%}, 15 images)' in finished.stdout
-    )
+    low, high = result['score_interval']
+    assert f'test accuracy {result["score"]:.1%}  (95% interval {low:.1%} to {high:.1%}, 15 images)' in finished.stdout
     assert 'trained   head (' in finished.stdout
     assert 'frozen    backbone' in finished.stdout
     assert 'Run directory runs/tiny' in finished.stdout
@@ -102,9 +100,9 @@ def test_evaluate_gives_the_accuracy_of_the_run_again(finished, here):
     done = launch(here, 'evaluate', '--checkpoint=runs/tiny', '--output=evaluation', alone=True)
     result = json.loads((here / 'runs' / 'tiny' / 'result.json').read_text())
     metrics = json.loads((here / 'evaluation' / 'metrics.json').read_text())
-    assert metrics['top1'] == result['accuracy']
+    assert metrics['top1'] == result['score']
     assert metrics['loss'] == pytest.approx(result['loss'], abs=1e-6)
-    assert f'accuracy {result["accuracy"]:.1%}' in done.stdout
+    assert f'accuracy {result["score"]:.1%}' in done.stdout
     assert done.stdout.startswith('runs/tiny: 3 classes (ant, bee, cat); images: 15 of the test part\n')
     assert (here / 'evaluation' / 'report.html').exists()
     done = launch(here, 'evaluate', '--checkpoint=runs/tiny', '--output=evaluation', status=2)
@@ -163,7 +161,7 @@ def test_sweep_prints_and_saves_a_table_and_says_when_a_run_failed(here):
     for run in runs:
         if not run['error']:
             result = json.loads((here / run['run_dir'] / 'result.json').read_text())
-            assert float(run['test accuracy']) == result['accuracy']
+            assert float(run['test accuracy']) == result['score']
     with open(folder / 'summary.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert [row['failed'] for row in rows] == ['0', '1', '0', '1']
@@ -184,7 +182,7 @@ def test_pretrain_writes_weights_and_their_record(here):
     record = json.loads((here / 'mine.json').read_text())
     assert record['architecture'] == 'resnet_tiny'
     assert record['seed'] == 0
-    assert 0 <= record['test_accuracy'] <= 1
+    assert 0 <= record['score'] <= 1
     assert {'jax', 'flax', 'optax', 'python', 'device'} <= set(record['versions'])
     assert record['config']['train']['steps'] == 4
     assert load_file(here / 'mine.safetensors')['params/head/bias'].shape == (3,)

@@ -6,6 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
+from jtransfer.tasks.figure import Figure
 from launch.soup import scored, table
 from tests.launch.process import launch
 
@@ -29,9 +30,9 @@ def test_a_soup_of_two_runs(here):
     for member in record['members']:
         percent = [f'{member[f"{part}_accuracy"]:.1%}' for part in ('validation', 'test')]
         assert rows[member['run']] == [member['run'], 'yes', *percent]
-    percent = [f'{record[part]["accuracy"]:.1%}' for part in ('validation', 'test')]
+    percent = [f'{record[part]["score"]:.1%}' for part in ('validation', 'test')]
     assert rows['uniform'] == ['uniform', 'soup', *percent]
-    low, high = record['test']['accuracy_interval']
+    low, high = record['test']['score_interval']
     assert f'test accuracy {percent[1]} (95% interval {low:.1%} to {high:.1%}) on 15 images' in done.stdout
     assert done.stdout.endswith('soup: model.safetensors, soup.json\n')
     assert (here / 'soup' / 'model.safetensors').is_file()
@@ -67,17 +68,21 @@ def test_a_mistake_is_one_line(here, arguments, message):
 def test_the_table_of_runs_that_had_neither_part():
     record = {
         'recipe': 'greedy',
-        'members': [{'run': '[a]', 'used': False, 'validation_accuracy': None, 'test_accuracy': 0.5}],
-        'validation': {'score_name': 'accuracy', 'score': 0.25},
+        'score_name': 'accuracy',
+        'score_unit': 'share',
+        'members': [{'run': '[a]', 'used': False, 'validation_score': None, 'test_score': 0.5}],
+        'validation': {'score': 0.25},
         'test': None,
     }
     assert shown(table(record))[-2:] == [['[a]', 'no', '–', '50.0%'], ['greedy', 'soup', '25.0%', '–']]
 
 
 def test_the_table_of_runs_that_predict_numbers():
-    part = {'score_name': 'R²', 'score': -0.25, 'score_interval': [-0.5, 0.125], 'confidence': 0.9, 'examples': 1200}
+    part = {**Figure('R²', -0.25, interval=(-0.5, 0.125), confidence=0.9).record(), 'examples': 1200}
     record = {
         'recipe': 'wise',
+        'score_name': 'R²',
+        'score_unit': 'index',
         'members': [{'run': 'a', 'used': True, 'validation_score': 0.5, 'test_score': None}],
         'alphas': [{'alpha': 0.3, 'validation_score': 0.75, 'validation_loss': 1.0}],
         'alpha': 0.3,

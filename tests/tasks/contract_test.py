@@ -10,6 +10,7 @@ import pytest
 
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, from_dict, kinds, task_class, to_dict
+from jtransfer.tasks.figure import Figure
 from jtransfer.tasks.several import measure
 
 EXAMPLES = 12
@@ -90,10 +91,15 @@ def test_what_is_measured_is_told(case):
     task, labels, outputs = case
     metrics = measure(task, outputs, labels)
     assert metrics.unlabelled == 1
-    assert metrics.validation().keys() >= {'loss'}
+    assert metrics.validation().keys() == {'top1' if task.kind == 'single_label' else 'score', 'loss'}
     assert metrics.score_name in metrics.title()[0]
     assert metrics.score_name in metrics.headline()
-    json.dumps([metrics.to_dict(), metrics.record(), metrics.scored()])
+    json.dumps(metrics.to_dict())
+    assert Figure.of_record(metrics.record()) == metrics.score_figure
+    assert dataclasses.replace(task.score, value=metrics.score) == dataclasses.replace(
+        metrics.score_figure, interval=None
+    )
+    assert metrics.to_dict().items() >= metrics.record().items()
     predictions, *others = metrics.tables(outputs, labels, IDS)
     assert predictions.name == 'predictions'
     assert [row[0] for row in predictions.rows] == IDS

@@ -1,8 +1,10 @@
 """A figure as a person reads it."""
 
+import json
+
 import pytest
 
-from jtransfer.tasks.figure import Figure, capital, told, unit_of
+from jtransfer.tasks.figure import Figure, capital, told
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_names_begin_with_a_capital():
     assert [capital(name) for name in ('mean score', 'F1', '')] == ['Mean score', 'F1', '']
 
 
-def test_a_name_alone_has_a_unit():
-    assert [unit_of(name) for name in ('accuracy', 'mean average precision', 'R²', 'mean score')] == [
-        *('share', 'share', 'index', 'index')
-    ]
+@pytest.mark.parametrize('interval', [None, (0.25, 0.75)])
+def test_a_record_is_read_again(interval):
+    figure = Figure('accuracy', 0.5, 'share', interval, 0.9)
+    assert Figure.of_record(json.loads(json.dumps(figure.record()))) == figure

@@ -78,7 +78,7 @@ def test_figures_of_one_label_an_image_are_what_they_were():
     )
     assert got == expected
     assert got.score == got.top1
-    assert 'unlabelled' not in got.to_dict()
+    assert got.to_dict()['unlabelled'] == 0
 
 
 def test_thresholds_are_passed_on():
