@@ -2,7 +2,8 @@
 
 Runs that differ in them alone share one program, and so do lanes that are trained side by side. Which of these terms
 there are is part of the program: a number that is zero in the configuration stays Python's zero, and its term is not
-compiled. The decays of moments (`momentum`, `b1`, `b2`) stay constants: 1 - b2 has few digits left in float32.
+compiled. The decays of moments (`momentum`, `b1`, `b2`) stay constants, for 1 - b2 has few digits left in float32; so does
+`clip_norm`, whose usual value is a multiplication that is compiled away.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Settings: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 Holder = TypeVar('Holder')
 
-OPTIM = ('learning_rate', 'final_learning_rate_scale', 'clip_norm', 'ema_decay', 'sam_rho')
+OPTIM = ('learning_rate', 'final_learning_rate_scale', 'ema_decay', 'sam_rho')
 TRANSFER = ('l2_sp', 'l2_sp_head', 'decay_to_source', 'distill')
 GROUP = ('learning_rate_scale', 'weight_decay')
 

@@ -110,10 +110,10 @@ def test_lanes_with_other_rates_and_decays_train_as_one_after_another(toy):
 
 def test_lanes_of_other_terms_and_too_few_of_them_are_refused(toy):
     parts, variables = toy.make('dense', optim=OPTIM, train=TRAIN, steps=2)
-    unclipped, _ = toy.make('dense', optim=dataclasses.replace(OPTIM, clip_norm=0.0), train=TRAIN, steps=2)
+    other, _ = toy.make('dense', optim=dataclasses.replace(OPTIM, weight_decay=0.0), train=TRAIN, steps=2)
     placement = OnceFolds(2, 1)
     for settings, told in (
-        ([parts.settings, unclipped.settings], 'settings of lane 1 are of other terms'),
+        ([parts.settings, other.settings], 'settings of lane 1 are of other terms'),
         ([parts.settings], '1 settings for 2 lanes'),
     ):
         with pytest.raises(ValueError, match=told):

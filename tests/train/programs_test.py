@@ -19,7 +19,7 @@ STEPS = 3
 OPTIM = Optim(learning_rate=0.05, weight_decay=0.01, ema_decay=0.9, clip_norm=1.0, warmup=0.4, sam_rho=0.01)
 FROZEN = Transfer('fine_tune', rules=(('backbone/stage1/.*', 'freeze'),), l2_sp=0.01, decay_to_source=0.1, distill=0.5)
 # Everything that is data, in other numbers.
-OTHER_OPTIM = Optim(learning_rate=0.02, weight_decay=0.03, ema_decay=0.5, clip_norm=0.2, warmup=0.4, sam_rho=0.05)
+OTHER_OPTIM = Optim(learning_rate=0.02, weight_decay=0.03, ema_decay=0.5, clip_norm=1.0, warmup=0.4, sam_rho=0.05)
 OTHER_FROZEN = dataclasses.replace(FROZEN, l2_sp=0.05, decay_to_source=0.3, distill=1.5)
 TRAIN = Train(log_every=1, tensorboard=False, progress=False)
 
@@ -85,7 +85,8 @@ def test_a_run_with_other_numbers_compiles_nothing_anew_and_is_the_run_it_is_alo
 @pytest.mark.parametrize(
     'change',
     [
-        {'optim': dataclasses.replace(OPTIM, clip_norm=0.0)},
+        {'optim': dataclasses.replace(OPTIM, sam_rho=0.0)},
+        {'optim': dataclasses.replace(OPTIM, clip_norm=0.5)},
         {'optim': dataclasses.replace(OPTIM, b2=0.9)},
         {'transfer': dataclasses.replace(FROZEN, distill=0.0)},
         {'augment': Augment(horizontal_flip=0.4)},

@@ -194,7 +194,7 @@ def test_the_steps_are_those_of_a_network_of_that_size(toy):
     other = dataclasses.replace(other, preprocessing=at_size(other.preprocessing, 12))
     state = parts.start(variables)
     ours = steps_by_size(placement, parts, state.trainable)(12)
-    theirs = placement.compile(other, state.trainable)
+    theirs = steps_by_size(placement, other, state.trainable)(0)
     batch = next(toy.feeder(placement, side=23)(0))
     start = jax.tree.map(np.array, state)
     chex.assert_trees_all_equal(*(step(placement.put_state(start), batch) for step in (ours, theirs)))
