@@ -75,7 +75,7 @@ def photographs(count: int, side: int) -> np.ndarray:
 def ours(augment: Augment, side: int, images: np.ndarray, batch: int) -> Callable[[int], Iterator[Any]]:
     """A function from an epoch to its batches, by our program."""
     preprocessing = Preprocessing(side)
-    function = make_augment(augment, preprocessing, CLASSES)
+    function = make_augment(augment, preprocessing, {'': CLASSES})
 
     resident = jax.device_put(images)  # as a run keeps them
 
@@ -153,7 +153,7 @@ def share_of_step() -> dict[str, Any]:
             for number in range(10):
                 data = {
                     'image': pictures,
-                    'label': ids % CLASSES,
+                    'labels': {'': ids % CLASSES},
                     'aspect': jnp.ones(batch),
                     'id': ids,
                     'epoch': jnp.full(batch, run, jnp.int32),

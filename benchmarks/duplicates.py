@@ -35,6 +35,7 @@ from jtransfer.experiments.duplicate_report import write_duplicates
 from jtransfer.experiments.embedding_duplicates import embedding_pairs
 from jtransfer.pretrained.features import extract_features
 from jtransfer.pretrained.model import load_model
+from jtransfer.tasks.labels import take
 
 _LEAK = flags.DEFINE_bool('leak', False, 'Measure what copies do to cross-validation.')
 _EMBEDDINGS = flags.DEFINE_bool('embeddings', False, 'Look for copies by the features of a network.')
@@ -122,13 +123,13 @@ class Files:
         self._paths = [path for pattern in patterns for path in sorted(DATA.glob(pattern))]
         self.ids = tuple(str(path.relative_to(DATA)) for path in self._paths)
         self.class_names = tuple(sorted({path.parent.name for path in self._paths}))
-        self.labels = np.array([self.class_names.index(path.parent.name) for path in self._paths], np.int32)
+        self.labels = {'': np.array([self.class_names.index(path.parent.name) for path in self._paths], np.int32)}
 
     def __len__(self):
         return len(self.ids)
 
     def __getitem__(self, index):
-        return {'image': decode_image(self._paths[index]), 'label': int(self.labels[index]), 'id': self.ids[index]}
+        return {'image': decode_image(self._paths[index]), 'id': self.ids[index], 'labels': take(self.labels, index)}
 
 
 class Planted:
@@ -143,7 +144,7 @@ class Planted:
         self._source, self._seed = source, seed
         self.origin = np.concatenate([np.arange(len(source)), origins])
         self.ways = [''] * len(source) + list(ways)
-        self.class_names, self.labels = source.class_names, np.asarray(source.labels)[self.origin]
+        self.class_names, self.labels = source.class_names, take(source.labels, self.origin)
         names = [source.ids[i] for i in self.origin]
         self.ids = tuple(f'{way}: {name}' if way else name for way, name in zip(self.ways, names, strict=True))
 
@@ -232,7 +233,7 @@ def leak(folds=5, per_class=60, draws=5):
     sources = load_folder(str(DATA / 'clothing'))
     train, test = sources['train'], sources['test']
     random = np.random.default_rng(0)
-    classes = [np.flatnonzero(train.labels == label) for label in range(len(train.class_names))]
+    classes = [np.flatnonzero(train.labels[''] == label) for label in range(len(train.class_names))]
     drawn = np.concatenate([random.permutation(members)[:per_class] for members in classes])
     n = len(drawn)
     ways = ('resized', 'JPEG 50 to 95', 'WebP 50 to 95', 'mirrored', 'resized, mirrored, encoded')
@@ -252,7 +253,7 @@ def leak(folds=5, per_class=60, draws=5):
         for draw in range(draws):
             copied = np.random.default_rng((draw, 2)).permutation(n)[: round(share * n)]
             kept = np.concatenate([np.arange(n), n + copied])
-            x, y = features[kept], pool.labels[kept]
+            x, y = features[kept], pool.labels[''][kept]
             groups = merge_groups(found.groups[kept], None)
             naive = StratifiedKFold(folds, shuffle=True, random_state=draw)
             guarded = StratifiedGroupKFold(folds, shuffle=True, random_state=draw)
@@ -260,7 +261,7 @@ def leak(folds=5, per_class=60, draws=5):
                 for kind, splits in (('naive', naive.split(x, y)), ('guarded', guarded.split(x, y, groups))):
                     guessed = cross_val_predict(classifier, x, y, cv=list(splits))
                     row[name][kind].append(balanced_accuracy_score(y, guessed))
-                row[name]['test'].append(balanced_accuracy_score(test.labels, classifier.fit(x, y).predict(unseen)))
+                row[name]['test'].append(balanced_accuracy_score(test.labels[''], classifier.fit(x, y).predict(unseen)))
         results[f'copies of {share:.0%}'] = {
             name: {kind: [round(float(np.mean(v)), 4), round(float(np.std(v)), 4)] for kind, v in kinds.items()}
             for name, kinds in row.items()
@@ -281,7 +282,7 @@ class Chosen:
 
     def __init__(self, source: FolderSource, indices):
         self._source, self._indices = source, indices
-        self.labels, self.class_names = np.asarray(source.labels)[indices], source.class_names
+        self.labels, self.class_names = take(source.labels, indices), source.class_names
         self.ids = tuple(source.ids[i] for i in indices)
 
     def __len__(self):

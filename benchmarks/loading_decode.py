@@ -140,6 +140,6 @@ def stream_seconds(part: Part, workers: int) -> float:
     for _ in range(steps):
         next(batches)
     began = time.perf_counter()
-    seen = sum(len(batch['label']) for batch in batches)
+    seen = sum(len(batch['id']) for batch in batches)
     # In images of the whole part, as those of the others are.
     return (time.perf_counter() - began) * len(part) / seen

@@ -72,7 +72,7 @@ def main():
     pixels = training_pixels(Preprocessing(32), crops=True)
     samples, began, images = [[] for _ in range(epochs)], time.perf_counter(), 0
     for step, made in enumerate(stream_batches(readable, pixels, batch, 0, 0, epochs * steps, workers)):
-        images += len(made['label'])
+        images += len(made['id'])
         if step % max(1, steps // 40) == 0:
             samples[step // steps].append(memory() - before)
     seconds = time.perf_counter() - began

@@ -19,6 +19,7 @@ from jtransfer.config import Config, Train, Transfer
 from jtransfer.config import Model as ModelConfig
 from jtransfer.config_check import field_names, one_of, unknown_field
 from jtransfer.config_transfer import ADAPTATIONS
+from jtransfer.data.given import opened
 from jtransfer.data.measurable import check_parts
 from jtransfer.data.opening import source_of_path
 from jtransfer.data.part import Part
@@ -185,7 +186,7 @@ def evaluate_model(model: Model, part: Part | Source | str | os.PathLike[str], *
     if isinstance(part, str):
         source = open_for_model(part, model, config, data_dir=config.data.data_dir, skip_unlabelled=skip).source
     else:
-        source = for_model(labelled_for_model(part, model, 'the part', skip), model, 'the part')
+        source = for_model(labelled_for_model(opened(part), model, 'the part', skip), model, 'the part')
     held = source if isinstance(source, Part) else Part(source, np.arange(len(source)))
     return score(model, read_examples(held, model.preprocessing, config, views), config).metrics
 

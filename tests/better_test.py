@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.better import rank
+from jtransfer.better import VALIDATED, deciding, rank
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,8 @@ def test_the_score_decides_and_of_equal_scores_the_lower_loss(better, worse):
 
 def test_without_losses_equal_scores_are_equal():
     assert rank(0.5, None) == rank(0.5, None) == rank(0.5, float('nan'))
+
+
+@pytest.mark.parametrize('name', VALIDATED)
+def test_a_validation_is_decided_by_its_score(name):
+    assert deciding({'loss': 0.1, name: 0.5, 'score/of a head': 0.9}) == 0.5

@@ -92,7 +92,8 @@ def test_a_large_network_can_be_traced(network):
     side = round(size * 256 / 224)
     batch = {
         'image': jax.ShapeDtypeStruct((4, side, side, 3), 'uint8'),
-        **{name: jax.ShapeDtypeStruct((4,), 'int32') for name in ('label', 'id', 'epoch')},
+        **{name: jax.ShapeDtypeStruct((4,), 'int32') for name in ('id', 'epoch')},
+        'labels': {'': jax.ShapeDtypeStruct((4,), 'int32')},
         'aspect': jax.ShapeDtypeStruct((4,), 'float32'),
         'seed': jax.ShapeDtypeStruct((), 'uint32'),
         'step': jax.ShapeDtypeStruct((), 'int32'),

@@ -125,7 +125,9 @@ def _bounded_memory() -> Iterator[None]:
         import jax
 
         jax.clear_caches()
-        gc.collect()
+        gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # what a file leaves behind need not be looked through for every file after it
 
 
 @pytest.fixture(scope='session')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +11,19 @@ from jaxtyping import Array, Float, Key
 from jtransfer.augment import mix
 from jtransfer.config_operations import Operation
 
-# Labels are of one head, or by task of several, in the forms that `jtransfer.tasks.losses` takes.
-BatchMix = Callable[[Key[Array, ' batch'], Float[Array, 'batch height width channel'], Any], tuple[Array, Any]]
+# Labels are by task, in the forms that `jtransfer.tasks.losses` takes.
+BatchMix = Callable[
+    [Key[Array, ' batch'], Float[Array, 'batch height width channel'], Mapping[str, Array] | None],
+    tuple[Array, dict[str, Array]],
+]
 
 
-def make_batch_mix(operation: Operation, outputs: int | Mapping[str, int], axis_name: str | None) -> BatchMix:
+def make_batch_mix(operation: Operation, outputs: Mapping[str, int], axis_name: str | None) -> BatchMix:
     """The function that mixes the images of a batch.
 
     Args:
         operation: `mixup`, `cutmix` or `mixup_or_cutmix`.
-        outputs: classes, or numbers, of a label; by task if there are several.
+        outputs: classes, or numbers, of a label of each task.
         axis_name: the mapped axis over which the batch is spread. None: it is all at hand.
 
     Returns:
@@ -30,7 +32,7 @@ def make_batch_mix(operation: Operation, outputs: int | Mapping[str, int], axis_
     Raises:
         ValueError: `outputs` is not given.
     """
-    if not outputs:
+    if not all(outputs.values()) or not outputs:
         raise ValueError(
             f'{operation.name} mixes labels: make_augment(…, outputs=…) must say how many classes there are'
         )
@@ -45,11 +47,11 @@ def make_batch_mix(operation: Operation, outputs: int | Mapping[str, int], axis_
         """A leaf of all devices' examples."""
         return leaf if axis_name is None else jax.lax.all_gather(leaf, axis_name, tiled=True)
 
-    def apply(keys: Array, images: Array, labels: Any) -> tuple[Array, Any]:
+    def apply(keys: Array, images: Array, labels: Mapping[str, Array] | None) -> tuple[Array, dict[str, Array]]:
         if labels is None:
             raise ValueError(f'{operation.name} mixes labels: give them')
-        soft = jax.tree.map(lambda label, count: mix.soft_labels(label, count), _as(labels, outputs), outputs)
-        known = [~jnp.isnan(leaf).any(-1) for leaf in jax.tree.leaves(soft)]
+        soft = {name: mix.soft_labels(labels[name], outputs[name]) for name in sorted(outputs)}
+        known = [~jnp.isnan(leaf).any(-1) for leaf in soft.values()]
         everyone = jax.random.wrap_key_data(whole(jax.random.key_data(keys)), impl=jax.random.key_impl(keys))
         valid = whole(jnp.stack(known).any(0))
         shape = (images.shape[1], images.shape[2])
@@ -62,8 +64,3 @@ def make_batch_mix(operation: Operation, outputs: int | Mapping[str, int], axis_
         return mix.mix_images(images, others, mixing), mixed
 
     return apply
-
-
-def _as(labels: Any, outputs: int | Mapping[str, int]) -> Any:
-    """The labels in the structure of `outputs`, a plain dictionary where that is one."""
-    return {name: labels[name] for name in outputs} if isinstance(outputs, Mapping) else labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -31,7 +32,7 @@ class Augmented(NamedTuple):
 
     Attributes:
         images: float32, [batch, height, width, channel] in [0, 255], in the network's shape.
-        labels: as they were given; where images are mixed, soft (see `make_augment`).
+        labels: as they were given, by task; where images are mixed, soft (see `make_augment`).
         geometry: [batch, 3, 3], the map from places in an image (x, y, 1 in pixels; the first pixel's centre is (0.5,
             0.5)) to shares of the sides of its true picture: `jtransfer.augment.geometry` moves boxes and points with
             it. Of an image with another mixed into it, its own; `augmix`, which lays several over each other, counts as
@@ -53,7 +54,7 @@ AugmentFunction = Callable[..., Augmented]
 def make_augment(
     augment: Augment,
     preprocessing: Preprocessing,
-    outputs: int | Mapping[str, int] = 0,
+    outputs: Mapping[str, int] = MappingProxyType({}),
     *,
     axis_name: str | None = None,
 ) -> AugmentFunction:
@@ -65,15 +66,16 @@ def make_augment(
         augment: what to do, and how strongly.
         preprocessing: of the network: its shape is that of the result, its interpolation that of crops, and its mean
             what erased pixels become.
-        outputs: where images are mixed: how many classes, or numbers, a label has; by task if there are several.
+        outputs: where images are mixed: how many classes, or numbers, a label of each task has; the name of the only
+            task is ''.
         axis_name: the mapped axis over which a batch is spread, under `pmap` or `shard_map`, so that images are mixed
             with those of the whole batch. None: the whole batch is at hand.
 
     Returns:
         A pure function of (keys, images, labels, aspects): one key per image (`keys.example_keys`), RGB images of uint8
-        or whole numbers in [0, 255], labels in any form the loss takes, and the width / height of the true pictures
-        (None: 1), which only crops and `geometry` read. With crops the images are whole pictures squashed to a square
-        of any side; without, they are framed as for evaluation, in the shape of the result, or of any size where
+        or whole numbers in [0, 255], labels by task in any form the loss takes, and the width / height of the true
+        pictures (None: 1), which only crops and `geometry` read. With crops the images are whole pictures squashed to a
+        square of any side; without, they are framed as for evaluation, in the shape of the result, or of any size where
         `augment.sizes` are set. It returns `Augmented`; what an image becomes depends on its key alone and, where
         images are mixed, on the set of the keys of the batch, not on their order. Mixed labels are float32
         [batch, outputs], NaN where either label is unknown. It may be called inside jit, pmap or shard_map, or by
@@ -91,7 +93,9 @@ def make_augment(
     steps = _make_steps([step for step in listed if step[1].works_on not in (FRAME, MIX)], preprocessing)
 
     @jax.jit
-    def apply(keys: Array, images: Array, labels: Any = None, aspects: Array | None = None) -> Augmented:
+    def apply(
+        keys: Array, images: Array, labels: Mapping[str, Array] | None = None, aspects: Array | None = None
+    ) -> Augmented:
         aspects = jnp.ones(len(images)) if aspects is None else aspects
         pixels, geometry, shown = frame(_stream(keys, framing[0]), images, aspects)
         for step in steps:

@@ -9,6 +9,7 @@ from jtransfer.data import studies
 from jtransfer.data.combine import WithLabels
 from jtransfer.data.part import Part
 from jtransfer.errors import UserError
+from jtransfer.tasks.door import ONLY
 from jtransfer.tasks.labels import strata, tasks_of
 
 
@@ -45,16 +46,16 @@ def altered(train: Part, data: config.Data, seed: int) -> tuple[Part, Part | Non
         labels, changed = studies.noisy_labels(
             _classes(train, 'label_noise'), data.label_noise, data.label_noise_kind, seed, len(train.class_names)
         )
-        everywhere = np.array(train.source.labels)
+        everywhere = np.array(train.source.labels[ONLY])
         everywhere[train.indices] = labels
         notes.append(f'{int(changed.sum()):,} of {len(train):,} training labels are wrong ({data.label_noise_kind})')
-        train = Part(WithLabels(train.source, everywhere), train.indices)
+        train = Part(WithLabels(train.source, {ONLY: everywhere}), train.indices)
     return train, unlabelled, tuple(notes)
 
 
 def _classes(train: Part, field: str) -> np.ndarray:
     tasks, labels = tasks_of(train), train.labels
-    if isinstance(labels, dict) or not tasks[0].exclusive:
-        held = 'several heads' if isinstance(labels, dict) else tasks[0].held
+    if ONLY not in labels or not tasks[0].exclusive:
+        held = tasks[0].held if ONLY in labels else 'several heads'
         raise UserError(f'data.{field} is for one label an image, and these have {held}: leave it out')
-    return labels
+    return labels[ONLY]

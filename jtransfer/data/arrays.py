@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from PIL import Image
 
 from jtransfer.data import images as decoding
 from jtransfer.data.class_names import are_texts, check_names, class_name, numbered, texts_of
+from jtransfer.data.given import opened
 from jtransfer.data.grey import UnknownRangeError
 from jtransfer.data.narrow import Narrow
 from jtransfer.data.source import Example, check_source
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, single_label
-from jtransfer.tasks.labels import Labels, take
+from jtransfer.tasks.door import ONLY, bare, by_task
+from jtransfer.tasks.labels import take
 
 # Advice for whoever makes such a source.
 TAKES_IT = '; every_class=False takes it, to evaluate on'
@@ -28,7 +30,7 @@ class ArraySource:
 
     Attributes:
         class_names: in label order.
-        labels: class number of every image, or whatever the tasks have.
+        labels: class number of every image, or whatever the tasks have; of several tasks a dictionary by their names.
         ids: name of every image.
         tasks: what the labels are of.
         groups: of every image, if they were given.
@@ -71,22 +73,25 @@ class ArraySource:
         """
         class_names = tuple(map(str, class_names))
         check_names(class_names, name)
-        if not tasks and not isinstance(labels, Mapping) and are_texts(labels):
-            class_names, labels = _numbered(np.asarray(labels), class_names, name)
-        if not tasks and not class_names and not isinstance(labels, Mapping):
-            class_names = _numbers(np.asarray(labels))
+        given = by_task(labels)
+        if not tasks and ONLY in given and are_texts(given[ONLY]):
+            class_names, given[ONLY] = _numbered(given[ONLY], class_names, name)
+        if not tasks and not class_names and ONLY in given:
+            class_names = _numbers(given[ONLY])
         self.tasks = tuple(tasks) or ((single_label(class_names),) if class_names else ())
         self.class_names = self.tasks[0].class_names if self.tasks else ()
         if tasks and class_names:
             raise UserError(f'{name}: class_names are those of the tasks: leave them out')
         self.ids: Sequence[str] = tuple(f'{name}/{i}' for i in range(len(images))) if ids is None else tuple(ids)
-        given = len(next(iter(labels.values()), ())) if isinstance(labels, Mapping) else len(labels)
-        if not len(images) == given == len(self.ids):
-            raise UserError(f'{name}: {len(images)} images, {given} labels and {len(self.ids)} ids do not match')
+        labelled = len(next(iter(given.values()), ()))
+        if not len(images) == labelled == len(self.ids):
+            raise UserError(f'{name}: {len(images)} images, {labelled} labels and {len(self.ids)} ids do not match')
         if len(set(self.ids)) < len(self.ids):
             twice = next(example for example, number in Counter(self.ids).items() if number > 1)
             raise UserError(f"{name}: two images are called '{twice}'")
-        self.labels: Labels = _labels(labels, self.tasks, name)
+        of = {task.name: task for task in self.tasks}
+        self._labels = {key: _read(values, of.get(key), name) for key, values in given.items()}
+        self.labels: Any = bare(self._labels)
         self.groups = None if groups is None else tuple(str(group) for group in groups)
         self.weights = None if weights is None else np.asarray(weights, np.float32)
         self.notes: tuple[str, ...] = ()
@@ -95,11 +100,11 @@ class ArraySource:
             if not isinstance(image, Image.Image):
                 _check_image(np.asarray(image), name)
         try:
-            check_source(self, name, every_class)
+            check_source(opened(self), name, every_class)
         except UserError as error:
             if not every_class or not len(self.ids):
                 raise
-            check_source(self, name, every_class=False)
+            check_source(opened(self), name, every_class=False)
             raise UserError(f'{error}{TAKES_IT}') from None
 
     def __len__(self) -> int:
@@ -113,9 +118,8 @@ class ArraySource:
             UnreadableImageError: a picture of Pillow's whose file is broken, or whose mode is no picture's.
         """
         rgb, narrow = _rgb(self._images[index], self.ids[index])
-        label: Any = take(self.labels, index)
-        plain = isinstance(self.labels, np.ndarray) and self.labels.ndim == 1
-        return {'image': rgb, 'label': int(label) if plain else label, 'id': self.ids[index], 'narrow': narrow}
+        labels = take(self._labels, index)
+        return {'image': rgb, 'label': bare(labels), 'labels': labels, 'id': self.ids[index], 'narrow': narrow}
 
 
 def _numbers(labels: np.ndarray) -> tuple[str, ...]:
@@ -149,15 +153,8 @@ def _check_image(image: np.ndarray, name: str) -> None:
         raise UserError(f'{name}: an image has shape {image.shape}, but must be height x width (x 1 or 3)')
 
 
-def _labels(labels: Any, tasks: Sequence[Task], name: str) -> Labels:
-    if isinstance(labels, Mapping):
-        of = {task.name: task for task in tasks}
-        return {key: _of_task(values, of.get(key), name) for key, values in labels.items()}
-    return _of_task(labels, tasks[0] if tasks else None, name)
-
-
-def _of_task(labels: Any, task: Task | None, name: str) -> np.ndarray:
-    values = np.asarray(labels)
+def _read(values: np.ndarray, task: Task | None, name: str) -> np.ndarray:
+    """The labels of a task in its form."""
     if task is not None and task.exclusive and are_texts(values):
         return _numbered(values, task.class_names, name)[1]
     return (task or single_label(('',))).read(values, name)

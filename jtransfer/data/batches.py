@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from jtransfer.data.memory import Decoded
 from jtransfer.data.order import make_order
 from jtransfer.data.part import Part
 from jtransfer.preprocessing import Pixels
-from jtransfer.tasks.labels import Labels, map_labels, take
+from jtransfer.tasks.labels import Labels, take
 
 Batch = dict[str, Any]
 
@@ -37,9 +36,9 @@ def training_batch(
         classes: of every example, to sample them in turn. None: every image once an epoch.
 
     Returns:
-        `image` uint8 [batch, s, s, 3], `label` int32 (or what the tasks have), `id` int32 (position in the training
-        part), `epoch` int32 and `aspect` float32 (original width / height), each [batch]; of a source with weights
-        `weight` float32 [batch] too.
+        `image` uint8 [batch, s, s, 3], `labels` by task, int32 [batch] (or what the task has), `id` int32 (position in
+        the training part), `epoch` int32 and `aspect` float32 (original width / height), each [batch]; of a source with
+        weights `weight` float32 [batch] too.
     """
     index, epoch = make_order(len(decoded), batch_size, seed, repeats, classes)(step)
     return gather_batch(decoded, index, epoch)
@@ -60,9 +59,9 @@ def about(
     index: Int64[np.ndarray, ' batch'],
     epoch: Int32[np.ndarray, ' batch'],
 ) -> Batch:
-    """What a training batch says about its examples without decoding them: label, number, epoch and weight."""
+    """What a training batch says about its examples without decoding them: labels, number, epoch and weight."""
     weight = {} if weights is None else {'weight': weights[index]}
-    return {'label': take(labels, index), 'id': index.astype(np.int32), 'epoch': epoch.astype(np.int32), **weight}
+    return {'labels': take(labels, index), 'id': index.astype(np.int32), 'epoch': epoch.astype(np.int32), **weight}
 
 
 def evaluation_batches(examples: Decoded | Part, batch_size: int, pixels: Pixels | None = None) -> Iterator[Batch]:
@@ -75,8 +74,8 @@ def evaluation_batches(examples: Decoded | Part, batch_size: int, pixels: Pixels
             decoded.
 
     Yields:
-        `image` uint8 [batch, s, s, 3] (or what `pixels` made of each picture), `label` int32 [batch] and `mask` bool
-        [batch], False for padding.
+        `image` uint8 [batch, s, s, 3] (or what `pixels` made of each picture), `labels` by task, int32 [batch],
+        and `mask` bool [batch], False for padding.
     """
     labels = examples.labels
     for start in range(0, len(examples), batch_size):
@@ -90,9 +89,7 @@ def evaluation_batches(examples: Decoded | Part, batch_size: int, pixels: Pixels
         padding = batch_size - len(chosen)
         yield {
             'image': _padded(images, padding),
-            'label': map_labels(
-                functools.partial(_padded, padding=padding), take(labels, slice(chosen.start, chosen.stop))
-            ),
+            'labels': {name: _padded(values[chosen.start : chosen.stop], padding) for name, values in labels.items()},
             'mask': np.arange(batch_size) < len(chosen),
         }
 

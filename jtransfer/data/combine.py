@@ -6,17 +6,17 @@ import collections
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int64
 
 from jtransfer.config_check import nearest
+from jtransfer.data.given import opened
 from jtransfer.data.part import Part, pixel_range_of
 from jtransfer.data.source import Example, Source
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, check_labels, count, map_labels, of_task, tasks_of
+from jtransfer.tasks.labels import Labels, check_labels, count, take, tasks_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class Combined:
         places: of every example the number of its source, and its index there.
         tasks: what the labels are of.
         class_names: of all classes, in label order.
-        labels: of every example, in the tasks' form.
+        labels: of every example, by task.
         ids: name of every example.
         groups: of every example, or None.
         weights: how much every example counts in the training loss, or None.
@@ -86,7 +86,7 @@ class Combined:
         """Decodes the example at an index."""
         source, place = self.places[index].tolist()
         example: Example = self.sources[source][place]
-        return {**example, 'label': _label(self.labels, index), 'id': self.ids[index]}
+        return {**example, 'labels': take(self.labels, index), 'id': self.ids[index]}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,7 +95,7 @@ class WithLabels:
 
     Attributes:
         source: where the examples come from.
-        labels: of every example.
+        labels: of every example, by task.
         others: the tasks that the labels are of, where they are not the source's.
     """
 
@@ -105,6 +105,7 @@ class WithLabels:
 
     def __post_init__(self) -> None:
         """Raises `UserError` for labels that the tasks cannot have."""
+        object.__setattr__(self, 'source', opened(self.source))
         check_labels(self.labels, self.tasks, self.ids, 'the other labels of a source')
 
     @property
@@ -150,7 +151,7 @@ class WithLabels:
 
     def __getitem__(self, index: int) -> Example:
         """Decodes the example at an index."""
-        return {**self.source[index], 'label': _label(self.labels, index)}
+        return {**self.source[index], 'labels': take(self.labels, index)}
 
 
 def concatenate(sources: Sequence[Source], names: Sequence[str] | None = None) -> Source:
@@ -168,6 +169,7 @@ def concatenate(sources: Sequence[Source], names: Sequence[str] | None = None) -
         UserError: no source, tasks that cannot be joined, two sources of one name, or ids that are still the same under
             the names of their sources.
     """
+    sources = [opened(source) for source in sources]
     names = [str(number) for number in range(len(sources))] if names is None else list(names)
     if not sources:
         raise UserError('there are no sources to put one after another')
@@ -197,7 +199,7 @@ def subset(source: Source, indices: Int[np.ndarray, ' n'] | Sequence[int]) -> Pa
     Raises:
         UserError: an index outside the source, or one that comes twice.
     """
-    chosen = np.asarray(indices)
+    source, chosen = opened(source), np.asarray(indices)
     if chosen.ndim != 1 or (len(chosen) and not np.issubdtype(chosen.dtype, np.integer)):
         raise UserError(f'indices are {chosen.dtype} {list(chosen.shape)}, but must be whole numbers [n]')
     chosen = chosen.astype(np.int64)
@@ -223,6 +225,7 @@ def filter_examples(source: Source, keep: Callable[[int], bool] | Bool[np.ndarra
     Raises:
         UserError: a mask of another length, or of something but truth values.
     """
+    source = opened(source)
     size = count(source.labels)
     if callable(keep):
         return subset(source, np.flatnonzero([bool(keep(index)) for index in range(size)]))
@@ -246,6 +249,7 @@ def filter_classes(source: Source, classes: Sequence[str]) -> Source:
         UserError: a class that is not there (names the nearest), or comes twice; a source of numbers or of several
             heads; no example of any of the classes.
     """
+    source = opened(source)
     tasks = tasks_of(source)
     if len(tasks) > 1 or not tasks[0].has_classes:
         kinds = 'several heads' if len(tasks) > 1 else 'numbers'
@@ -257,7 +261,7 @@ def filter_classes(source: Source, classes: Sequence[str]) -> Source:
     if len(set(classes)) < len(classes):
         raise UserError(f'data.classes={tuple(classes)} has one name twice')
     columns = [known[name] for name in classes]
-    labels = of_task(source.labels, tasks[0])
+    labels = source.labels[tasks[0].name]
     if labels.ndim == 1:
         renumbered = np.full(len(known) + 1, -1, np.int32)  # the last one for those without a label, -1
         renumbered[columns] = np.arange(len(columns))
@@ -268,13 +272,12 @@ def filter_classes(source: Source, classes: Sequence[str]) -> Source:
     else:
         changed, kept = labels[:, columns], np.arange(len(labels), dtype=np.int64)
     ids, groups, weights = source.ids, getattr(source, 'groups', None), _weights(source)
-    named = isinstance(source.labels, dict)
     return Combined(
         (source,),
         np.stack([np.zeros(len(kept), np.int64), kept], axis=1),
         (dataclasses.replace(tasks[0], class_names=tuple(classes)),),
         tuple(classes),
-        {tasks[0].name: changed[kept]} if named else changed[kept],
+        {tasks[0].name: changed[kept]},
         tuple(ids[index] for index in kept.tolist()),
         None if groups is None else tuple(groups[index] for index in kept.tolist()),
         None if weights is None else weights[kept],
@@ -293,20 +296,16 @@ def _joined_labels(sources: Sequence[Source], names: Sequence[str]) -> tuple[tup
                 'sources of the same tasks can be put together'
             )
     if not alone:
-        every: list[Any] = [source.labels for source in sources]
-        if isinstance(every[0], dict):
-            joined = {key: np.concatenate([labels[key] for labels in every]) for key in every[0]}
-            return first, joined, tuple(sources[0].class_names)
-        return first, np.concatenate(every), tuple(sources[0].class_names)
+        joined = {task.name: np.concatenate([source.labels[task.name] for source in sources]) for task in first}
+        return first, joined, tuple(sources[0].class_names)
     number: dict[str, int] = {}
     parts = []
     for source in sources:
         task = tasks_of(source)[0]
         table = [number.setdefault(name, len(number)) for name in task.class_names]
-        parts.append(np.array([*table, -1], np.int32)[of_task(source.labels, task)])
-    labels = np.concatenate(parts)
+        parts.append(np.array([*table, -1], np.int32)[source.labels[task.name]])
     task = dataclasses.replace(first[0], class_names=tuple(number))
-    return (task,), ({task.name: labels} if isinstance(sources[0].labels, dict) else labels), tuple(number)
+    return (task,), {task.name: np.concatenate(parts)}, tuple(number)
 
 
 def _joined_ids(sources: Sequence[Source], names: Sequence[str]) -> tuple[str, ...]:
@@ -333,7 +332,3 @@ def _described(tasks: Sequence[Task]) -> str:
 def _weights(source: Source) -> Float32[np.ndarray, ' n'] | None:
     weights = getattr(source, 'weights', None)
     return None if weights is None else np.asarray(weights, np.float32)
-
-
-def _label(labels: Labels, index: int) -> Any:
-    return map_labels(lambda values: int(values[index]) if values.ndim == 1 else values[index], labels)

@@ -15,7 +15,6 @@ from jtransfer.data import perceptual_hash as ph
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source
-from jtransfer.tasks.labels import count
 
 # Rows and columns that are compared at a time: their hashes fit into a processor's cache.
 _ROWS, _COLUMNS = 64, 4096
@@ -103,7 +102,7 @@ def find_duplicates(
     Raises:
         UnreadableImageError: the first unreadable image, unless they are skipped.
     """
-    examples, threads = count(source.labels), max(workers, 1)
+    examples, threads = len(source.ids), max(workers, 1)
     hashes = np.zeros((examples, ph.SYMMETRIES), np.uint64)
     kept = np.zeros((examples, ph.KEPT, ph.KEPT, 3), np.uint8)
     first_of: dict[bytes, int] = {}

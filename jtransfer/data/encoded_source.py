@@ -6,14 +6,12 @@ import abc
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from jtransfer.config_data import Data
 from jtransfer.data import images
 from jtransfer.data.source import Example, check_source
 from jtransfer.data.table_labels import Facts
 from jtransfer.errors import UserError
-from jtransfer.tasks.labels import Labels, take
+from jtransfer.tasks.labels import take
 
 
 class EncodedSource(abc.ABC):
@@ -22,7 +20,7 @@ class EncodedSource(abc.ABC):
     Attributes:
         tasks: what is to be learnt.
         class_names: of the first task, in label order.
-        labels: in the tasks' form.
+        labels: of every example, by task.
         ids: of every example.
         groups: of every example, if there are groups.
         weights: float32 [n], if there are weights.
@@ -67,14 +65,7 @@ class EncodedSource(abc.ABC):
             UnreadableImageError: names it.
         """
         image, narrow = images.read_image(self.content(index), self._place(index), self._max_pixels, self.pixel_range)
-        label = example_label(self.labels, index)
-        return {'image': image, 'label': label, 'id': self.ids[index], 'narrow': narrow}
-
-
-def example_label(labels: Labels, index: int) -> Any:
-    """The label of one example: a class number, floating numbers [outputs], or a dictionary of these by task."""
-    label = take(labels, index)
-    return int(label) if isinstance(label, np.integer) else label
+        return {'image': image, 'labels': take(self.labels, index), 'id': self.ids[index], 'narrow': narrow}
 
 
 def check_parts(sources: dict[str, Any], data: Data, where: str, training: bool = True) -> None:

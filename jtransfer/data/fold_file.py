@@ -15,7 +15,7 @@ from jtransfer.data.folds import Fold
 from jtransfer.errors import UserError
 from jtransfer.reading import read_json
 from jtransfer.record_types import OBJECT, TEXT, TEXTS, WHOLE, Kind, listing
-from jtransfer.tasks.labels import Labels, map_labels
+from jtransfer.tasks.labels import Labels
 
 FORMAT = 'jtransfer-folds/1'
 _MAX_BYTES = 2**30
@@ -82,17 +82,17 @@ def fold_record(
 
 def is_digest_of(digest: str, labels: Labels, ids: Sequence[str]) -> bool:
     """Whether it is what `labels_digest` gives of these labels, or gave when numbers were kept as float32."""
-    known = (labels, map_labels(lambda values: values.astype(np.float32) if values.ndim > 1 else values, labels))
+    as_kept = {name: values.astype(np.float32) if values.ndim > 1 else values for name, values in labels.items()}
+    known = (labels, as_kept)
     return any(digest == labels_digest(each, ids) for each in known)
 
 
 def labels_digest(labels: Labels, ids: Sequence[str]) -> str:
     """SHA-256 of the labels, whatever order the examples are listed in."""
     order = np.argsort(np.asarray(ids, object), kind='stable')
-    named = labels if isinstance(labels, Mapping) else {'': labels}
     digest = hashlib.sha256()
-    for name in sorted(named):
-        digest.update(name.encode() + b'\0' + np.ascontiguousarray(np.asarray(named[name])[order]).tobytes())
+    for name in sorted(labels):
+        digest.update(name.encode() + b'\0' + np.ascontiguousarray(labels[name][order]).tobytes())
     return digest.hexdigest()
 
 

@@ -17,6 +17,8 @@ from jtransfer.data.listing import Files, has_images, list_files, subfolders
 from jtransfer.data.source import Example, check_source
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
+from jtransfer.tasks.door import by_task
+from jtransfer.tasks.labels import take
 from jtransfer.text import first_few, printable, printable_path
 
 
@@ -80,7 +82,7 @@ class FolderSource:
                 raise UserError(f"class folder '{classes[class_name][0]}' has no images ({_extensions()})")
             self._paths += [os.path.relpath(path, root) for path in sorted(found.images)]
             labels += [self.class_names.index(class_name)] * len(found.images)
-        self.labels = np.array(labels, np.int32)
+        self.labels = by_task(np.array(labels, np.int32))
         self.ids = tuple(printable_path(path) for path in self._paths)
         if len(set(self.ids)) < len(self.ids):
             twice = next(name for index, name in enumerate(self.ids) if name in self.ids[:index])
@@ -92,7 +94,7 @@ class FolderSource:
 
     def __len__(self) -> int:
         """The number of images."""
-        return len(self.labels)
+        return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
         """Decodes the image at an index.
@@ -102,7 +104,7 @@ class FolderSource:
         """
         path = self._root / self._paths[index]
         image, narrow = images.read_image(path, printable_path(str(path)), self._max_pixels, self.pixel_range)
-        return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index], 'narrow': narrow}
+        return {'image': image, 'labels': take(self.labels, index), 'id': self.ids[index], 'narrow': narrow}
 
     def content(self, index: int) -> bytes:
         """The bytes of the file of the image at an index.

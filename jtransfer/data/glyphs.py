@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from jtransfer.data.source import Example
+from jtransfer.tasks.door import ONLY, by_task
+from jtransfer.tasks.labels import take
 
 _OWN_LOWERCASE = 'abdefghnqrt'
 CLASS_NAMES = tuple('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ' + _OWN_LOWERCASE)
@@ -65,21 +67,22 @@ class GlyphSource:
             seed: of all draws.
         """
         self.class_names = CLASS_NAMES
-        self.labels = (np.arange(SIZES[split] if size is None else size) % len(CLASS_NAMES)).astype(np.int32)
-        self.ids = tuple(f'glyphs/{split}/{i}' for i in range(len(self.labels)))
+        count = SIZES[split] if size is None else size
+        self.labels = by_task((np.arange(count) % len(CLASS_NAMES)).astype(np.int32))
+        self.ids = tuple(f'glyphs/{split}/{i}' for i in range(count))
         self._side = side
         self._key = (seed, zlib.crc32(split.encode()))
 
     def __len__(self) -> int:
         """The number of images."""
-        return len(self.labels)
+        return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
         """Renders the example at an index."""
         index = range(len(self))[index]
-        label = int(self.labels[index])
-        grey = render(CLASS_NAMES[label], self._side, np.random.default_rng((*self._key, index)))
-        return {'image': np.repeat(grey[..., None], 3, axis=-1), 'label': label, 'id': self.ids[index]}
+        labels = take(self.labels, index)
+        grey = render(CLASS_NAMES[labels[ONLY]], self._side, np.random.default_rng((*self._key, index)))
+        return {'image': np.repeat(grey[..., None], 3, axis=-1), 'labels': labels, 'id': self.ids[index]}
 
 
 def render(class_name: str, side: int, rng: np.random.Generator) -> np.ndarray:

@@ -16,7 +16,6 @@ from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.reading import read_json_object
 from jtransfer.record_types import NUMBER, TEXT, TEXTS
-from jtransfer.tasks.labels import count
 
 FORMAT = 'jtransfer-duplicates/1'
 _MAX_BYTES = 2**30
@@ -97,7 +96,7 @@ def look(data: config.Data, sources: Mapping[str, Source], **options: Any) -> Gu
 
 def joined(sources: Mapping[str, Source]) -> tuple[Source, tuple[str, ...]]:
     """The examples of all parts as one source, and the part of each."""
-    parts = tuple(part for part, source in sources.items() for _ in range(count(source.labels)))
+    parts = tuple(part for part, source in sources.items() for _ in range(len(source.ids)))
     several = list(sources.values())
     return (several[0] if len(several) == 1 else concatenate(several, names=list(sources))), parts
 

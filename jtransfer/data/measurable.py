@@ -9,7 +9,7 @@ import numpy as np
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, of_task, tasks_of
+from jtransfer.tasks.labels import Labels, tasks_of
 from jtransfer.tasks.present import narrowed, present_tasks
 from jtransfer.text import first_few, printable
 
@@ -36,7 +36,7 @@ def check_part(part: Part, name: str) -> None:
 
 def check_labels(task: Task, labels: Labels, where: str) -> None:
     """The same for the labels of one task; `where` says in the error which examples they are of."""
-    task.check_measurable(of_task(labels, task), where)
+    task.check_measurable(labels[task.name], where)
 
 
 def without_figure(parts: Parts) -> list[str]:
@@ -76,7 +76,7 @@ def constant_lines(task: Task, labels: Labels, where: str) -> list[str]:
     """A line about the numbers of a task that are the same in every example, of which R² says nothing."""
     if task.has_classes:
         return []
-    values = of_task(labels, task)
+    values = labels[task.name]
     known = [column[~np.isnan(column)] for column in np.reshape(values, (len(values), -1)).T]
     same = [name for name, column in zip(task.class_names, known, strict=True) if len(column) and np.ptp(column) == 0]
     if not same:
@@ -89,7 +89,7 @@ def constant_lines(task: Task, labels: Labels, where: str) -> list[str]:
 
 def missing_classes(task: Task, labels: Labels) -> tuple[str, ...]:
     """The classes of a task that no example has; none of numbers."""
-    counts = task.counts(of_task(labels, task))
+    counts = task.counts(labels[task.name])
     return () if counts is None else tuple(task.class_names[index] for index in np.flatnonzero(counts == 0))
 
 

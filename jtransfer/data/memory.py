@@ -26,7 +26,7 @@ from jtransfer.errors import DataWarning, UserError
 from jtransfer.out_of_memory import check_room, memory_told
 from jtransfer.preprocessing import Pixels
 from jtransfer.tasks.base import Task, labelled
-from jtransfer.tasks.labels import Labels, of_task
+from jtransfer.tasks.labels import Labels
 from jtransfer.text import count_of
 
 # What needs less memory than pictures that are kept in it.
@@ -46,7 +46,7 @@ class Decoded:
     Attributes:
         images: RGB pixels uint8 [n, s, s, 3], or what else the pixels function made of every picture: an array, which
             may be a mapped file, or some rows of one.
-        labels: class numbers, or whatever the tasks have.
+        labels: by task, class numbers or whatever the task has.
         ids: names of the examples.
         aspects: width / height of the original pictures.
         skipped: ids of unreadable images that were left out.
@@ -248,7 +248,7 @@ def _without(part: Part, kept: Int64[np.ndarray, ' n']) -> tuple[Part, tuple[str
         # Only a class that was there can be lost: a test part need not have them all.
         for task in part.tasks:
             if task.has_classes:
-                before, after = (_present(of_task(each.labels, task)) for each in (part, readable))
+                before, after = (_present(each.labels[task.name]) for each in (part, readable))
                 if lost := sorted(before - after):
                     raise UserError(f"every image of class '{task.class_names[lost[0]]}' is unreadable")
     missing = np.setdiff1d(np.arange(len(part)), kept)

@@ -10,6 +10,7 @@ from jtransfer import config
 from jtransfer.data.combine import filter_classes
 from jtransfer.data.digits import load_digits
 from jtransfer.data.folder import load_folder
+from jtransfer.data.given import opened
 from jtransfer.data.glyphs import SIZES, GlyphSource
 from jtransfer.data.listing import has_images
 from jtransfer.data.part_names import PARTS, named_parts
@@ -67,7 +68,7 @@ def open_source(data: config.Data, known: Sequence[Task] = ()) -> dict[str, Sour
     _check_read(data, kind)
     if kind in ('digits', 'glyphs'):
         no_names(named_parts(data), data.source)
-    sources = _open(kind, argument, data, known)
+    sources = {part: opened(source) for part, source in _open(kind, argument, data, known).items()}
     return _chosen(sources if known else without_unlabelled(sources, data.skip_unlabelled), data.classes)
 
 
@@ -96,10 +97,11 @@ def given_sources(data: config.Data, source: Source | Mapping[str, Source]) -> d
     Raises:
         UserError: parts that cannot be those of one experiment, or a field that such a source does not read.
     """
-    sources = dict(source) if isinstance(source, Mapping) else {'train': source}
+    given = dict(source) if isinstance(source, Mapping) else {'train': source}
     _check_read(data, 'memory')
     no_names(named_parts(data), 'source')
-    check_given(sources, every_class=not data.classes)
+    check_given(given, every_class=not data.classes)
+    sources = {part: opened(each) for part, each in given.items()}
     return _chosen(without_unlabelled(sources, data.skip_unlabelled), data.classes)
 
 
@@ -126,7 +128,7 @@ def check_given(sources: Mapping[str, Source], every_class: bool = True) -> None
     for part, given in sources.items():
         if not isinstance(given, Source):
             raise UserError(f'{part} is a {type(given).__name__}, and no source of images, such as jt.ArraySource')
-        check_source(given, part, every_class=every_class and part == 'train')
+        check_source(opened(given), part, every_class=every_class and part == 'train')
         if given.class_names != sources['train'].class_names:
             raise UserError(f"the classes of part '{part}' are not those of the training part")
         if tasks_of(given) != tasks_of(sources['train']):

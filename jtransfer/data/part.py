@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from jtransfer.data.given import opened
 from jtransfer.data.source import Example, Source
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.labels import Labels, take, tasks_of
@@ -25,6 +26,10 @@ class Part:
     source: Source
     indices: Int64[np.ndarray, ' n']
 
+    def __post_init__(self) -> None:
+        """Takes a source that was handed over, too."""
+        object.__setattr__(self, 'source', opened(self.source))
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Of all classes, in label order."""
@@ -37,7 +42,7 @@ class Part:
 
     @property
     def labels(self) -> Labels:
-        """The labels of every example: class numbers, or whatever the tasks have."""
+        """The labels of every example by task: class numbers, or whatever the task has."""
         return take(self.source.labels, self.indices)
 
     @property

@@ -3,17 +3,20 @@
 What a source *may* have besides what `Source` demands, as attributes:
 
 - `tasks`: a tuple of `jtransfer.tasks.Task`, where it is anything but one class an image. Labels then have the tasks'
-  form: see `jtransfer.tasks.labels`.
+  form.
 - `groups`: a name an example (patient, scene, video); what has the same one is never divided by a split.
 - `weights`: float32 [n], ≥ 0: how much each example counts in the training loss.
 - `notes`: lines about how it was read that a person should know (what its columns were taken for, what was left out).
 - `content(index)`: the encoded bytes of an example, by which a cache knows it again.
 - `pixel_range`: what `content` is decoded with besides, see `data.pixel_range`.
+
+A source that somebody hands over may have an array of labels where there is but one task; `data.given.opened` makes
+one with labels by task of it, as all others have them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NotRequired, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
@@ -23,7 +26,7 @@ from jtransfer.data.class_names import check_names
 from jtransfer.data.narrow import Narrow
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, check_labels, of_task, tasks_of
+from jtransfer.tasks.labels import Labels, check_labels, tasks_of
 
 
 class Example(TypedDict):
@@ -31,14 +34,16 @@ class Example(TypedDict):
 
     Attributes:
         image: RGB picture, uint8, height x width x 3.
-        label: class number; of other tasks floating numbers [outputs], of several a dictionary by their names.
         id: name of the example, unique and stable in its source.
+        labels: by task, a class number or floating numbers [outputs].
+        label: what a source that somebody hands over has instead of these; nobody reads it.
         narrow: what was noticed of an image of 16 bits that uses a sliver of its range.
     """
 
     image: UInt8[np.ndarray, 'h w 3']
-    label: Any
     id: str
+    labels: NotRequired[dict[str, Any]]
+    label: NotRequired[Any]
     narrow: NotRequired[Narrow | None]
 
 
@@ -50,7 +55,7 @@ class Source(Protocol):
 
     Attributes:
         class_names: of all classes, in label order.
-        labels: class number of every example; of other tasks see above.
+        labels: of every example, by the name of the task, '' of the only one: class numbers; of other tasks see above.
         ids: name of every example.
     """
 
@@ -58,7 +63,7 @@ class Source(Protocol):
     def class_names(self) -> tuple[str, ...]: ...
 
     @property
-    def labels(self) -> Labels: ...
+    def labels(self) -> Any: ...
 
     @property
     def ids(self) -> Sequence[str]: ...
@@ -81,7 +86,7 @@ def check_source(source: Source, name: str, every_class: bool = True) -> None:
             outside the range, a class without examples.
     """
     stated, labels = getattr(source, 'tasks', ()), source.labels
-    plain = not stated or (not isinstance(labels, Mapping) and stated[0].exclusive)
+    plain = not stated or (not stated[0].name and stated[0].exclusive)
     classes = len(source.class_names)
     if plain and classes < (2 if every_class else 1):
         only = f" ('{source.class_names[0]}')" if classes else ''
@@ -106,7 +111,7 @@ def check_source(source: Source, name: str, every_class: bool = True) -> None:
 def check_every_class(labels: Labels, tasks: Sequence[Task], name: str) -> None:
     """Raises `UserError` that names the first class without an example."""
     for task in tasks:
-        counts = task.counts(of_task(labels, task))
+        counts = task.counts(labels[task.name])
         empty = [] if counts is None else np.flatnonzero(counts == 0).tolist()
         if len(empty):
             more = f' (and {len(empty) - 1} more)' if len(empty) > 1 else ''

@@ -18,7 +18,6 @@ from jtransfer.data.order import Order, make_order, process_rows
 from jtransfer.data.part import Part
 from jtransfer.errors import OutOfMemoryError
 from jtransfer.preprocessing import Pixels
-from jtransfer.tasks.labels import map_labels
 
 # What Grain says of a process that a signal has ended.
 _KILLED = re.compile(r'terminated unexpectedly with exit code (-\d+)')
@@ -144,12 +143,17 @@ def _batches(read: Callable[[int], Batch], start_step: int, num_steps: int, work
     try:
         for batch in _told(iterator):
             # What worker processes send lies in shared memory, which should not live as long as a reader keeps it.
-            yield {name: map_labels(np.array, values) for name, values in batch.items()} if workers else batch
+            yield _copied(batch) if workers else batch
     finally:
         iterator.close()
         # Grain's iterators are in reference cycles, and hold shared memory that must be gone before the program ends.
         del iterator, stream
         gc.collect()
+
+
+def _copied(batch: Batch) -> Batch:
+    labels = {name: np.array(values) for name, values in batch['labels'].items()}
+    return {name: np.array(values) for name, values in batch.items() if name != 'labels'} | {'labels': labels}
 
 
 def _told(batches: Iterator[Batch]) -> Iterator[Batch]:

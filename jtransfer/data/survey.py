@@ -14,7 +14,7 @@ from jtransfer.data.images import UnreadableImageError, kind_of
 from jtransfer.data.narrow import Narrow, narrow_in
 from jtransfer.data.source import Source
 from jtransfer.tasks.base import Task, labelled
-from jtransfer.tasks.labels import count, of_task, tasks_of
+from jtransfer.tasks.labels import count, tasks_of
 
 Progress = Callable[[int, int], None]
 IN_MEMORY = 'array'
@@ -90,9 +90,9 @@ def survey_part(source: Source, *, workers: int = 0, progress: Progress | None =
     groups = getattr(source, 'groups', None)
     return PartSurvey(
         examples=total,
-        counts={task.name: _counts(task, of_task(labels, task)) for task in tasks if task.has_classes},
-        unlabelled={task.name: int((~labelled(of_task(labels, task))).sum()) for task in tasks},
-        numbers={task.name: _numbers(task, of_task(labels, task)) for task in tasks if not task.has_classes},
+        counts={task.name: _counts(task, labels[task.name]) for task in tasks if task.has_classes},
+        unlabelled={task.name: int((~labelled(labels[task.name])).sum()) for task in tasks},
+        numbers={task.name: _numbers(task, labels[task.name]) for task in tasks if not task.has_classes},
         widths=_spread([width for width, _ in sides]),
         heights=_spread([height for _, height in sides]),
         aspects=_spread([width / height for width, height in sides]),

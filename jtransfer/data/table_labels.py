@@ -22,6 +22,7 @@ from jtransfer.data.class_names import (
 from jtransfer.data.table_columns import Column, Roles
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.door import by_task
 from jtransfer.tasks.labels import Labels, take
 from jtransfer.text import printable
 
@@ -41,7 +42,7 @@ class Facts:
 
     Attributes:
         tasks: what is to be learnt.
-        labels: in the tasks' form; see `jtransfer.tasks.labels`.
+        labels: of every example, by task.
         groups: of every example, if there are groups.
         weights: of every example, if they have weights.
         complete: whether an image has all labels that apply (several names in a column), so that a class which none
@@ -125,15 +126,15 @@ def read_labels(
         task = {'float': 'regression', 'list': 'multi_label'}.get(found, 'single_label')
     if task == 'regression':
         numbers = np.stack([_numbers(column, where, row) for column in columns], axis=1)
-        return (Task('', 'regression', tuple(column.name for column in columns)),), numbers
+        return (Task('', 'regression', tuple(column.name for column in columns)),), by_task(numbers)
     if task == 'multi_label':
         separate = any(columns[0].name in task.class_names for task in known) or len(columns) > 1
         classes, several = _several(columns, separate, data.label_separator, where, row)
-        return (Task('', 'multi_label', classes),), several
+        return (Task('', 'multi_label', classes),), by_task(several)
     classes, numbers = _classes(columns[0], where, row)
     if not classes and not known:
         raise UserError(f"{where}: column '{columns[0].name}' has no labels")
-    return (single_label(classes or known[0].class_names),), numbers
+    return (single_label(classes or known[0].class_names),), by_task(numbers)
 
 
 def _head(column: Column, where: str, row: RowName, known: Sequence[Task] = ()) -> tuple[Task, np.ndarray]:

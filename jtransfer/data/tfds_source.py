@@ -16,6 +16,8 @@ from jtransfer.data.part_names import check_known, choose_splits
 from jtransfer.data.source import Example, check_source
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded
+from jtransfer.tasks.door import by_task
+from jtransfer.tasks.labels import take
 from jtransfer.text import count_of
 
 
@@ -67,12 +69,12 @@ class TfdsSource:
             int(label_only.deserialize_example_np(self._records[split][number])[self._label_key])
             for split, number in self._positions
         ]
-        self.labels = np.array(labels, np.int32)
+        self.labels = by_task(np.array(labels, np.int32))
         check_source(self, f'{name} {expression}', every_class=False)
 
     def __len__(self) -> int:
         """The number of examples."""
-        return len(self.labels)
+        return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
         """Decodes the example at an index.
@@ -82,7 +84,7 @@ class TfdsSource:
         """
         name = f'{self._directory}: {self.ids[index]}'
         image, narrow = images.read_image(self.content(index), name, self._max_pixels, self.pixel_range)
-        return {'image': image, 'label': int(self.labels[index]), 'id': self.ids[index], 'narrow': narrow}
+        return {'image': image, 'labels': take(self.labels, index), 'id': self.ids[index], 'narrow': narrow}
 
     def content(self, index: int) -> bytes:
         """The encoded bytes of the image at an index."""

@@ -12,7 +12,7 @@ from jtransfer.data.part import Part
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import labelled
-from jtransfer.tasks.labels import of_task, tasks_of
+from jtransfer.tasks.labels import tasks_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Kept(Part):
 
 def has_label(source: Source) -> Bool[np.ndarray, ' n']:
     """Which examples have a label for one task at least."""
-    return np.any([labelled(of_task(source.labels, task)) for task in tasks_of(source)], axis=0)
+    return np.any([labelled(source.labels[task.name]) for task in tasks_of(source)], axis=0)
 
 
 def without_unlabelled(sources: Mapping[str, Source], skip: bool) -> dict[str, Source]:

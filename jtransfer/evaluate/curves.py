@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jtransfer.better import rank
+from jtransfer.better import VALIDATED, rank
 from jtransfer.evaluate.charts import WIDE, LineChart, Series, line_chart
 from jtransfer.tasks.figure import SHARE, Figure
 
@@ -122,7 +122,7 @@ def _points(lines: Lines, key: str) -> list[tuple[float, float]]:
 
 
 def _scores(lines: Lines) -> list[tuple[float, float]]:
-    return _points(lines, 'validation/score') or _points(lines, 'validation/top1')
+    return next(filter(None, (_points(lines, f'validation/{name}') for name in VALIDATED)), [])
 
 
 def _best_step(lines: Lines) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,21 @@ from jtransfer.errors import UserError
 from jtransfer.tasks.labels import Labels
 
 
-def predict_logits(apply: Callable[[Any], Any], batches: Iterable[Mapping[str, Any]]) -> tuple[Labels, Labels]:
+def predict_logits(
+    apply: Callable[[Any], Mapping[str, Any]], batches: Iterable[Mapping[str, Any]]
+) -> tuple[Labels, Labels]:
     """Runs a network over batches of one fixed size and drops what was padding.
 
     A batch's result is fetched only after the next one was dispatched, so that decoding and the device overlap.
 
     Args:
-        apply: uint8 images [batch, side, side, 3] to outputs [batch, outputs], or a dictionary of these by task; jitted
-            by the caller.
-        batches: each with `image`, `label` ([batch], [batch, outputs], or a dictionary of these by task) and `mask`
-            [batch], False where a row is padding.
+        apply: uint8 images [batch, side, side, 3] to outputs [batch, outputs] by task; jitted by the caller.
+        batches: each with `image`, `labels` ([batch] or [batch, outputs], by task) and `mask` [batch], False where a
+            row is padding.
 
     Returns:
-        The outputs, float32, and the labels of the real examples (int32 class numbers, otherwise as they came), in the
-        order of the batches; dictionaries where the network's and the batches' are.
+        The outputs, float32, and the labels of the real examples (int32 class numbers, otherwise as they came), by
+        task, in the order of the batches.
 
     Raises:
         UserError: there is no real example.
@@ -33,7 +34,7 @@ def predict_logits(apply: Callable[[Any], Any], batches: Iterable[Mapping[str, A
     outputs: list[Labels] = []
     labels: list[Labels] = []
     examples = 0
-    pending: tuple[Any, np.ndarray] | None = None
+    pending: tuple[Mapping[str, Any], np.ndarray] | None = None
     shape: tuple[int, ...] | None = None
     for batch in batches:
         shape = shape or np.shape(batch['image'])
@@ -41,7 +42,7 @@ def predict_logits(apply: Callable[[Any], Any], batches: Iterable[Mapping[str, A
             raise ValueError(f'evaluation batches must share one shape: {np.shape(batch["image"])} after {shape}')
         mask = np.asarray(batch['mask'], bool)
         result = apply(batch['image'])
-        labels.append(_select(batch['label'], mask))
+        labels.append(_select(batch['labels'], mask))
         examples += int(mask.sum())
         if pending is not None:
             outputs.append(_fetch(*pending))
@@ -52,22 +53,15 @@ def predict_logits(apply: Callable[[Any], Any], batches: Iterable[Mapping[str, A
     return _join(outputs), _join(labels)
 
 
-def _select(labels: Any, mask: np.ndarray) -> Labels:
-    return _map(lambda values: np.asarray(values, np.int32 if np.ndim(values) == 1 else None)[mask], labels)
+def _select(labels: Mapping[str, Any], mask: np.ndarray) -> Labels:
+    return {
+        name: np.asarray(values, np.int32 if np.ndim(values) == 1 else None)[mask] for name, values in labels.items()
+    }
 
 
-def _fetch(result: Any, mask: np.ndarray) -> Labels:
-    return _map(lambda values: np.asarray(values, np.float32)[mask], result)
+def _fetch(result: Mapping[str, Any], mask: np.ndarray) -> Labels:
+    return {name: np.asarray(values, np.float32)[mask] for name, values in result.items()}
 
 
-def _map(function: Callable[[Any], np.ndarray], values: Any) -> Labels:
-    if isinstance(values, Mapping):
-        return {name: function(entry) for name, entry in values.items()}
-    return function(values)
-
-
-def _join(parts: list[Any]) -> Labels:
-    first = parts[0]
-    if isinstance(first, Mapping):
-        return {name: np.concatenate([part[name] for part in parts]) for name in first}
-    return np.concatenate(parts)
+def _join(parts: Sequence[Labels]) -> Labels:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

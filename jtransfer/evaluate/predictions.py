@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from jtransfer.evaluate.write import write_csv
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, of_task
+from jtransfer.tasks.labels import Labels
 
 
 def to_results(tasks: Sequence[Task], outputs: Labels) -> Labels:
@@ -15,16 +15,12 @@ def to_results(tasks: Sequence[Task], outputs: Labels) -> Labels:
 
     Args:
         tasks: of the network.
-        outputs: of one task [n, outputs], of several a dictionary of these by name; of regression in the numbers' own
-            units already.
+        outputs: [n, outputs] by task; of regression in the numbers' own units already.
 
     Returns:
-        In the form of `outputs`.
+        By task, in the shape of `outputs`.
     """
-    if isinstance(outputs, Mapping):
-        return {task.name: task.predict(outputs[task.name]) for task in tasks}
-    (task,) = tasks
-    return task.predict(outputs)
+    return {task.name: task.predict(outputs[task.name]) for task in tasks}
 
 
 def write_task_predictions_csv(
@@ -37,8 +33,8 @@ def write_task_predictions_csv(
     """Writes what a network says of each file, whatever its tasks; one row a file, in the order given.
 
     The columns of a task with one label an image are class and probability; of one with several, labels (with `|`
-    between them) and the probability of every class; of regression, the numbers. Of several tasks, each column has the
-    task's name before it. The last column is file.
+    between them) and the probability of every class; of regression, the numbers. Each column has the task's name before
+    it, if it has one. The last column is file.
 
     Args:
         path: of the table; replaced whole, or not at all.
@@ -54,11 +50,11 @@ def write_task_predictions_csv(
     header: list[str] = []
     columns: list[list[str]] = []
     for task in tasks:
-        values = of_task(results, task)
+        values = results[task.name]
         if values.shape != (len(files), task.outputs):
             raise ValueError(f'results {values.shape} do not fit {len(files)} files and {task.outputs} outputs')
         for name, column in task.columns(values, (thresholds or {}).get(task.name)):
-            header.append(f'{task.name} {name}' if isinstance(results, Mapping) else name)
+            header.append(f'{task.name} {name}' if task.name else name)
             columns.append(column)
     rows = zip(*columns, [os.fspath(file) for file in files], strict=True)
     write_csv(path, (*header, 'file'), rows)

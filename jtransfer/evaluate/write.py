@@ -10,9 +10,8 @@ import urllib.parse
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from jtransfer.record_types import SCHEMA
+from jtransfer.tasks.door import ONLY
 from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.measured import Measured
 from jtransfer.text import to_cell
@@ -52,8 +51,8 @@ def write_evaluation(
     Args:
         folder: made when missing; files of these names are replaced, one at a time.
         metrics: what `measure_tasks` said of these outputs.
-        outputs: one row an example: logits, or numbers in their own units; of several heads a dictionary by task.
-        labels: in the tasks' form.
+        outputs: by task, one row an example: logits, or numbers in their own units.
+        labels: by task.
         ids: what identifies an example (a file name, an index), in the order of `outputs`.
 
     Raises:
@@ -61,14 +60,14 @@ def write_evaluation(
     """
     folder = pathlib.Path(folder)
     heads = metrics.of_tasks()
-    if '' not in heads:
+    if ONLY not in heads:
         for name, of_task in heads.items():
-            write_evaluation(folder / task_folder(name), of_task, outputs[name], labels[name], ids)
+            write_evaluation(folder / task_folder(name), of_task, {ONLY: outputs[name]}, {ONLY: labels[name]}, ids)
     else:
-        outputs, labels = np.asarray(outputs), np.asarray(labels)
-        if not len(ids) == len(outputs) == len(labels):
-            raise ValueError(f'{len(ids)} ids, {len(outputs)} outputs and {len(labels)} labels: they must be as many')
-        for table in metrics.tables(outputs, labels, ids):
+        own, true = outputs[ONLY], labels[ONLY]
+        if not len(ids) == len(own) == len(true):
+            raise ValueError(f'{len(ids)} ids, {len(own)} outputs and {len(true)} labels: they must be as many')
+        for table in metrics.tables(own, true, ids):
             write_csv(folder / f'{table.name}.csv', table.header, table.rows)
     with atomic_text(folder / 'metrics.json') as file:
         json.dump({'schema': SCHEMA, **metrics.to_dict()}, file, indent=2, ensure_ascii=False, allow_nan=False)

@@ -11,6 +11,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +30,8 @@ from jtransfer.experiments.run_dir import beside_run
 from jtransfer.experiments.start import abstract_model
 from jtransfer.paths import output_file
 from jtransfer.preprocessing import evaluation_pixels, training_pixels
-from jtransfer.pretrained import heads
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, of_task, stack
+from jtransfer.tasks.labels import Labels, take
 from jtransfer.text import for_figure
 from jtransfer.writing import atomic_path
 
@@ -106,10 +106,10 @@ def draw(config: Config, images: int, draws: int, say: Callable[[str], None] = l
     rows, _ = example_order(0, count, len(train), config.seed)
     examples = [train[int(row)] for row in rows]
     pictures = [example['image'] for example in examples]
-    labels = stack([example['label'] for example in examples])
+    labels = take(train.labels, rows)
     kept = jnp.asarray(np.stack([keep(picture) for picture in pictures]))
     aspects = jnp.array([picture.shape[1] / picture.shape[0] for picture in pictures], jnp.float32)
-    function = make_augment(augment, preprocessing, _outputs(parts.tasks))
+    function = make_augment(augment, preprocessing, {task.name: task.outputs for task in parts.tasks})
     columns, words = [], []
     for visit in range(draws):
         keys = example_keys(config.seed, jnp.full(count, visit, jnp.int32), jnp.asarray(rows, jnp.int32))
@@ -163,14 +163,12 @@ def plot(path: str | os.PathLike[str], draws: Draws, title: str = '') -> None:
         figure.savefig(temporary, format='png')
 
 
-def _outputs(tasks: Sequence[Task]) -> int | dict[str, int]:
-    return {task.name: task.outputs for task in tasks} if heads.named(tasks) else tasks[0].outputs
-
-
 def _words(labels: Labels, tasks: Sequence[Task]) -> list[str]:
     """Labels in words, mixed ones with the share of each class; of several tasks a line or more each."""
-    columns = [[task.mixed_text(np.asarray(label)) for label in of_task(labels, task)] for task in tasks]
-    if not heads.named(tasks):
-        return columns[0]
-    named = [[f'{task.name}: {word}' for word in column] for task, column in zip(tasks, columns, strict=True)]
-    return ['\n'.join(words) for words in zip(*named, strict=True)]
+    columns = [[_word(task, label) for label in labels[task.name]] for task in tasks]
+    return ['\n'.join(words) for words in zip(*columns, strict=True)]
+
+
+def _word(task: Task, label: Any) -> str:
+    text = task.mixed_text(np.asarray(label))
+    return f'{task.name}: {text}' if task.name else text

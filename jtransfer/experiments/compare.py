@@ -29,6 +29,7 @@ from jtransfer.experiments.run_dir import FOLDS, RESULT, is_run, read_config, re
 from jtransfer.experiments.run_records import RunRecord
 from jtransfer.paths import expanded, output_file
 from jtransfer.tasks.base import labelled
+from jtransfer.tasks.door import ONLY
 
 _OF_FOLDS = ('fold_scores', 'test_train_ratio')
 
@@ -214,9 +215,9 @@ def _same_examples(paths: Sequence[Path], outputs: Sequence[Outputs]) -> tuple[O
 
 def _right(outputs: Sequence[Outputs]) -> tuple[Bool[np.ndarray, ' n'], Bool[np.ndarray, ' n']] | None:
     """Whether each labelled image is right in either; None unless there is one label an image."""
-    labels = outputs[0].labels
-    if isinstance(labels, dict) or labels.ndim > 1:
+    labels = outputs[0].labels.get(ONLY)
+    if labels is None or labels.ndim > 1:
         return None
     known = labelled(labels)
-    first, second = (np.asarray(each.outputs)[known].argmax(axis=1) == labels[known] for each in outputs)
+    first, second = (each.outputs[ONLY][known].argmax(axis=1) == labels[known] for each in outputs)
     return first, second

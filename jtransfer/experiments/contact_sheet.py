@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.source import Source
-from jtransfer.tasks.labels import of_task, tasks_of
+from jtransfer.tasks.labels import tasks_of
 from jtransfer.text import printable
 from jtransfer.writing import atomic_path
 
@@ -90,4 +90,4 @@ def _rows(source: Source) -> list[tuple[str, np.ndarray]]:
     """A title and the examples of each row."""
     tasks = tasks_of(source)
     task = next((task for task in tasks if task.has_classes), tasks[0])
-    return task.groups(of_task(source.labels, task))
+    return task.groups(source.labels[task.name])

@@ -14,7 +14,7 @@ from jtransfer.data import leaks
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.experiments import after_folds, crossval_results, crossval_side, finetune, search
-from jtransfer.experiments.crossval_plan import DUPLICATES, Crossing, check_folds, prepare
+from jtransfer.experiments.crossval_plan import DUPLICATES, Crossing, check_folds, divide
 from jtransfer.experiments.crossval_results import CrossResult
 from jtransfer.experiments.duplicate_report import write_duplicates
 from jtransfer.experiments.embedding_duplicates import embedding_pairs
@@ -98,7 +98,7 @@ def _cross(
     searched: Sequence[str],
     say: Callable[[str], None],
 ) -> CrossResult | None:
-    crossing = prepare(config, folder, source, _embedder(config))
+    crossing = divide(config, folder, source, _embedder(config))
     check_folds(folder, crossing)
     every = plan_folds(config, crossing, folder)
     chosen = every if fold is None else (find_plan(every, fold),)

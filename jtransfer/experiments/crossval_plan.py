@@ -148,7 +148,7 @@ def seed_of(config: Config) -> int:
     return config.seed if config.data.split_seed is None else config.data.split_seed
 
 
-def prepare(
+def divide(
     config: Config, folder: Path, source: Source | Mapping[str, Source] | None = None, embed: Any = None
 ) -> Crossing:
     """Opens the data, looks for duplicates and makes the folds, or takes those that the folder has already.

@@ -31,7 +31,7 @@ from jtransfer.record_types import SCHEMA
 from jtransfer.tasks.average import mean_outputs
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.figure import SHARE, Figure
-from jtransfer.tasks.labels import Labels, of_task, stack, take
+from jtransfer.tasks.labels import take
 from jtransfer.tasks.measured import Measured
 from jtransfer.tasks.several import measure_tasks
 from jtransfer.train.log import read_log
@@ -144,16 +144,15 @@ def average_repeats(per_fold: Sequence[Outputs], ids: Sequence[str], tasks: Sequ
         for row, example in enumerate(outputs.ids):
             rows.setdefault(example, []).append((outputs, row))
     kept = tuple(example for example in ids if example in rows)
-    labels = stack([take(rows[example][0][0].labels, rows[example][0][1]) for example in kept])
+    firsts = [rows[example][0] for example in kept]
+    labels = {task.name: np.array([own.labels[task.name][row] for own, row in firsts]) for task in tasks}
 
     def mean(task: Task) -> np.ndarray:
-        found = [np.stack([of_task(o.outputs, task)[row] for o, row in rows[example]]) for example in kept]
+        found = [np.stack([own.outputs[task.name][row] for own, row in rows[example]]) for example in kept]
         averaged = np.stack([mean_outputs(task, values) for values in found])
         return averaged.astype(task.output_dtype)
 
-    several = isinstance(per_fold[0].outputs, dict)
-    averaged: Labels = {task.name: mean(task) for task in tasks} if several else mean(tasks[0])
-    return Outputs(kept, averaged, labels)
+    return Outputs(kept, {task.name: mean(task) for task in tasks}, labels)
 
 
 def describe(result: CrossResult) -> RenderableType:

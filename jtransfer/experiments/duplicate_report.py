@@ -12,7 +12,7 @@ import numpy as np
 from jtransfer.data.duplicates import Duplicates, Pair
 from jtransfer.data.source import Source
 from jtransfer.evaluate.report import picture_source
-from jtransfer.tasks.labels import of_task, take, tasks_of
+from jtransfer.tasks.labels import take, tasks_of
 from jtransfer.text import printable_lines
 from jtransfer.writing import atomic_text
 
@@ -91,7 +91,7 @@ def labels_differ(source: Source, examples: Sequence[int] | np.ndarray) -> bool:
     """
     labels = take(source.labels, np.asarray(examples))
     for task in tasks_of(source):
-        values = of_task(labels, task)
+        values = labels[task.name]
         known = values[values >= 0] if values.ndim == 1 else values[~np.isnan(values).any(axis=1)]
         if len(known) and (known != known[0]).any():
             return True
@@ -102,7 +102,7 @@ def label_text(source: Source, index: int) -> str:
     """The label of an example in words: names of classes, or numbers by their names; several tasks by theirs."""
     tasks = tasks_of(source)
     labels = take(source.labels, np.array([index]))
-    texts = [task.label_text(of_task(labels, task)[0]) for task in tasks]
+    texts = [task.label_text(labels[task.name][0]) for task in tasks]
     return '; '.join(f'{task.name}: {text}' if task.name else text for task, text in zip(tasks, texts, strict=True))
 
 

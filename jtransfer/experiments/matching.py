@@ -10,6 +10,7 @@ import numpy as np
 from jtransfer.config import Config, Data
 from jtransfer.config_check import nearest
 from jtransfer.data.combine import WithLabels
+from jtransfer.data.given import opened
 from jtransfer.data.measurable import absent_lines, check_labels
 from jtransfer.data.opening import COLUMNS, ENCODED, TABLES, open_source
 from jtransfer.data.part import Part
@@ -21,7 +22,7 @@ from jtransfer.experiments.data_lines import describe_source
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import of_task, tasks_of
+from jtransfer.tasks.labels import tasks_of
 from jtransfer.tasks.present import narrowed, present_tasks
 from jtransfer.text import count_of, first_few, printable
 
@@ -65,7 +66,7 @@ def open_for_model(
     told = {name: getattr(config.data, name) for name in (*COLUMNS, 'label_separator')} if table else {}
     if kind in ENCODED:
         told['pixel_range'] = config.data.pixel_range
-    if heads.named(model.tasks) and table:
+    if table and any(task.name for task in model.tasks):
         told |= {'task': 'heads', 'label_columns': told['label_columns'] or tuple(task.name for task in model.tasks)}
     elif model.tasks and (table or source.startswith('npz:')):
         told['task'] = model.tasks[0].kind
@@ -154,7 +155,7 @@ def for_model(source: Source, model: Model, what: str) -> Source:
 
 def match(source: Source, tasks: Sequence[Task], what: str) -> Source:
     """The source under other tasks, see `for_model`; itself where they are the same."""
-    theirs = tasks_of(source)
+    source, theirs = opened(source), tasks_of(source)
     if heads.matches(theirs, tasks):
         return source
     known = {task.name: task for task in tasks}
@@ -170,10 +171,10 @@ def match(source: Source, tasks: Sequence[Task], what: str) -> Source:
     labels = {
         name: task.unlabelled(len(source.ids))
         if name not in own
-        else _matched(of_task(source.labels, own[name]), own[name], task, what, complete)
+        else _matched(source.labels[name], own[name], task, what, complete)
         for name, task in known.items()
     }
-    return WithLabels(source, labels if heads.named(tasks) else labels[''], tuple(tasks))
+    return WithLabels(source, labels, tuple(tasks))
 
 
 def _matched(labels: np.ndarray, theirs: Task, ours: Task, what: str, complete: bool) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jtransfer.errors import UserError
+from jtransfer.tasks.door import ONLY
 from jtransfer.tasks.labels import Labels, take
 from jtransfer.writing import atomic_path
 
@@ -30,9 +31,8 @@ class Outputs:
 
     Attributes:
         ids: names of the examples.
-        outputs: [n, outputs], or a dictionary of these by task: logits (float32), or numbers in their own units
-            (float64).
-        labels: in the tasks' form.
+        outputs: [n, outputs] by task: logits (float32), or numbers in their own units (float64).
+        labels: by task.
     """
 
     ids: tuple[str, ...]
@@ -52,10 +52,7 @@ def write_outputs(path: Path, outputs: Outputs) -> None:
     """Writes the file so that it is there whole or not at all."""
     arrays: dict[str, np.ndarray] = {'ids': np.array(outputs.ids, np.str_)}
     for name, values in (('outputs', outputs.outputs), ('labels', outputs.labels)):
-        if isinstance(values, dict):
-            arrays |= {f'{name}{_SEPARATOR}{task}': array for task, array in values.items()}
-        else:
-            arrays[name] = values
+        arrays |= {f'{name}{_SEPARATOR}{task}' if task else name: array for task, array in values.items()}
     with atomic_path(path) as temporary, temporary.open('wb') as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
@@ -91,9 +88,10 @@ def same_labels(first: Labels, second: Labels) -> bool:
 
     Numbers of two precisions are compared in the lower one: older files hold numbers to be predicted as float32.
     """
-    if isinstance(first, dict) or isinstance(second, dict):
-        alike = isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys()
-        return alike and all(same_labels(first[name], second[name]) for name in first)
+    return first.keys() == second.keys() and all(_same(first[name], second[name]) for name in first)
+
+
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
     if {first.dtype, second.dtype} == {np.dtype(np.float32), np.dtype(np.float64)}:
         first, second = first.astype(np.float32), second.astype(np.float32)
     return np.array_equal(first, second, equal_nan=first.dtype.kind == 'f')
@@ -107,18 +105,17 @@ def _ids(array: np.ndarray) -> list[str]:
 
 def _check(outputs: Outputs) -> None:
     """Raises `ValueError` unless there are numbers for every example, and labels of the same tasks."""
-    several = [isinstance(values, dict) for values in (outputs.outputs, outputs.labels)]
-    if several[0] != several[1] or (several[0] and set(outputs.outputs) != set(outputs.labels)):
+    if set(outputs.outputs) != set(outputs.labels):
         raise ValueError('its outputs and labels are of other tasks')
     for values, least in ((outputs.outputs, 2), (outputs.labels, 1)):
-        for array in values.values() if isinstance(values, dict) else (values,):
+        for array in values.values():
             if array.dtype.kind not in 'biuf' or not least <= array.ndim <= 2 or len(array) != len(outputs):
                 raise ValueError(f'{array.dtype} {array.shape} is not what {len(outputs)} examples have')
 
 
 def _collect(arrays: dict[str, np.ndarray], name: str) -> Labels:
     if name in arrays:
-        return arrays[name]
+        return {ONLY: arrays[name]}
     prefix = f'{name}{_SEPARATOR}'
     found = {key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)}
     if not found:

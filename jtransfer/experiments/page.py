@@ -7,7 +7,6 @@ from jtransfer.evaluate.report import PlanRow, WrongPicture, write_report
 from jtransfer.experiments.changes import changed_in_words
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import Scores
-from jtransfer.tasks.labels import of_task
 from jtransfer.train.log import read_log
 
 
@@ -69,7 +68,7 @@ def wrong_pictures(scores: Scores, part: Part, count: int) -> list[WrongPicture]
     position = {name: index for index, name in enumerate(part.ids)}
     pictures = []
     for task in scores.tasks:
-        for wrong in task.worst(of_task(scores.logits, task), of_task(scores.labels, task), count):
+        for wrong in task.worst(scores.logits[task.name], scores.labels[task.name], count):
             name = scores.ids[wrong.index]
             pictures.append(
                 WrongPicture(

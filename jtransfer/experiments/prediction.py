@@ -44,9 +44,8 @@ from jtransfer.experiments.run_dir import RESULT, is_finished, is_run, read_conf
 from jtransfer.experiments.scoring import score
 from jtransfer.paths import expanded, output_file, output_folder
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model, load_model
-from jtransfer.tasks.labels import Labels, take
+from jtransfer.tasks.labels import take
 from jtransfer.tasks.measured import Measured
 from jtransfer.text import count_of, printable_path
 
@@ -220,8 +219,7 @@ class _Files:
     def __init__(self, files: tuple[str, ...], model: Model, data: Data) -> None:
         self.class_names, self.ids = model.class_names, tuple(printable_path(name) for name in files)
         self.tasks = model.tasks
-        labels = {task.name: task.blank(len(files)) for task in model.tasks}
-        self.labels: Labels = labels if heads.named(model.tasks) else labels['']
+        self.labels = {task.name: task.blank(len(files)) for task in model.tasks}
         self._files, self._max_pixels, self._pixel_range = files, data.max_pixels, data.pixel_range
 
     def __len__(self) -> int:
@@ -230,7 +228,7 @@ class _Files:
     def __getitem__(self, index: int) -> Example:
         name = self.ids[index]
         image, narrow = read_image(Path(self._files[index]), name, self._max_pixels, self._pixel_range)
-        return {'image': image, 'label': take(self.labels, index), 'id': name, 'narrow': narrow}
+        return {'image': image, 'labels': take(self.labels, index), 'id': name, 'narrow': narrow}
 
 
 class _Given(NamedTuple):

@@ -58,9 +58,7 @@ class Prepared:
         Raises:
             UserError: phases or sizes that the length of the training has no room for.
         """
-        if examples == len(self.parts.train):
-            return self.step_parts
-        return _step_parts(self.model, self.plan, self.config, examples, self.parts.train.labels, self._validated)
+        return self.step_parts if examples == len(self.parts.train) else self._steps(examples)
 
     def for_parts(self, config: Config, parts: Parts) -> Prepared:
         """The same for other parts of the same data, such as those of another fold.
@@ -73,13 +71,11 @@ class Prepared:
             UserError: as `for_examples`.
         """
         other = dataclasses.replace(self, config=config, parts=parts)
-        train = parts.train
-        steps = _step_parts(self.model, self.plan, config, len(train), train.labels, other._validated)
-        return dataclasses.replace(other, step_parts=steps)
+        return dataclasses.replace(other, step_parts=other._steps(len(parts.train)))
 
-    @property
-    def _validated(self) -> bool:
-        return self.parts.validation is not None
+    def _steps(self, examples: int) -> StepParts:
+        validated = self.parts.validation is not None
+        return _step_parts(self.model, self.plan, self.config, examples, self.parts.train.labels, validated)
 
 
 def prepare(

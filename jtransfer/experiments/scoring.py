@@ -19,7 +19,8 @@ from jtransfer.experiments.standardise import own_units
 from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, of_task
+from jtransfer.tasks.door import ONLY
+from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.measured import Measured
 from jtransfer.tasks.several import measure_present
 from jtransfer.tasks.thresholds import fit_thresholds
@@ -29,8 +30,8 @@ from jtransfer.tasks.thresholds import fit_thresholds
 class Scores:
     """What a model did on a part: metrics, and logits, labels and ids in the part's order.
 
-    Instead of logits there are numbers, in their own units, where these were to be predicted. Of several heads, logits
-    and labels are dictionaries by task. They are of the tasks and outputs for which there are labels.
+    Instead of logits there are numbers, in their own units, where these were to be predicted. Logits and labels are by
+    task, of the tasks and outputs for which there are labels.
     """
 
     metrics: Measured
@@ -58,7 +59,8 @@ def logits_of(
 
     def apply(images: np.ndarray) -> Any:
         logits = [run(current, view) for view in views.split(images)]
-        return logits[0] if len(logits) == 1 else average_views(*logits, kinds=kinds_of(model.tasks))
+        found = logits[0] if len(logits) == 1 else average_views(*logits, kinds=kinds_of(model.tasks))
+        return found if isinstance(found, dict) else {ONLY: found}
 
     size = config.evaluate.batch_size
     with memory_told('in a forward pass', f'an evaluate.batch_size (--batch_size) below {size} needs less'):
@@ -120,4 +122,4 @@ def fitted_thresholds(model: Model, validation: Part | None, config: Config) -> 
     if validation is None or not several:
         return {}
     logits, labels = logits_of(model, read_examples(validation, model.preprocessing, config), config)
-    return {task.name: fit_thresholds(of_task(logits, task), of_task(labels, task)) for task in several}
+    return {task.name: fit_thresholds(logits[task.name], labels[task.name]) for task in several}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jtransfer.better import deciding
 from jtransfer.config import Config
 from jtransfer.data import leaks
 from jtransfer.data.fold_file import fold_record
@@ -28,7 +29,6 @@ from jtransfer.experiments.training import train_model
 from jtransfer.tasks.figure import Figure
 from jtransfer.tasks.labels import strata
 from jtransfer.tasks.several import score_of
-from jtransfer.train.lane import deciding
 
 Report = Callable[[int, float], None]
 

@@ -17,7 +17,7 @@ from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task, labelled
-from jtransfer.tasks.labels import Labels, of_task
+from jtransfer.tasks.labels import Labels
 
 # Standard deviation of what float32 rounds off, over that of the numbers; and what does no harm in any case, in units
 # of the network's outputs.
@@ -51,7 +51,7 @@ def fit_scaling(tasks: Sequence[Task], labels: Labels) -> tuple[Task, ...]:
     Raises:
         UserError: numbers so large that these are not finite.
     """
-    return tuple(task.fitted(of_task(labels, task)) for task in tasks)
+    return tuple(task.fitted(labels[task.name]) for task in tasks)
 
 
 def own_units(tasks: Sequence[Task], outputs: Labels) -> Labels:
@@ -59,7 +59,7 @@ def own_units(tasks: Sequence[Task], outputs: Labels) -> Labels:
 
     Args:
         tasks: of the network, with their scaling.
-        outputs: float32 [n, outputs]; of several heads a dictionary by task.
+        outputs: float32 [n, outputs], by task.
 
     Returns:
         The same, those of regression float64.
@@ -93,12 +93,12 @@ def without_scaling(model: Model) -> Model:
 
 def _each(tasks: Sequence[Task], labels: Labels, function: Callable[[Task, np.ndarray], np.ndarray]) -> Labels:
     def changed(task: Task) -> np.ndarray:
-        values = of_task(labels, task)
+        values = labels[task.name]
         if not (task.offset or task.scale):
             return values
         return function(task, values.astype(np.float64))
 
-    return {task.name: changed(task) for task in tasks} if isinstance(labels, dict) else changed(tasks[0])
+    return {task.name: changed(task) for task in tasks}
 
 
 def _check_rounding(task: Task, exact: np.ndarray, rounded: np.ndarray) -> None:

@@ -20,7 +20,6 @@ from jtransfer.experiments.scoring import logits_of
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task, labelled
-from jtransfer.tasks.labels import of_task
 from jtransfer.transfer.plan import Plan
 
 # Natural logarithm: from a hundredth to a hundred.
@@ -71,8 +70,8 @@ def calibrate(model: Model, validation: Part, config: Config) -> tuple[Model, di
     found: dict[str, float] = {}
     variables: Mapping[str, Any] = model.variables
     for task in tasks:
-        known = labelled(of_task(labels, task))
-        found[task.name] = fit_temperature(of_task(logits, task)[known], of_task(labels, task)[known])
+        known = labelled(labels[task.name])
+        found[task.name] = fit_temperature(logits[task.name][known], labels[task.name][known])
         variables = _divided(variables, task, found[task.name])
     return dataclasses.replace(model, variables=dict(variables)), found
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, of_task
+from jtransfer.tasks.labels import Labels
 
 
 def mean_outputs(task: Task, outputs: Float[np.ndarray, 'network ... output']) -> Float[np.ndarray, '... output']:
@@ -26,9 +26,9 @@ def mean_outputs(task: Task, outputs: Float[np.ndarray, 'network ... output']) -
 
 
 def mean_of_networks(tasks: Sequence[Task], outputs: Sequence[Labels]) -> Labels:
-    """The same of every task: of outputs in their usual form, in that form and of the type of a network's outputs."""
+    """The same of every task, in the type of a network's outputs."""
 
     def of(task: Task) -> np.ndarray:
-        return mean_outputs(task, np.stack([of_task(own, task) for own in outputs])).astype(task.output_dtype)
+        return mean_outputs(task, np.stack([own[task.name] for own in outputs])).astype(task.output_dtype)
 
-    return {task.name: of(task) for task in tasks} if isinstance(outputs[0], dict) else of(tasks[0])
+    return {task.name: of(task) for task in tasks}

@@ -289,7 +289,7 @@ class Task:
         bins: int,
         thresholds: Sequence[float] | None,
     ) -> Any:
-        """The metrics of outputs of examples that all have a label; see `several.measure`."""
+        """The metrics of outputs of examples that all have a label; see `several.measure`, and `FigureMetrics`."""
         raise NotImplementedError
 
     def worst(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jtransfer.config_optim import Loss
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, labelled
-from jtransfer.tasks.labels import Labels, of_task
+from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.losses import BINARY
 
 
@@ -65,5 +65,5 @@ def _balanced(loss: Loss, task: Task, labels: Labels | None) -> tuple[float, ...
         return ()
     from jtransfer.tasks.class_balance import class_weights
 
-    values = of_task(labels, task)
+    values = labels[task.name]
     return class_weights(values[labelled(values)], task.outputs, loss.class_balance, loss.class_balance_beta)

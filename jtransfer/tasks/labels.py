@@ -1,8 +1,8 @@
-"""Labels of many examples in whichever form their tasks have them: an array, or a dictionary of arrays by task."""
+"""Labels of many examples by the task that they are of; that of a network's only task is called ''."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,9 +10,10 @@ from jaxtyping import Float32, Int32
 
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.door import ONLY
 
-# int32 [n], float32 or float64 [n, outputs], or a dictionary of these by the task's name; see `jtransfer.tasks.Task`.
-Labels: TypeAlias = np.ndarray | dict[str, np.ndarray]
+# By the task's name, int32 [n], float32 or float64 [n, outputs]; see `jtransfer.tasks.Task`. So are outputs.
+Labels: TypeAlias = dict[str, np.ndarray]
 
 
 def tasks_of(source: Any) -> tuple[Task, ...]:
@@ -20,49 +21,32 @@ def tasks_of(source: Any) -> tuple[Task, ...]:
     return tuple(getattr(source, 'tasks', ())) or (single_label(source.class_names),)
 
 
-def map_labels(function: Callable[[np.ndarray], Any], labels: Labels) -> Any:
-    """The function's result on the labels, or on those of each task by its name."""
-    if isinstance(labels, Mapping):
-        return {name: function(np.asarray(values)) for name, values in labels.items()}
-    return function(np.asarray(labels))
-
-
-def take(labels: Labels, index: Any) -> Any:
+def take(labels: Mapping[str, np.ndarray], index: Any) -> dict[str, Any]:
     """The labels of some of the examples, by anything that indexes an array; of one, its label."""
-    return map_labels(lambda values: values[index], labels)
+    return {name: values[index] for name, values in labels.items()}
 
 
-def stack(labels: Sequence[Any]) -> Labels:
-    """The labels of a batch from those of its examples (the `label` of `Example`)."""
-    if isinstance(labels[0], Mapping):
-        return {name: _stack([label[name] for label in labels]) for name in labels[0]}
-    return _stack(labels)
-
-
-def count(labels: Labels) -> int:
+def count(labels: Mapping[str, np.ndarray]) -> int:
     """How many examples the labels are of."""
-    return len(next(iter(labels.values()))) if isinstance(labels, Mapping) else len(labels)
+    return len(next(iter(labels.values())))
 
 
-def of_task(labels: Labels, task: Task) -> np.ndarray:
-    """The labels of one task."""
-    return np.asarray(labels[task.name]) if isinstance(labels, Mapping) else np.asarray(labels)
-
-
-def strata(labels: Labels, tasks: Sequence[Task]) -> Int32[np.ndarray, ' n'] | Float32[np.ndarray, 'n classes']:
+def strata(
+    labels: Mapping[str, np.ndarray], tasks: Sequence[Task]
+) -> Int32[np.ndarray, ' n'] | Float32[np.ndarray, 'n classes']:
     """What folds and hold-outs are stratified by: the labels of the first task that has classes.
 
     Of nothing but numbers, all examples are of one stratum. Examples without a label are a stratum of their own, number
     0 after the classes, or no class at all where there are several labels an image.
     """
     for task in tasks:
-        found = task.strata(of_task(labels, task))
+        found = task.strata(labels[task.name])
         if found is not None:
             return found
     return np.zeros(count(labels), np.int32)
 
 
-def check_labels(labels: Labels, tasks: Sequence[Task], ids: Sequence[str], name: str) -> None:
+def check_labels(labels: Mapping[str, np.ndarray], tasks: Sequence[Task], ids: Sequence[str], name: str) -> None:
     """Raises `UserError` for labels of another form than the tasks have; names the first example that is wrong.
 
     Args:
@@ -71,16 +55,10 @@ def check_labels(labels: Labels, tasks: Sequence[Task], ids: Sequence[str], name
         ids: names of the examples.
         name: names the source in errors.
     """
-    if isinstance(labels, Mapping) != (len(tasks) > 1 or bool(tasks[0].name)):
+    names = [task.name for task in tasks]
+    if (ONLY in labels) != (ONLY in names):
         raise UserError(f'{name}: labels of several tasks must be a dictionary by task, those of one an array')
-    if isinstance(labels, Mapping) and set(labels) != {task.name for task in tasks}:
-        raise UserError(f'{name}: labels are of {", ".join(labels)}, tasks are {", ".join(t.name for t in tasks)}')
+    if set(labels) != set(names):
+        raise UserError(f'{name}: labels are of {", ".join(labels)}, tasks are {", ".join(names)}')
     for task in tasks:
-        task.check(of_task(labels, task), ids, f'{name}, {task.name}' if task.name else name)
-
-
-def _stack(labels: Sequence[Any]) -> np.ndarray:
-    if not np.ndim(labels[0]):
-        return np.array(labels, np.int32)
-    stacked = np.stack(labels)
-    return stacked if np.issubdtype(stacked.dtype, np.floating) else stacked.astype(np.float32)
+        task.check(labels[task.name], ids, f'{name}, {task.name}' if task.name else name)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, of_task
+from jtransfer.tasks.labels import Labels
 
 
 class Present(NamedTuple):
@@ -26,7 +26,7 @@ def present_tasks(tasks: Sequence[Task], labels: Labels) -> list[Present]:
     """
     found = []
     for task in tasks:
-        values = of_task(labels, task)
+        values = labels[task.name]
         if values.ndim == 1:
             there = (values >= 0).any()
             found += [Present(task, None)] if there else []
@@ -40,13 +40,13 @@ def present_tasks(tasks: Sequence[Task], labels: Labels) -> list[Present]:
 
 
 def narrowed(values: Labels, found: Sequence[Present]) -> Labels:
-    """Labels or outputs of the tasks and outputs that are there, in the same form."""
+    """Labels or outputs of the tasks and outputs that are there."""
 
     def of(each: Present) -> np.ndarray:
-        own = of_task(values, each.task)
+        own = values[each.task.name]
         return own if each.columns is None else own[:, each.columns]
 
-    return {each.task.name: of(each) for each in found} if isinstance(values, Mapping) else of(found[0])
+    return {each.task.name: of(each) for each in found}
 
 
 def _of_outputs(task: Task, columns: np.ndarray) -> Task:

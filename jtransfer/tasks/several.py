@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
+from jtransfer.tasks.door import ONLY
 from jtransfer.tasks.figure import Figure
 from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.measured import Measured
@@ -159,12 +160,12 @@ def measure_tasks(
     bins: int = 15,
     thresholds: Mapping[str, Sequence[float]] | None = None,
 ) -> Measured:
-    """Measures every head of a network: `HeadsMetrics` where outputs are a dictionary by task, else as `measure`.
+    """Measures every head of a network: `HeadsMetrics` where tasks have names, else as `measure`.
 
     Args:
         tasks: of the network.
-        outputs: of one task an array, of several a dictionary by name; see `measure`.
-        labels: in the same form.
+        outputs: by task, see `measure`.
+        labels: by task.
         confidence: level of the intervals, in (0, 1).
         bins: of the calibration error.
         thresholds: of tasks with several labels an image, by name ('' for the only one); see `measure`.
@@ -173,14 +174,12 @@ def measure_tasks(
         UserError: what `measure` refuses, with the task's name; outputs or labels of another form than the tasks.
     """
     given = thresholds or {}
-    if not isinstance(outputs, Mapping):
-        if len(tasks) != 1 or isinstance(labels, Mapping):
-            raise UserError(f'{len(tasks)} tasks need outputs and labels by the name of each')
-        (task,) = tasks
-        return measure(task, outputs, labels, confidence=confidence, bins=bins, thresholds=given.get(task.name))
     names = {task.name for task in tasks}
-    if not isinstance(labels, Mapping) or set(outputs) != names or set(labels) != names:
+    if set(outputs) != names or set(labels) != names:
         raise UserError(f'outputs are of {", ".join(outputs)}, tasks are {", ".join(task.name for task in tasks)}')
+    if names == {ONLY}:
+        (task,) = tasks
+        return measure(task, outputs[ONLY], labels[ONLY], confidence=confidence, bins=bins, thresholds=given.get(ONLY))
     by_task = {}
     for task in tasks:
         try:

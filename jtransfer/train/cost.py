@@ -147,7 +147,7 @@ def abstract_batch(parts: StepParts, batch_size: int) -> dict[str, Any]:
     labels = {task.name: shape(batch_size, *task.rows, dtype=task.dtype) for task, _ in parts.criterion.terms}
     return {
         'image': shape(batch_size, *pixels.shape, dtype=jnp.uint8),
-        'label': labels if parts.criterion.named else labels[''],
+        'labels': labels,
         'aspect': shape(batch_size, dtype=jnp.float32),
         'id': shape(batch_size),
         'epoch': shape(batch_size),

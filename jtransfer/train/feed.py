@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from jtransfer.data.batches import about
 from jtransfer.data.mapped import MappedImages
@@ -15,7 +15,7 @@ from jtransfer.data.order import make_order
 from jtransfer.tasks.labels import Labels
 from jtransfer.train.placement import Placement
 
-Feed = Iterator[dict[str, Array]]
+Feed = Iterator[dict[str, Any]]
 
 
 def device_feed(
@@ -35,7 +35,7 @@ def device_feed(
 
     Args:
         images: all training pictures.
-        labels: their class numbers, or whatever the tasks have.
+        labels: by task, their class numbers or whatever the task has.
         aspects: width / height of the originals.
         batch_size: global batch size.
         seed: of the order and the augmentation.
@@ -72,7 +72,7 @@ def stream_feed(
         placement: where batches go.
         ahead: how many batches.
     """
-    queue: list[dict[str, Array]] = []
+    queue: list[dict[str, Any]] = []
     for step, batch in zip(itertools.count(start_step), batches, strict=False):
         queue.append(placement.put_batch({**batch, **_scalars(seed, step)}))
         if len(queue) > ahead:

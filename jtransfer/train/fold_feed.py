@@ -25,7 +25,7 @@ class FoldExamples:
 
     Attributes:
         positions: of the pictures, in the order of the training part.
-        labels: class numbers, or whatever the tasks have, in that order too.
+        labels: by task, class numbers or whatever the task has, in that order too.
         aspects: width / height of the originals, likewise.
         order: which of them make up the batch of a step, see `make_order`.
         weights: how much every example counts in the loss. None: batches say nothing of it; the same in every fold.

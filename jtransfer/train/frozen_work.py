@@ -120,7 +120,7 @@ def _ideal_step(parts: StepParts, trainable: Any) -> TrainStep:
 
     def loss(trainable: Any, state: TrainState, batch: Batch) -> tuple[Float[Array, ''], Any]:
         keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
-        augmented = augment(keys, batch['image'], batch['label'], batch['aspect'])
+        augmented = augment(keys, batch['image'], batch['labels'], batch['aspect'])
         images = normalise(augmented.images, preprocessing, network.dtype)
         output: Any
         output, model_state = network.apply(

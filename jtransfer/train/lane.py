@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from jtransfer import rules
+from jtransfer.better import deciding
 from jtransfer.config import Config
 from jtransfer.errors import UserError
 from jtransfer.train.checkpoints import Checkpoints
@@ -169,11 +170,6 @@ class Lane:
             for opened in (self.checkpoints, self.log):
                 if opened:
                     closing.callback(opened.close)
-
-
-def deciding(scores: Mapping[str, float]) -> float:
-    """The score that chooses the best checkpoint: top-1 of one label an image, else whatever the task is scored by."""
-    return scores['top1'] if 'top1' in scores else scores['score']
 
 
 def find_lane(

@@ -146,13 +146,13 @@ class LanePlacement(Placement):
         """The variables on one device, the same for every lane: the caller's program is then compiled once."""
         return jax.device_put(state.variables(), self.devices[0])
 
-    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
+    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Leaves [lanes, batch, …] spread over rows and their devices, `seed` and `step` on every device."""
         batch = dict(batch)
         shardings = jax.tree.map(lambda leaf: self.sharded if np.ndim(leaf) else self.replicated, batch)
         return jax.device_put(batch, shardings)
 
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
+    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch with `image` gathered on the devices, chosen by `index` [lanes, batch] from what they all share."""
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
         return {**self.put_batch(rest), 'image': self._take(images, batch['index'])}

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jtransfer.better import VALIDATED
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.train.lane import Lane, find_lane
 from jtransfer.train.log_values import log_values
@@ -28,8 +29,7 @@ from jtransfer.transfer.settings import Settings
 _FIGURES = (
     ('train/loss', 'loss', '.3f'),
     ('train/accuracy', 'accuracy', '.1%'),
-    ('validation/top1', 'validation', '.1%'),
-    ('validation/score', 'validation', '.3f'),
+    *((f'validation/{name}', 'validation', form) for name, form in VALIDATED.items()),
 )
 
 

@@ -119,11 +119,11 @@ class Placement(abc.ABC):
         return state.variables()
 
     @abc.abstractmethod
-    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
+    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """A batch, its images shared out over the devices; where there are several processes, of this one's rows."""
 
     @abc.abstractmethod
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
+    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
         """A batch of the images that are kept on the devices, by its `index`; the whole of it, in any process."""
 
     @abc.abstractmethod
@@ -147,14 +147,14 @@ class JitPlacement(Placement):
         """The state, unchanged: it is one global array a leaf already."""
         return state
 
-    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
+    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Leaves with a leading batch dimension sharded over it, scalars on every device."""
         batch = dict(batch)
         shardings = jax.tree.map(lambda leaf: self.sharded if np.ndim(leaf) else self.replicated, batch)
-        placed: dict[str, Array] = self._put(batch, shardings)
+        placed: dict[str, Any] = self._put(batch, shardings)
         return placed
 
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
+    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch with `image` gathered on the devices."""
         rows = process_rows(len(batch['index']), self.process, self.processes)
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
@@ -192,7 +192,7 @@ class PmapPlacement(Placement):
         """The first replica, read from its own device: an index would be a program over all of them."""
         return jax.tree.map(lambda leaf: leaf.addressable_data(0)[0], state)
 
-    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Array]:
+    def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Leaves reshaped to [devices, batch / devices, …], scalars repeated a device."""
         count = self.device_count
 
@@ -208,7 +208,7 @@ class PmapPlacement(Placement):
             jax.tree.map(lambda number: np.full(self.device_count, number, np.float32), own), self.sharded
         )
 
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Array]:
+    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch with `image` gathered on the devices."""
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
         return {**self.put_batch(rest), 'image': self._take(images, batch['index'])}

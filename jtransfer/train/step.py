@@ -32,7 +32,7 @@ from jtransfer.transfer.settings import exists
 from jtransfer.transfer.towards_source import distance
 from jtransfer.transfer.update_rules import sam_perturbation
 
-Batch: TypeAlias = Mapping[str, Array]
+Batch: TypeAlias = Mapping[str, Any]
 Metrics: TypeAlias = dict[str, Array]
 TrainStep: TypeAlias = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
@@ -40,13 +40,13 @@ TrainStep: TypeAlias = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = None) -> TrainStep:
     """Builds the step.
 
-    A batch holds `image` uint8 [batch, side, side, 3], `label` (class numbers int32 [batch], or whatever else the loss
-    takes), `aspect` float32 [batch] (width / height of the original), `id` and `epoch` int32 [batch] (which make the
-    augmentation's key), and the scalars `seed` and `step`. It may hold `weight` float32 [batch], ≥ 0: the loss is then
-    the mean with these weights, times those of the classes; accuracy and distillation take no notice of them. Where
-    images are mixed, the weight is that of the image whose place it is, whatever is mixed into it. And it may hold
-    `settings`, the numbers of `StepParts.settings` as scalars float32: they then take the place of the configured ones,
-    and a program that is compiled once serves any.
+    A batch holds `image` uint8 [batch, side, side, 3], `labels` by task (class numbers int32 [batch], or whatever else
+    the loss takes), `aspect` float32 [batch] (width / height of the original), `id` and `epoch` int32 [batch] (which
+    make the augmentation's key), and the scalars `seed` and `step`. It may hold `weight` float32 [batch], ≥ 0: the loss
+    is then the mean with these weights, times those of the classes; accuracy and distillation take no notice of them.
+    Where images are mixed, the weight is that of the image whose place it is, whatever is mixed into it. And it
+    may hold `settings`, the numbers of `StepParts.settings` as scalars float32: they then take the place of the
+    configured ones, and a program that is compiled once serves any.
 
     The metrics are `loss` (with that of auxiliary heads, see `Network.training_logits`, and of distilled features;
     without L2-SP, which is added to the gradient), with several heads a `loss/NAME` each, what tasks log (`accuracy`),
@@ -101,8 +101,8 @@ def with_numbers(setup: Setup, batch: Batch) -> tuple[Setup, Batch]:
 def augment(setup: Setup, batch: Batch) -> Batch:
     """The batch with its images and labels augmented, every image by its own key."""
     keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
-    changed = setup.augment(keys, batch['image'], batch['label'], batch['aspect'])
-    return {**batch, 'image': changed.images, 'label': changed.labels}
+    changed = setup.augment(keys, batch['image'], batch['labels'], batch['aspect'])
+    return {**batch, 'image': changed.images, 'labels': changed.labels}
 
 
 def stream_key(seed: Array | int, stream: str, step: Array | int) -> Array:
@@ -150,7 +150,7 @@ def total_weights(setup: Setup, batch: Batch) -> dict[str, Float[Array, '']]:
 
     Of the whole batch, over accumulation steps and replicas: the mean of their losses is then that of the batch.
     """
-    weights = setup.criterion.weights(setup.parts.by_task(batch['label']), batch.get('weight'))
+    weights = setup.criterion.weights(batch['labels'], batch.get('weight'))
     return setup.mean({name: values.sum() / setup.optim.accumulate_steps for name, values in weights.items()})
 
 
@@ -182,7 +182,7 @@ def loss_and_metrics(
     output, model_state = forward(setup, trainable, state, model_state, images, key)
     loss, losses = target_loss(setup, output, batch, totals)
     loss = pulled_loss(setup, loss, output.features, images, state)
-    metrics = setup.criterion.log(setup.parts.by_task(output.logits), setup.parts.by_task(batch['label']))
+    metrics = setup.criterion.log(setup.parts.by_task(output.logits), batch['labels'])
     if setup.criterion.named:
         metrics |= {f'loss/{name}': value for name, value in losses.items()}
     return loss, (model_state, metrics)
@@ -209,7 +209,7 @@ def target_loss(
 ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
     """The loss by the labels, with that of auxiliary heads, and each task's without."""
     by_task, weight = setup.parts.by_task, batch.get('weight')
-    labels = by_task(batch['label'])
+    labels = batch['labels']
     loss, losses = setup.criterion(by_task(output.logits), labels, totals, weight)
     for share, logits in output.auxiliaries:
         loss += share * setup.criterion(by_task(logits), labels, totals, weight)[0]

@@ -67,10 +67,9 @@ class StepParts:
         return make_timetable(self.config.optim, self.plan, self.total_steps, self.epoch_steps)
 
     @property
-    def outputs(self) -> int | dict[str, int]:
-        """How many classes, or numbers, a label has; by task if there are several."""
-        outputs = {task.name: task.outputs for task, _ in self.criterion.terms}
-        return outputs if self.criterion.named else outputs[_ONLY]
+    def outputs(self) -> dict[str, int]:
+        """How many classes, or numbers, a label of each task has."""
+        return {task.name: task.outputs for task, _ in self.criterion.terms}
 
     @property
     def pulls(self) -> tuple[Pull, ...]:
@@ -88,7 +87,7 @@ class StepParts:
         return dataclasses.replace(self, plan=plan, config=dataclasses.replace(self.config, optim=optim))
 
     def by_task(self, values: Any) -> Mapping[str, Any]:
-        """What there is of every task, by its name; that of a network with one head is all there is."""
+        """The network's outputs of every task, by its name; those of a network with one head are all there is."""
         return values if self.criterion.named else {_ONLY: values}
 
     def schedules(self) -> dict[str, optax.Schedule]:

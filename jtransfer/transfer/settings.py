@@ -2,8 +2,8 @@
 
 Runs that differ in them alone share one program, and so do lanes that are trained side by side. Which of these terms
 there are is part of the program: a number that is zero in the configuration stays Python's zero, and its term is not
-compiled. The decays of moments (`momentum`, `b1`, `b2`) stay constants, for 1 - b2 has few digits left in float32; so does
-`clip_norm`, whose usual value is a multiplication that is compiled away.
+compiled. The decays of moments (`momentum`, `b1`, `b2`) stay constants, for 1 - b2 has few digits left in float32; so
+does `clip_norm`, whose usual value is a multiplication that is compiled away.
 """
 
 from __future__ import annotations

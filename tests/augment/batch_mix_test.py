@@ -18,7 +18,16 @@ MODES = ['batch', 'pair', 'element']
 
 
 def _mix(text, outputs=5, axis_name=None):
-    return make_batch_mix(parse_operation(text), outputs, axis_name)
+    """The function that mixes; of one task alone, whose number of classes is given, with its labels as an array."""
+    if isinstance(outputs, dict):
+        return make_batch_mix(parse_operation(text), outputs, axis_name)
+    mix = make_batch_mix(parse_operation(text), {'': outputs}, axis_name)
+
+    def of_one(keys, images, labels):
+        images, mixed = mix(keys, images, None if labels is None else {'': labels})
+        return images, mixed['']
+
+    return of_one
 
 
 @pytest.mark.parametrize('mode', MODES)

@@ -11,7 +11,7 @@ STUDIES = {'imbalance': 4.0, 'unlabelled_fraction': 0.25, 'label_noise': 0.2}
 
 
 def held_out(parts):
-    return [(part.ids, part.labels.tolist()) for part in (parts.validation, parts.test)]
+    return [(part.ids, part.labels[''].tolist()) for part in (parts.validation, parts.test)]
 
 
 @pytest.mark.parametrize('seed', [0, 1])
@@ -28,9 +28,9 @@ def test_studies_change_the_training_part_alone_by_exact_numbers(seed):
     # of what remains has another.
     kept = [true[example] for example in (*parts.train.ids, *parts.unlabelled.ids)]
     assert sorted(np.bincount(kept)) == [8, 15, 30]
-    assert sorted(np.bincount(parts.unlabelled.labels)) == [2, 4, 8]
+    assert sorted(np.bincount(parts.unlabelled.labels[''])) == [2, 4, 8]
     assert sizes(parts) == [39, 30, 30]
-    wrong = [true[name] != label for name, label in zip(parts.train.ids, parts.train.labels, strict=True)]
+    wrong = [true[name] != label for name, label in zip(parts.train.ids, parts.train.labels[''], strict=True)]
     assert sum(wrong) == 8
     assert {*parts.train.ids, *parts.unlabelled.ids} < set(plain.train.ids)
     assert disjoint(parts, lambda part: part.ids)
@@ -41,7 +41,7 @@ def test_studies_change_the_training_part_alone_by_exact_numbers(seed):
     )
     again = load_parts(data(validation_fraction=0.2, test_fraction=0.2, **STUDIES), seed, pool)
     assert split_record(again) == split_record(parts)
-    np.testing.assert_array_equal(again.train.labels, parts.train.labels)
+    np.testing.assert_array_equal(again.train.labels[''], parts.train.labels[''])
 
 
 def test_every_study_has_its_own_draw_by_the_seed():
@@ -51,7 +51,7 @@ def test_every_study_has_its_own_draw_by_the_seed():
         for part in ('train', 'unlabelled'):
             if getattr(zero, part) is not None:
                 first, other, again = (
-                    list(zip(getattr(parts, part).ids, getattr(parts, part).labels.tolist(), strict=True))
+                    list(zip(getattr(parts, part).ids, getattr(parts, part).labels[''].tolist(), strict=True))
                     for parts in (zero, one, two)
                 )
                 assert first == again
@@ -65,11 +65,12 @@ def test_a_wrong_label_is_what_training_reads():
     wrong = 0
     for index, name in enumerate(parts.train.ids):
         example = parts.train[index]
-        assert example['label'] == parts.train.labels[index]
-        wrong += example['label'] == (right[name] + 1) % 3
-        assert example['label'] in (right[name], (right[name] + 1) % 3)
+        assert example['labels'][''] == parts.train.labels[''][index]
+        wrong += example['labels'][''] == (right[name] + 1) % 3
+        assert example['labels'][''] in (right[name], (right[name] + 1) % 3)
     assert wrong == 24
-    assert [parts.test[index]['label'] for index in range(len(parts.test))] == [right[name] for name in parts.test.ids]
+    tested = [parts.test[index]['labels'][''] for index in range(len(parts.test))]
+    assert tested == [right[name] for name in parts.test.ids]
 
 
 def test_the_record_has_what_is_without_labels():

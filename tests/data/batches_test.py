@@ -27,15 +27,17 @@ def test_training_batch(part):
     decoded = decode_part(part, PIXELS)
     batch = training_batch(decoded, 2, 4, seed=7)
     index, epoch = example_order(2, 4, 11, 7)
-    assert {name: (values.dtype.name, values.shape) for name, values in batch.items()} == {
+    assert batch['labels'].keys() == {''}
+    flat = {**batch, 'labels': batch['labels']['']}
+    assert {name: (values.dtype.name, values.shape) for name, values in flat.items()} == {
         'image': ('uint8', (4, 6, 6, 3)),
-        'label': ('int32', (4,)),
+        'labels': ('int32', (4,)),
         'id': ('int32', (4,)),
         'epoch': ('int32', (4,)),
         'aspect': ('float32', (4,)),
     }
     np.testing.assert_array_equal(batch['image'], np.stack([PIXELS(part[i]['image']) for i in index]))
-    np.testing.assert_array_equal(batch['label'], part.labels[index])
+    np.testing.assert_array_equal(batch['labels'][''], part.labels[''][index])
     np.testing.assert_array_equal(batch['id'], index)
     np.testing.assert_array_equal(batch['epoch'], epoch)
     np.testing.assert_array_equal(batch['aspect'], np.full(4, 1.5))
@@ -49,7 +51,7 @@ def test_training_batch_of_repeats(part):
     np.testing.assert_array_equal(batch['id'], visits[[4, 4, 4, 5]])
     np.testing.assert_array_equal(batch['epoch'], [0, 1, 2, 0])
     np.testing.assert_array_equal(batch['image'], decoded.images[batch['id']])
-    np.testing.assert_array_equal(batch['label'], decoded.labels[batch['id']])
+    np.testing.assert_array_equal(batch['labels'][''], decoded.labels[''][batch['id']])
 
 
 @pytest.mark.parametrize('batch_size', [1, 4, 11, 64])
@@ -59,7 +61,7 @@ def test_evaluation_sees_every_example_once(part, batch_size, decoded):
     batches = list(evaluation_batches(whole, batch_size) if decoded else evaluation_batches(part, batch_size, PIXELS))
     assert len(batches) == -(-11 // batch_size)
     assert all(batch['image'].shape == (batch_size, 6, 6, 3) for batch in batches)
-    assert all(batch['image'].dtype == np.uint8 and batch['label'].dtype == np.int32 for batch in batches)
+    assert all(batch['image'].dtype == np.uint8 and batch['labels'][''].dtype == np.int32 for batch in batches)
     mask = np.concatenate([batch['mask'] for batch in batches])
     np.testing.assert_array_equal(np.concatenate([b['image'] for b in batches])[mask], whole.images)
-    np.testing.assert_array_equal(np.concatenate([b['label'] for b in batches])[mask], whole.labels)
+    np.testing.assert_array_equal(np.concatenate([b['labels'][''] for b in batches])[mask], whole.labels[''])

@@ -80,13 +80,13 @@ def test_classes_are_united_by_name_in_the_order_in_which_they_come_up():
     assert isinstance(both, Source)
     assert both.class_names == ('b', 'a', 'c')
     assert both.tasks == (single_label('bac'),)
-    np.testing.assert_array_equal(both.labels, [1, 0, 1, 2, 1, 0, 1])
-    assert both.labels.dtype == np.int32
+    np.testing.assert_array_equal(both.labels[''], [1, 0, 1, 2, 1, 0, 1])
+    assert both.labels[''].dtype == np.int32
     assert both.ids == ('x0', 'x1', 'x2', 'y0', 'y1', 'y2', 'y3')
     assert both.groups is None
     assert both.weights is None
     example = both[5]
-    assert (example['label'], example['id'], example['image'][0, 0, 0]) == (0, 'y2', 102)
+    assert (example['labels'][''], example['id'], example['image'][0, 0, 0]) == (0, 'y2', 102)
     assert both.content(5) == bytes([100, 2])
     assert concatenate([first, plain([0], 'b', 'z', NoContent)]).content is None
     assert pickle.loads(pickle.dumps(both))[5]['id'] == 'y2'
@@ -100,7 +100,7 @@ def test_every_example_keeps_its_class(rows):
         own = tuple(dict.fromkeys(names))
         sources.append(plain([own.index(name) for name in names], own, f'{number}/', shade=20 * number))
     joined = concatenate(sources)
-    assert [joined.class_names[label] for label in joined.labels] == [name for names in rows for name in names]
+    assert [joined.class_names[label] for label in joined.labels['']] == [name for names in rows for name in names]
     assert joined.class_names == tuple(dict.fromkeys(name for names in rows for name in names))
     assert [joined[index]['image'][0, 0, 0] for index in range(len(joined))] == [
         20 * number + index for number, names in enumerate(rows) for index in range(len(names))
@@ -128,7 +128,7 @@ def test_groups_need_every_source_and_weights_only_one():
 
 def test_labels_of_other_tasks_are_put_one_after_another():
     several = concatenate([MULTI, subset(MULTI, [2, 0])], ['p', 'q'])
-    np.testing.assert_array_equal(several.labels, MULTI.labels[[0, 1, 2, 2, 0]])
+    np.testing.assert_array_equal(several.labels[''], MULTI.labels[[0, 1, 2, 2, 0]])
     assert several.tasks == MULTI.tasks
     assert several.groups == ('g', 'g', 'h', 'h', 'g')
     np.testing.assert_array_equal(several.weights, [1, 2, 3, 3, 1])
@@ -164,7 +164,7 @@ def test_a_subset_is_what_was_chosen_in_that_order(order, number):
     part = subset(source, order[:number])
     assert part.ids == tuple(source.ids[i] for i in order[:number])
     again = subset(part, np.arange(number)[::-1])
-    assert again.source is source
+    assert again.source is part.source
     assert again.ids == part.ids[::-1]
 
 
@@ -205,9 +205,9 @@ def test_of_single_labels_only_examples_of_the_chosen_classes_stay(labels, order
     found = filter_classes(source, chosen)
     assert found.class_names == tasks_of(found)[0].class_names == tuple(chosen)
     assert found.ids == tuple(source.ids[index] for index in wanted)
-    assert [chosen[label] for label in found.labels] == ['abcd'[labels[index]] for index in wanted]
+    assert [chosen[label] for label in found.labels['']] == ['abcd'[labels[index]] for index in wanted]
     last = found[len(found) - 1]
-    assert last['label'] == found.labels[-1]
+    assert last['labels'][''] == found.labels[''][-1]
     assert last['image'][0, 0, 0] == 9 + wanted[-1]
     assert found.content(0) == source.content(wanted[0])
 
@@ -226,11 +226,11 @@ def test_what_else_a_source_has_is_kept_when_classes_are_chosen():
 def test_of_several_labels_the_columns_are_chosen_and_all_examples_stay():
     found = filter_classes(MULTI, ['blue', 'red'])
     check_source(found, 'found', every_class=False)
-    np.testing.assert_array_equal(found.labels, [[1, 1], [0, 0], [0, 0]])
+    np.testing.assert_array_equal(found.labels[''], [[1, 1], [0, 0], [0, 0]])
     assert found.tasks == (Task('', 'multi_label', ('blue', 'red')),)
     assert found.ids == MULTI.ids
     assert found.groups == MULTI.groups
-    np.testing.assert_array_equal(found[0]['label'], [1, 1])
+    np.testing.assert_array_equal(found[0]['labels'][''], [1, 1])
 
 
 @pytest.mark.parametrize(
@@ -249,10 +249,10 @@ def test_classes_that_cannot_be_chosen_are_refused(source, classes, message):
 
 def test_other_labels_change_nothing_else():
     source = plain([0, 1, 1], groups=('g', 'h', 'i'), weights=[1, 2, 3], shade=5)
-    other = WithLabels(source, np.array([1, 1, 0], np.int32))
+    other = WithLabels(source, {'': np.array([1, 1, 0], np.int32)})
     assert isinstance(other, Source)
     part = Part(other, np.array([2, 0]))
-    np.testing.assert_array_equal(part.labels, [0, 1])
+    np.testing.assert_array_equal(part.labels[''], [0, 1])
     assert part.ids == ('x2', 'x0')
     assert part.groups == ('i', 'g')
     np.testing.assert_array_equal(part.weights, [3, 1])
@@ -260,9 +260,9 @@ def test_other_labels_change_nothing_else():
     assert part.class_names == source.class_names
     assert part.tasks == (single_label('ab'),)
     assert len(other) == 3
-    assert part[0]['label'] == 0
+    assert part[0]['labels'][''] == 0
     assert part[0]['image'][0, 0, 0] == 7
-    bare = WithLabels(plain([0, 1], kind=NoContent), np.array([1, 1]))
+    bare = WithLabels(plain([0, 1], kind=NoContent), {'': np.array([1, 1])})
     assert (bare.groups, bare.weights, bare.content) == (None, None, None)
     heads = WithLabels(HEADS, {'kind': np.array([1, -1]), 'age': np.ones((2, 1), np.float32)})
     np.testing.assert_equal(Part(heads, np.array([1])).labels, {'kind': np.array([-1]), 'age': np.ones((1, 1))})
@@ -278,7 +278,7 @@ def test_other_labels_change_nothing_else():
 )
 def test_labels_that_the_tasks_cannot_have_are_refused(source, labels, message):
     with pytest.raises(UserError, match=message):
-        WithLabels(source, labels)
+        WithLabels(source, {'': labels})
 
 
 def test_sources_that_are_decoded_differently_share_no_cache():

@@ -164,9 +164,9 @@ def test_no_file_and_a_folder(tmp_path):
 def test_the_digest_of_labels_knows_them_in_any_order_and_no_others():
     ids, labels = ('b', 'a', 'c'), np.array([0, 1, 2], np.int32)
     order = [1, 2, 0]
-    same = labels_digest(labels[order], [ids[i] for i in order])
-    assert labels_digest(labels, ids) == same
-    assert labels_digest(np.array([0, 1, 1], np.int32), ids) != same
+    same = labels_digest({'': labels[order]}, [ids[i] for i in order])
+    assert labels_digest({'': labels}, ids) == same
+    assert labels_digest({'': np.array([0, 1, 1], np.int32)}, ids) != same
     heads = {'kind': labels, 'age': np.zeros((3, 1), np.float32)}
     assert labels_digest(heads, ids) == labels_digest(dict(reversed(heads.items())), ids)
     assert labels_digest({**heads, 'age': np.ones((3, 1), np.float32)}, ids) != labels_digest(heads, ids)
@@ -174,6 +174,6 @@ def test_the_digest_of_labels_knows_them_in_any_order_and_no_others():
 
 def test_a_digest_of_numbers_that_were_kept_as_float32_is_known():
     numbers, ids = np.array([[0.1], [0.2]]), ('a', 'b')
-    for digest in (labels_digest(numbers, ids), labels_digest(numbers.astype(np.float32), ids)):
-        assert is_digest_of(digest, numbers, ids)
-        assert not is_digest_of(digest, numbers + 1, ids)
+    for digest in (labels_digest({'': numbers}, ids), labels_digest({'': numbers.astype(np.float32)}, ids)):
+        assert is_digest_of(digest, {'': numbers}, ids)
+        assert not is_digest_of(digest, {'': numbers + 1}, ids)

@@ -37,13 +37,13 @@ def test_undivided(tmp_path):
     source = sources['train']
     assert source.class_names == ('cat', 'dog')
     assert source.ids == ('cat/a.jpg', 'cat/b.PNG', 'dog/2.png', 'dog/deep/er/1.webp')
-    np.testing.assert_array_equal(source.labels, [0, 0, 1, 1])
+    np.testing.assert_array_equal(source.labels[''], [0, 0, 1, 1])
     assert source.notes == (
         '2 files in the folders are no images and were left out (.md 1, .txt 1)',
         '3 hidden files left out',
     )
     example = pickle.loads(pickle.dumps(source))[1]
-    assert example['label'] == 0
+    assert example['labels'][''] == 0
     assert example['id'] == 'cat/b.PNG'
     np.testing.assert_array_equal(example['image'], np.full((3, 4, 3), 10))
 
@@ -96,7 +96,7 @@ def test_spaces_unicode_and_composed_forms(tmp_path):
     sources = load_folder(str(tmp_path))
     assert sources['train'].class_names == ('café au lait', '日本')
     assert sources['train'][0]['image'].shape == (3, 4, 3)
-    np.testing.assert_array_equal(sources['test'].labels, [0, 1])
+    np.testing.assert_array_equal(sources['test'].labels[''], [0, 1])
 
 
 def test_links_are_followed_and_loops_end(tmp_path):
@@ -184,7 +184,7 @@ def test_folders_of_one_name_in_two_forms_are_one_class(tmp_path):
     for form in ('NFC', 'NFD'):
         fill(tmp_path, unicodedata.normalize(form, f'café/{form}.png'), f'tea/{form}.png')
     source = load_folder(str(tmp_path))['train']
-    assert (source.class_names, source.labels.tolist()) == (('café', 'tea'), [0, 0, 1, 1])
+    assert (source.class_names, source.labels[''].tolist()) == (('café', 'tea'), [0, 0, 1, 1])
     assert len(set(source.ids)) == 4
     assert {source[index]['image'].shape for index in range(4)} == {(3, 4, 3)}
     [note] = source.notes
@@ -201,7 +201,7 @@ def test_names_that_are_written_alike_are_refused(tmp_path, names):
 def test_a_class_folder_may_be_empty_in_other_parts_than_the_training_part_and_to_evaluate_on(tmp_path):
     fill(tmp_path, 'train/a/1.png', 'train/b/1.png', 'val/a/1.png')
     (tmp_path / 'val' / 'b').mkdir()
-    assert load_folder(str(tmp_path))['validation'].labels.tolist() == [0]
+    assert load_folder(str(tmp_path))['validation'].labels[''].tolist() == [0]
     (tmp_path / 'train' / 'c').mkdir()
     parts = load_folder(str(tmp_path), training=False)
     assert {part: source.class_names for part, source in parts.items()} == {

@@ -16,7 +16,7 @@ def test_classes_are_those_of_emnist_balanced():
 
 def test_sizes_and_balance():
     for split, size in (('train', 40_000), ('validation', 4_700), ('test', 4_700)):
-        counts = np.bincount(GlyphSource(split).labels, minlength=47)
+        counts = np.bincount(GlyphSource(split).labels[''], minlength=47)
         assert counts.sum() == size
         assert counts.max() - counts.min() <= 1
 
@@ -59,4 +59,4 @@ def test_classes_can_be_told_apart():
     )
     distances = (unseen**2).sum(1)[:, None] - 2 * unseen @ pixels.T + (pixels**2).sum(1)
     # Chance is 2 %; a nearest neighbour in raw pixels among 40 examples a class is no good reader, but a reader.
-    assert np.mean(train.labels[distances.argmin(1)] == test.labels) > 0.3
+    assert np.mean(train.labels[''][distances.argmin(1)] == test.labels['']) > 0.3

@@ -48,7 +48,7 @@ def write(path, numbers, labels=None, *, struct=True, names=NAMES, extra=None, e
 
 
 def check(source, numbers):
-    np.testing.assert_array_equal(source.labels, [n % 2 for n in numbers])
+    np.testing.assert_array_equal(source.labels[''], [n % 2 for n in numbers])
     for index, number in enumerate(numbers):
         np.testing.assert_array_equal(source[index]['image'], picture(number))
         assert source.content(index) == encoded(number)
@@ -196,7 +196,7 @@ def test_classes_of_all_parts_without_names(tmp_path):
     write(tmp_path / 'test-0.parquet', range(2), ['z', 'x'], names=())
     sources = load_hf(str(tmp_path), Data())
     assert sources['test'].class_names == ('x', 'y', 'z')
-    np.testing.assert_array_equal(sources['test'].labels, [2, 0])
+    np.testing.assert_array_equal(sources['test'].labels[''], [2, 0])
 
 
 def test_lists_of_named_classes_are_several_labels(tmp_path):
@@ -207,7 +207,7 @@ def test_lists_of_named_classes_are_several_labels(tmp_path):
     parquet.write_table(table, tmp_path / 'a.parquet')
     source = load_hf(str(tmp_path), Data())['train']
     assert (source.tasks[0].kind, source.class_names) == ('multi_label', NAMES)
-    np.testing.assert_array_equal(source.labels, [[1, 1], [0, 0], [0, 1]])
+    np.testing.assert_array_equal(source.labels[''], [[1, 1], [0, 0], [0, 1]])
 
 
 def test_a_folder_of_a_part_goes_before_the_names_of_its_files(tmp_path):

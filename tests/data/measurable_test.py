@@ -61,10 +61,10 @@ def test_classes_without_an_example_are_said():
 
 
 def test_numbers_that_are_all_the_same_are_said():
-    train, test = (part_of(np.array(values)[:, None], (AGE,)) for values in ([1.0, 2, 3], [2.0, 2, np.nan]))
+    train, test = (part_of({'age': np.array(values)[:, None]}, (AGE,)) for values in ([1.0, 2, 3], [2.0, 2, np.nan]))
     lines = without_figure(Parts(train, None, test, ()))
     assert lines == [
         'the test part has one value alone of years: R² says nothing there (it is 1 if every prediction is exact, and '
         'else 0)'
     ]
-    assert constant_lines(KINDS, np.zeros(3, np.int32), 'here') == []
+    assert constant_lines(KINDS, {'kind': np.zeros(3, np.int32)}, 'here') == []

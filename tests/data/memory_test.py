@@ -56,7 +56,7 @@ def test_decode_part(folder, workers):
     assert decoded.images.dtype == np.uint8
     for i in range(10):
         np.testing.assert_array_equal(decoded.images[i], PIXELS(part[i]['image']))
-    np.testing.assert_array_equal(decoded.labels, part.labels)
+    np.testing.assert_array_equal(decoded.labels[''], part.labels[''])
     assert decoded.ids == part.ids
     np.testing.assert_allclose(decoded.aspects, [1, 1.25, 1.5, 1.75, 2] * 2)
     assert decoded.skipped == ()
@@ -88,7 +88,7 @@ def test_unreadable_images_are_skipped_and_listed(folder, workers):
     ]
     assert decoded.skipped == ('a/0.jpg', 'b/3.jpg', 'b/4.jpg')
     np.testing.assert_array_equal(decoded.images, whole.images[kept])
-    np.testing.assert_array_equal(decoded.labels, whole.labels[kept])
+    np.testing.assert_array_equal(decoded.labels[''], whole.labels[''][kept])
     np.testing.assert_array_equal(decoded.aspects, whole.aspects[kept])
     assert decoded.ids == tuple(whole.ids[i] for i in kept)
     with pytest.warns(DataWarning, match='^3 unreadable images left out: '):
@@ -174,7 +174,7 @@ def counted(folder, indices=None):
 def assert_same(decoded, direct):
     np.testing.assert_array_equal(np.asarray(decoded.images), direct.images)
     np.testing.assert_array_equal(decoded.aspects, direct.aspects)
-    np.testing.assert_array_equal(decoded.labels, direct.labels)
+    np.testing.assert_equal(decoded.labels, direct.labels)
     assert decoded.aspects.dtype == direct.aspects.dtype
     assert (decoded.ids, decoded.skipped, decoded.tasks) == (direct.ids, direct.skipped, direct.tasks)
 
@@ -291,7 +291,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(folder, cache, monkeyp
 def test_what_cannot_be_known_again_is_decoded_into_memory(folder, cache, reason):
     part, pixels = part_of(folder), PIXELS
     if reason == 'source':
-        source = ArraySource([part[i]['image'] for i in range(len(part))], part.labels, part.class_names, part.ids)
+        source = ArraySource([part[i]['image'] for i in range(len(part))], part.labels[''], part.class_names, part.ids)
         part = Part(source, np.arange(len(part)))
     else:
         pixels = lambda image: PIXELS(image)  # noqa: E731
@@ -309,15 +309,15 @@ class Several:
         self.source, self.class_names, self.ids = source, source.class_names, source.ids
         self.tasks = (Task('kind', 'single_label', source.class_names), Task('marks', 'multi_label', ('x', 'y')))
         marks = np.stack([np.arange(n) % 2, np.arange(n) == n - 1], axis=1).astype(np.float32)
-        self.labels = {'kind': source.labels, 'marks': marks}
+        self.labels = {'kind': source.labels[''], 'marks': marks}
         self.weights = np.linspace(0, 1, n, dtype=np.float32)
 
     def __len__(self):
         return len(self.source)
 
     def __getitem__(self, index):
-        label = {name: values[index] for name, values in self.labels.items()}
-        return {**self.source[index], 'label': label}
+        labels = {name: values[index] for name, values in self.labels.items()}
+        return {**self.source[index], 'labels': labels}
 
     def content(self, index):
         return self.source.content(index)

@@ -61,7 +61,7 @@ def test_every_form_gives_the_same_pictures_and_classes(here, form):
     assert list(sources) == ['train']
     source = sources['train']
     assert source.class_names == NAMES
-    pictures = {source[index]['image'].tobytes(): NAMES[source.labels[index]] for index in range(6)}
+    pictures = {source[index]['image'].tobytes(): NAMES[source.labels[''][index]] for index in range(6)}
     assert pictures == {picture(index).tobytes(): NAMES[number] for index, number in enumerate(NUMBERS)}
 
 
@@ -76,19 +76,19 @@ def test_built_in_sources_and_prepared_data_sets_open(tmp_path):
     sources = open_source(Data(source='tfds:tiny', data_dir=str(tmp_path)))
     assert {part: len(source) for part, source in sources.items()} == {'train': 3, 'test': 2}
     example = open_source(Data(source='tfds:tiny', data_dir=str(tmp_path), classes=('dark', 'light')))['train'][0]
-    assert example['label'] == 1
+    assert example['labels'][''] == 1
 
 
 @pytest.mark.parametrize('form', FORMS)
 def test_chosen_classes_are_numbered_in_the_order_asked_for(here, form):
     source = open_source(Data(source=FORMS[form].format(here), classes=('cat', 'ant')))['train']
     assert source.class_names == ('cat', 'ant')
-    assert sorted(source.labels.tolist()) == [0, 0, 1, 1]
+    assert sorted(source.labels[''].tolist()) == [0, 0, 1, 1]
     for index in range(4):
         example = source[index]
-        assert example['label'] == source.labels[index]
+        assert example['labels'][''] == source.labels[''][index]
         number = next(i for i in range(6) if np.array_equal(picture(i), example['image']))
-        assert NAMES[NUMBERS[number]] == source.class_names[example['label']]
+        assert NAMES[NUMBERS[number]] == source.class_names[example['labels']['']]
 
 
 def test_a_class_that_is_not_there_is_told_with_the_nearest(here):
@@ -172,7 +172,7 @@ def array(**options):
 def test_sources_in_python_take_their_classes_from_the_configuration():
     sources = given_sources(Data(classes=('cat', 'ant')), {'train': array(), 'test': array()})
     assert [source.class_names for source in sources.values()] == [('cat', 'ant')] * 2
-    assert sources['test'].labels.tolist() == [1, 0, 1, 0]
+    assert sources['test'].labels[''].tolist() == [1, 0, 1, 0]
     assert given_sources(Data(), array())['train'].class_names == NAMES
 
 

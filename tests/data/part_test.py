@@ -16,7 +16,7 @@ def test_examples_labels_and_names_are_those_chosen_in_order():
     part = Part(ArraySource(IMAGES, [0, 1] * 3, ('a', 'b'), list('uvwxyz')), CHOSEN)
     assert len(part) == 3
     assert part.ids == ('y', 'u', 'x')
-    assert part.labels.tolist() == [0, 0, 1]
+    assert part.labels[''].tolist() == [0, 0, 1]
     np.testing.assert_array_equal(part[0]['image'], IMAGES[4])
     assert part.groups is part.weights is part.content is None
 
@@ -28,7 +28,7 @@ def test_groups_weights_and_tasks_come_along():
     assert part.tasks == (task,)
     assert part.groups == ('r', 'p', 'q')
     assert part.weights.tolist() == [4, 0, 3]
-    assert part.labels.tolist() == [[4], [0], [3]]
+    assert part.labels[''].tolist() == [[4], [0], [3]]
 
 
 def test_content_is_that_of_the_example():

@@ -34,14 +34,14 @@ def test_undivided_source_is_held_out_by_class():
     parts = load_parts(data(validation_fraction=0.3, test_fraction=0.2), 0, source())
     assert sizes(parts) == [15, 9, 6]
     for part, count in ((parts.train, 5), (parts.validation, 3), (parts.test, 2)):
-        np.testing.assert_array_equal(np.bincount(part.labels), [count] * 3)
+        np.testing.assert_array_equal(np.bincount(part.labels['']), [count] * 3)
     together = np.concatenate([part.indices for part in (parts.train, parts.validation, parts.test)])
     np.testing.assert_array_equal(np.sort(together), np.arange(30))
     assert parts.num_classes == 3
     example = parts.test[1]
     assert example['id'] == parts.test.ids[1] == f'array/{parts.test.indices[1]}'
     assert example['image'][0, 0, 0] == parts.test.indices[1]
-    assert example['label'] == parts.test.labels[1]
+    assert example['labels'][''] == parts.test.labels[''][1]
 
 
 def test_no_fraction_no_part():
@@ -72,7 +72,7 @@ def test_few_shot_leaves_the_rest_for_testing():
     parts = load_parts(data(examples_per_class=2, test_fraction=0.0), 0, source())
     assert sizes(parts) == [6, None, 24]
     assert parts.notes == ()
-    np.testing.assert_array_equal(np.bincount(parts.train.labels), [2, 2, 2])
+    np.testing.assert_array_equal(np.bincount(parts.train.labels['']), [2, 2, 2])
     assert sizes(load_parts(data(examples_per_class=2, validation_fraction=0.25), 0, source())) == [6, 6, 18]
     assert sizes(load_parts(data(examples_per_class=10), 0, source())) == [30, None, None]
 
@@ -229,13 +229,13 @@ def test_no_hold_out_divides_a_group(examples, validation, test, per_class, seed
     assert disjoint(parts, lambda part: part.ids)
     if not per_class:
         assert sum(len(part) for part in parts_of(parts)) == len(labels)
-        assert set(parts.train.labels) == {0, 1, 2}
+        assert set(parts.train.labels['']) == {0, 1, 2}
 
 
 def test_few_shot_with_groups_keeps_the_groups_it_draws_from_out_of_the_rest():
     groups = [str(index // 6) for index in range(60)]
     parts = load_parts(data(examples_per_class=2, validation_fraction=0.5), 0, sealed(np.arange(60) % 3, groups=groups))
-    np.testing.assert_array_equal(np.bincount(parts.train.labels), [2, 2, 2])
+    np.testing.assert_array_equal(np.bincount(parts.train.labels['']), [2, 2, 2])
     assert disjoint(parts, lambda part: part.groups)
     left = 10 - len(set(parts.train.groups))
     assert len(parts.validation) + len(parts.test) == 6 * left
@@ -284,7 +284,7 @@ def test_other_tasks_are_divided_too(kind):
             np.testing.assert_array_equal(part.labels['kind'], taken['kind'])
             assert np.bincount(part.labels['kind'], minlength=4).min() >= 1
         else:
-            np.testing.assert_array_equal(np.squeeze(part.labels), np.squeeze(labels[part.indices]))
+            np.testing.assert_array_equal(np.squeeze(part.labels['']), np.squeeze(labels[part.indices]))
 
 
 def test_few_shot_of_other_tasks():
@@ -313,6 +313,6 @@ def test_chosen_classes_of_a_source_in_memory():
     assert parts.class_names == ('c', 'a')
     assert sizes(parts) == [16, None, 4]
     for index in range(len(parts.test)):
-        assert parts.test[index]['label'] == parts.test.labels[index]
+        assert parts.test[index]['labels'][''] == parts.test.labels[''][index]
         name = parts.test.ids[index]
-        assert int(name.removeprefix('array/')) % 3 == {0: 2, 1: 0}[int(parts.test.labels[index])]
+        assert int(name.removeprefix('array/')) % 3 == {0: 2, 1: 0}[int(parts.test.labels[''][index])]

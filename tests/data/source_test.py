@@ -12,7 +12,7 @@ from jtransfer.tasks.base import single_label
 
 def source(labels, class_names):
     labels = np.array(labels, np.int32)
-    return types.SimpleNamespace(labels=labels, class_names=class_names, ids=[f'picture {i}' for i in labels])
+    return types.SimpleNamespace(labels={'': labels}, class_names=class_names, ids=[f'picture {i}' for i in labels])
 
 
 @pytest.mark.parametrize(
@@ -37,4 +37,4 @@ def test_a_test_part_may_lack_a_class():
 
 def test_first_empty_class_and_the_number_of_others_are_said():
     with pytest.raises(UserError, match=r"here: class 'b' \(and 1 more\) has no examples"):
-        check_every_class(np.array([0, 2], np.int32), (single_label(('a', 'b', 'c', 'd')),), 'here')
+        check_every_class({'': np.array([0, 2], np.int32)}, (single_label(('a', 'b', 'c', 'd')),), 'here')

@@ -8,6 +8,7 @@ from PIL import Image
 
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.folder import load_folder
+from jtransfer.data.given import opened
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.survey import survey_part, to_dict
 from jtransfer.tasks.base import Task
@@ -97,7 +98,7 @@ def test_every_task_is_counted_on_its_own():
 
 def test_numbers_without_a_label_have_no_facts():
     tasks = (Task('', 'regression', ('age',)),)
-    facts = survey_part(ArraySource(np.zeros((2, 5, 5, 3), np.uint8), [NAN, NAN], tasks=tasks))
+    facts = survey_part(opened(ArraySource(np.zeros((2, 5, 5, 3), np.uint8), [NAN, NAN], tasks=tasks)))
     assert facts.numbers == {'': {}}
     assert (facts.unlabelled, facts.counts, facts.imbalance) == ({'': 2}, {}, {})
 
@@ -107,7 +108,7 @@ def test_a_source_that_cannot_be_read_at_all():
         def __getitem__(self, index):
             raise UnreadableImageError('torn')
 
-    facts = survey_part(Torn(np.zeros((2, 5, 5, 3), np.uint8), [0, 1], ('a', 'b')))
+    facts = survey_part(opened(Torn(np.zeros((2, 5, 5, 3), np.uint8), [0, 1], ('a', 'b'))))
     assert len(facts.unreadable) == facts.examples == 2
     assert (facts.widths, facts.modes) == ((0, 0.0, 0), {})
 
@@ -119,7 +120,7 @@ def test_what_is_no_fault_of_a_picture_is_not_counted():
 
     for workers in (0, 2):
         with pytest.raises(ZeroDivisionError):
-            survey_part(Broken(np.zeros((2, 5, 5, 3), np.uint8), [0, 1], ('a', 'b')), workers=workers)
+            survey_part(opened(Broken(np.zeros((2, 5, 5, 3), np.uint8), [0, 1], ('a', 'b'))), workers=workers)
 
 
 def test_a_sliver_of_16_bits_is_listed(tmp_path):

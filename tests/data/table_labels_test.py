@@ -26,7 +26,7 @@ def row(index):
 def test_the_task_follows_from_the_cells(kind, cells, task, labels):
     (found,), values = read_labels([Column('label', kind, cells)], Data(), 'here', row)
     assert found.kind == task
-    np.testing.assert_array_equal(values, labels)
+    np.testing.assert_array_equal(values[''], labels)
 
 
 def test_a_number_that_is_none_names_its_row():
@@ -50,7 +50,7 @@ def test_a_number_that_is_none_names_its_row():
 def test_one_number_is_one_class_however_it_is_written(kind, cells, classes, labels):
     (task,), found = read_labels([Column('kind', kind, cells)], Data(task='single_label'), 'here', row)
     assert task.class_names == classes
-    np.testing.assert_array_equal(found, labels)
+    np.testing.assert_array_equal(found[''], labels)
 
 
 def test_what_is_one_class_or_group_is_said():
@@ -73,7 +73,7 @@ def test_what_is_one_class_or_group_is_said():
 def test_several_labels_that_are_numbers_have_one_name_each():
     (task,), values = read_labels([Column('tags', 'text', ['1|2', '2.0', '', '1'])], Data(task='multi_label'), 'x', row)
     assert task.class_names == ('1', '2')
-    np.testing.assert_array_equal(values, [[1, 1], [0, 1], [0, 0], [1, 0]])
+    np.testing.assert_array_equal(values[''], [[1, 1], [0, 1], [0, 0], [1, 0]])
 
 
 def test_class_names_of_a_file_are_checked():

@@ -55,7 +55,7 @@ def test_pictures_labels_and_names_are_those_of_the_table(pictures):
     source = load_table(table(pictures, LABELS), Data())['train']
     assert source.class_names == ('cat', 'dog')
     assert source.ids == NAMES
-    np.testing.assert_array_equal(source.labels, [0, 1] * 3)
+    np.testing.assert_array_equal(source.labels[''], [0, 1] * 3)
     for index, name in enumerate(NAMES):
         np.testing.assert_array_equal(source[index]['image'], decode_image(pictures / name))
         assert source.content(index) == (pictures / name).read_bytes()
@@ -81,10 +81,10 @@ def test_our_own_tables_come_back(tmp_path):
     names = ('-5.png', '=x.png', "'+.png", 'plain.png')
     for name in names:
         Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save(tmp_path / name)
-    write_task_predictions_csv(tmp_path / 'p.csv', names, np.eye(4, 3), [single_label(('+', '@b', "'c"))])
+    write_task_predictions_csv(tmp_path / 'p.csv', names, {'': np.eye(4, 3)}, [single_label(('+', '@b', "'c"))])
     source = load_table(str(tmp_path / 'p.csv'), Data())['train']
     assert source.ids == names
-    assert [source.class_names[label] for label in source.labels] == ['+', '@b', "'c", '+']
+    assert [source.class_names[label] for label in source.labels['']] == ['+', '@b', "'c", '+']
     assert source[1]['image'].shape == (5, 7, 3)
 
 
@@ -134,7 +134,7 @@ def test_numbers_are_predicted_and_empty_ones_are_not_labelled(pictures):
     source = load_table(table(pictures, {'target': [1.5, '', 2, 3, 4, 5]}), Data())['train']
     assert source.tasks[0].kind == 'regression'
     assert source.class_names == ('target',)
-    np.testing.assert_array_equal(source.labels, np.float32([[1.5], [np.nan], [2], [3], [4], [5]]))
+    np.testing.assert_array_equal(source.labels[''], np.float32([[1.5], [np.nan], [2], [3], [4], [5]]))
 
 
 def test_several_labels_in_one_column_or_in_several(pictures):
@@ -143,7 +143,7 @@ def test_several_labels_in_one_column_or_in_several(pictures):
     first = load_table(one, Data(task='multi_label'))['train']
     second = load_table(several, Data(task='multi_label', label_columns=('big', 'red')))['train']
     assert first.tasks == second.tasks
-    np.testing.assert_array_equal(first.labels, second.labels)
+    np.testing.assert_array_equal(first.labels[''], second.labels[''])
 
 
 def test_a_head_a_column(pictures):
@@ -152,7 +152,7 @@ def test_a_head_a_column(pictures):
     assert [(task.name, task.kind) for task in source.tasks] == [('kind', 'single_label'), ('age', 'regression')]
     np.testing.assert_array_equal(source.labels['kind'], [0, 1, -1, 0, 1, 0])
     assert np.isnan(source.labels['age'][3, 0])
-    assert source[2]['label']['kind'] == -1
+    assert source[2]['labels']['kind'] == -1
 
 
 def test_missing_files_are_left_out_and_counted_when_asked(pictures):
@@ -331,7 +331,7 @@ def test_large_numbers_keep_every_digit(pictures, form, task):
     if source.tasks[0].kind == 'single_label':
         assert source.class_names == tuple(map(str, sorted(TIMES)))
         return
-    labels = source.labels['time'] if task == 'heads' else source.labels
+    labels = source.labels['time'] if task == 'heads' else source.labels['']
     assert labels[:, 0].tolist() == TIMES
 
 

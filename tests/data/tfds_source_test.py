@@ -69,11 +69,11 @@ def test_parts_by_convention(tmp_path):
     assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [8, 4, 6]
     assert parts.class_names == ('light', 'dark')
     for split, part in (('train', parts.train), ('test', parts.test)):
-        np.testing.assert_array_equal(part.labels, np.arange(len(part)) % 2)
+        np.testing.assert_array_equal(part.labels[''], np.arange(len(part)) % 2)
         for i in (0, 5):
             example = part[i]
             np.testing.assert_array_equal(example['image'], picture(split, i))
-            assert (example['label'], example['id']) == (i % 2, f'{split}/{i}')
+            assert (example['labels'][''], example['id']) == (i % 2, f'{split}/{i}')
 
 
 def test_expressions_and_pickling(tmp_path):
@@ -82,7 +82,7 @@ def test_expressions_and_pickling(tmp_path):
     assert sources['train'].ids == tuple(f'train/{i}' for i in range(6))
     validation = sources['validation']
     assert validation.ids == ('train/6', 'train/7', 'train/8', 'train/9', 'test/0')
-    assert validation[1]['label'] == 1
+    assert validation[1]['labels'][''] == 1
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(validation))[4]['image'], picture('test', 0))
     data = config.Data(source='tfds:tiny', data_dir=data_dir, train_split='train[:80%]', test_split='train[70%:]')
     with pytest.raises(UserError, match=r'example train/7 is in the train part and in the test part'):

@@ -81,7 +81,7 @@ def test_what_lacks_a_label_is_left_out_and_counted(tmp_path, make):
     parts = load(source, skip_unlabelled=True, **settings)
     assert '3 of the 10 examples of the test part have no label and were left out' in parts.notes
     assert (len(parts.train), len(parts.test)) == (10, 7)
-    assert parts.test.labels.tolist() == [0, 1, 0, 1, 1, 0, 1]
+    assert parts.test.labels[''].tolist() == [0, 1, 0, 1, 1, 0, 1]
 
 
 def test_sources_in_memory_are_treated_alike():
@@ -106,7 +106,7 @@ def test_with_classes_chosen_the_unlabelled_are_told_all_the_same():
         '1 example of other classes left out (data.classes)',
         '1 of the 6 examples of the train part have no label and were left out',
     )
-    assert parts.train.labels.tolist() == [1, 0, 1, 0]
+    assert parts.train.labels[''].tolist() == [1, 0, 1, 0]
 
 
 def test_other_tasks_take_what_labels_there_are():

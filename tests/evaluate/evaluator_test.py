@@ -18,7 +18,7 @@ def padded_batches(images, labels, size):
         # Padding that would show: bright images under a label that is never right.
         yield {
             'image': np.concatenate([image, np.full((fill, *image.shape[1:]), 255, np.uint8)]),
-            'label': np.concatenate([label, np.full(fill, 99, np.int32)]),
+            'labels': {'': np.concatenate([label, np.full(fill, 99, np.int32)])},
             'mask': np.arange(size) < len(image),
         }
 
@@ -28,13 +28,19 @@ def linear(images):
     return jnp.stack([flat.sum(1), flat[:, 0], -flat[:, 1]], axis=1)
 
 
+def one_head(images):
+    return {'': linear(images)}
+
+
 @settings(max_examples=15, deadline=None)
 @given(examples=st.integers(1, 23), size=st.integers(1, 9))
 def test_batching_and_padding_change_nothing(examples, size):
     rng = np.random.default_rng(examples)
     images = rng.integers(0, 256, (examples, 4, 4, 3), np.uint8)
     labels = rng.integers(0, 3, examples).astype(np.int32)
-    logits, got = predict_logits(linear, padded_batches(images, labels, size))
+    outputs, labelled = predict_logits(one_head, padded_batches(images, labels, size))
+    assert outputs.keys() == labelled.keys() == {''}
+    logits, got = outputs[''], labelled['']
     np.testing.assert_array_equal(got, labels)
     np.testing.assert_array_equal(logits, np.asarray(linear(images)))
     assert (logits.dtype, got.dtype) == (np.float32, np.int32)
@@ -52,7 +58,7 @@ def test_several_heads_come_back_by_name():
             rows = np.resize(np.arange(start, min(start + 4, 7)), 4)
             yield {
                 'image': images[rows],
-                'label': {name: values[rows] for name, values in labels.items()},
+                'labels': {name: values[rows] for name, values in labels.items()},
                 'mask': np.arange(start, start + 4) < 7,
             }
 
@@ -67,9 +73,9 @@ def test_several_heads_come_back_by_name():
 
 def test_several_labels_an_image_stay_rows():
     images, labels = np.zeros((3, 4, 4, 3), np.uint8), np.float32([[1, 0], [0, 0], [1, 1]])
-    batch = {'image': images, 'label': labels, 'mask': np.array([True, True, False])}
-    _, got = predict_logits(linear, [batch])
-    np.testing.assert_array_equal(got, labels[:2])
+    batch = {'image': images, 'labels': {'': labels}, 'mask': np.array([True, True, False])}
+    _, got = predict_logits(one_head, [batch])
+    np.testing.assert_array_equal(got[''], labels[:2])
 
 
 def test_compiles_once():
@@ -78,7 +84,7 @@ def test_compiles_once():
     @jax.jit
     def apply(images):
         traces.append(images.shape)
-        return linear(images)
+        return one_head(images)
 
     images, labels = np.zeros((11, 4, 4, 3), np.uint8), np.zeros(11, np.int32)
     predict_logits(apply, padded_batches(images, labels, 4))
@@ -86,12 +92,17 @@ def test_compiles_once():
 
 
 def test_ragged_batches_are_refused():
-    batches = [{'image': np.zeros((n, 2, 2, 3), np.uint8), 'label': np.zeros(n), 'mask': np.ones(n)} for n in (4, 3)]
+    batches = [
+        {'image': np.zeros((n, 2, 2, 3), np.uint8), 'labels': {'': np.zeros(n)}, 'mask': np.ones(n)} for n in (4, 3)
+    ]
     with pytest.raises(ValueError, match=r'\(3, 2, 2, 3\) after \(4, 2, 2, 3\)'):
-        predict_logits(linear, batches)
+        predict_logits(one_head, batches)
 
 
-@pytest.mark.parametrize('batches', [[], [{'image': np.zeros((2, 2, 2, 3)), 'label': [0, 0], 'mask': [False, False]}]])
+EMPTY = {'image': np.zeros((2, 2, 2, 3)), 'labels': {'': [0, 0]}, 'mask': [False, False]}
+
+
+@pytest.mark.parametrize('batches', [[], [EMPTY]])
 def test_nothing_to_evaluate(batches):
     with pytest.raises(UserError, match='no examples'):
-        predict_logits(linear, batches)
+        predict_logits(one_head, batches)

@@ -14,7 +14,7 @@ def test_columns_rows_and_quoting(tmp_path):
     path = tmp_path / 'predictions.csv'
     files = ['plain.png', pathlib.PurePosixPath('sub/a, "b".jpg'), 'ünï\ncode.webp']
     probabilities = np.float32([[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]])
-    write_task_predictions_csv(path, files, probabilities, [single_label(['cat', 'dog, small'])])
+    write_task_predictions_csv(path, files, {'': probabilities}, [single_label(['cat', 'dog, small'])])
     with open(path, newline='', encoding='utf-8') as file:
         rows = list(csv.reader(file))
     assert rows == [
@@ -28,7 +28,7 @@ def test_columns_rows_and_quoting(tmp_path):
 @pytest.mark.parametrize(('files', 'names'), [(['a'], ['x', 'y']), (['a', 'b'], ['x', 'y', 'z'])])
 def test_lengths_must_agree(tmp_path, files, names):
     with pytest.raises(ValueError, match='do not fit'):
-        write_task_predictions_csv(tmp_path / 'p.csv', files, np.ones((2, 2)), [single_label(names)])
+        write_task_predictions_csv(tmp_path / 'p.csv', files, {'': np.ones((2, 2))}, [single_label(names)])
     assert not (tmp_path / 'p.csv').exists()
 
 
@@ -65,7 +65,7 @@ def test_results_of_several_tasks_in_one_table(tmp_path):
 
 def test_one_task_has_no_name_before_its_columns(tmp_path):
     task = single_label(['cat', 'dog'])
-    results = to_results([task], np.float32([[0, LOG3]]))
+    results = to_results([task], {'': np.float32([[0, LOG3]])})
     write_task_predictions_csv(tmp_path / 'new.csv', ['a'], results, [task])
     assert read(tmp_path / 'new.csv') == [['class', 'probability', 'file'], ['dog', '0.750000', 'a']]
     with pytest.raises(ValueError, match=r'\(1, 2\) do not fit 2 files'):

@@ -24,7 +24,7 @@ def test_evaluation_files_read_back(tmp_path):
     labels = np.int32([0, 1, 1, 1])
     metrics = classification_metrics(logits, labels, NAMES)
     folder = tmp_path / 'run' / 'evaluation'
-    write_evaluation(folder, metrics, logits, labels, ['a.png', 'b.png', 7, 'd.png'])
+    write_evaluation(folder, metrics, {'': logits}, {'': labels}, ['a.png', 'b.png', 7, 'd.png'])
     assert sorted(p.name for p in folder.iterdir()) == [
         'confusion_matrix.csv', 'metrics.json', 'per_class.csv', 'predictions.csv',
     ]  # fmt: skip
@@ -45,7 +45,8 @@ def test_no_cell_runs_as_a_formula(tmp_path):
     names = ('=1', '+', 'ok')
     logits = np.float32([[2, 0, 0], [0, 2, 0]])
     labels = np.int32([0, 2])
-    write_evaluation(tmp_path, classification_metrics(logits, labels, names), logits, labels, ['-5.png', '@x'])
+    metrics = classification_metrics(logits, labels, names)
+    write_evaluation(tmp_path, metrics, {'': logits}, {'': labels}, ['-5.png', '@x'])
     cells = {row[0]: row[1:3] for row in read(tmp_path / 'predictions.csv')}
     assert cells == {'id': ['label', 'predicted'], "'-5.png": ["'=1", "'=1"], "'@x": ['ok', "'+"]}
     assert read(tmp_path / 'confusion_matrix.csv')[0] == ['label', "'=1", "'+", 'ok']
@@ -66,7 +67,7 @@ LOGITS, LABELS = np.float32([[2, -2], [1, 1], [-3, 0]]), np.float32([[1, 0], [NA
 
 def test_several_labels_read_back(tmp_path):
     metrics = measure(SEEN, LOGITS, LABELS)
-    write_evaluation(tmp_path, metrics, LOGITS, LABELS, ['a', 'b', 'c'])
+    write_evaluation(tmp_path, metrics, {'': LOGITS}, {'': LABELS}, ['a', 'b', 'c'])
     high, low, one, lowest = (f'{1 / (1 + np.exp(-x)):.6f}' for x in (2, -2, 1, -3))
     assert read(tmp_path / 'predictions.csv') == [
         ['id', 'labelled', 'labels', 'predicted', 'probability sky', 'probability sea'],
@@ -81,7 +82,7 @@ def test_several_labels_read_back(tmp_path):
 
 def test_numbers_read_back(tmp_path):
     metrics = measure(SIZE, LOGITS, LABELS)
-    write_evaluation(tmp_path, metrics, LOGITS, LABELS, ['a', 'b', 'c'])
+    write_evaluation(tmp_path, metrics, {'': LOGITS}, {'': LABELS}, ['a', 'b', 'c'])
     assert read(tmp_path / 'predictions.csv') == [
         ['id', 'true w', 'predicted w', 'true h', 'predicted h'],
         ['a', '1', '2', '0', '-2'],
@@ -115,7 +116,7 @@ def test_lengths_must_agree(tmp_path):
     logits, labels = np.float32([[2, 0, 0], [0, 2, 0]]), np.int32([0, 1])
     metrics = classification_metrics(logits, labels, NAMES)
     with pytest.raises(ValueError, match='1 ids, 2 outputs and 2 labels'):
-        write_evaluation(tmp_path / 'new', metrics, logits, labels, ['only one'])
+        write_evaluation(tmp_path / 'new', metrics, {'': logits}, {'': labels}, ['only one'])
     assert not (tmp_path / 'new').exists()
 
 

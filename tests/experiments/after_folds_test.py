@@ -93,7 +93,7 @@ def test_each_is_tested_on_the_part_that_no_fold_has_seen(done, kind):
     result = read_result(folder / kind)
     assert result['part'] == 'test'
     assert result['examples'] == 12
-    assert result['score'] == np.mean(np.argmax(outputs.outputs, axis=1) == SOURCES['test'].labels)
+    assert result['score'] == np.mean(np.argmax(outputs.outputs[''], axis=1) == SOURCES['test'].labels)
     assert (folder / kind / 'report.html').exists()
 
 
@@ -112,8 +112,10 @@ def test_an_ensemble_says_the_mean_of_the_probabilities(done, make):
     assert [path.resolve() for path in members_of(folder / 'ensemble')] == folds_of(folder)
     said = read_outputs(folder / 'ensemble' / 'evaluation' / OUTPUTS)
     config = make(folder / 'x')
-    own = [softmax(part_outputs(load_model(path), SOURCES['test'], config).logits, axis=1) for path in folds_of(folder)]
-    np.testing.assert_allclose(softmax(said.outputs, axis=1), np.mean(own, axis=0), atol=1e-6)
+    own = [
+        softmax(part_outputs(load_model(path), SOURCES['test'], config).logits[''], axis=1) for path in folds_of(folder)
+    ]
+    np.testing.assert_allclose(softmax(said.outputs[''], axis=1), np.mean(own, axis=0), atol=1e-6)
     assert len(load_ensemble(folder / 'ensemble')) == 3
 
 
@@ -206,7 +208,7 @@ def test_adapters_that_stay_beside_the_network_are_no_soup(make, checkpoints, tm
 
 def test_nothing_comes_after_the_folds_unless_it_is_asked_for(done, make):
     folder, _ = done
-    crossing = crossval.prepare(make(folder), folder, SOURCES)
+    crossing = crossval.divide(make(folder), folder, SOURCES)
     result = crossval_results.gather(make(folder), crossing, folder)
     assert after_folds.after_folds(make(folder), crossing, result) is None
     assert finetune.versions() == read_result(folder / 'soup')['versions']

@@ -31,12 +31,12 @@ def test_the_draws_are_those_of_the_first_epochs(tiny_config):
     model = abstract_model(config, parts.num_classes)
     decoded = decode_part(parts.train, training_pixels(model.preprocessing, crops=True))
     batch = training_batch(decoded, 0, 4, config.seed)
-    function = make_augment(config.augment, model.preprocessing, parts.num_classes)
+    function = make_augment(config.augment, model.preprocessing)
     for epoch in range(2):
         keys = example_keys(config.seed, jnp.full(4, epoch, jnp.int32), jnp.asarray(batch['id']))
         images = function(keys, jnp.asarray(batch['image']), aspects=jnp.asarray(batch['aspect'])).images
         np.testing.assert_array_equal(np.rint(images), found.images[:, epoch])
-    assert found.names == tuple(parts.class_names[label] for label in batch['label'])
+    assert found.names == tuple(parts.class_names[label] for label in batch['labels'][''])
     assert [step.split('(')[0] for step in found.steps] == ['random_resized_crop', 'horizontal_flip', 'rotate']
 
 

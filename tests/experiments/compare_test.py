@@ -36,7 +36,7 @@ def single(folder, right, *, ids=IDS, labels=LABELS, score_name='accuracy', outp
     """A finished run."""
     write_json(folder / 'result.json', {'score': float(np.mean(right)), 'score_name': score_name, 'part': 'test'})
     logits = said(right, labels) if outputs is None else outputs
-    write_outputs(folder / 'evaluation' / OUTPUTS, Outputs(ids, logits, labels))
+    write_outputs(folder / 'evaluation' / OUTPUTS, Outputs(ids, {'': logits}, {'': labels}))
     return folder
 
 

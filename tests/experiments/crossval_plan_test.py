@@ -11,7 +11,7 @@ from jtransfer.data import leaks
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.duplicates import Pair
 from jtransfer.errors import UserError
-from jtransfer.experiments.crossval_plan import DUPLICATES, FOLDS, check_folds, prepare
+from jtransfer.experiments.crossval_plan import DUPLICATES, FOLDS, check_folds, divide
 from jtransfer.experiments.run_dir import write_config, write_json
 from jtransfer.tasks.base import Task, single_label
 from tests.data.planted import encoded, originals
@@ -74,7 +74,7 @@ def pair_of(part):
 @pytest.mark.parametrize('duplicates', ['auto', 'group'])
 def test_copies_stay_on_one_side_of_every_fold_and_of_its_hold_out(tmp_path, duplicates):
     config = config_of(**{'data.duplicates': duplicates, 'data.validation_fraction': 0.25})
-    crossing = prepare(config, tmp_path, planted())
+    crossing = divide(config, tmp_path, planted())
     assert len(crossing.guard.found.pairs) == 12
     assert crossing.record['splitter'] == 'stratified_grouped'
     for fold in crossing.folds:
@@ -86,7 +86,7 @@ def test_copies_stay_on_one_side_of_every_fold_and_of_its_hold_out(tmp_path, dup
 
 @pytest.mark.parametrize(('duplicates', 'looks'), [('report', True), ('ignore', False)])
 def test_copies_are_divided_where_they_are_only_listed_or_not_looked_for(tmp_path, duplicates, looks):
-    crossing = prepare(config_of(**{'data.duplicates': duplicates}), tmp_path, planted())
+    crossing = divide(config_of(**{'data.duplicates': duplicates}), tmp_path, planted())
     assert (crossing.guard is not None) == looks
     assert any(line.startswith('duplicates: 12 pairs') for line in crossing.notes) == looks
     assert crossing.record['splitter'] == 'stratified'
@@ -97,16 +97,16 @@ def test_copies_are_divided_where_they_are_only_listed_or_not_looked_for(tmp_pat
 def test_a_splitter_that_would_divide_copies_says_what_to_do(tmp_path, splitter):
     config = config_of(**{'data.duplicates': 'auto', 'crossval.splitter': splitter})
     with pytest.raises(UserError, match=r'would divide groups.*grouped.*data.duplicates=report') as caught:
-        prepare(config, tmp_path, planted())
+        divide(config, tmp_path, planted())
     assert '\n' not in str(caught.value)
-    assert prepare(config_lib.replace(config, 'data.duplicates', 'report'), tmp_path, planted()).groups is None
+    assert divide(config_lib.replace(config, 'data.duplicates', 'report'), tmp_path, planted()).groups is None
 
 
 @pytest.mark.parametrize('settings', [{}, {'data.examples_per_class': 3}])
 def test_groups_of_the_source_stay_whole_in_folds_and_hold_outs(tmp_path, settings):
     config = config_of(**{'data.validation_fraction': 0.25, 'crossval.repeats': 2, **settings})
     source = noise(48, groups=[f'patient {i // 4}' for i in range(48)])
-    crossing = prepare(config, tmp_path, source)
+    crossing = divide(config, tmp_path, source)
     assert crossing.record['splitter'] == 'stratified_grouped'
     assert len(crossing.folds) == 6
     for fold in crossing.folds:
@@ -120,8 +120,8 @@ def test_groups_of_the_source_stay_whole_in_folds_and_hold_outs(tmp_path, settin
 def test_leaving_groups_out_needs_groups_of_the_source(tmp_path):
     config = config_of(**{'crossval.splitter': 'leave_one_group_out', 'data.duplicates': 'auto'})
     with pytest.raises(UserError, match='needs groups, and there are none'):
-        prepare(config, tmp_path, planted())
-    crossing = prepare(config, tmp_path, noise(groups=[f'g{i // 8}' for i in range(24)]))
+        divide(config, tmp_path, planted())
+    crossing = divide(config, tmp_path, noise(groups=[f'g{i // 8}' for i in range(24)]))
     assert [len(fold.test) for fold in crossing.folds] == [8, 8, 8]
 
 
@@ -129,7 +129,7 @@ def test_leaving_groups_out_needs_groups_of_the_source(tmp_path):
 def test_the_sources_own_parts_are_in_no_fold(tmp_path, afterwards):
     sources = {'train': noise(), 'validation': noise(8, start=100), 'test': noise(6, start=200)}
     config = config_of(**{'crossval.test_fraction': 0.5, 'crossval.afterwards': afterwards})
-    crossing = prepare(config, tmp_path, sources)
+    crossing = divide(config, tmp_path, sources)
     assert len(crossing.pool) == 24
     assert crossing.test.ids == sources['test'].ids
     assert crossing.chooser.ids == crossing.validation.ids == sources['validation'].ids
@@ -145,7 +145,7 @@ def test_what_is_set_apart_for_later_is_in_no_fold(tmp_path):
     config = config_of(
         **{'crossval.test_fraction': 0.25, 'crossval.soup_fraction': 0.25, 'crossval.afterwards': 'soup'}
     )
-    crossing = prepare(config, tmp_path, noise(48, groups))
+    crossing = divide(config, tmp_path, noise(48, groups))
     assert (len(crossing.pool), len(crossing.chooser), len(crossing.test)) == (24, 12, 12)
     apart = [crossing.pool, crossing.chooser, crossing.test]
     assert together(apart, lambda part: part.groups)
@@ -156,15 +156,15 @@ def test_what_is_set_apart_for_later_is_in_no_fold(tmp_path):
 
 def test_a_share_that_leaves_nothing_names_its_own_field(tmp_path):
     with pytest.raises(UserError, match=r'change crossval\.test_fraction'):
-        prepare(config_of(**{'crossval.test_fraction': 0.01}), tmp_path, noise(8))
+        divide(config_of(**{'crossval.test_fraction': 0.01}), tmp_path, noise(8))
 
 
 def test_few_shot_draws_inside_the_folds_training_part(tmp_path):
     config = config_of(**{'data.examples_per_class': 2, 'data.validation_fraction': 0.5})
-    crossing = prepare(config, tmp_path, noise())
+    crossing = divide(config, tmp_path, noise())
     for fold in crossing.folds:
         parts = crossing.parts(fold, config)
-        assert np.bincount(parts.train.labels).tolist() == [2, 2]
+        assert np.bincount(parts.train.labels['']).tolist() == [2, 2]
         assert len(parts.test) == 8
         assert len({*parts.train.ids, *parts.validation.ids, *parts.test.ids}) == 4 + 6 + 8
         assert parts.notes == ('6 training images not drawn and left out (data.examples_per_class)',)
@@ -173,7 +173,7 @@ def test_few_shot_draws_inside_the_folds_training_part(tmp_path):
 
 def test_the_division_is_a_function_of_its_seed(tmp_path):
     def divided(**settings):
-        return [fold.test.tolist() for fold in prepare(config_of(**settings), tmp_path, noise()).folds]
+        return [fold.test.tolist() for fold in divide(config_of(**settings), tmp_path, noise()).folds]
 
     assert divided() == divided(**{'crossval.seed': 0}) == divided(**{'data.split_seed': 0})
     assert (
@@ -184,91 +184,91 @@ def test_the_division_is_a_function_of_its_seed(tmp_path):
 
 
 def test_folds_of_a_file_are_the_same_whatever_else_is_asked_for(tmp_path):
-    first = prepare(config_of(), tmp_path, noise())
+    first = divide(config_of(), tmp_path, noise())
     write_json(tmp_path / 'theirs.json', first.record)
     config = config_of(**{'crossval.file': str(tmp_path / 'theirs.json'), 'crossval.folds': 5, 'seed': 9})
-    again = prepare(config, tmp_path / 'other', noise())
+    again = divide(config, tmp_path / 'other', noise())
     assert [fold.test.tolist() for fold in again.folds] == [fold.test.tolist() for fold in first.folds]
     assert again.record == first.record
 
 
 def test_folds_of_a_file_that_divide_copies_are_refused(tmp_path):
-    careless = prepare(config_of(), tmp_path, planted())
+    careless = divide(config_of(), tmp_path, planted())
     write_json(tmp_path / 'theirs.json', careless.record)
     config = config_of(**{'crossval.file': str(tmp_path / 'theirs.json'), 'data.duplicates': 'auto'})
     with pytest.raises(
         UserError, match=r'theirs.json divides what belongs together, such as array/.* and array/'
     ) as caught:
-        prepare(config, tmp_path / 'other', planted())
+        divide(config, tmp_path / 'other', planted())
     assert '\n' not in str(caught.value)
 
 
 def test_data_that_have_changed_are_one_line(tmp_path):
-    write_json(tmp_path / FOLDS, prepare(config_of(), tmp_path, noise()).record)
+    write_json(tmp_path / FOLDS, divide(config_of(), tmp_path, noise()).record)
     write_config(tmp_path, config_of())
-    assert prepare(config_of(), tmp_path, noise()).record == json.loads((tmp_path / FOLDS).read_text())
+    assert divide(config_of(), tmp_path, noise()).record == json.loads((tmp_path / FOLDS).read_text())
     with pytest.raises(UserError, match=r'folds.json is of other examples: .*such as p24') as caught:
-        prepare(config_of(), tmp_path, noise(26))
+        divide(config_of(), tmp_path, noise(26))
     assert '\n' not in str(caught.value)
     renamed = noise()
     renamed.class_names = ('a', 'c')
     with pytest.raises(UserError, match='is of the classes a, b, and the data have a, c'):
-        prepare(config_of(), tmp_path, renamed)
+        divide(config_of(), tmp_path, renamed)
 
 
 def test_duplicates_that_were_found_are_not_looked_for_again(tmp_path, monkeypatch):
     config = config_of(**{'data.duplicates': 'auto'})
-    first = prepare(config, tmp_path, planted())
+    first = divide(config, tmp_path, planted())
     write_json(tmp_path / DUPLICATES, leaks.to_record(first.guard))
     monkeypatch.setattr(leaks, 'look', None)
-    again = prepare(config, tmp_path, planted())
+    again = divide(config, tmp_path, planted())
     assert again.groups == first.groups
     assert again.record == first.record
     with pytest.raises(UserError, match='does not list the duplicates among these 24 images'):
-        prepare(config, tmp_path, noise())
+        divide(config, tmp_path, noise())
 
 
 def test_pairs_by_a_network_are_kept_together_too(tmp_path):
     found = [Pair(0, 5, 'embedding', 0.01)]
-    crossing = prepare(config_of(**{'data.duplicates': 'auto'}), tmp_path, noise(), lambda source: found)
+    crossing = divide(config_of(**{'data.duplicates': 'auto'}), tmp_path, noise(), lambda source: found)
     for fold in crossing.folds:
         assert (0 in fold.test) == (5 in fold.test)
     with pytest.raises(UserError, match=r'data.duplicates=ignore does not look'):
-        prepare(config_of(), tmp_path, noise(), lambda source: found)
+        divide(config_of(), tmp_path, noise(), lambda source: found)
 
 
 def test_a_soup_cannot_be_thought_of_later(tmp_path):
-    write_json(tmp_path / FOLDS, prepare(config_of(), tmp_path, noise()).record)
+    write_json(tmp_path / FOLDS, divide(config_of(), tmp_path, noise()).record)
     write_config(tmp_path, config_of())
     soup = config_of(**{'crossval.afterwards': 'soup'})
     with pytest.raises(UserError, match=r'begun with crossval.afterwards=none: name another run_dir'):
-        prepare(soup, tmp_path, noise())
+        divide(soup, tmp_path, noise())
     # A validation part of the source's own is in no fold anyway.
-    prepare(soup, tmp_path, {'train': noise(), 'validation': noise(4, start=90)})
+    divide(soup, tmp_path, {'train': noise(), 'validation': noise(4, start=90)})
 
 
 def test_two_examples_of_one_name_are_refused(tmp_path):
     source = noise()
     source.ids = ('p0', *source.ids[:-1])
     with pytest.raises(UserError, match="two examples of the train part have the id 'p0'"):
-        prepare(config_of(), tmp_path, source)
+        divide(config_of(), tmp_path, source)
 
 
 def test_a_folder_of_other_folds_is_refused(tmp_path):
-    write_json(tmp_path / FOLDS, prepare(config_of(), tmp_path, noise()).record)
+    write_json(tmp_path / FOLDS, divide(config_of(), tmp_path, noise()).record)
     write_config(tmp_path, config_of())
-    check_folds(tmp_path, prepare(config_of(), tmp_path, noise()))
+    check_folds(tmp_path, divide(config_of(), tmp_path, noise()))
     with pytest.raises(UserError, match='has other folds than this configuration makes'):
-        check_folds(tmp_path, prepare(config_of(seed=1), tmp_path / 'other', noise()))
+        check_folds(tmp_path, divide(config_of(seed=1), tmp_path / 'other', noise()))
 
 
 def test_studies_touch_the_training_part_alone(tmp_path):
     config = config_of(**{'data.label_noise': 0.5, 'data.validation_fraction': 0.25})
-    crossing = prepare(config, tmp_path, noise(48))
+    crossing = divide(config, tmp_path, noise(48))
     parts = crossing.parts(crossing.folds[0], config)
-    true = {example: label for example, label in zip(crossing.pool.ids, crossing.pool.labels, strict=True)}
+    true = {example: label for example, label in zip(crossing.pool.ids, crossing.pool.labels[''], strict=True)}
     wrong = [
-        sum(int(label != true[example]) for example, label in zip(part.ids, part.labels, strict=True))
+        sum(int(label != true[example]) for example, label in zip(part.ids, part.labels[''], strict=True))
         for part in sides(parts)
     ]
     assert wrong[0] > 0
@@ -283,10 +283,10 @@ def test_several_tasks_are_divided_by_the_first_that_has_classes(tmp_path):
         'tags': (random.random((30, 3)) < 0.5).astype(np.float32),
     }
     source = Pictures(random.integers(0, 256, (30, 8, 8, 3), dtype=np.uint8), labels, tasks)
-    crossing = prepare(config_of(), tmp_path, source)
+    crossing = divide(config_of(), tmp_path, source)
     assert crossing.record['splitter'] == 'multi_label'
     numbers = dataclasses.replace(source, labels=labels['size'], tasks=(dataclasses.replace(tasks[0], name=''),))
-    assert prepare(config_of(), tmp_path, numbers).record['splitter'] == 'k_fold'
+    assert divide(config_of(), tmp_path, numbers).record['splitter'] == 'k_fold'
 
 
 def test_classes_are_called_by_the_names_of_their_own_task(tmp_path):
@@ -294,14 +294,14 @@ def test_classes_are_called_by_the_names_of_their_own_task(tmp_path):
     tasks = (Task('size', 'regression', ('mm', 'cm')), single_label(('x', 'y', 'z'), 'kind'))
     labels = {'size': np.zeros((24, 2), np.float32), 'kind': (np.arange(24) % 3).astype(np.int32)}
     config = config_of(**{'data.examples_per_class': 2})
-    crossing = prepare(config, tmp_path, ArraySource(images, labels, tasks=tasks))
+    crossing = divide(config, tmp_path, ArraySource(images, labels, tasks=tasks))
     parts = crossing.parts(crossing.folds[0], config)
     assert np.bincount(parts.train.labels['kind']).tolist() == [2, 2, 2]
-    numbers = prepare(
+    numbers = divide(
         config, tmp_path, ArraySource(images, labels['size'], tasks=[Task('', 'regression', ('mm', 'cm'))])
     )
     with pytest.raises(UserError, match='there are only numbers to predict: set it to 0'):
         numbers.parts(numbers.folds[0], config)
     rare = {**labels, 'kind': np.where(np.arange(24) < 2, 2, np.arange(24) % 2).astype(np.int32)}
     with pytest.raises(UserError, match=r"class 'z' has 2 examples, too few for crossval.folds=3"):
-        prepare(config_of(), tmp_path, ArraySource(images, rare, tasks=tasks))
+        divide(config_of(), tmp_path, ArraySource(images, rare, tasks=tasks))

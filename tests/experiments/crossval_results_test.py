@@ -58,16 +58,16 @@ def test_repeats_are_averaged_and_every_example_stays_once(crossed):
     for repeat in (folds[:2], folds[2:]):
         assert sorted(name for fold in repeat for name in fold.ids) == sorted(pooled.ids)
     for row, name in enumerate(pooled.ids):
-        own = [softmax(fold.outputs[fold.ids.index(name)].astype(float)) for fold in folds if name in fold.ids]
+        own = [softmax(fold.outputs[''][fold.ids.index(name)].astype(float)) for fold in folds if name in fold.ids]
         assert len(own) == 2
-        np.testing.assert_allclose(softmax(pooled.outputs[row].astype(float)), np.mean(own, axis=0), atol=1e-6)
+        np.testing.assert_allclose(softmax(pooled.outputs[''][row].astype(float)), np.mean(own, axis=0), atol=1e-6)
 
 
 def test_pooled_metrics_are_scikit_learns(crossed):
     folds, pooled = outputs_of(crossed), read_outputs(crossed.folder / 'evaluation' / OUTPUTS)
     labels, chance = {}, {name: [] for name in pooled.ids}
     for fold in folds:
-        for name, row, label in zip(fold.ids, fold.outputs, fold.labels, strict=True):
+        for name, row, label in zip(fold.ids, fold.outputs[''], fold.labels[''], strict=True):
             labels[name] = int(label)
             chance[name].append(softmax(row.astype(float)))
     truth = [labels[name] for name in pooled.ids]
@@ -77,7 +77,7 @@ def test_pooled_metrics_are_scikit_learns(crossed):
     assert crossed.pooled.balanced_accuracy == pytest.approx(sk.balanced_accuracy_score(truth, mean.argmax(axis=1)))
     np.testing.assert_array_equal(crossed.pooled.confusion_matrix, sk.confusion_matrix(truth, mean.argmax(axis=1)))
     for score, fold in zip(crossed.scores, folds, strict=True):
-        assert score == pytest.approx(sk.accuracy_score(fold.labels, fold.outputs.argmax(axis=1)))
+        assert score == pytest.approx(sk.accuracy_score(fold.labels[''], fold.outputs[''].argmax(axis=1)))
 
 
 def test_the_files_say_the_same(crossed):
@@ -127,13 +127,13 @@ def test_a_share_is_not_said_to_be_above_1(crossed, unit, shown):
 
 def test_unreadable_examples_are_left_out_of_the_average():
     task = single_label(('a', 'b'))
-    first = Outputs(('x', 'y'), np.array([[0.0, 1.0], [2.0, 0.0]], np.float32), np.array([1, 0], np.int32))
-    second = Outputs(('y', 'x'), np.array([[5.0, 0.0], [1.0, 1.0]], np.float32), np.array([0, 1], np.int32))
+    first = Outputs(('x', 'y'), {'': np.array([[0.0, 1.0], [2.0, 0.0]], np.float32)}, {'': np.array([1, 0], np.int32)})
+    second = Outputs(('y', 'x'), {'': np.array([[5.0, 0.0], [1.0, 1.0]], np.float32)}, {'': np.array([0, 1], np.int32)})
     average = crossval_results.average_repeats([first, second], ('y', 'gone', 'x'), (task,))
     assert average.ids == ('y', 'x')
-    assert average.labels.tolist() == [0, 1]
+    assert average.labels[''].tolist() == [0, 1]
     expected = mean_outputs(task, np.array([[[2.0, 0.0], [0.0, 1.0]], [[5.0, 0.0], [1.0, 1.0]]]))
-    np.testing.assert_allclose(average.outputs, expected, rtol=1e-6)
+    np.testing.assert_allclose(average.outputs[''], expected, rtol=1e-6)
 
 
 def check_scaling(folder, source):
@@ -166,7 +166,7 @@ def test_every_kind_of_task_is_crossed(tiny_config, tmp_path, tasks):
         assert record['score_name'] == 'R²'
         check_scaling(tmp_path / 'run', source)
     for task in tasks:
-        outputs, labels = (x[task.name] if task.name else x for x in (pooled.outputs, pooled.labels))
+        outputs, labels = pooled.outputs[task.name], pooled.labels[task.name]
         given = source.labels[task.name] if task.name else source.labels
         np.testing.assert_array_equal(labels, given)
         measured = result.pooled.by_task[task.name] if task.name else result.pooled
@@ -188,7 +188,7 @@ def test_class_weights_are_those_of_the_folds_own_training_part(tiny_config, tmp
 
     def spy(loss, tasks, labels):
         if labels is not None:
-            seen.append(np.sort(labels).tolist())
+            seen.append(np.sort(labels['']).tolist())
         return losses(loss, tasks, labels)
 
     monkeypatch.setattr(prepare, 'task_losses', spy)

@@ -56,7 +56,7 @@ def test_side_by_side_is_one_after_another(both):
         close(load_file(one.folder / name / 'model.safetensors'), load_file(side.folder / name / 'model.safetensors'))
         first, second = (read_outputs(each.folder / name / 'evaluation' / OUTPUTS) for each in both)
         assert first.ids == second.ids
-        np.testing.assert_allclose(first.outputs, second.outputs, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(first.outputs[''], second.outputs[''], rtol=1e-3, atol=1e-4)
         for key in ('chosen_step', 'train_examples', 'examples', 'part', 'skipped_images', 'trainable_parameters'):
             assert read_result(one.folder / name)[key] == read_result(side.folder / name)[key]
         losses = [[row['train/loss'] for row in read_log(each.folder / name / 'metrics.jsonl')] for each in both]

@@ -7,8 +7,10 @@ import pytest
 
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.duplicates import Duplicates, Pair
+from jtransfer.data.given import opened
 from jtransfer.experiments.duplicate_report import label_text, labels_differ, write_duplicates
 from jtransfer.tasks.base import Task
+from jtransfer.tasks.door import by_task
 
 PAIRS = [Pair(0, 1, 'exact', 0.0), Pair(2, 3, 'near', 4.0), Pair(3, 4, 'embedding', 0.0312), Pair(5, 6, 'near', 1.0)]
 PARTS = ['train', 'train', 'train', 'test', 'test', None, 'train', 'test']
@@ -19,7 +21,7 @@ def source():
     random = np.random.default_rng(0)
     pictures = [random.integers(0, 256, (30, 40 + i, 3), dtype=np.uint8) for i in range(8)]
     ids = [f'x/<b>{i}&.png' for i in range(8)]
-    return ArraySource(pictures, [0, 0, 1, 1, 1, 0, 1, 1], ('<i>cat</i>', 'dog'), ids)
+    return opened(ArraySource(pictures, [0, 0, 1, 1, 1, 0, 1, 1], ('<i>cat</i>', 'dog'), ids))
 
 
 def page_of(tmp_path, source, **options):
@@ -78,7 +80,7 @@ def test_what_is_not_shown_is_counted(tmp_path, source):
     assert page.count('class="card group"') == 1
     assert '2 more groups are not shown' in page
     many = Duplicates.of([Pair(0, i, 'near', 1.0) for i in range(1, 15)], 15)
-    pictures = ArraySource(np.zeros((15, 4, 4, 3), np.uint8), np.arange(15) % 2, ('a', 'b'))
+    pictures = opened(ArraySource(np.zeros((15, 4, 4, 3), np.uint8), np.arange(15) % 2, ('a', 'b')))
     write_duplicates(tmp_path / 'many.html', pictures, many)
     page = (tmp_path / 'many.html').read_text()
     assert page.count('<img ') == 8
@@ -132,6 +134,6 @@ SIZE = Task('size', 'regression', ('width', 'height'))
     ],
 )
 def test_labels_of_other_tasks(tasks, labels, texts, differ):
-    source = Labelled(tasks, labels)
+    source = Labelled(tasks, by_task(labels))
     assert [label_text(source, i) for i in (0, 1)] == texts
     assert labels_differ(source, [0, 1]) is differ

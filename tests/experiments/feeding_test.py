@@ -2,6 +2,7 @@
 
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -20,7 +21,7 @@ SETTINGS = Preprocessing(16)
 def batches_of(config, part, start=0, count=4):
     _, make_feed, _ = feeds(part, SETTINGS, config, JitPlacement())
     feed = make_feed(start)
-    batches = [{name: np.asarray(leaf) for name, leaf in batch.items()} for batch in itertools.islice(feed, count)]
+    batches = [jax.tree.map(np.asarray, batch) for batch in itertools.islice(feed, count)]
     feed.close()
     return batches
 
@@ -44,20 +45,19 @@ def test_every_placement_gives_the_same_batches_from_any_step_on(tiny_config, tm
         assert len(batches) == 4 - start
         for batch, other in zip(batches, expected[start:], strict=True):
             assert batch.keys() == other.keys()
-            for name, values in other.items():
-                assert batch[name].dtype == values.dtype
-                np.testing.assert_array_equal(batch[name], values)
+            np.testing.assert_equal(batch, other)
+            assert jax.tree.map(lambda leaf: leaf.dtype, batch) == jax.tree.map(lambda leaf: leaf.dtype, other)
 
 
 def test_balanced_sampling_takes_the_classes_in_turn(tiny_config):
     part = load_parts(tiny_config().data, 0).train
-    labels = part.labels
+    labels = part.labels['']
     part = Part(part.source, part.indices[np.flatnonzero((labels > 0) | (np.cumsum(labels == 0) <= 2))])
-    assert np.bincount(part.labels)[0] == 2
+    assert np.bincount(part.labels[''])[0] == 2
     count = len(part.class_names)
     for sampling, even in (('balanced', True), ('uniform', False)):
         batches = batches_of(tiny_config(**{'data.sampling': sampling}), part)
-        seen = np.bincount(np.concatenate([batch['label'] for batch in batches]), minlength=count)
+        seen = np.bincount(np.concatenate([batch['labels'][''] for batch in batches]), minlength=count)
         assert (np.ptp(seen) <= 1) == even, seen
 
 
@@ -92,7 +92,7 @@ def test_weights_come_with_the_batches(tiny_config, placement):
     part = Part(Marked(part.source, 'multi_label'), part.indices)
     for batch in batches_of(tiny_config(**{'data.placement': placement}), part):
         np.testing.assert_array_equal(batch['weight'], part.weights[batch['id']])
-        np.testing.assert_array_equal(batch['label'], part.labels[batch['id']])
+        np.testing.assert_array_equal(batch['labels'][''], part.labels[''][batch['id']])
 
 
 @pytest.mark.filterwarnings('ignore:.*unreadable images? left out:jtransfer.errors.DataWarning')

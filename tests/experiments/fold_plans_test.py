@@ -7,9 +7,9 @@ import pytest
 
 from jtransfer import config as config_lib
 from jtransfer.errors import UserError
-from jtransfer.experiments.crossval_plan import Crossing, prepare
+from jtransfer.experiments.crossval_plan import Crossing, divide
 from jtransfer.experiments.fold_plans import check_directory, find_plan, plan_folds, prepare_folds
-from jtransfer.experiments.prepare import prepare as prepare_run
+from jtransfer.experiments.prepare import prepare
 from jtransfer.experiments.run_dir import write_config, write_json
 from jtransfer.tasks.base import Task
 from tests.experiments.crossval_plan_test import config_of, noise
@@ -18,7 +18,7 @@ from tests.experiments.pictures import Pictures
 
 def planned(tmp_path, source=None, **settings):
     config = config_of(**settings)
-    crossing = prepare(config, tmp_path, source or noise())
+    crossing = divide(config, tmp_path, source or noise())
     return plan_folds(config, crossing, tmp_path)
 
 
@@ -73,7 +73,7 @@ def test_a_fold_that_cannot_be_trained_stops_all_of_them(tmp_path):
     source = Pictures(images, labels, (Task('', 'multi_label', ('x', 'y')),))
     source = dataclasses.replace(source, labels=np.where(np.arange(12)[:, None] < 8, 0, labels).astype(np.float32))
     config = config_of(**{'crossval.folds': 6})
-    crossing = prepare(config, tmp_path, source)
+    crossing = divide(config, tmp_path, source)
     # A division that stratification avoids where it can.
     first = dataclasses.replace(crossing.folds[0], test=np.array([0, 1]), train=np.arange(2, 12))
     crossing = dataclasses.replace(crossing, folds=(first, *crossing.folds[1:]))
@@ -103,7 +103,7 @@ def test_the_folds_share_a_network_and_a_plan_and_have_steps_of_their_own(tmp_pa
     assert first.model.class_names == ('a', 'b')
     for prepared, plan in zip((first, *others), plans, strict=True):
         assert (prepared.config, prepared.parts) == (plan.config, plan.parts)
-        alone = prepare_run(plan.config, plan.parts, model=first.model, plan=first.plan)
+        alone = prepare(plan.config, plan.parts, model=first.model, plan=first.plan)
         steps, expected = prepared.step_parts, alone.step_parts
         assert steps.criterion.terms == expected.criterion.terms
         assert dataclasses.replace(steps, criterion=expected.criterion) == expected

@@ -9,6 +9,7 @@ from PIL import Image
 
 import jtransfer as jt
 from jtransfer.config import Config, Data
+from jtransfer.data import given
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.part import Part
 from jtransfer.errors import UserError
@@ -65,10 +66,10 @@ def rows(path):
 def test_classes_are_matched_by_name():
     matched = match(source(), (single_label(NAMES),), 'pictures')
     assert matched.class_names == NAMES
-    assert matched.labels.tolist() == [3, 0, 3, 0, 3, 0]
-    assert [matched[i]['label'] for i in range(2)] == [3, 0]
+    assert matched.labels[''].tolist() == [3, 0, 3, 0, 3, 0]
+    assert [matched[i]['labels'][''] for i in range(2)] == [3, 0]
     assert matched.ids == source().ids
-    same = source(('a', 'b'))
+    same = given.opened(source(('a', 'b')))
     assert match(same, (single_label(('a', 'b')),), 'pictures') is same
 
 
@@ -76,7 +77,7 @@ def test_an_unknown_class_is_named_and_one_without_an_example_is_of_no_account()
     with pytest.raises(UserError, match=r"pictures has the class 'z' \(1 such\), which the model does not know"):
         match(source(('p', 'z')), (single_label(NAMES),), 'pictures')
     unused = source(('p', 'q', 'zebra'), every_class=False)
-    assert match(unused, (single_label(NAMES),), 'pictures').labels.tolist() == [0, 1] * 3
+    assert match(unused, (single_label(NAMES),), 'pictures').labels[''].tolist() == [0, 1] * 3
 
 
 @pytest.mark.parametrize('kind', ['hf', 'npz', 'tfds', 'csv'])
@@ -97,7 +98,7 @@ def test_any_source_may_have_one_class_and_no_training_part_to_evaluate_on(tmp_p
     # Columns that the network's run named, and these data lack.
     columns = {'image_column': 'photo', 'group_column': 'owner', 'split_column': 'fold', 'weight_column': 'grams'}
     opened = open_for_model(name, model, Config(data=Data(**columns)), data_dir=data_dir)
-    assert (opened.part, set(opened.source.labels.tolist())) == (part, {1})
+    assert (opened.part, set(opened.source.labels[''].tolist())) == (part, {1})
     assert opened.notes[-1].endswith("has no example of the class 'light': it has no figure of its own")
 
 
@@ -106,8 +107,8 @@ def test_columns_of_labels_that_a_table_lacks_have_no_figures(tmp_path):
     config = Config(data=Data(task='multi_label', label_columns=('round', 'red', 'striped')))
     name = table(tmp_path, {'striped': [0, 1, 0, 1, 1, 0]})
     opened = open_for_model(name, model, config)
-    np.testing.assert_array_equal(opened.source.labels[:, 1], [0, 1, 0, 1, 1, 0])
-    assert np.isnan(opened.source.labels[:, [0, 2]]).all()
+    np.testing.assert_array_equal(opened.source.labels[''][:, 1], [0, 1, 0, 1, 1, 0])
+    assert np.isnan(opened.source.labels[''][:, [0, 2]]).all()
     assert opened.notes[-1:] == (f'{name} has no labels for 2 of the 3 outputs (red, round): no figures of their own',)
     metrics = measured(model, opened, tmp_path / 'out')
     (only,) = metrics.per_class
@@ -141,7 +142,7 @@ def test_a_name_that_no_image_has_among_several_is_known_to_be_absent(tmp_path):
     model = model_for((TAGS,))
     name = table(tmp_path, {'labels': ['red', 'red|striped', '', 'striped', 'red', '']})
     opened = open_for_model(name, model, Config(data=Data(task='multi_label')))
-    np.testing.assert_array_equal(opened.source.labels[:, 2], np.zeros(COUNT))
+    np.testing.assert_array_equal(opened.source.labels[''][:, 2], np.zeros(COUNT))
     metrics = measured(model, opened, tmp_path / 'out')
     assert [entry.average_precision is None for entry in metrics.per_class] == [False, False, True]
     assert opened.notes[-1:] == (f"{name} has no example of the class 'round': it has no figure of its own",)
@@ -159,7 +160,7 @@ def test_one_of_two_numbers_is_measured_alone(tmp_path):
     whole = ArraySource(
         np.zeros((2, 5, 5, 3), np.uint8), [[1, 2], [3, 4]], tasks=[Task('', 'regression', SIZE.class_names[::-1])]
     )
-    np.testing.assert_array_equal(for_model(whole, model, 'it').labels, [[2, 1], [4, 3]])
+    np.testing.assert_array_equal(for_model(whole, model, 'it').labels[''], [[2, 1], [4, 3]])
 
 
 def test_heads_that_the_data_lack_are_left_out_and_whole_numbers_stay_numbers(tmp_path):
@@ -186,7 +187,7 @@ def test_unlabelled_examples_are_told_or_left_out(tmp_path):
     with pytest.raises(UserError, match=r'2 of the 6 examples of csv:.* --skip_unlabelled=true leaves them out'):
         open_for_model(name, model, Config())
     opened = open_for_model(name, model, Config(), skip_unlabelled=True)
-    assert opened.source.labels.tolist() == [1, 0, 1, 1]
+    assert opened.source.labels[''].tolist() == [1, 0, 1, 1]
     assert opened.notes[-1:] == ('2 examples without a label left out',)
     (tmp_path / 'parts').mkdir()
     columns = {'label': ['dark', 'light', 'dark', '', '', ''], 'split': ['train'] * 2 + ['val'] + ['test'] * 3}

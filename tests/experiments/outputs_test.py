@@ -8,7 +8,9 @@ from jtransfer.experiments import outputs as outputs_module
 from jtransfer.experiments.outputs import Outputs, read_outputs, same_labels, write_outputs
 from tests.flips import flip, places
 
-ONE = Outputs(('a/ü.jpg', 'b c.png'), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), np.array([1, 0], np.int32))
+ONE = Outputs(
+    ('a/ü.jpg', 'b c.png'), {'': np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)}, {'': np.array([1, 0], np.int32)}
+)
 SEVERAL = Outputs(
     ('p', 'q'),
     {'kind': np.ones((2, 3), np.float32), 'age': np.zeros((2, 1), np.float32)},
@@ -89,7 +91,7 @@ def test_more_than_a_limit_is_not_unpacked(tmp_path, monkeypatch):
 
 def test_labels_of_a_file_that_held_them_as_float32_are_the_same():
     exact = np.array([[0.1], [1700003600.0], [np.nan]])
-    assert same_labels(exact.astype(np.float32), exact)
+    assert same_labels({'': exact.astype(np.float32)}, {'': exact})
     assert same_labels({'age': exact}, {'age': exact.astype(np.float32)})
-    assert not same_labels(exact, exact + 1)
-    assert not same_labels(exact.astype(np.float32), exact + 1000)
+    assert not same_labels({'': exact}, {'': exact + 1})
+    assert not same_labels({'': exact.astype(np.float32)}, {'': exact + 1000})

@@ -18,7 +18,11 @@ def test_the_most_confident_mistakes_come_first_with_their_own_picture():
     ids = ('d', 'c', 'b', 'a')
     labels = np.array([1, 0, 1, 0])
     scores = Scores(
-        classification_metrics(logits, labels, ('x', 'y')), logits, labels, ids, (single_label(('x', 'y')),)
+        classification_metrics(logits, labels, ('x', 'y')),
+        {'': logits},
+        {'': labels},
+        ids,
+        (single_label(('x', 'y')),),
     )
     pictures = wrong_pictures(scores, part, 2)
     assert [picture.id for picture in pictures] == ['b', 'a']

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jtransfer.tasks.base import Task
+from jtransfer.tasks.door import bare, by_task
 from jtransfer.tasks.labels import take
 
 
@@ -27,7 +28,4 @@ class Pictures:
         return len(self.images)
 
     def __getitem__(self, index):
-        label = take(self.labels, index)
-        if not isinstance(label, dict) and label.ndim == 0:
-            label = int(label)
-        return {'image': self.images[index], 'label': label, 'id': self.ids[index]}
+        return {'image': self.images[index], 'label': bare(take(by_task(self.labels), index)), 'id': self.ids[index]}

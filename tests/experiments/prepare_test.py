@@ -32,6 +32,10 @@ pytestmark = pytest.mark.usefixtures('compile_once')
 ONCE = ('load_model', 'make_plan', 'make_step_parts', 'check_sizes', '_check_statistics', 'make_augment', 'make_views')
 
 
+def interrupt(*args):
+    raise InterruptedError
+
+
 class NoResult(Result):
     """What nothing was concluded from."""
 
@@ -85,9 +89,11 @@ def test_folds_are_prepared_together(tiny_config, nowhere, calls, side_by_side):
 
 def test_a_search_prepares_itself_and_every_trial_and_the_best_run(tiny_config, nowhere, calls, monkeypatch):
     pytest.importorskip('optuna')
-    monkeypatch.setattr(search, 'read_result', lambda *args: dict.fromkeys(('part', 'examples', 'score_name', 'score')))
+    monkeypatch.setattr(search, 'read_record', interrupt)
     config = tiny_config(**{'data.validation_fraction': 0.2})
-    search.run(dataclasses.replace(config, search=Search(space=('optim.learning_rate=log(0.01, 1)',), trials=2)))
+    config = dataclasses.replace(config, search=Search(space=('optim.learning_rate=log(0.01, 1)',), trials=2))
+    with pytest.raises(InterruptedError):  # after the best run
+        search.run(config)
     # The check before the trials, these, and the best run, which is one of its own.
     assert calls == {**dict.fromkeys(ONCE, 4), 'load_model': 2, 'make_views': 2, 'check_parts': 2}
 
@@ -102,10 +108,7 @@ def test_a_model_at_hand_is_checked_once_and_not_loaded(tiny_config, checkpoints
 
 
 def test_a_range_test_is_prepared_once(tiny_config, nowhere, calls, monkeypatch):
-    def read(*args):
-        raise InterruptedError
-
-    monkeypatch.setattr(range_test.feeding, 'feeds', read)
+    monkeypatch.setattr(range_test.feeding, 'feeds', interrupt)
     with pytest.raises(InterruptedError):
         range_test.find(tiny_config())
     assert calls == {**dict.fromkeys(ONCE, 1), 'make_views': 0, 'check_parts': 1}

@@ -188,7 +188,7 @@ def test_groups_keep_their_factors_and_the_rate_is_that_of_the_step(problem):
     for number in range(3):
         batch = {
             'image': random.integers(0, 256, (8, *model.preprocessing.shape, 3), dtype=np.uint8),
-            'label': np.arange(8, dtype=np.int32) % 3,
+            'labels': {'': np.arange(8, dtype=np.int32) % 3},
             'aspect': np.ones(8, np.float32),
             'id': np.arange(8, dtype=np.int32),
             'epoch': np.zeros(8, np.int32),

@@ -97,7 +97,7 @@ def run(config, checkpoints, tmp_path_factory):
     log.close()
     shutil.copy(checkpoints['resnet'], path / 'model.safetensors')
     (path / 'evaluation').mkdir()
-    said = Outputs(parts.test.ids, np.zeros((len(parts.test), 3), np.float32), parts.test.labels)
+    said = Outputs(parts.test.ids, {'': np.zeros((len(parts.test), 3), np.float32)}, parts.test.labels)
     write_outputs(path / 'evaluation' / 'outputs.npz', said)
     directory.finish(RESULT)
     return path

@@ -36,7 +36,7 @@ def test_memory_and_stream_score_alike(tiny_config, checkpoints):
         )
     ]
     for other in scores[1:]:
-        np.testing.assert_allclose(other.logits, scores[0].logits, atol=1e-6)
+        np.testing.assert_allclose(other.logits[''], scores[0].logits[''], atol=1e-6)
         assert other.ids == scores[0].ids == parts.test.ids
         assert other.metrics.top1 == scores[0].metrics.top1
 
@@ -85,16 +85,16 @@ def test_views_are_averaged_as_by_hand(tiny_config, checkpoints, settings, count
     assert passes == count
     assert len(parts.test) % config.evaluate.batch_size  # the last batch is padded
     plain = score(model, read_examples(parts.test, model.preprocessing, config), config)
-    assert np.abs(softmax(plain.logits, axis=1) - expected).max() > 1e-4
+    assert np.abs(softmax(plain.logits[''], axis=1) - expected).max() > 1e-4
     for placement in ('device', 'host', 'stream'):
         where = config_lib.replace(config, 'data.placement', placement)
         examples = read_examples(parts.test, model.preprocessing, where, views)
         assert isinstance(examples.held, Decoded) == (placement != 'stream')
         scores = score(model, examples, where)
-        np.testing.assert_allclose(softmax(scores.logits, axis=1), expected, rtol=2e-5)
+        np.testing.assert_allclose(softmax(scores.logits[''], axis=1), expected, rtol=2e-5)
         assert scores.ids == parts.test.ids
         assert scores.metrics.test_time_augmentation == views.name != plain.metrics.test_time_augmentation
-        truth = -np.log(expected[np.arange(len(expected)), scores.labels]).mean()
+        truth = -np.log(expected[np.arange(len(expected)), scores.labels['']]).mean()
         assert scores.metrics.loss == pytest.approx(truth, rel=1e-5)
 
 
@@ -107,7 +107,7 @@ def test_without_views_nothing_changes(tiny_config, checkpoints):
     np.testing.assert_array_equal(examples.held.images, pixels)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     again = read_examples(parts.test, model.preprocessing, config, views)
-    first, second = (score(model, read, config).logits for read in (examples, again))
+    first, second = (score(model, read, config).logits[''] for read in (examples, again))
     np.testing.assert_array_equal(first, second)
     forward = make_forward(model.network, model.preprocessing)
     np.testing.assert_array_equal(first[:8], forward(model.variables, pixels[:8]))

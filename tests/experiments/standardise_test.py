@@ -48,8 +48,8 @@ def test_mean_and_deviation_are_those_of_the_labelled_training_images():
     np.testing.assert_allclose(np.nanmean(train, axis=0), 0, atol=1e-6)
     assert np.nanstd(train[:, 0]) == pytest.approx(1)
     assert np.isnan(train[3]).all()
-    assert scaled.train[3]['label']['kind'] == 1
-    np.testing.assert_array_equal(scaled.train[2]['label']['age'], train[2])
+    assert scaled.train[3]['labels']['kind'] == 1
+    np.testing.assert_array_equal(scaled.train[2]['labels']['age'], train[2])
     np.testing.assert_array_equal(scaled.train.labels['kind'], data.train.labels['kind'])
     assert scaled.test is data.test
     back = own_units(model.tasks, {'kind': np.zeros((4, 2), np.float32), 'age': scaled.validation.labels['age']})
@@ -100,10 +100,10 @@ def test_large_numbers_are_centred_before_they_are_rounded():
     (task,) = model.tasks
     assert task.offset == (1.7e9 + 7200.5, 2.0**40 + 2)
     assert task.scale == pytest.approx((3600 * np.sqrt(2), np.sqrt(2)), rel=1e-15)
-    assert scaled.train.labels.dtype == np.float32
-    np.testing.assert_allclose(scaled.train.labels[:, 0], np.arange(-2, 3) / np.sqrt(2), rtol=1e-6)
-    np.testing.assert_allclose(scaled.train.labels[:, 1], np.arange(-2, 3) / np.sqrt(2), rtol=1e-6)
-    back = own_units(model.tasks, scaled.validation.labels)
+    assert scaled.train.labels[''].dtype == np.float32
+    np.testing.assert_allclose(scaled.train.labels[''][:, 0], np.arange(-2, 3) / np.sqrt(2), rtol=1e-6)
+    np.testing.assert_allclose(scaled.train.labels[''][:, 1], np.arange(-2, 3) / np.sqrt(2), rtol=1e-6)
+    back = own_units(model.tasks, scaled.validation.labels)['']
     assert back.dtype == np.float64
     np.testing.assert_allclose(back[:, 0], HOURS[5:], rtol=0, atol=2e-3)
     np.testing.assert_allclose(back[:, 1], COUNTS[5:], rtol=0, atol=1e-6)
@@ -128,10 +128,10 @@ def test_a_stated_scaling_that_rounds_the_numbers_away_is_refused(scaling):
 
 def test_large_numbers_that_are_all_alike_are_zero():
     alike = np.full((8, 2), 1.7e9 + 0.1)
-    (task,) = fit_scaling((TIME,), alike)
+    (task,) = fit_scaling((TIME,), {'': alike})
     assert (task.offset, task.scale) == ((1.7e9 + 0.1,) * 2, (1.0, 1.0))
 
 
 def test_numbers_without_a_finite_deviation_are_refused():
     with pytest.raises(UserError, match='numbers of time, count are too large'):
-        fit_scaling((TIME,), np.array([[1e300, 0.0], [-1e300, 1.0]]))
+        fit_scaling((TIME,), {'': np.array([[1e300, 0.0], [-1e300, 1.0]])})

@@ -12,6 +12,7 @@ from rich.console import Console
 from safetensors.numpy import load_file
 
 import jtransfer as jt
+from jtransfer.data.given import opened
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
@@ -24,6 +25,7 @@ from jtransfer.experiments.soup import make_soup
 from jtransfer.experiments.tables import describe
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.door import bare
 from jtransfer.train.log import MetricLog, read_log
 from launch.soup import scored, table
 from tests.experiments.pictures import Pictures
@@ -78,7 +80,7 @@ def whole(source):
 
 def outputs_of(model, source, config):
     """The outputs of a model for every picture, in the numbers' own units."""
-    return score(model, read_examples(whole(source), model.preprocessing, config), config).logits
+    return bare(score(model, read_examples(whole(source), model.preprocessing, config), config).logits)
 
 
 def same(first, second):
@@ -128,7 +130,7 @@ def test_regression_is_learnt_and_told_in_the_numbers_own_units(run):
     assert model.tasks == result.model.tasks
     assert same(outputs_of(model, source, result.config), outputs)
     stored = read_outputs(result.directory.path / 'evaluation' / OUTPUTS)
-    np.testing.assert_array_equal(stored.outputs, outputs[[source.ids.index(name) for name in stored.ids]])
+    np.testing.assert_array_equal(stored.outputs[''], outputs[[source.ids.index(name) for name in stored.ids]])
 
 
 def test_regression_is_logged_on_one_scale(run):
@@ -263,7 +265,7 @@ def test_evaluation_and_predictions_of_a_saved_network(run, tmp_path, monkeypatc
         if tasks == HEADS:
             assert {row['kind class'] for row in rows} <= {'dark', 'light'}
             assert 0 <= float(rows[0]['tags probability red']) <= 1
-        monkeypatch.setattr(matching, 'open_source', lambda data, known, source=source: {'train': source})
+        monkeypatch.setattr(matching, 'open_source', lambda data, known, source=source: {'train': opened(source)})
         metrics, _ = prediction.evaluate_checkpoint(
             str(result.directory.path), tmp_path / f'out{len(tasks)}', source='csv:it'
         )
@@ -275,7 +277,7 @@ def test_evaluation_and_predictions_of_a_saved_network(run, tmp_path, monkeypatc
 
 def test_a_checkpoint_on_other_tasks_is_refused_in_one_line(run, tmp_path, monkeypatch):
     result, _, _ = run((LIGHT,))
-    monkeypatch.setattr(matching, 'open_source', lambda data, known: {'train': pictures((TAGS,))})
+    monkeypatch.setattr(matching, 'open_source', lambda data, known: {'train': opened(pictures((TAGS,)))})
     with pytest.raises(UserError, match=r'has labels for 2 labels \(red, striped\), and the model has heads for'):
         prediction.evaluate_checkpoint(str(result.directory.path), tmp_path / 'out', source='csv:it')
     model = load_model(result.directory.path)

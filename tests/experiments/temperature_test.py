@@ -50,10 +50,10 @@ def test_a_run_is_calibrated_on_its_validation_part(tiny_config, tmp_path):
     assert found[''] == pytest.approx(temperature, rel=1e-5)
     assert result.metrics.top1 == plain.metrics.top1
     before, after = (read_outputs(tmp_path / name / 'evaluation' / OUTPUTS) for name in ('plain', 'run'))
-    np.testing.assert_allclose(after.outputs, before.outputs / temperature, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(after.outputs[''], before.outputs[''] / temperature, rtol=1e-4, atol=1e-5)
     examples = read_examples(parts.test, model.preprocessing, config)
     stored, _ = logits_of(load_model(tmp_path / 'run'), examples, config)
-    np.testing.assert_allclose(stored, after.outputs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(stored[''], after.outputs[''], rtol=1e-5, atol=1e-6)
 
 
 def test_every_fold_has_its_own(tiny_config, tmp_path):

@@ -52,7 +52,7 @@ def batch(seed, step):
     random = np.random.default_rng((seed, step))
     return {
         'image': random.integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8),
-        'label': random.integers(0, 1000, BATCH).astype(np.int32),
+        'labels': {'': random.integers(0, 1000, BATCH).astype(np.int32)},
         'aspect': np.ones(BATCH, np.float32),
         'id': np.arange(BATCH, dtype=np.int32),
         'epoch': np.zeros(BATCH, np.int32),
@@ -76,7 +76,7 @@ def torch_steps(model, preprocessing, seed, steps, nudge=0.0):
         image = (given['image'].astype(np.float32) / 255 - mean) / std
         image += nudge * np.random.default_rng(0).standard_normal(image.shape, np.float32)
         logits = model(torch.from_numpy(image.transpose(0, 3, 1, 2).copy()))
-        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(given['label']).long())
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(given['labels']['']).long())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -31,7 +31,7 @@ def test_lines_and_records():
 
 def test_files_and_a_page(tmp_path):
     outputs, labels = np.float32([[1, 0], [0, 2], [0, 1]]), np.int32([0, 1, -1])
-    write_evaluation(tmp_path, METRICS, outputs, labels, ['a', 'b', 'c'])
+    write_evaluation(tmp_path, METRICS, {'': outputs}, {'': labels}, ['a', 'b', 'c'])
     assert (tmp_path / 'predictions.csv').read_text() == (
         'id,label,class,probability\na,low,low,0.731059\nb,high,high,0.880797\nc,,high,0.731059\n'
     )

@@ -1,4 +1,4 @@
-"""Labels of every form: taking, stacking, strata, and what is wrong with them."""
+"""Labels by task: taking, counting, strata, and what is wrong with them."""
 
 import numpy as np
 import pytest
@@ -18,19 +18,17 @@ SEVERAL = {
 }
 
 
-def test_take_and_stack_are_inverse():
-    rows = [targets.take(SEVERAL, i) for i in range(3)]
-    again = targets.stack(rows)
-    assert list(again) == list(SEVERAL)
+def test_what_is_taken_is_of_every_task():
+    taken = targets.take(SEVERAL, np.array([2, 0]))
+    assert list(taken) == list(SEVERAL)
     for name, values in SEVERAL.items():
-        np.testing.assert_array_equal(again[name], values)
-        assert again[name].dtype == values.dtype
-    plain = np.array([2, 0, 1], np.int32)
-    np.testing.assert_array_equal(targets.stack([targets.take(plain, i) for i in range(3)]), plain)
+        np.testing.assert_array_equal(taken[name], values[[2, 0]])
+        assert taken[name].dtype == values.dtype
+        np.testing.assert_array_equal(targets.take(SEVERAL, 1)[name], values[1])
 
 
 def test_count_is_that_of_examples():
-    assert targets.count(SEVERAL) == targets.count(SEVERAL['age']) == 3
+    assert targets.count(SEVERAL) == targets.count({'': SEVERAL['age']}) == 3
 
 
 def test_labelled_examples():
@@ -42,22 +40,22 @@ def test_labelled_examples():
 def test_strata_are_those_of_the_first_task_with_classes():
     np.testing.assert_array_equal(targets.strata(SEVERAL, (AGE, KIND, TAGS)), [0, 1, 2])
     np.testing.assert_array_equal(targets.strata(SEVERAL, (AGE, TAGS, KIND)), [[0, 1], [1, 1], [0, 0]])
-    np.testing.assert_array_equal(targets.strata(SEVERAL['age'], (AGE,)), [0, 0, 0])
+    np.testing.assert_array_equal(targets.strata({'age': SEVERAL['age']}, (AGE,)), [0, 0, 0])
 
 
 def test_right_labels_pass():
     targets.check_labels(SEVERAL, (KIND, TAGS, AGE), 'pqr', 'here')
-    targets.check_labels(np.array([0, 2, -1], np.int32), (CLASSES,), 'pqr', 'here')
+    targets.check_labels({'': np.array([0, 2, -1], np.int32)}, (CLASSES,), 'pqr', 'here')
 
 
 @pytest.mark.parametrize(
     ('labels', 'tasks', 'message'),
     [
-        (np.array([0, 3, 1], np.int32), (CLASSES,), r'example q has label 3, outside 0 to 2 \(3 classes\)'),
-        (np.array([0.0, 1.0, 1.0]), (CLASSES,), 'must be class numbers'),
-        (np.array([0, 1], np.int32), (CLASSES,), '2 labels for 3 examples'),
+        ({'': np.array([0, 3, 1], np.int32)}, (CLASSES,), r'example q has label 3, outside 0 to 2 \(3 classes\)'),
+        ({'': np.array([0.0, 1.0, 1.0])}, (CLASSES,), 'must be class numbers'),
+        ({'': np.array([0, 1], np.int32)}, (CLASSES,), '2 labels for 3 examples'),
         (SEVERAL, (CLASSES,), 'those of one an array'),
-        (SEVERAL['age'], (KIND, AGE), 'must be a dictionary by task'),
+        ({'': SEVERAL['age']}, (KIND, AGE), 'must be a dictionary by task'),
         ({'kind': SEVERAL['kind'], 'age': SEVERAL['age']}, (KIND, AGE, TAGS), 'labels are of kind, age, tasks are'),
         (
             {**SEVERAL, 'tags': np.full((3, 2), 0.5, np.float32)},

@@ -19,11 +19,11 @@ def test_a_head_and_numbers_without_any_label_are_not_there():
 
 
 def test_what_is_whole_stays_as_it_is():
-    labels = np.array([[0.0, 1.0], [NAN, 1.0]], np.float32)
+    labels = {'': np.array([[0.0, 1.0], [NAN, 1.0]], np.float32)}
     task = Task('', 'multi_label', ('x', 'y'))
     (found,) = present_tasks([task], labels)
     assert (found.task, found.columns) == (task, None)
-    assert narrowed(labels, [found]) is labels
+    assert narrowed(labels, [found])[''] is labels['']
 
 
 def test_without_any_label_all_is_there_for_whoever_measures_to_say_so():

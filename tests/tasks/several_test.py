@@ -106,7 +106,8 @@ def test_several_heads():
 def test_one_task_alone():
     outputs, labels = random_case()
     alone = dataclasses.replace(AGE, name='')
-    assert measure_tasks([alone], outputs['age'], labels['age']) == measure(alone, outputs['age'], labels['age'])
+    found = measure_tasks([alone], {'': outputs['age']}, {'': labels['age']})
+    assert found == measure(alone, outputs['age'], labels['age'])
     named = measure_tasks([AGE], {'age': outputs['age']}, {'age': labels['age']})
     assert isinstance(named, HeadsMetrics)
 
@@ -117,7 +118,7 @@ def test_what_does_not_fit_is_refused():
         measure(SPECIES, outputs['species'], labels['species'][1:])
     with pytest.raises(UserError, match='outputs are of species, seen, age, tasks are species, seen'):
         measure_tasks([SPECIES, SEEN], outputs, labels)
-    with pytest.raises(UserError, match='2 tasks need outputs and labels by the name'):
-        measure_tasks([SPECIES, SEEN], outputs['seen'], labels['seen'])
+    with pytest.raises(UserError, match='outputs are of , tasks are species, seen'):
+        measure_tasks([SPECIES, SEEN], {'': outputs['seen']}, {'': labels['seen']})
     with pytest.raises(UserError, match="task 'age': the predicted numbers of 40 of 40 examples are not finite"):
         measure_tasks([SPECIES, SEEN, AGE], {**outputs, 'age': outputs['age'] * np.nan}, labels)

@@ -10,14 +10,14 @@ from jtransfer.train.accumulate import accumulate
 
 @pytest.mark.parametrize('pieces', [1, 3])
 def test_every_nth_example_is_in_a_piece_and_the_values_are_averaged(pieces):
-    batch = {'id': jnp.arange(6), 'label': {'kind': jnp.arange(6) * 10}, 'seed': jnp.array(7), 'step': jnp.array(3)}
+    batch = {'id': jnp.arange(6), 'labels': {'kind': jnp.arange(6) * 10}, 'seed': jnp.array(7), 'step': jnp.array(3)}
 
     def gradients(state, batch, key):
         assert batch['id'].shape == (6 // pieces,)
         # The statistics say in which order the pieces came.
         state = state * 10 + batch['id'][0]
         values = {'id': batch['id'].astype(jnp.float32), 'scalars': (batch['seed'] + batch['step']) * 1.0}
-        return state, {**values, 'kind': batch['label']['kind'].sum() / 1.0, 'draw': jax.random.uniform(key)}
+        return state, {**values, 'kind': batch['labels']['kind'].sum() / 1.0, 'draw': jax.random.uniform(key)}
 
     keys = jax.random.split(jax.random.key(0), pieces)
     state, means = accumulate(gradients, jnp.array(0), batch, keys)

@@ -159,7 +159,7 @@ class Toy:
         random = np.random.default_rng(step)
         return {
             'image': random.integers(0, 256, (batch, self.side, self.side, 3), dtype=np.uint8),
-            'label': random.integers(0, self.classes, batch).astype(np.int32),
+            'labels': {'': random.integers(0, self.classes, batch).astype(np.int32)},
             'aspect': np.ones(batch, np.float32),
             'id': np.arange(batch, dtype=np.int32),
             'epoch': np.full(batch, step, np.int32),
@@ -175,7 +175,7 @@ class Toy:
         """What makes the feed of `examples` pictures from a step on."""
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (self.examples, side, side, 3), dtype=np.uint8)
-        labels = random.integers(0, self.classes, self.examples).astype(np.int32)
+        labels = {'': random.integers(0, self.classes, self.examples).astype(np.int32)}
         aspects = random.uniform(0.5, 2, self.examples).astype(np.float32)
 
         def make_feed(start):

@@ -50,11 +50,11 @@ def test_the_loss_and_its_gradient_are_of_the_weighted_mean(toy, class_weights):
     loss = Loss('cross_entropy', class_weights=class_weights)
     parts, variables = toy.make('dense', loss=loss)
     _, metrics = run(toy, batch, optim=SGD, loss=loss)
-    weights = jnp.asarray(batch['weight'] * np.array(class_weights or (1.0,) * 3, 'f4')[batch['label']])
+    weights = jnp.asarray(batch['weight'] * np.array(class_weights or (1.0,) * 3, 'f4')[batch['labels']['']])
     images = normalise(jnp.asarray(batch['image']), toy.preprocessing)
 
     def by_hand(params):
-        losses = cross_entropy(parts.network.apply({'params': params}, images), jnp.asarray(batch['label']))
+        losses = cross_entropy(parts.network.apply({'params': params}, images), jnp.asarray(batch['labels']['']))
         return (losses * weights).sum() / weights.sum()
 
     value, grads = jax.jit(jax.value_and_grad(by_hand))(variables['params'])
@@ -68,7 +68,7 @@ def test_the_loss_and_its_gradient_are_of_the_weighted_mean(toy, class_weights):
 def test_a_weight_of_two_is_the_example_twice_and_of_nought_its_absence(toy):
     batch = toy.batch(batch=8)
     times = np.array([2, 1, 0, 1, 3, 1, 1, 0])
-    again = {name: np.repeat(leaf, times, axis=0) if np.ndim(leaf) else leaf for name, leaf in batch.items()}
+    again = jax.tree.map(lambda leaf: np.repeat(leaf, times, axis=0) if np.ndim(leaf) else leaf, batch)
     assert_alike(run(toy, {**batch, 'weight': times.astype('f4')}, optim=SGD), run(toy, again, optim=SGD))
 
 
@@ -97,8 +97,9 @@ def test_of_mixed_images_the_weight_is_that_of_the_place(toy):
     mix = Augment(operations=('mixup_or_cutmix(mode=element)',))
     _, metrics = run(toy, batch, optim=SGD, augment=mix)
     keys = example_keys(0, jnp.asarray(batch['epoch']), jnp.asarray(batch['id']))
-    augment = make_augment(mix, toy.preprocessing, toy.classes)
-    images, labels, _, _ = augment(keys, jnp.asarray(batch['image']), jnp.asarray(batch['label']))
+    augment = make_augment(mix, toy.preprocessing, {'': toy.classes})
+    mixed = augment(keys, jnp.asarray(batch['image']), batch['labels'])
+    images, labels = mixed.images, mixed.labels['']
     assert ((labels > 0.01) & (labels < 0.99)).any()
     parts, variables = toy.make('dense')
     losses = cross_entropy(parts.network.apply(variables, normalise(images, toy.preprocessing)), labels)
@@ -112,12 +113,12 @@ def test_every_head_takes_the_weights(toy):
     batch = weighted(toy, batch=8)
     sizes = np.random.default_rng(3).standard_normal((8, 2)).astype('f4')
     sizes[2] = np.nan
-    batch['label'] = {'kind': batch['label'], 'size': sizes}
+    batch['labels'] = {'kind': batch['labels'][''], 'size': sizes}
     parts, variables = toy.make('dense', tasks=tasks)
     state = parts.start(variables)
     _, metrics = jax.jit(make_train_step(parts, state.trainable))(state, batch)
     logits = parts.network.apply(variables, normalise(jnp.asarray(batch['image']), toy.preprocessing))
-    kind = cross_entropy(logits['kind'], jnp.asarray(batch['label']['kind']))
+    kind = cross_entropy(logits['kind'], jnp.asarray(batch['labels']['kind']))
     np.testing.assert_allclose(metrics['loss/kind'], np.average(kind, weights=batch['weight']), rtol=1e-5)
     known = np.arange(8) != 2
     size = ((np.asarray(logits['size']) - sizes) ** 2).mean(1)[known]

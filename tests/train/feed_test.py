@@ -36,7 +36,7 @@ def part():
 @pytest.fixture(scope='module')
 def weighted(part):
     images = [part[i]['image'] for i in range(len(part))]
-    source = ArraySource(images, part.labels, part.class_names)
+    source = ArraySource(images, part.labels[''], part.class_names)
     source.weights = np.random.default_rng(0).random(len(part), np.float32)
     return Part(source, np.arange(len(part)))
 
@@ -82,15 +82,16 @@ from_a_worker = functools.partial(from_stream, workers=1)
 )
 def test_a_feed_gives_the_training_batches_from_a_step_on(weighted, feed, make, start, repeats, balanced):
     decoded = decode_part(weighted, PIXELS)
-    classes = decoded.labels if balanced else None
+    classes = decoded.labels[''] if balanced else None
     taken = feed(weighted, make(), start, repeats, classes)
     for step, batch in zip(range(start, start + 4), taken, strict=False):
         expected = training_batch(decoded, step, BATCH, SEED, repeats, classes)
         assert batch.keys() == expected.keys() | {'seed', 'step'}
-        for name, values in expected.items():
-            assert batch[name].dtype == values.dtype, name
-            assert isinstance(batch[name], jax.Array)
-            np.testing.assert_array_equal(np.reshape(batch[name], values.shape), values)
+        given = {name: batch[name] for name in expected}
+        for found, values in zip(jax.tree.leaves(given), jax.tree.leaves(expected), strict=True):
+            assert found.dtype == values.dtype
+            assert isinstance(found, jax.Array)
+            np.testing.assert_array_equal(np.reshape(found, values.shape), values)
         assert set(np.ravel(batch['seed']).tolist()) == {SEED}
         assert set(np.ravel(batch['step']).tolist()) == {step}
     taken.close()
@@ -98,9 +99,9 @@ def test_a_feed_gives_the_training_batches_from_a_step_on(weighted, feed, make, 
 
 @pytest.mark.parametrize('feed', [from_device, from_host, from_stream])
 def test_balanced_sampling_is_another_order(part, feed):
-    one, other = (next(feed(part, JitPlacement(), 0, classes=classes)) for classes in (None, part.labels))
+    one, other = (next(feed(part, JitPlacement(), 0, classes=classes)) for classes in (None, part.labels['']))
     assert np.asarray(one['id']).tolist() != np.asarray(other['id']).tolist()
-    assert np.bincount(other['label'], minlength=3).max() <= -(-BATCH // 3)
+    assert np.bincount(other['labels'][''], minlength=3).max() <= -(-BATCH // 3)
     assert 'weight' not in one
 
 
@@ -109,11 +110,11 @@ def test_labels_of_several_tasks_come_by_name(part, feed):
     part = Part(Several(part.source), part.indices)
     expected = training_batch(decode_part(part, PIXELS), 3, BATCH, SEED)
     for placement in (JitPlacement(), PmapPlacement()):
-        label = next(feed(part, placement, 3))['label']
-        assert label.keys() == {'kind', 'marks'}
-        for name, values in expected['label'].items():
-            np.testing.assert_array_equal(np.reshape(label[name], values.shape), values)
-            assert label[name].dtype == values.dtype
+        labels = next(feed(part, placement, 3))['labels']
+        assert labels.keys() == {'kind', 'marks'}
+        for name, values in expected['labels'].items():
+            np.testing.assert_array_equal(np.reshape(labels[name], values.shape), values)
+            assert labels[name].dtype == values.dtype
 
 
 class Several:
@@ -122,13 +123,16 @@ class Several:
     def __init__(self, source):
         self.source, self.class_names, self.ids = source, source.class_names, source.ids
         self.tasks = (Task('kind', 'single_label', source.class_names), Task('marks', 'regression', ('x', 'y')))
-        self.labels = {'kind': source.labels, 'marks': np.random.default_rng(1).random((len(source), 2), np.float32)}
+        self.labels = {
+            'kind': source.labels[''],
+            'marks': np.random.default_rng(1).random((len(source), 2), np.float32),
+        }
 
     def __len__(self):
         return len(self.source)
 
     def __getitem__(self, index):
-        return {**self.source[index], 'label': {name: values[index] for name, values in self.labels.items()}}
+        return {**self.source[index], 'labels': {name: values[index] for name, values in self.labels.items()}}
 
 
 @pytest.mark.parametrize('make', [JitPlacement, PmapPlacement])
@@ -159,14 +163,14 @@ def test_the_copies_of_an_image_are_augmented_differently(part, feed):
 
 def numbered(count):
     for number in range(count):
-        yield {'label': np.full(BATCH, number, np.int32)}
+        yield {'labels': {'': np.full(BATCH, number, np.int32)}}
 
 
 @pytest.mark.parametrize('count', [0, 1, 2, 3, 7])
 @pytest.mark.parametrize('ahead', [0, 1, 2])
 def test_a_stream_keeps_order_and_length(count, ahead):
     feed = stream_feed(numbered(count), seed=0, start_step=3, placement=JitPlacement(), ahead=ahead)
-    seen = [(int(batch['label'][0]), int(batch['step'])) for batch in feed]
+    seen = [(int(batch['labels'][''][0]), int(batch['step'])) for batch in feed]
     assert seen == [(number, 3 + number) for number in range(count)]
 
 
@@ -176,7 +180,7 @@ def test_a_stream_reads_only_as_far_ahead_as_it_may():
     def batches():
         for number in itertools.count():
             asked.append(number)
-            yield {'label': np.zeros(BATCH, np.int32)}
+            yield {'labels': {'': np.zeros(BATCH, np.int32)}}
 
     feed = stream_feed(batches(), seed=0, start_step=0, placement=JitPlacement(), ahead=2)
     for taken in range(1, 5):

@@ -78,7 +78,7 @@ def test_weights_of_examples_travel_with_them(placement):
     examples = [
         FoldExamples(
             part,
-            LABELS['kind'][part],
+            own(part),
             ASPECTS[part],
             make_order(len(part), BATCH, SEED),
             weights[part],

@@ -70,7 +70,7 @@ def feeder(folds, placement, side=16):
     examples = [
         FoldExamples(
             part,
-            labels[part],
+            {'': labels[part]},
             aspects[part],
             make_order(len(part), BATCH, SEED),
         )
@@ -84,7 +84,7 @@ def feeder_alone(part, placement, side=16):
     images, labels, aspects = pool(side)
 
     def make_feed(start):
-        own = images[part], labels[part], aspects[part]
+        own = images[part], {'': labels[part]}, aspects[part]
         return device_feed(*own, batch_size=BATCH, seed=SEED, start_step=start, placement=placement)
 
     return make_feed

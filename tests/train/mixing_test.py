@@ -46,8 +46,9 @@ def test_the_loss_is_that_of_the_mixed_images_with_their_mixed_labels(toy):
     state = parts.start(variables)
     _, metrics = jax.jit(make_train_step(parts, state.trainable))(state, batch)
     keys = example_keys(0, jnp.asarray(batch['epoch']), jnp.asarray(batch['id']))
-    augment = make_augment(MIX, toy.preprocessing, toy.classes)
-    images, labels, _, _ = augment(keys, jnp.asarray(batch['image']), jnp.asarray(batch['label']))
+    augment = make_augment(MIX, toy.preprocessing, {'': toy.classes})
+    mixed = augment(keys, jnp.asarray(batch['image']), batch['labels'])
+    images, labels = mixed.images, mixed.labels['']
     assert ((labels > 0.01) & (labels < 0.99)).any()
     logits = parts.network.apply(variables, normalise(images, toy.preprocessing))
     np.testing.assert_allclose(metrics['loss'], cross_entropy(logits, labels, 0.1).mean(), rtol=1e-5)
@@ -57,7 +58,7 @@ def test_the_loss_is_that_of_the_mixed_images_with_their_mixed_labels(toy):
 def test_an_unlabelled_image_adds_nothing(toy):
     """What is not labelled takes no part in the mixing and in the mean, whatever its pixels are."""
     batch = toy.batch()
-    batch['label'][3] = -1
+    batch['labels'][''][3] = -1
     parts, variables = toy.make('dense', augment=MIX)
     state = parts.start(variables)
     step = jax.jit(make_train_step(parts, state.trainable))
@@ -74,7 +75,7 @@ def test_tasks_are_mixed_each_in_its_own_form(toy):
     size = Task('size', 'regression', ('width', 'height'), weight=0.5)
     tasks = [(kind, Loss('cross_entropy')), (size, Loss('mse'))]
     batch = toy.batch()
-    batch['label'] = {'kind': batch['label'], 'size': np.ones((8, 2), np.float32)}
+    batch['labels'] = {'kind': batch['labels'][''], 'size': np.ones((8, 2), np.float32)}
     parts, variables = toy.make('dense', augment=MIX, tasks=tasks)
     state = parts.start(variables)
     _, metrics = jax.jit(make_train_step(parts, state.trainable))(state, batch)

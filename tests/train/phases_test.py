@@ -149,7 +149,7 @@ def by_hand(case, parts, variables, batches):
         def loss(params):
             images = normalise(batch['image'], preprocessing)
             logits = network.apply({'params': rules.unflatten(params)}, images)
-            return cross_entropy(logits, batch['label']).mean()
+            return cross_entropy(logits, batch['labels']['']).mean()
 
         return jax.grad(loss)(params)
 
@@ -157,7 +157,7 @@ def by_hand(case, parts, variables, batches):
     for step, batch in enumerate(batches):
         phase = sum(start <= step for start in case.starts) - 1
         moving = [path for path in params if case.phases[stage_of(path)] <= phase]
-        grads = gradient(params, {name: batch[name] for name in ('image', 'label')})
+        grads = gradient(params, {name: batch[name] for name in ('image', 'labels')})
         norm = math.sqrt(sum(float(jnp.square(grads[path]).sum()) for path in moving))
         row = {}
         for path in moving:

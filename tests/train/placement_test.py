@@ -85,11 +85,11 @@ def test_every_device_holds_an_eighth_of_the_batch(toy, make):
     placement, batch = make(), toy.batch(batch=16)
     placed = placement.put_batch(batch)
     assert placed.keys() == batch.keys()
-    for name in ('image', 'label'):
-        shards = sorted(placed[name].addressable_shards, key=lambda shard: shard.device.id)
+    for there, given in ((placed['image'], batch['image']), (placed['labels'][''], batch['labels'][''])):
+        shards = sorted(there.addressable_shards, key=lambda shard: shard.device.id)
         assert [shard.device for shard in shards] == jax.devices()
-        shares = [np.asarray(shard.data).reshape(2, *batch[name].shape[1:]) for shard in shards]
-        np.testing.assert_array_equal(np.concatenate(shares), batch[name])
+        shares = [np.asarray(shard.data).reshape(2, *given.shape[1:]) for shard in shards]
+        np.testing.assert_array_equal(np.concatenate(shares), given)
     assert {np.asarray(shard.data).item() for shard in placed['seed'].addressable_shards} == {0}
     assert len(placed['seed'].addressable_shards) == 8
 
@@ -104,7 +104,7 @@ def test_gathering_chooses_the_pictures_on_the_devices(toy, make):
     assert gathered.keys() == batch.keys() - {'index'} | {'image'}
     assert {shard.data.size for shard in gathered['image'].addressable_shards} == {16 * 48 // 8}
     np.testing.assert_array_equal(np.reshape(gathered['image'], (16, 4, 4, 3)), images[batch['index']])
-    np.testing.assert_array_equal(np.ravel(gathered['label']), batch['label'])
+    np.testing.assert_array_equal(np.ravel(gathered['labels']['']), batch['labels'][''])
 
 
 @BOTH

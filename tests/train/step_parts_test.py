@@ -51,7 +51,7 @@ def cross_entropy(logits, labels):
 
 
 def mean_loss(parts):
-    return lambda params, batch: cross_entropy(forward(parts)(params, batch), batch['label']).mean()
+    return lambda params, batch: cross_entropy(forward(parts)(params, batch), batch['labels']['']).mean()
 
 
 def kernels(params):
@@ -74,7 +74,7 @@ def test_sharpness_aware_minimisation_is_that_of_optax(toy, name):
     gradient = jax.jit(jax.grad(mean_loss(parts)))
     state = sam.init(params)
     for batch in batches:
-        given = {name: batch[name] for name in ('image', 'label')}
+        given = {name: batch[name] for name in ('image', 'labels')}
         updates, state = sam.update(
             gradient(params, given), state, params, grad_fn=lambda p, _, given=given: gradient(p, given)
         )
@@ -107,8 +107,8 @@ def test_class_weights_are_those_of_the_whole_batch_however_it_is_split(toy):
     batch = toy.batch(0, batch=16)
 
     def loss(params):
-        of = jnp.asarray(weights)[batch['label']]
-        return (of * cross_entropy(forward(parts)(params, batch), batch['label'])).sum() / of.sum()
+        of = jnp.asarray(weights)[batch['labels']['']]
+        return (of * cross_entropy(forward(parts)(params, batch), batch['labels'][''])).sum() / of.sum()
 
     expected, grads = jax.value_and_grad(loss)(variables['params'])
     for kind, devices, count in [('jit', 1, 1), *SPLITS]:
@@ -131,20 +131,20 @@ TASKS = (
 def with_tasks(batch):
     """The batch with labels for three tasks, some of them missing."""
     random = np.random.default_rng(7)
-    count = len(batch['label'])
+    count = len(batch['labels'][''])
     tags = random.integers(0, 2, (count, 4)).astype(np.float32)
     tags[[1, 6, 7]] = np.nan
-    kind = batch['label'].copy()
+    kind = batch['labels'][''].copy()
     kind[[0, 1, 5]] = -1
     size = random.standard_normal((count, 1)).astype(np.float32)
     size[3] = np.nan
-    return {**batch, 'label': {'kind': kind, 'tags': tags, 'size': size}}
+    return {**batch, 'labels': {'kind': kind, 'tags': tags, 'size': size}}
 
 
 def test_several_tasks_train_as_their_weighted_sum(toy):
     parts, variables = toy.make('dense', optim=SGD, tasks=TASKS)
     batch = with_tasks(toy.batch(0, batch=16))
-    labels = batch['label']
+    labels = batch['labels']
 
     def losses(params):
         logits = forward(parts)(params, batch)
@@ -226,7 +226,7 @@ def test_groups_with_optimisers_of_their_own_equal_separate_ones_by_hand(toy):
     states = {path: optimizers[path].init(leaf) for path, leaf in params.items()}
     gradient = jax.jit(jax.grad(mean_loss(parts)))
     for batch in batches:
-        given = {name: batch[name] for name in ('image', 'label')}
+        given = {name: batch[name] for name in ('image', 'labels')}
         grads = rules.flatten(gradient(rules.unflatten(params), given))
         for path, grad in grads.items():
             update, states[path] = optimizers[path].update(grad, states[path], params[path])

@@ -99,7 +99,7 @@ def test_auxiliary_heads_weigh_in_the_loss(toy):
     images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
     train = functools.partial(parts.network.apply, mutable=['batch_stats'], method='training_logits')
     (logits, [(_, first), (_, second)], _), _ = jax.jit(train)(variables, images)
-    losses = [float(cross_entropy(x, jnp.asarray(batch['label'])).mean()) for x in (logits, first, second)]
+    losses = [float(cross_entropy(x, jnp.asarray(batch['labels'][''])).mean()) for x in (logits, first, second)]
     assert float(metrics['loss']) == pytest.approx(losses[0] + 0.3 * losses[1] + 0.5 * losses[2], rel=1e-5)
     before = rules.flatten(variables['params'])
     after = rules.flatten(state.trainable)
@@ -116,7 +116,7 @@ def test_auxiliary_heads_take_the_weights_of_the_examples(toy):
     images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
     train = functools.partial(parts.network.apply, mutable=['batch_stats'], method='training_logits')
     (logits, [(_, first), (_, second)], _), _ = jax.jit(train)(variables, images)
-    losses = [cross_entropy(x, jnp.asarray(batch['label'])) for x in (logits, first, second)]
+    losses = [cross_entropy(x, jnp.asarray(batch['labels'][''])) for x in (logits, first, second)]
     means = [np.average(values, weights=np.arange(8)) for values in losses]
     assert float(metrics['loss']) == pytest.approx(means[0] + 0.3 * means[1] + 0.5 * means[2], rel=1e-5)
 

@@ -119,7 +119,9 @@ def test_a_pull_of_ones_own_is_taken_up_by_the_step(toy):
 
         def loss(params):
             now = {**variables, 'params': params}
-            entropy = optax.softmax_cross_entropy_with_integer_labels(parts.network.apply(now, images), batch['label'])
+            entropy = optax.softmax_cross_entropy_with_integer_labels(
+                parts.network.apply(now, images), batch['labels']['']
+            )
             ours, theirs = (parts.network.apply(v, images, method='features')['pooled'] for v in (now, variables))
             return entropy.mean() + 0.3 * jnp.abs(ours - theirs).max()
 
@@ -129,7 +131,7 @@ def test_a_pull_of_ones_own_is_taken_up_by_the_step(toy):
     source, expected = rules.flatten(variables['params']), state.trainable
     for index, batch in enumerate(batches):
         state, metrics = step(state, batch)
-        loss, grads = differentiate(expected, {name: batch[name] for name in ('image', 'label')})
+        loss, grads = differentiate(expected, {name: batch[name] for name in ('image', 'labels')})
         before, grads = rules.flatten(expected), rules.flatten(grads)
         for path in grads:
             if path.startswith('backbone/'):
