@@ -85,7 +85,7 @@ def test_a_large_network_can_be_traced(network):
     network_module = _network(network, size)
     plan = make_plan(network_module, model['params'], config.transfer, config.optim.weight_decay)
     preprocessing = dataclasses.replace(_preprocessing(network), image_size=size)
-    tasks = [single_label([str(number) for number in range(network_module.num_classes)])]
+    tasks = [single_label([str(number) for number in range(network_module.heads[''])])]
     criterion = make_criterion(tasks, task_losses(config.loss, tasks), config.optim.label_smoothing)
     parts = StepParts(network_module, preprocessing, plan, config, criterion, 1)
     state = jax.eval_shape(parts.start, model)

@@ -14,6 +14,7 @@ from jtransfer.adapters.adaptation import Adaptation
 from jtransfer.errors import UserError
 from jtransfer.models import Network
 from jtransfer.models.backbone import Backbone
+from jtransfer.models.heads import Head
 
 ADAPTERS = 'adapters'
 
@@ -74,14 +75,9 @@ class AdaptedNetwork:
         return self.network.backbone
 
     @property
-    def num_classes(self) -> int:
+    def heads(self) -> Mapping[str, int | Head]:
         """See `Network`."""
-        return self.network.num_classes
-
-    @property
-    def tasks(self) -> tuple[tuple[str, int], ...]:
-        """See `Network`."""
-        return self.network.tasks
+        return self.network.heads
 
     @property
     def dropout(self) -> float:

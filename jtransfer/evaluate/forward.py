@@ -12,19 +12,19 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, UInt8
 
 from jtransfer.adapters import AnyNetwork
-from jtransfer.evaluate.views import Kinds, average_views
+from jtransfer.evaluate.views import ONE_LABEL, Kinds, average_views
 from jtransfer.preprocessing import Preprocessing, normalise
 
-# To outputs [batch, outputs], or a dictionary of these by task.
-Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], Any]
+# To outputs [batch, outputs] by task.
+Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], dict[str, Any]]
 
 
 def make_forward(
-    network: AnyNetwork, preprocessing: Preprocessing, flips: bool = False, kinds: Kinds = 'single_label'
+    network: AnyNetwork, preprocessing: Preprocessing, flips: bool = False, kinds: Kinds = ONE_LABEL
 ) -> Forward:
-    """A compiled function from variables and framed pixels (0 … 255) to float32 logits, in evaluation mode.
+    """A compiled function from variables and framed pixels (0 … 255) to the float32 outputs of every task.
 
-    Logits of several tasks are a dictionary by their names.
+    It evaluates: statistics are the running ones, and nothing is dropped out.
 
     The batch is shared out over the local devices when their number divides it, otherwise one device computes it all.
     Pixels of another size compile anew.

@@ -21,10 +21,12 @@ from jtransfer.config_evaluate import Evaluate
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, resized_picture, resized_shape
 from jtransfer.tasks.base import Task, task_class
+from jtransfer.tasks.door import ONLY
 
 NO_VIEWS = 'none'
-# Of the only task, or of each task with its name.
-Kinds: TypeAlias = str | tuple[tuple[str, str], ...]
+# Of each task with its name.
+Kinds: TypeAlias = tuple[tuple[str, str], ...]
+ONE_LABEL: Kinds = ((ONLY, 'single_label'),)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,14 +168,12 @@ def view_pixels(
 
 def kinds_of(tasks: Sequence[Task]) -> Kinds:
     """What `average_views` is to know of a network's tasks."""
-    if any(task.name for task in tasks):
-        return tuple((task.name, task.kind) for task in tasks)
-    return tasks[0].kind if tasks else 'single_label'
+    return tuple((task.name, task.kind) for task in tasks)
 
 
 @functools.partial(jax.jit, static_argnames='kinds')
-def average_views(*outputs: Any, kinds: Kinds = 'single_label') -> Any:
-    """The outputs that stand for several views, [batch, outputs] float32; of several tasks a dictionary by name.
+def average_views(*outputs: Mapping[str, Any], kinds: Kinds = ONE_LABEL) -> dict[str, Array]:
+    """The outputs that stand for several views, [batch, outputs] float32 by task.
 
     With one label a picture, the log of the mean of the softmax probabilities: logits whose softmax is that mean. With
     several labels, logits whose sigmoid is the mean of the sigmoids. Of numbers, the mean. Logarithms are computed with
@@ -183,8 +183,6 @@ def average_views(*outputs: Any, kinds: Kinds = 'single_label') -> Any:
         *outputs: of each view, in the form of the result.
         kinds: see `kinds_of`.
     """
-    if isinstance(kinds, str):
-        return _average(kinds, outputs)
     return {name: _average(kind, [output[name] for output in outputs]) for name, kind in kinds}
 
 

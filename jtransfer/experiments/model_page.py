@@ -39,15 +39,16 @@ def print_one(name: str, console: Console | None = None) -> None:
     entry = None if name in models.variant_names() else _find(name)
     architecture = entry.architecture if entry else name
     preprocessing = entry.preprocessing if entry else models.describe(name).preprocessing
+    classes = entry.num_classes if entry else ARCHITECTURE_CLASSES
     network = models.create(
         architecture,
-        num_classes=entry.num_classes if entry else ARCHITECTURE_CLASSES,
+        num_classes=classes,
         image_size=preprocessing.shape,
         options=entry.options if entry else None,
     )
     measured = cost.measure(network, *preprocessing.shape)
     facts = _facts_of_entry(entry) if entry else _facts_of_architecture(name)
-    head = f'{measured.head:,} of them in the head of {network.num_classes:,} outputs' if measured.head else 'no head'
+    head = f'{measured.head:,} of them in the head of {classes:,} outputs' if measured.head else 'no head'
     facts['parameters'] = f'{measured.parameters:,}, {head}'
     height, width = measured.image
     facts['operations'] = f'{_operations(measured.flops)} for one picture of {height}×{width} pixels'

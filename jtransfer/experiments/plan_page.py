@@ -12,8 +12,8 @@ from jtransfer import rules
 from jtransfer.errors import UserError
 from jtransfer.experiments.model_tables import plain_table
 from jtransfer.models.layers import is_frozen
-from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks.base import is_classifier
 from jtransfer.terminal import PlainConsole
 from jtransfer.train.cost import StepCost
 from jtransfer.transfer.plan import Plan
@@ -64,7 +64,7 @@ class PlanReport:
         def say(line: str) -> None:
             console.print(line, soft_wrap=True)
 
-        (count, origin), what = self.classes, 'classes' if heads.plain(self.model.tasks) else 'outputs'
+        (count, origin), what = self.classes, 'classes' if is_classifier(self.model.tasks) else 'outputs'
         say(f'{self.model.architecture}, input {shape[0]} × {shape[1]}, {count} {what} ({origin})')
         say(f'trained: {plan.trained()}; frozen: {plan.frozen()}')
         for line in plan.notes:

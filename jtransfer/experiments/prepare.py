@@ -22,6 +22,7 @@ from jtransfer.experiments.start import make_model
 from jtransfer.experiments.temperature import check_temperature
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks.base import is_classifier
 from jtransfer.tasks.choose_loss import task_losses
 from jtransfer.tasks.criterion import make_criterion
 from jtransfer.tasks.labels import Labels, tasks_of
@@ -136,7 +137,7 @@ def check_tasks(model: Model, parts: Parts) -> None:
     if not model.tasks:
         raise UserError('the network has no head to train: load_model(…, class_names=data.class_names) makes one')
     own, theirs = model.tasks, tasks_of(parts.train)
-    if heads.plain(own) and heads.plain(theirs):
+    if is_classifier(own) and is_classifier(theirs):
         return
     if not heads.matches(own, theirs):
         raise UserError(

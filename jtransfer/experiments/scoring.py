@@ -19,7 +19,6 @@ from jtransfer.experiments.standardise import own_units
 from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.door import ONLY
 from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.measured import Measured
 from jtransfer.tasks.several import measure_present
@@ -59,8 +58,7 @@ def logits_of(
 
     def apply(images: np.ndarray) -> Any:
         logits = [run(current, view) for view in views.split(images)]
-        found = logits[0] if len(logits) == 1 else average_views(*logits, kinds=kinds_of(model.tasks))
-        return found if isinstance(found, dict) else {ONLY: found}
+        return logits[0] if len(logits) == 1 else average_views(*logits, kinds=kinds_of(model.tasks))
 
     size = config.evaluate.batch_size
     with memory_told('in a forward pass', f'an evaluate.batch_size (--batch_size) below {size} needs less'):

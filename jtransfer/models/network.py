@@ -1,4 +1,4 @@
-"""A whole network: a backbone of named stages and a linear head, or one for each of several tasks."""
+"""A whole network: a backbone of named stages, and a head for each of its tasks."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import flax.linen as nn
-import jax.numpy as jnp
+from flax.core import FrozenDict
 from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
 from jtransfer.models.auxiliary import Auxiliary, HeadWithAuxiliaries
 from jtransfer.models.backbone import Backbone
+from jtransfer.models.heads import Head, Linear, NamedHeads
 from jtransfer.models.layers import is_frozen
+from jtransfer.tasks.door import ONLY
 
-# Weight of the loss, and logits, of each auxiliary head.
-Auxiliaries: TypeAlias = list[tuple[float, Float[Array, 'batch output']]]
-# Of the one head, or of each task's head by the task's name.
-Logits: TypeAlias = Float[Array, 'batch output'] | dict[str, Float[Array, 'batch _']]
+# Of each task's head, by the task's name.
+Outputs: TypeAlias = dict[str, Float[Array, 'batch ...']]
+# Weight of the loss, and outputs, of each auxiliary head.
+Auxiliaries: TypeAlias = list[tuple[float, Outputs]]
 
 HEAD_INITS = {'zeros': nn.initializers.zeros, 'normal': nn.initializers.truncated_normal(0.02)}
 
@@ -27,94 +29,40 @@ class TrainingOutput(NamedTuple):
     """What a training loss may be made of.
 
     Attributes:
-        logits: as `Network.__call__` gives them, in training mode.
-        auxiliaries: for each auxiliary head the weight of its loss, and its logits.
+        outputs: as `Network.__call__` gives them, in training mode.
+        auxiliaries: for each auxiliary head the weight of its loss, and its outputs in the same form.
         features: every stage's output and 'pooled', as `Network.features` gives them; what nobody reads, XLA removes.
     """
 
-    logits: Logits
+    outputs: Outputs
     auxiliaries: Auxiliaries
     features: dict[str, Float[Array, 'batch ...']]
 
 
-class Heads(nn.Module):
-    """A linear head for each of several parts of the pooled features; the logits are their mean.
-
-    DeiT's class and distillation token in evaluation (Touvron et al., 2021).
-
-    Attributes:
-        parts: number of parts of equal width.
-        num_classes: outputs.
-        kernel_init: of the kernels; biases are zero.
-    """
-
-    parts: int
-    num_classes: int
-    kernel_init: nn.initializers.Initializer
-
-    @nn.compact
-    def __call__(self, pooled: Float[Array, 'batch feature']) -> Float[Array, 'batch output']:
-        """Modules part0, part1, …: kernel (feature / parts, output) and bias (output,)."""
-        logits = [
-            nn.Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name=f'part{index}')(part)
-            for index, part in enumerate(jnp.split(pooled, self.parts, axis=-1))
-        ]
-        return sum(logits[1:], start=logits[0]) / self.parts
-
-
-class TaskHeads(nn.Module):
-    """One head for each task, below this module by the task's name.
-
-    Attributes:
-        tasks: name and number of outputs of each.
-        parts: how many parts the pooled features consist of; more than one makes each head a `Heads`.
-        kernel_init: of the kernels; biases are zero.
-    """
-
-    tasks: tuple[tuple[str, int], ...]
-    parts: int
-    kernel_init: nn.initializers.Initializer
-
-    @nn.compact
-    def __call__(self, pooled: Mapping[str, Float[Array, 'batch feature']]) -> dict[str, Float[Array, 'batch _']]:
-        """From the pooled features that each task's head is to read, by its name, to its float32 logits."""
-        return {
-            name: _linear(outputs, self.parts, self.kernel_init, name)(pooled[name]) for name, outputs in self.tasks
-        }
-
-
-def _linear(outputs: int, parts: int, kernel_init: nn.initializers.Initializer, name: str) -> nn.Module:
-    if parts == 1:
-        return nn.Dense(outputs, dtype=jnp.float32, kernel_init=kernel_init, name=name)
-    return Heads(parts, outputs, kernel_init, name=name)
-
-
 class Network(nn.Module):
-    """`backbone` and `head`, the two children of `params`; with several tasks `backbone` and `heads`.
+    """`backbone` and `head`, the two children of `params`; where tasks have names, `backbone` and `heads`.
 
     Attributes:
         backbone: the network up to and including the pooled features.
-        num_classes: width of the head. 0: no head, the pooled features are the output. Must be 0 where there are tasks.
-        dropout: dropout probability before the head, in [0, 1).
-        head_init: the head's kernel, `zeros` or `normal` (truncated, standard deviation 0.02); its bias is zero.
-        tasks: name and number of outputs of each task; `heads/NAME` is its head, and logits are a dict by name.
-            Empty: one head, called `head`.
+        heads: of each task by its name, a `Head`, or the number of outputs of a linear one. The head of a task without
+            a name, which is then the only one, is `head`, others are `heads/NAME`. Empty: there is no head.
+        dropout: dropout probability before the heads, in [0, 1).
+        head_init: the heads' kernels, `zeros` or `normal` (truncated, standard deviation 0.02); their biases are zero.
 
     Raises:
-        UserError: tasks together with `num_classes` or with a backbone's auxiliary heads, two tasks of one name, a name
-            that cannot stand in a path, or a task without outputs.
+        UserError: a name that cannot stand in a path, a head without outputs, or named tasks with a backbone's
+            auxiliary heads.
     """
 
     backbone: Backbone
-    num_classes: int
+    heads: Mapping[str, int | Head]
     dropout: float = 0.0
     head_init: str = 'zeros'
-    tasks: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses tasks that cannot be."""
-        if self.tasks:
-            _check_tasks(self.tasks, self.num_classes, self.backbone)
+        """Refuses heads that cannot be."""
+        _check_heads(self.heads, self.backbone)
+        object.__setattr__(self, 'heads', FrozenDict(self.heads))  # hashable, as a network is
         super().__post_init__()
 
     @property
@@ -147,7 +95,7 @@ class Network(nn.Module):
             UserError: the path is not one of this network's.
         """
         top, _, below = path.partition('/')
-        own = 'heads' if self.tasks else 'head'
+        own = 'head' if ONLY in self.heads or not self.heads else 'heads'
         if top == own:
             return self.backbone.head_depth
         if top != 'backbone':
@@ -179,60 +127,65 @@ class Network(nn.Module):
 
     def classify(
         self, pooled: Float[Array, 'batch feature'], *, train: bool = False, frozen: Sequence[str] = ()
-    ) -> Logits:
-        """The head on pooled features: float32 logits (batch, num_classes), or the features where there is no head.
-
-        With tasks, a dict from each task's name to its logits (batch, outputs).
-        """
-        return self._heads(pooled, {}, train=train, frozen=frozen)[0]
+    ) -> Outputs:
+        """What the heads make of pooled features, as `__call__` gives it."""
+        return self._heads({'pooled': pooled}, {}, train=train, frozen=frozen)[0]
 
     @nn.compact
     def _heads(
         self,
-        pooled: Float[Array, 'batch feature'],
+        features: Mapping[str, Float[Array, 'batch ...']],
         inner: Mapping[str, Float[Array, 'batch ...']],
         *,
         train: bool,
         frozen: Sequence[str],
-    ) -> tuple[Logits, Auxiliaries]:
-        """The head, and the auxiliary heads whose feature is in `inner` by the head's name."""
-        init = HEAD_INITS[self.head_init]
-        if self.tasks:
-            return self._task_heads(pooled, init, train=train, frozen=frozen), []
-        if not self.num_classes:
-            return pooled, []
-        # A frozen head, like any frozen module, runs in evaluation mode.
-        if self.dropout > 0 and train and not is_frozen((*self.path, 'head'), frozen):
-            pooled = nn.Dropout(self.dropout, name='dropout_before_head')(pooled, deterministic=False)
-        auxiliaries = self.backbone.auxiliaries
-        if auxiliaries:
-            head = HeadWithAuxiliaries(self.num_classes, init, auxiliaries, name='head')
-            return head(pooled, inner, train=train, frozen=frozen)
-        return _linear(self.num_classes, self.backbone.pooled_parts, init, 'head')(pooled), []
+    ) -> tuple[Outputs, Auxiliaries]:
+        """The outputs of the heads, and of the auxiliary heads whose feature is in `inner` by the head's name."""
+        heads = {name: Linear(head) if isinstance(head, int) else head for name, head in self.heads.items()}
+        init, parts = HEAD_INITS[self.head_init], self.backbone.pooled_parts
+        if not heads:
+            return {'pooled': features['pooled']}, []
+        given = self._given(heads, features, train=train, frozen=frozen)
+        if ONLY not in heads:
+            return NamedHeads(heads, parts, init, name='heads')(given), []
+        head, auxiliaries = heads[ONLY], self.backbone.auxiliaries
+        if auxiliaries and isinstance(head, Linear):
+            both = HeadWithAuxiliaries(head.outputs, init, auxiliaries, name='head')
+            (pooled,) = given[ONLY]
+            outputs, others = both(pooled, inner, train=train, frozen=frozen)
+            return {ONLY: outputs}, [(weight, {ONLY: other}) for weight, other in others]
+        return {ONLY: head.make(parts, init, 'head')(*given[ONLY])}, []
 
-    def _task_heads(
+    def _given(
         self,
-        pooled: Float[Array, 'batch feature'],
-        init: nn.initializers.Initializer,
+        heads: Mapping[str, Head],
+        features: Mapping[str, Float[Array, 'batch ...']],
         *,
         train: bool,
         frozen: Sequence[str],
-    ) -> dict[str, Float[Array, 'batch _']]:
-        names = [name for name, _ in self.tasks]
-        dropping = [name for name in names if not is_frozen((*self.path, 'heads', name), frozen)]
-        inputs = dict.fromkeys(names, pooled)
+    ) -> dict[str, tuple[Float[Array, 'batch ...'], ...]]:
+        """The features that every head reads, by its name; in training with dropout, but for frozen heads."""
+        paths = {name: ('heads', name) if name else ('head',) for name in heads}
+        # A frozen head, like any frozen module, runs in evaluation mode.
+        dropping = [name for name in heads if not is_frozen((*self.path, *paths[name]), frozen)]
+        dropped = {}
         if self.dropout > 0 and train and dropping:
             # One draw for all heads: they look at one and the same picture of the image.
-            dropped = nn.Dropout(self.dropout, name='dropout_before_head')(pooled, deterministic=False)
-            inputs |= dict.fromkeys(dropping, dropped)
-        return TaskHeads(self.tasks, self.backbone.pooled_parts, init, name='heads')(inputs)
+            dropped['pooled'] = nn.Dropout(self.dropout, name='dropout_before_head')(
+                features['pooled'], deterministic=False
+            )
+        given = {}
+        for name, head in heads.items():
+            own = {**features, **dropped} if name in dropping else features
+            given[name] = tuple(own[feature] for feature in head.reads)
+        return given
 
     def __call__(
         self, images: Float[Array, 'batch h w channel'], *, train: bool = False, frozen: Sequence[str] = ()
-    ) -> Logits:
-        """Float32 logits (batch, num_classes) of normalised images, or pooled features without a head.
+    ) -> Outputs:
+        """The outputs of every head for normalised images by its task's name: float32 logits (batch, outputs).
 
-        With tasks, a dict from each task's name to its logits (batch, outputs).
+        Without a head, the pooled features (batch, feature), by the name `pooled`.
 
         Args:
             images: normalised images.
@@ -245,12 +198,12 @@ class Network(nn.Module):
         # Every parameter comes into being at `init`, although only training reads the auxiliary heads.
         wanted = self.backbone.auxiliaries if self.is_initializing() else ()
         inner = {auxiliary.name: features[auxiliary.feature] for auxiliary in wanted}
-        return self._heads(features['pooled'], inner, train=train, frozen=frozen)[0]
+        return self._heads(features, inner, train=train, frozen=frozen)[0]
 
     def training_logits(
         self, images: Float[Array, 'batch h w channel'], *, frozen: Sequence[str] = ()
     ) -> TrainingOutput:
-        """What a training loss is made of: logits in training mode, those of the auxiliary heads, and the features.
+        """What a training loss is made of: outputs in training mode, those of the auxiliary heads, and the features.
 
         An auxiliary head is there for the sake of the layers below it. One that is frozen, or below which everything
         is frozen (`linear_probe`), is left out.
@@ -260,7 +213,7 @@ class Network(nn.Module):
             frozen: see `__call__`.
 
         Returns:
-            Logits, auxiliary logits and features, of one pass.
+            Outputs, those of auxiliary heads and features, of one pass.
         """
         features = self.features(images, train=True, frozen=frozen)
         inner = {
@@ -268,8 +221,8 @@ class Network(nn.Module):
             for auxiliary in self.backbone.auxiliaries
             if self._matters(auxiliary, frozen)
         }
-        logits, auxiliaries = self._heads(features['pooled'], inner, train=True, frozen=frozen)
-        return TrainingOutput(logits, auxiliaries, features)
+        outputs, auxiliaries = self._heads(features, inner, train=True, frozen=frozen)
+        return TrainingOutput(outputs, auxiliaries, features)
 
     def _matters(self, auxiliary: Auxiliary, frozen: Sequence[str]) -> bool:
         below = self.stages[: self.stages.index(auxiliary.stage) + 1]
@@ -277,17 +230,13 @@ class Network(nn.Module):
         return not still and not is_frozen(('head', auxiliary.name), frozen)
 
 
-def _check_tasks(tasks: tuple[tuple[str, int], ...], num_classes: int, backbone: Backbone) -> None:
-    names = [name for name, _ in tasks]
-    if num_classes:
-        raise UserError(f'num_classes={num_classes}, but each of the tasks {", ".join(names)} states its own outputs')
-    if len(set(names)) < len(names):
-        raise UserError(f'two tasks of one name among {", ".join(names)}')
-    for name, outputs in tasks:
-        if not re.fullmatch(r'\w+', name):
+def _check_heads(heads: Mapping[str, int | Head], backbone: Backbone) -> None:
+    for name, head in heads.items():
+        if not re.fullmatch(r'\w+', name) and (name or len(heads) > 1):
             raise UserError(f"a task's name must be of letters, digits and underscores: '{name}'")
-        if outputs < 1:
-            raise UserError(f"task '{name}' has {outputs} outputs; at least 1 is needed")
-    if backbone.auxiliaries:
+        if isinstance(head, int) and head < 1:
+            called = f"task '{name}'" if name else 'the head'
+            raise UserError(f'{called} has {head} outputs; at least 1 is needed')
+    if backbone.auxiliaries and any(heads):
         auxiliaries = ', '.join(auxiliary.name for auxiliary in backbone.auxiliaries)
         raise UserError(f'a network with the auxiliary heads {auxiliaries} cannot have tasks; take one without')

@@ -21,9 +21,11 @@ from jtransfer.models import (
     vgg_variants,
     vit_variants,
 )
+from jtransfer.models.heads import Head
 from jtransfer.models.network import HEAD_INITS, Network
 from jtransfer.models.options import checked_option
 from jtransfer.models.variant import Variant
+from jtransfer.tasks.door import ONLY
 from jtransfer.text import clipped, printable
 
 _VARIANTS = {
@@ -72,13 +74,13 @@ def create(
     head_init: str = 'zeros',
     norm_axis_name: str | None = None,
     options: Mapping[str, Any] | None = None,
-    tasks: Sequence[tuple[str, int]] = (),
+    heads: Mapping[str, int | Head] | None = None,
 ) -> Network:
     """A network by name, without parameters: `network.init(key, images)` makes those.
 
     Args:
         name: one of `variant_names()`.
-        num_classes: width of the head. 0: no head, the network returns pooled features.
+        num_classes: outputs of a linear head that has no name. 0: no head, or those of `heads`.
         image_size: side of the square input, or its height and width, pixels. 0: the variant's own.
         dtype: computation type; parameters, statistics, pooled features and logits are float32.
         drop_path: stochastic-depth probability of the last block (rising linearly from 0), in [0, 1).
@@ -87,15 +89,17 @@ def create(
         norm_axis_name: pmap axis over which batch normalisation takes its statistics. None under jit.
         options: fields of the family's backbone that these weights need otherwise than the variant has them
             (`{'gelu': 'tanh'}`).
-        tasks: name and outputs of the head of each of several tasks, with `num_classes=0`; see `Network`.
+        heads: of several tasks by their names, with `num_classes=0`; see `Network`.
 
     Raises:
         UserError: an unknown name (the message has the nearest one), a value out of range, an image size that the
-            network's patches do not divide or that gives too many of them, or tasks that `Network` refuses.
+            network's patches do not divide or that gives too many of them, or heads that `Network` refuses.
     """
     variant = describe(name)
     if num_classes < 0:
         raise UserError(f'num_classes={num_classes} must be at least 0')
+    if num_classes and heads:
+        raise UserError(f'num_classes={num_classes}, but each of the heads {", ".join(heads)} states its own outputs')
     sides = image_size if isinstance(image_size, Sequence) else (image_size or variant.image_size,)
     if min(sides) < 0:
         raise UserError(f'image_size={image_size} must be at least 0')
@@ -122,5 +126,5 @@ def create(
             f'image_size={image_size} gives {name} {patches:,} patches of {patch} pixels; at most {MAX_PATCHES:,}'
         )
     before_head = dropout if backbone.dropout_before_head else 0.0
-    heads = tuple((task, outputs) for task, outputs in tasks)
-    return Network(backbone, num_classes, dropout=before_head, head_init=head_init, tasks=heads)
+    heads = {ONLY: num_classes} if num_classes else heads or {}
+    return Network(backbone, heads, dropout=before_head, head_init=head_init)

@@ -101,7 +101,7 @@ def save_model(
         metadata['positions'] = positions
     if adaptation is not None:
         metadata['adapters'] = _to_json(adapters.to_dict(adaptation))
-    if not heads.plain(tasks):
+    if tasks != _usual(class_names):
         metadata['tasks'] = _to_json([to_dict(task) for task in tasks])
     if base is not None:
         metadata['base'] = _to_json(dataclasses.asdict(base))
@@ -237,7 +237,7 @@ def _check_adapters(
 
 def _check_heads(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], tasks: Sequence[Task]) -> None:
     shapes = shapes_of(arrays)
-    if heads.named(tasks):
+    if any(task.name for task in tasks):
         there = {head for name in arrays if (head := heads.head_of(name))}
         if extra := sorted(there - {heads.path_of(task) for task in tasks}):
             raise UserError(f'{path}: there is a head {extra[0]}, and no task is for it')

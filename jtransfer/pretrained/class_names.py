@@ -83,7 +83,7 @@ def name_outputs(stored: Stored, classes: tuple[str, ...]) -> Stored:
         UserError: it has no head or several, with another number of outputs, or two names are alike.
     """
     source = stored.source or str(stored.path)
-    if len(stored.tasks) != 1 or heads.named(stored.tasks):
+    if len(stored.tasks) != 1 or stored.tasks[0].name:
         what = 'several heads' if stored.tasks else 'no head'
         raise UserError(f'checkpoint_classes names the outputs of one head, and {source} has {what}')
     if len(classes) != stored.tasks[0].outputs:

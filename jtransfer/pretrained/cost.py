@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from jtransfer.models.network import Network
 from jtransfer.rules import flatten
+from jtransfer.tasks.door import ONLY
 
 Shape = tuple[int, ...]
 
@@ -117,8 +118,9 @@ def measure(network: Network, height: int, width: int = 0) -> Cost:
     features = jax.eval_shape(lambda v, x: network.apply(v, x, method='features'), variables, image)
     parameters = {path: leaf.size for path, leaf in flatten(variables['params']).items()}
     stages = [_stage(name, f'backbone/{name}/', features[name].shape[1:], parameters) for name in network.stages]
-    if network.num_classes:
-        stages.append(_stage('head', 'head/', (network.num_classes,), parameters))
+    outputs = jax.eval_shape(network.apply, variables, image)
+    if ONLY in outputs:
+        stages.append(_stage('head', 'head/', outputs[ONLY].shape[1:], parameters))
     return Cost(
         image=(height, width),
         backbone=sum(size for path, size in parameters.items() if path.startswith('backbone/')),

@@ -20,19 +20,9 @@ ONE, SEVERAL = 'head', 'heads'
 _LISTED = 5
 
 
-def named(tasks: Sequence[Task]) -> bool:
-    """Whether each task has a head of its own name, `heads/NAME`, instead of the only `head`."""
-    return any(task.name for task in tasks)
-
-
-def plain(tasks: Sequence[Task]) -> bool:
-    """Whether the tasks are what an ordinary classifier has: one label an image, or no head at all."""
-    return not tasks or (len(tasks) == 1 and tasks[0] == single_label(tasks[0].class_names))
-
-
 def class_names(tasks: Sequence[Task]) -> tuple[str, ...]:
     """The names of the outputs where there is one head; none where there are several."""
-    return () if named(tasks) or not tasks else tasks[0].class_names
+    return tasks[0].class_names if tasks and not tasks[0].name else ()
 
 
 def head_of(path: str) -> str:

@@ -175,12 +175,11 @@ def load_model(
     preprocessing = _sized(known, image_size).for_channels(input_channels or known.channels)
     wanted = heads.chosen_tasks(stored, num_classes, class_names, tasks)
     wanted, kept = heads.kept_heads(wanted, None if random_weights else stored, num_classes, class_names, tasks)
-    several = heads.named(wanted)
     source = '' if stored is None else stored.source or os.fspath(checkpoint)
     with _named(source):
         plain = models.create(
             architecture,
-            num_classes=0 if several or not wanted else wanted[0].outputs,
+            num_classes=0,
             image_size=preprocessing.shape,
             options=options,
             dtype=dtype,
@@ -188,7 +187,7 @@ def load_model(
             dropout=dropout,
             head_init=head_init,
             norm_axis_name=norm_axis_name,
-            tasks=[(task.name, task.outputs) for task in wanted] if several else (),
+            heads={task.name: task.outputs for task in wanted},
         )
     adaptation = stored.adaptation if stored is not None and not random_weights else None
     network: AnyNetwork = plain if adaptation is None else AdaptedNetwork(plain, adaptation)

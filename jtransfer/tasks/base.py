@@ -329,6 +329,11 @@ def single_label(class_names: Sequence[str], name: str = '') -> Task:
     return Task(name, 'single_label', tuple(class_names))
 
 
+def is_classifier(tasks: Sequence[Task]) -> bool:
+    """Whether the tasks are what an ordinary classifier has: one label an image, or no head at all."""
+    return not tasks or (len(tasks) == 1 and tasks[0] == single_label(tasks[0].class_names))
+
+
 def to_dict(task: Task) -> dict[str, Any]:
     """The task as JSON values."""
     return dataclasses.asdict(task)

@@ -131,7 +131,7 @@ def _ideal_step(parts: StepParts, trainable: Any) -> TrainStep:
             rngs={'dropout': stream_key(batch['seed'], 'dropout', state.step)},
             method='training_logits',
         )
-        logits = jax.tree.leaves((output.logits, [others for _, others in output.auxiliaries]))
+        logits = jax.tree.leaves((output.outputs, [others for _, others in output.auxiliaries]))
         total = jnp.stack([-jax.nn.log_softmax(leaf).mean() for leaf in logits]).sum()
         of_source = functools.partial(source_features, network, state.source, state.frozen, images)
         for pull in parts.pulls:

@@ -182,7 +182,7 @@ def loss_and_metrics(
     output, model_state = forward(setup, trainable, state, model_state, images, key)
     loss, losses = target_loss(setup, output, batch, totals)
     loss = pulled_loss(setup, loss, output.features, images, state)
-    metrics = setup.criterion.log(setup.parts.by_task(output.logits), batch['labels'])
+    metrics = setup.criterion.log(output.outputs, batch['labels'])
     if setup.criterion.named:
         metrics |= {f'loss/{name}': value for name, value in losses.items()}
     return loss, (model_state, metrics)
@@ -208,11 +208,10 @@ def target_loss(
     setup: Setup, output: TrainingOutput, batch: Batch, totals: Any
 ) -> tuple[Float[Array, ''], dict[str, Float[Array, '']]]:
     """The loss by the labels, with that of auxiliary heads, and each task's without."""
-    by_task, weight = setup.parts.by_task, batch.get('weight')
-    labels = batch['labels']
-    loss, losses = setup.criterion(by_task(output.logits), labels, totals, weight)
-    for share, logits in output.auxiliaries:
-        loss += share * setup.criterion(by_task(logits), labels, totals, weight)[0]
+    labels, weight = batch['labels'], batch.get('weight')
+    loss, losses = setup.criterion(output.outputs, labels, totals, weight)
+    for share, outputs in output.auxiliaries:
+        loss += share * setup.criterion(outputs, labels, totals, weight)[0]
     return loss, losses
 
 

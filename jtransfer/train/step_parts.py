@@ -24,9 +24,6 @@ from jtransfer.transfer.settings import Settings, settings_of, with_settings
 from jtransfer.transfer.timetable import Timetable, make_timetable
 from jtransfer.transfer.towards_source import configured_pulls
 
-# The name of a network's only head among the tasks.
-_ONLY = ''
-
 
 @dataclasses.dataclass(frozen=True)
 class StepParts:
@@ -85,10 +82,6 @@ class StepParts:
         """The same with other numbers in their places, which may be traced."""
         optim, plan = with_settings(self.config.optim, self.plan, settings)
         return dataclasses.replace(self, plan=plan, config=dataclasses.replace(self.config, optim=optim))
-
-    def by_task(self, values: Any) -> Mapping[str, Any]:
-        """The network's outputs of every task, by its name; those of a network with one head are all there is."""
-        return values if self.criterion.named else {_ONLY: values}
 
     def schedules(self) -> dict[str, optax.Schedule]:
         """The learning rate of every trainable group by its name, as a function of the step."""

@@ -53,7 +53,7 @@ def test_the_formulas_by_hand(bench, name, module, kind):
 
     images = bench.images()
     with nn.intercept_methods(add):
-        expected = net.network.apply({**variables, 'params': params}, images)
+        expected = net.network.apply({**variables, 'params': params}, images)['']
     np.testing.assert_allclose(bench.run(net, variables, images), expected, rtol=1e-5, atol=1e-5)
 
 

@@ -41,7 +41,7 @@ class Bench:
 
     def network(self, name, **kwargs):
         """A tiny network of a family."""
-        return Network(BACKBONES[name](**kwargs), CLASSES)
+        return Network(BACKBONES[name](**kwargs), {'': CLASSES})
 
     def variables(self, network):
         """Random variables, far from those of any initialiser."""
@@ -70,11 +70,13 @@ class Bench:
 
     def run(self, network, variables, images, **kwargs):
         """What a method gives, by default logits in evaluation mode."""
-        return _compiled(network, tuple(kwargs.items()))(variables, images)
+        outputs = _compiled(network, tuple(kwargs.items()))(variables, images)
+        return outputs[''] if kwargs.get('method', 'classify') == 'classify' and 'mutable' not in kwargs else outputs
 
     def train(self, network, variables, images, **kwargs):
         """Logits and new statistics in training mode."""
-        return self.run(network, variables, images, train=True, mutable=('batch_stats',), **kwargs)
+        outputs, statistics = self.run(network, variables, images, train=True, mutable=('batch_stats',), **kwargs)
+        return outputs[''], statistics
 
     def check_merging(self, name, kind, settings=None):
         """An adaptation changes nothing at first, and merged computes what it does apart, in training too."""

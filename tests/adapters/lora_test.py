@@ -62,7 +62,7 @@ def test_a_convolution_and_a_linear_layer_equal_the_formula_in_torch(bench):
         return outputs
 
     with nn.intercept_methods(record):
-        net.apply(variables, bench.images())
+        net.apply(variables, bench.images())['']
     params = variables['params']
 
     def tensors(*path):
@@ -100,10 +100,10 @@ def test_the_gradient_of_the_frozen_kernels_is_not_computed(bench, bfloat16):
     images = bench.images()
 
     def loss_adapted(low, base):
-        return jnp.square(net.apply({'params': {**base, 'adapters': low}}, images, train=True)).mean()
+        return jnp.square(net.apply({'params': {**base, 'adapters': low}}, images, train=True)['']).mean()
 
     def loss_full(base):
-        return jnp.square(network.apply({'params': base}, images, train=True)).mean()
+        return jnp.square(network.apply({'params': base}, images, train=True)['']).mean()
 
     def flops(function, *args):
         return jax.jit(function).lower(*args).compile().cost_analysis()['flops']

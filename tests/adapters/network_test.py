@@ -33,7 +33,7 @@ def test_gradients_reach_every_adapter_in_a_frozen_network_whose_statistics_stay
             method='training_logits',
         )
         statistics = sum(jnp.abs(x).sum() for x in jax.tree.leaves(updated)) if updated else 0.0
-        return jnp.square(logits).mean() + 0 * statistics
+        return jnp.square(logits['']).mean() + 0 * statistics
 
     gradients = rules.flatten(gradient(trainable))
     assert gradients
@@ -59,7 +59,7 @@ def test_the_methods_of_the_network(bench, kind):
         bench.run(net, variables, features['pooled'], method='classify'), logits, rtol=1e-5, atol=1e-6
     )
     trained = bench.run(net, variables, images, method='training_logits')
-    np.testing.assert_allclose(trained[0], logits, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(trained.outputs[''], logits, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('kind', ADAPTATIONS)
@@ -71,10 +71,10 @@ def test_vmap_scan_and_bfloat16(bench, kind):
     assert alone.dtype == jnp.float32
     params = variables['params']
     two = jax.tree.map(lambda x: jnp.stack([x, 0 * x]), params['adapters'])
-    lanes = jax.jit(jax.vmap(lambda low: net.apply({'params': {**params, 'adapters': low}}, images)))(two)
+    lanes = jax.jit(jax.vmap(lambda low: net.apply({'params': {**params, 'adapters': low}}, images)['']))(two)
     np.testing.assert_allclose(lanes[0], alone, rtol=0.05, atol=0.05)
     assert np.abs(lanes[1] - alone).max() > 1e-2
-    _, scanned = jax.lax.scan(lambda carry, x: (carry, net.apply(variables, x[None])[0]), 0, images)
+    _, scanned = jax.lax.scan(lambda carry, x: (carry, net.apply(variables, x[None])[''][0]), 0, images)
     np.testing.assert_allclose(scanned, alone, rtol=0.05, atol=0.05)
 
 
@@ -91,7 +91,7 @@ def test_pmap_takes_the_statistics_of_all_devices(bench):
         devices=jax.devices()[:2],
     )
     logits, updated = call(variables, images.reshape(2, 4, 32, 32, 3))
-    np.testing.assert_allclose(logits.reshape(8, 3), whole, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(logits[''].reshape(8, 3), whole, rtol=1e-4, atol=1e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-4, atol=1e-5), updated, expected)
 
 
@@ -109,7 +109,7 @@ def test_the_depth_of_an_adapter_is_that_of_its_module(bench, kind):
 def test_it_states_what_the_network_states_and_is_static(bench):
     net, variables = bench.adapted('vit', 'lora')
     inner = net.network
-    for name in ('backbone', 'num_classes', 'tasks', 'dropout', 'head_init', 'stages', 'dtype', 'prefix_tokens'):
+    for name in ('backbone', 'heads', 'dropout', 'head_init', 'stages', 'dtype', 'prefix_tokens'):
         assert getattr(net, name) == getattr(inner, name)
     again, _ = bench.adapted('vit', 'lora')
     assert (net, hash(net)) == (again, hash(again))
@@ -129,4 +129,4 @@ def test_parameters_without_adapters_are_refused(bench):
     net, variables = bench.adapted('vit', 'lora')
     del variables['params']['adapters']
     with pytest.raises(UserError, match=r'no child adapters \(only backbone, head\)'):
-        net.apply(variables, bench.images())
+        net.apply(variables, bench.images())['']

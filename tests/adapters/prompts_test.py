@@ -48,7 +48,7 @@ def test_it_is_the_forward_pass_with_concatenated_tokens(bench, kind):
 @pytest.mark.parametrize('kind', ['shallow', 'deep'])
 @pytest.mark.parametrize('pool', ['avg', 'map'])
 def test_stages_and_pooling_never_see_them(bench, kind, pool):
-    network = Network(ViT(8, 16, 2, 2, 2, reg_tokens=2, pool=pool), 3)
+    network = Network(ViT(8, 16, 2, 2, 2, reg_tokens=2, pool=pool), {'': 3})
     net, variables = bench.adapted('vit', 'prompt', Adapters(prompt_kind=kind), network=network)
     features = bench.run(net, variables, bench.images(), method='features')
     assert net.adaptation.prefix == 3

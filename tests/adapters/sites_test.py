@@ -43,7 +43,7 @@ def test_shapes_are_those_of_the_given_images(bench):
 
 
 def test_without_images_some_size_is_found_that_fits_the_patches_and_the_channels():
-    network = Network(ViT(patch=9, dim=8, blocks=1, heads=1), 2)
+    network = Network(ViT(patch=9, dim=8, blocks=1, heads=1), {'': 2})
     params = {'backbone': {'embed': {'patch': {'kernel': np.zeros((9, 9, 1, 8))}}}}
     assert describe(network, params)['backbone/embed/patch'].inputs == (1, 225, 225, 1)
 

@@ -33,7 +33,7 @@ def test_it_is_what_scaling_and_shifting_every_output_gives(bench, name):
 
     images = bench.images()
     with nn.intercept_methods(on_outputs):
-        expected = net.network.apply({**variables, 'params': params}, images)
+        expected = net.network.apply({**variables, 'params': params}, images)['']
     assert len(touched) == len(net.adaptation.norms) + len(net.adaptation.layers)
     np.testing.assert_allclose(bench.run(net, variables, images), expected, rtol=1e-5, atol=1e-5)
 
@@ -66,7 +66,7 @@ def test_scales_do_not_cost_the_gradient_of_kernels(bench):
         return jax.jit(function).lower(*args).compile().cost_analysis()['flops']
 
     def loss(low, base):
-        return jnp.square(net.apply({'params': {**base, 'adapters': low}}, images)).mean()
+        return jnp.square(net.apply({'params': {**base, 'adapters': low}}, images)['']).mean()
 
     forward = flops(loss, adapted, base)
     assert flops(jax.grad(loss), adapted, base) < 2.2 * forward

@@ -28,12 +28,12 @@ def expected(model):
     mean, std = np.array(model.preprocessing.mean), np.array(model.preprocessing.std)
     inputs = ((IMAGES / 255 - mean) / std).astype(np.float32)
     network = models.create(model.architecture, num_classes=3)
-    return np.asarray(jax.jit(network.apply)(model.variables, inputs))
+    return np.asarray(jax.jit(network.apply)(model.variables, inputs)[''])
 
 
 @pytest.mark.parametrize('count', [24, 16, 8, 13, 1])
 def test_every_batch_size_gives_the_same_logits(model, forward, expected, count):
-    logits = forward(model.variables, IMAGES[:count])
+    logits = forward(model.variables, IMAGES[:count])['']
     assert logits.dtype == np.float32
     assert len(logits.devices()) == (1 if count % 8 else 8)
     assert np.ptp(expected, axis=0).min() > 1e-3
@@ -45,14 +45,14 @@ def test_it_makes_no_difference_where_the_weights_are(model, forward, expected):
     on_last = jax.device_put(on_host, jax.devices()[-1])
     for variables in (on_host, on_last):
         for count in (16, 13):
-            np.testing.assert_allclose(forward(variables, IMAGES[:count]), expected[:count], rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(forward(variables, IMAGES[:count])[''], expected[:count], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('count', [16, 13])
 def test_with_flips_it_is_the_mean_of_an_image_and_its_mirror_image(model, forward, count):
-    plain, mirrored = (forward(model.variables, pixels) for pixels in (IMAGES[:count], IMAGES[:count, :, ::-1]))
+    plain, mirrored = (forward(model.variables, pixels)[''] for pixels in (IMAGES[:count], IMAGES[:count, :, ::-1]))
     assert np.abs(plain - mirrored).max() > 1e-3
-    flips = make_forward(model.network, model.preprocessing, flips=True)(model.variables, IMAGES[:count])
+    flips = make_forward(model.network, model.preprocessing, flips=True)(model.variables, IMAGES[:count])['']
     assert flips.dtype == np.float32
     mean = (softmax(plain, axis=1) + softmax(mirrored, axis=1)) / 2
     np.testing.assert_allclose(softmax(flips, axis=1), mean, rtol=1e-5)
@@ -60,8 +60,10 @@ def test_with_flips_it_is_the_mean_of_an_image_and_its_mirror_image(model, forwa
 
 def test_flips_change_nothing_in_a_symmetric_picture(model, forward):
     symmetric = np.concatenate([IMAGES[:8, :, :8], IMAGES[:8, :, 7::-1]], axis=2)
-    flips = make_forward(model.network, model.preprocessing, flips=True)(model.variables, symmetric)
-    np.testing.assert_allclose(softmax(flips, axis=1), softmax(forward(model.variables, symmetric), axis=1), rtol=1e-5)
+    flips = make_forward(model.network, model.preprocessing, flips=True)(model.variables, symmetric)['']
+    np.testing.assert_allclose(
+        softmax(flips, axis=1), softmax(forward(model.variables, symmetric)[''], axis=1), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize('flips', [False, True])

@@ -131,7 +131,7 @@ def test_views_have_a_name_of_their_own(settings, name):
 @pytest.mark.parametrize('count', [1, 2, 7])
 def test_the_softmax_of_the_average_is_the_mean_of_the_softmaxes(count):
     logits = np.random.default_rng(count).normal(0, 5, (count, 4, 3)).astype(np.float32)
-    average = average_views(*map(np.asarray, logits))
+    average = average_views(*({'': view} for view in logits))['']
     assert average.dtype == np.float32
     mean = softmax(logits.astype(np.float64), axis=2).mean(0)
     np.testing.assert_allclose(softmax(average, axis=1), mean, rtol=1e-5)
@@ -140,19 +140,20 @@ def test_the_softmax_of_the_average_is_the_mean_of_the_softmaxes(count):
 
 def test_probabilities_too_small_for_float32_stay_finite():
     logits = np.float32([[0, -300, -500]])
-    average = np.asarray(average_views(logits, logits[:, [0, 2, 1]]))
+    average = np.asarray(average_views({'': logits}, {'': logits[:, [0, 2, 1]]})[''])
     np.testing.assert_allclose(average, [[0, -300 - np.log(2), -300 - np.log(2)]], rtol=1e-6)
 
 
 @pytest.mark.parametrize('count', [1, 2, 7])
 def test_several_labels_average_their_sigmoids_and_numbers_themselves(count):
     outputs = np.random.default_rng(count).normal(0, 5, (count, 4, 3)).astype(np.float32)
-    labels = average_views(*map(np.asarray, outputs), kinds='multi_label')
+    labels = average_views(*({'': view} for view in outputs), kinds=(('', 'multi_label'),))['']
     assert labels.dtype == np.float32
     np.testing.assert_allclose(expit(labels), expit(outputs.astype(np.float64)).mean(0), rtol=1e-5)
-    numbers = average_views(*map(np.asarray, outputs), kinds='regression')
+    numbers = average_views(*({'': view} for view in outputs), kinds=(('', 'regression'),))['']
     np.testing.assert_allclose(numbers, outputs.mean(0), rtol=1e-5, atol=1e-6)
-    far = average_views(np.float32([[-300, 300]]), np.float32([[-200, 200]]), kinds='multi_label')
+    pair = {'': np.float32([[-300, 300]])}, {'': np.float32([[-200, 200]])}
+    far = average_views(*pair, kinds=(('', 'multi_label'),))['']
     np.testing.assert_allclose(far, [[-200 - np.log(2), 200 + np.log(2)]], rtol=1e-6)
 
 
@@ -162,9 +163,9 @@ def test_each_of_several_tasks_is_averaged_in_its_own_way():
     second = {'a': np.float32([[2]]), 'b': np.float32([[2, -1]])}
     average = average_views(first, second, kinds=kinds_of(tasks))
     np.testing.assert_array_equal(average['a'], [[1.5]])
-    np.testing.assert_allclose(average['b'], average_views(first['b'], second['b']), rtol=1e-6)
+    np.testing.assert_allclose(average['b'], average_views({'': first['b']}, {'': second['b']})[''], rtol=1e-6)
     assert kinds_of(tasks[1:]) == (('b', 'single_label'),)
-    assert kinds_of([single_label(('y', 'z'))]) == kinds_of([]) == 'single_label'
+    assert kinds_of([single_label(('y', 'z'))]) == (('', 'single_label'),)
 
 
 def test_views_are_those_of_the_settings(model):

@@ -62,7 +62,7 @@ def by_hand(model, part, views):
         for crop in range(views.crops):
             pixels = np.stack([view_pixels(picture, size, views.crops)[crop] for picture in pictures])
             for view in (pixels, np.ascontiguousarray(pixels[:, :, ::-1]))[: 1 + views.flips]:
-                probabilities.append(softmax(np.asarray(forward(model.variables, view), np.float64), axis=1))
+                probabilities.append(softmax(np.asarray(forward(model.variables, view)[''], np.float64), axis=1))
     return np.mean(probabilities, axis=0), len(probabilities)
 
 
@@ -110,7 +110,7 @@ def test_without_views_nothing_changes(tiny_config, checkpoints):
     first, second = (score(model, read, config).logits[''] for read in (examples, again))
     np.testing.assert_array_equal(first, second)
     forward = make_forward(model.network, model.preprocessing)
-    np.testing.assert_array_equal(first[:8], forward(model.variables, pixels[:8]))
+    np.testing.assert_array_equal(first[:8], forward(model.variables, pixels[:8])[''])
 
 
 @pytest.mark.parametrize('placement', ['device', 'stream'])

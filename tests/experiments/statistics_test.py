@@ -123,7 +123,9 @@ def test_wrong_statistics_no_longer_matter_and_the_accuracy_is_back(model, image
     again = statistics.recalibrate_statistics(model, [images], variables=wrong)
     assert_identical(again, right)
     forward = jax.jit(
-        lambda variables: model.network.apply(variables, normalise(jnp.asarray(images), model.preprocessing)).argmax(-1)
+        lambda variables: model.network.apply(variables, normalise(jnp.asarray(images), model.preprocessing))[
+            ''
+        ].argmax(-1)
     )
     labels = np.asarray(forward(right))
     assert len(set(labels.tolist())) > 1

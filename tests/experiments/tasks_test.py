@@ -375,7 +375,7 @@ def test_a_run_of_several_heads_can_be_planned(tiny_config, monkeypatch):
     monkeypatch.setattr(planning, 'load_parts', lambda data, seed: load_parts(data, seed, pictures(HEADS)))
     report = planning.plan_report(tiny_config(**{**TRAINED, 'data.source': 'csv:any', 'loss.class_balance': 'inverse'}))
     assert report.model.tasks == HEADS
-    assert report.model.network.tasks == (('kind', 2), ('tags', 2), ('light', 1))
+    assert report.model.network.heads == {'kind': 2, 'tags': 2, 'light': 1}
     assert report.classes == (5, 'csv:any')
     assert {path.split('/')[1] for group in report.plan.groups for path in group.paths if path[:5] == 'heads'} == {
         'kind', 'tags', 'light',

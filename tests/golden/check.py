@@ -69,7 +69,7 @@ def evaluation(network: Network, naming: NameMap, arrays: Arrays, tolerance: flo
 
     @jax.jit
     def forward(variables, image):
-        return network.apply(variables, image), network.apply(variables, image, method='features')
+        return network.apply(variables, image)[''], network.apply(variables, image, method='features')
 
     with jax.default_matmul_precision('highest'):
         logits, features = forward(variables(network, naming, arrays), arrays['image'])
@@ -87,7 +87,7 @@ def training(network: Network, naming: NameMap, arrays: Arrays, tolerance: float
     step = jax.jit(functools.partial(network.apply, train=True, mutable=['batch_stats']))
     with jax.default_matmul_precision('highest'):
         logits, updated = step(before, arrays['image'])
-    close(logits, arrays['train/logits'], tolerance, 'logits in training mode')
+    close(logits[''], arrays['train/logits'], tolerance, 'logits in training mode')
     moved = naming.to_ours(state(arrays, 'train/state/'), shapes(network, arrays['image']))
     ours = traverse_util.flatten_dict(updated, sep='/')
     assert set(ours) == set(moved.values)

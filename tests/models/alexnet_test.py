@@ -19,7 +19,7 @@ TINY = AlexNet(widths=(6, 8, 10, 8, 7), hidden=12)
 
 def tiny(dropout=0.0):
     """A network, random variables and images."""
-    network = Network(TINY.clone(dropout=dropout), 5)
+    network = Network(TINY.clone(dropout=dropout), {'': 5})
     rng = np.random.default_rng(0)
     images = rng.normal(size=(2, 71, 65, 3)).astype('f4')
     shapes = jax.eval_shape(network.init, jax.random.key(0), images)
@@ -84,7 +84,7 @@ def test_dropout_is_before_both_hidden_layers(frozen, dropping):
 @pytest.mark.parametrize('size', [(63, 63), (63, 100)])
 def test_the_smallest_images_go_through(size):
     network, variables, _ = tiny()
-    assert jax.eval_shape(network.apply, variables, jnp.zeros((1, *size, 3))).shape == (1, 5)
+    assert jax.eval_shape(network.apply, variables, jnp.zeros((1, *size, 3)))[''].shape == (1, 5)
 
 
 def test_smaller_images_are_refused():

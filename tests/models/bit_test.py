@@ -72,7 +72,7 @@ def test_stages_compose():
 
 
 def test_every_parameter_has_a_depth_and_the_last_normalisation_that_of_the_last_block():
-    network = models.Network(TINY, num_classes=2)
+    network = models.Network(TINY, {'': 2})
     expected = {'stem': 0, 'stage1/block0': 1, 'stage1/block1': 2, 'stage2/block0': 3, 'norm': 3}
     found = {}
     for path in shapes(network, 32):

@@ -41,7 +41,7 @@ TINY = ConvNeXt((1, 2, 1), (4, 6, 8))
 
 def tiny(**fields):
     """A network, random variables and images."""
-    network = Network(TINY.clone(**fields), 5)
+    network = Network(TINY.clone(**fields), {'': 5})
     random = np.random.default_rng(0)
     images = jnp.asarray(random.normal(size=(2, 37, 22, 3)), jnp.float32)
     shapes = jax.eval_shape(network.init, jax.random.key(0), images)

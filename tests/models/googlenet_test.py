@@ -20,7 +20,7 @@ TINY = GoogLeNet(stem_widths=(3, 3, 4), blocks=((BLOCK,), (BLOCK,) * 4, (BLOCK,)
 
 def tiny(**fields):
     """A network, random variables and images."""
-    network = Network(TINY.clone(**fields), 5)
+    network = Network(TINY.clone(**fields), {'': 5})
     rng = np.random.default_rng(0)
     images = rng.normal(size=(3, 33, 47, 3)).astype('f4')
     shapes = jax.eval_shape(network.init, jax.random.key(0), images)
@@ -130,7 +130,7 @@ def test_a_replica_axis_reaches_the_auxiliary_heads():
 @pytest.mark.parametrize('size', [(15, 15), (15, 40)])
 def test_the_smallest_images_go_through(size):
     network, variables, _ = tiny()
-    assert jax.eval_shape(network.apply, variables, jnp.zeros((1, *size, 3))).shape == (1, 5)
+    assert jax.eval_shape(network.apply, variables, jnp.zeros((1, *size, 3)))[''].shape == (1, 5)
 
 
 def test_smaller_images_are_refused():

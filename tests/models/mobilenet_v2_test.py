@@ -31,7 +31,7 @@ TINY = MobileNetV2((4, 6, 6), (1, 2, 1), (1, 6, 6), (1, 2, 1), stem_width=8, top
 
 def tiny(**fields):
     """A network, random variables and images."""
-    network = Network(TINY.clone(**fields), 5)
+    network = Network(TINY.clone(**fields), {'': 5})
     random = np.random.default_rng(0)
     images = jnp.asarray(random.normal(size=(3, 19, 14, 3)), jnp.float32)
     shapes = jax.eval_shape(network.init, jax.random.key(0), images)

@@ -30,8 +30,14 @@ def make(name, **kwargs):
 
 
 def call(network, *args, **kwargs):
-    """`network.apply` in training mode, compiled as one program; op by op it takes ten times as long."""
-    return jax.jit(functools.partial(network.apply, train=True, mutable=['batch_stats'], **kwargs))(*args)
+    """Logits and statistics in training mode, compiled as one program; op by op it takes ten times as long."""
+    outputs, updated = jax.jit(functools.partial(network.apply, train=True, mutable=['batch_stats'], **kwargs))(*args)
+    return outputs[''], updated
+
+
+def logits_of(network, *args):
+    """Logits of a network with one head in evaluation mode, compiled."""
+    return jax.jit(network.apply)(*args)['']
 
 
 def flat(tree):
@@ -62,7 +68,7 @@ def test_logits_are_the_head_on_pooled_features(name):
     @jax.jit
     def forward(variables, images):
         pooled = network.apply(variables, images, method='features')['pooled']
-        return pooled, network.apply(variables, images), network.apply(variables, pooled, method='classify')
+        return pooled, network.apply(variables, images)[''], network.apply(variables, pooled, method='classify')['']
 
     pooled, logits, classified = forward(variables, images)
     head = variables['params']['head']
@@ -95,7 +101,7 @@ def test_a_frozen_network_in_training_is_the_network_in_evaluation(name):
     key = {'dropout': jax.random.key(3)}
     frozen = ('backbone', 'head')
     logits, _ = call(network, variables, images, frozen=frozen, rngs=key)
-    np.testing.assert_array_equal(logits, jax.jit(network.apply)(variables, images))
+    np.testing.assert_array_equal(logits, logits_of(network, variables, images))
 
 
 @pytest.mark.parametrize('option', ['drop_path', 'dropout'])
@@ -107,7 +113,7 @@ def test_drop_path_and_dropout_draw_from_their_key(name, option):
     @jax.jit
     def logits(seed):
         key = {'dropout': jax.random.key(seed)}
-        return network.apply(variables, images, train=True, mutable=['batch_stats'], rngs=key)[0]
+        return network.apply(variables, images, train=True, mutable=['batch_stats'], rngs=key)[0]['']
 
     np.testing.assert_array_equal(logits(0), logits(0))
     assert not np.allclose(logits(0), logits(1))
@@ -124,8 +130,8 @@ def test_half_precision_compute_keeps_float32_parameters_and_outputs(name):
     assert features['pooled'].dtype == jnp.float32
     training = functools.partial(half.apply, train=True, mutable=['batch_stats'])
     logits, updated = jax.eval_shape(training, variables, images)
-    assert {x.dtype for x in (logits, *jax.tree.leaves(updated))} == {jnp.dtype('float32')}
-    expected, logits = (np.asarray(jax.jit(n.apply)(variables, images)) for n in (network, half))
+    assert {x.dtype for x in (logits[''], *jax.tree.leaves(updated))} == {jnp.dtype('float32')}
+    expected, logits = (np.asarray(logits_of(n, variables, images)) for n in (network, half))
     assert 0 < np.abs(logits - expected).max() < 0.03 * np.abs(expected).max()
 
 
@@ -146,7 +152,7 @@ def test_without_classes_there_is_no_head():
     images = jnp.zeros((2, 16, 16, 3))
     outputs, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), images)
     assert set(variables['params']) == {'backbone'}
-    assert outputs.shape == (2, 16)
+    assert {name: feature.shape for name, feature in outputs.items()} == {'pooled': (2, 16)}
 
 
 def training_logits(network, variables, images, **kwargs):
@@ -176,7 +182,7 @@ def test_without_auxiliary_heads_training_is_the_same_program(name):
 
 def auxiliary_network(**kwargs):
     """A network with two auxiliary heads, random variables and images."""
-    network = Network(WITH_AUXILIARIES, 4, **kwargs)
+    network = Network(WITH_AUXILIARIES, {'': 4}, **kwargs)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(3, 33, 33, 3)).astype('f4')
     shapes = jax.eval_shape(network.init, jax.random.key(0), images)
@@ -187,7 +193,7 @@ def test_auxiliary_heads_are_below_the_head():
     network, variables, images = auxiliary_network()
     assert set(variables['params']) == {'backbone', 'head'}
     assert set(variables['params']['head']) == {'kernel', 'bias', 'aux1', 'aux2'}
-    plain = Network(WITH_AUXILIARIES.clone(aux=False), 4)
+    plain = Network(WITH_AUXILIARIES.clone(aux=False), {'': 4})
     shapes = jax.eval_shape(plain.init, jax.random.key(0), images)
     assert set(shapes['params']['head']) == {'kernel', 'bias'}
     assert jax.tree.structure(shapes['params']['backbone']) == jax.tree.structure(variables['params']['backbone'])
@@ -198,12 +204,12 @@ def test_auxiliary_heads_are_below_the_head():
 
 def test_evaluation_does_without_auxiliary_heads():
     network, variables, images = auxiliary_network()
-    plain = Network(WITH_AUXILIARIES.clone(aux=False), 4)
+    plain = Network(WITH_AUXILIARIES.clone(aux=False), {'': 4})
     bare = {
         'params': {**variables['params'], 'head': {k: variables['params']['head'][k] for k in ('kernel', 'bias')}},
         'batch_stats': {'backbone': variables['batch_stats']['backbone']},
     }
-    np.testing.assert_array_equal(jax.jit(network.apply)(variables, images), jax.jit(plain.apply)(bare, images))
+    np.testing.assert_array_equal(logits_of(network, variables, images), logits_of(plain, bare, images))
     costs = [
         jax.jit(net.apply).lower(values, images).cost_analysis()['flops']
         for net, values in ((network, variables), (plain, bare))
@@ -215,9 +221,9 @@ def test_auxiliary_logits_come_with_their_weights():
     network, variables, images = auxiliary_network()
     (logits, auxiliaries, _), updated = training_logits(network, variables, images)
     expected, _ = call(network, variables, images, rngs={'dropout': jax.random.key(0)})
-    np.testing.assert_array_equal(logits, expected)
+    np.testing.assert_array_equal(logits[''], expected)
     assert [weight for weight, _ in auxiliaries] == [0.3, 0.3]
-    assert all(other.shape == (3, 4) for _, other in auxiliaries)
+    assert all(other[''].shape == (3, 4) for _, other in auxiliaries)
     before = flat(variables['batch_stats'])
     assert not any(np.array_equal(value, before[path]) for path, value in flat(updated['batch_stats']).items())
 
@@ -302,7 +308,7 @@ TASKS = (('shape', 4), ('size', 1), ('parts', 7))
 
 def with_tasks(name='resnet_tiny', tasks=TASKS, **kwargs):
     """A network with tasks, random variables and images."""
-    network = models.create(name, num_classes=0, tasks=tasks, **kwargs)
+    network = models.create(name, num_classes=0, heads=dict(tasks), **kwargs)
     rng = np.random.default_rng(0)
     images = rng.normal(size=(3, 16, 16, 3)).astype('f4')
     shapes = jax.eval_shape(network.init, jax.random.key(0), images)
@@ -341,7 +347,7 @@ def test_the_task_heads_of_a_distilled_network_have_its_parts():
     single = {'params': {'backbone': params['backbone'], 'head': params['heads']['shape']}}
     logits = jax.jit(network.apply)(variables, images)
     assert logits['size'].shape == (3, 1)
-    np.testing.assert_allclose(logits['shape'], jax.jit(plain.apply)(single, images), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(logits['shape'], logits_of(plain, single, images), rtol=1e-5, atol=1e-6)
 
 
 def test_one_gradient_reaches_every_task_and_the_backbone():
@@ -352,7 +358,7 @@ def test_one_gradient_reaches_every_task_and_the_backbone():
         def loss(params):
             output, _ = training_logits(network, {**variables, 'params': params}, images)
             assert output.auxiliaries == []
-            return sum(jnp.mean((logits - 1) ** 2) for logits in output.logits.values())
+            return sum(jnp.mean((logits - 1) ** 2) for logits in output.outputs.values())
 
         return jax.grad(loss)(params)
 
@@ -366,9 +372,9 @@ def test_dropout_is_the_same_draw_for_all_tasks_and_none_for_a_frozen_one():
     heads['b'] = heads['c'] = heads['a']
     output, _ = training_logits(network, variables, images, frozen=('backbone', 'heads/c'))
     still = jax.jit(network.apply)(variables, images)
-    np.testing.assert_array_equal(output.logits['a'], output.logits['b'])
-    np.testing.assert_array_equal(output.logits['c'], still['c'])
-    assert not np.allclose(output.logits['a'], still['a'])
+    np.testing.assert_array_equal(output.outputs['a'], output.outputs['b'])
+    np.testing.assert_array_equal(output.outputs['c'], still['c'])
+    assert not np.allclose(output.outputs['a'], still['a'])
 
 
 def test_the_heads_of_tasks_have_the_depth_of_a_head():
@@ -392,16 +398,16 @@ def test_tasks_keep_their_outputs_in_float32():
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        ({'num_classes': 3}, r'num_classes=3, but each of the tasks shape, size, parts states its own outputs'),
-        ({'tasks': (('a', 2), ('a', 3))}, r'two tasks of one name among a, a'),
-        ({'tasks': (('a/b', 2),)}, r"letters, digits and underscores: 'a/b'"),
-        ({'tasks': (('a', 0),)}, r"task 'a' has 0 outputs; at least 1 is needed"),
+        ({'num_classes': 3}, r'num_classes=3, but each of the heads shape, size, parts states its own outputs'),
+        ({'heads': {'a/b': 2}}, r"letters, digits and underscores: 'a/b'"),
+        ({'heads': {'': 2, 'a': 3}}, r"letters, digits and underscores: ''"),
+        ({'heads': {'a': 0}}, r"task 'a' has 0 outputs; at least 1 is needed"),
         ({'name': 'googlenet_aux'}, r'the auxiliary heads aux1, aux2 cannot have tasks; take one without'),
     ],
 )
 def test_tasks_that_cannot_be_are_refused(kwargs, message):
     with pytest.raises(UserError, match=message):
-        models.create(**{'name': 'resnet_tiny', 'num_classes': 0, 'tasks': TASKS, **kwargs})
+        models.create(**{'name': 'resnet_tiny', 'num_classes': 0, 'heads': dict(TASKS), **kwargs})
 
 
 @pytest.mark.parametrize('name', TINY)

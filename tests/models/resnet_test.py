@@ -114,7 +114,7 @@ def test_stages_compose(fields):
 def test_every_parameter_has_a_depth_that_rises_with_the_blocks():
     backbone = ResNet('bottleneck', **SMALL['bottleneck'], shortcut='pool', stem='deep')
     assert backbone.head_depth == 4
-    network = models.Network(backbone, num_classes=2)
+    network = models.Network(backbone, {'': 2})
     expected = {'stem': 0, 'stage1/block0': 1, 'stage1/block1': 2, 'stage2/block0': 3}
     found = {}
     for path in shapes(network, 16):
@@ -127,14 +127,14 @@ def test_every_parameter_has_a_depth_that_rises_with_the_blocks():
 
 def test_the_first_kernel_is_the_one_that_reads_the_channels():
     for stem in ('imagenet', 'deep', 'cifar'):
-        network = models.Network(ResNet('basic', **SMALL['basic'], stem=stem), num_classes=0)
+        network = models.Network(ResNet('basic', **SMALL['basic'], stem=stem), {})
         assert shapes(network, 16)[f'params/backbone/{ResNet.input_kernel}'][2] == 3
 
 
 def test_any_image_size_will_do():
     network = models.create('resnet_tiny', num_classes=2)
     variables = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
-    assert jax.eval_shape(network.apply, variables, jnp.zeros((2, 21, 18, 3))).shape == (2, 2)
+    assert jax.eval_shape(network.apply, variables, jnp.zeros((2, 21, 18, 3)))[''].shape == (2, 2)
 
 
 @pytest.mark.parametrize(

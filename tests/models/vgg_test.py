@@ -30,7 +30,7 @@ TINY = VGG((1, 2), (4, 6), hidden=9, batch_norm=True)
 
 def tiny(dropout=0.0):
     """A network, random variables and images."""
-    network = Network(TINY.clone(dropout=dropout), 5)
+    network = Network(TINY.clone(dropout=dropout), {'': 5})
     rng = np.random.default_rng(0)
     images = rng.normal(size=(2, 17, 14, 3)).astype('f4')
     shapes = jax.eval_shape(network.init, jax.random.key(0), images)

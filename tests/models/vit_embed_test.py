@@ -97,7 +97,7 @@ def test_a_rectangular_grid_has_positions_of_its_own():
     images = jnp.ones((1, 16, 40, 3))
     variables = arrays(network, images)
     assert variables['params']['backbone']['embed']['pos_embed'].shape == (1, 1 + 2 * 5, 16)
-    assert jax.eval_shape(network.apply, variables, images).shape == (1, 2)
+    assert jax.eval_shape(network.apply, variables, images)[''].shape == (1, 2)
 
 
 def test_images_that_do_not_fit_are_refused():

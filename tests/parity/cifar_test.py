@@ -56,7 +56,7 @@ def classifier(name):
     @functools.partial(jax.jit, compiler_options={'xla_backend_optimization_level': 3})
     def logits(pixels):
         with jax.default_matmul_precision('highest'):
-            return model.network.apply(model.variables, normalise(pixels, model.preprocessing))
+            return model.network.apply(model.variables, normalise(pixels, model.preprocessing))['']
 
     return logits
 
@@ -85,5 +85,5 @@ def test_other_input_numbers_would_be_noticed():
         predicted = file['resnet20_jpeg2000_pred'][::20]
     pixels = jnp.asarray(images[::20])
     np.testing.assert_array_equal(classifier('cifar_resnet20')(pixels).argmax(-1), predicted)
-    other = jax.jit(model.network.apply)(model.variables, pixels / 127.5 - 1).argmax(-1)
+    other = jax.jit(model.network.apply)(model.variables, pixels / 127.5 - 1)[''].argmax(-1)
     assert (np.asarray(other) != predicted).any()

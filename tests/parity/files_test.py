@@ -26,7 +26,7 @@ def reference():
 def logits_of(model, image):
     """Ours on a torch image (NCHW)."""
     with jax.default_matmul_precision('highest'):
-        return jax.jit(model.network.apply)(model.variables, jnp.asarray(image.numpy().transpose(0, 2, 3, 1)))
+        return jax.jit(model.network.apply)(model.variables, jnp.asarray(image.numpy().transpose(0, 2, 3, 1)))['']
 
 
 def agree(model, theirs, image, forward=lambda net, image: net(image)):

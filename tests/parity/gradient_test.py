@@ -88,7 +88,7 @@ def our_steps(network, variables, preprocessing, seed, steps):
     """Our variables by path after the steps, and the losses."""
     plan = make_plan(network, variables['params'], Transfer('fine_tune'), OPTIM.weight_decay)
     config = Config(data=Data(batch_size=BATCH), optim=OPTIM)
-    tasks = [single_label([str(number) for number in range(network.num_classes)])]
+    tasks = [single_label([str(number) for number in range(network.heads[''])])]
     criterion = make_criterion(tasks, task_losses(config.loss, tasks), 0.0)
     parts = StepParts(network, preprocessing, plan, config, criterion, total_steps=steps)
     state = parts.start(variables)

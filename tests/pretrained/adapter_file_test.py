@@ -99,7 +99,7 @@ def logits(model):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(network, variables, images):
-    return network.apply(variables, images)
+    return network.apply(variables, images)['']
 
 
 def assert_same(first, second):

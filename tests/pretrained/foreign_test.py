@@ -75,7 +75,7 @@ def test_a_new_head_and_none_at_all(published):
     bare = load_model(path, architecture=architecture, num_classes=0)
     assert set(bare.variables['params']) == {'backbone'}
     images = jnp.ones((2, 16, 16, 3))
-    pooled = bare.network.apply(bare.variables, images)
+    pooled = bare.network.apply(bare.variables, images)['']
     features = bare.network.apply(bare.variables, images, method='features')
     np.testing.assert_array_equal(pooled, features['pooled'])
     assert set(features) == {*bare.network.stages, 'pooled'}
@@ -104,8 +104,8 @@ def test_images_of_other_channels(published, channels):
     assert model.preprocessing.channels == channels
     # Equal channels give what they gave, for all the scaling.
     grey = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 1)), jnp.float32)
-    ours = model.network.apply(model.variables, jnp.tile(grey, (1, 1, 1, channels)))
-    theirs = model.network.apply(variables, jnp.tile(grey, (1, 1, 1, 3)))
+    ours = model.network.apply(model.variables, jnp.tile(grey, (1, 1, 1, channels)))['']
+    theirs = model.network.apply(variables, jnp.tile(grey, (1, 1, 1, 3)))['']
     np.testing.assert_allclose(ours, theirs, rtol=1e-4)
     assert len(model.load_report.resized) == 1
 
@@ -114,7 +114,7 @@ def test_images_that_are_not_square(published):
     path, architecture, _ = published
     model = load_model(path, architecture=architecture, image_size=(16, 24))
     assert model.preprocessing.shape == (16, 24)
-    assert model.network.apply(model.variables, jnp.ones((1, 16, 24, 3))).shape == (1, 5)
+    assert model.network.apply(model.variables, jnp.ones((1, 16, 24, 3)))[''].shape == (1, 5)
     assert bool(model.load_report.resized) == architecture.startswith('vit')
 
 

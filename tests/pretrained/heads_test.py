@@ -60,7 +60,7 @@ def test_several_heads_come_back_as_they_were(saved):
     assert open_model(path).tasks == TASKS
     again = load_model(path)
     assert (again.tasks, again.class_names) == (TASKS, ())
-    assert again.network.tasks == (('kind', 3), ('tags', 2), ('age', 2))
+    assert again.network.heads == {'kind': 3, 'tags': 2, 'age': 2}
     for task in TASKS:
         np.testing.assert_array_equal(
             again.variables['params']['heads'][task.name]['kernel'],

@@ -47,8 +47,8 @@ def test_the_checkpoint_as_it_is(saved, asked):
     assert (model.preprocessing, model.class_names) == (PREPROCESSING, NAMES)
     assert model.load_report.re_initialised == ()
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 3)), jnp.float32)
-    logits = model.network.apply(model.variables, images, train=False)
-    np.testing.assert_array_equal(logits, original.network.apply(original.variables, images, train=False))
+    logits = model.network.apply(model.variables, images, train=False)['']
+    np.testing.assert_array_equal(logits, original.network.apply(original.variables, images, train=False)[''])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_another_image_size_goes_into_preprocessing_and_position_embeddings(save
     assert model.preprocessing.image_size == 32
     assert model.preprocessing.mean == PREPROCESSING.mean
     assert len(model.load_report.resized) == (original.architecture == 'vit_tiny_test')
-    logits = model.network.apply(model.variables, jnp.zeros((1, 32, 32, 3)), train=False)
+    logits = model.network.apply(model.variables, jnp.zeros((1, 32, 32, 3)), train=False)['']
     assert logits.shape == (1, 3)
 
 
@@ -126,8 +126,8 @@ def test_bfloat16_is_the_computation_type_only(saved):
     model = load_model(path, dtype='bfloat16')
     assert {leaf.dtype for leaf in jax.tree.leaves(model.variables)} == {np.dtype(np.float32)}
     images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 16, 16, 3)), jnp.float32)
-    rough = model.network.apply(model.variables, images, train=False)
-    exact = load_model(path).network.apply(model.variables, images, train=False)
+    rough = model.network.apply(model.variables, images, train=False)['']
+    exact = load_model(path).network.apply(model.variables, images, train=False)['']
     assert not np.array_equal(rough, exact)
     np.testing.assert_allclose(rough, exact, atol=0.05)
 
@@ -181,7 +181,7 @@ def _logits(model):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(network, variables, images):
-    return network.apply(variables, images)
+    return network.apply(variables, images)['']
 
 
 def _save(path, model):

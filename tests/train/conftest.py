@@ -188,8 +188,9 @@ class Toy:
 
 def _network(name, classes, heads, dtype=jnp.float32, dropout=0.0):
     if name in BACKBONES:
-        return Network(BACKBONES[name](dtype=dtype), classes, dropout=dropout, tasks=heads)
-    return models.create(name, num_classes=classes, dtype=dtype, dropout=dropout, tasks=heads)
+        heads = dict(heads) if heads else {'': classes}
+        return Network(BACKBONES[name](dtype=dtype), heads, dropout=dropout)
+    return models.create(name, num_classes=classes, dtype=dtype, dropout=dropout, heads=dict(heads))
 
 
 @functools.cache

@@ -61,7 +61,7 @@ class Convolution(Backbone):
 
 def with_backbone(toy, backbone, transfer, optim):
     """The parts of a step of such a network, and shapes of its variables."""
-    network = Network(backbone, toy.classes)
+    network = Network(backbone, {'': toy.classes})
     variables = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, toy.side, toy.side, 3)))
     parts, _ = toy.make(transfer=transfer, optim=optim)
     plan = make_plan(network, variables['params'], transfer)

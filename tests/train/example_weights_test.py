@@ -54,7 +54,7 @@ def test_the_loss_and_its_gradient_are_of_the_weighted_mean(toy, class_weights):
     images = normalise(jnp.asarray(batch['image']), toy.preprocessing)
 
     def by_hand(params):
-        losses = cross_entropy(parts.network.apply({'params': params}, images), jnp.asarray(batch['labels']['']))
+        losses = cross_entropy(parts.network.apply({'params': params}, images)[''], jnp.asarray(batch['labels']['']))
         return (losses * weights).sum() / weights.sum()
 
     value, grads = jax.jit(jax.value_and_grad(by_hand))(variables['params'])
@@ -102,7 +102,7 @@ def test_of_mixed_images_the_weight_is_that_of_the_place(toy):
     images, labels = mixed.images, mixed.labels['']
     assert ((labels > 0.01) & (labels < 0.99)).any()
     parts, variables = toy.make('dense')
-    losses = cross_entropy(parts.network.apply(variables, normalise(images, toy.preprocessing)), labels)
+    losses = cross_entropy(parts.network.apply(variables, normalise(images, toy.preprocessing))[''], labels)
     np.testing.assert_allclose(metrics['loss'], np.average(losses, weights=batch['weight']), rtol=1e-5)
 
 

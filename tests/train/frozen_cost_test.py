@@ -48,7 +48,7 @@ def by_hand(parts, variables):
                 frozen=plan.frozen_modules,
                 mutable=list(statistics),
             )
-            return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(), updated
+            return optax.softmax_cross_entropy_with_integer_labels(logits[''], labels).mean(), updated
 
         def step(carry, batch):
             trainable, statistics, opt_state, average = carry

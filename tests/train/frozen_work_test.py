@@ -35,7 +35,7 @@ def careless(parts: StepParts, trainable):
                 rngs={'dropout': jax.random.key(0)},
                 method='training_logits',
             )
-            return cross_entropy(output.logits, batch['labels']['']).mean(), model_state
+            return cross_entropy(output.outputs[''], batch['labels']['']).mean(), model_state
 
         everything, model_state = jax.grad(loss, has_aux=True)(combine(state.trainable, state.frozen))
         grads, _ = parts.current.split(everything)

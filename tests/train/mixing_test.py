@@ -50,7 +50,7 @@ def test_the_loss_is_that_of_the_mixed_images_with_their_mixed_labels(toy):
     mixed = augment(keys, jnp.asarray(batch['image']), batch['labels'])
     images, labels = mixed.images, mixed.labels['']
     assert ((labels > 0.01) & (labels < 0.99)).any()
-    logits = parts.network.apply(variables, normalise(images, toy.preprocessing))
+    logits = parts.network.apply(variables, normalise(images, toy.preprocessing))['']
     np.testing.assert_allclose(metrics['loss'], cross_entropy(logits, labels, 0.1).mean(), rtol=1e-5)
     np.testing.assert_allclose(metrics['accuracy'], (logits.argmax(-1) == labels.argmax(-1)).mean(), rtol=1e-5)
 

@@ -148,7 +148,7 @@ def by_hand(case, parts, variables, batches):
     def gradient(params, batch):
         def loss(params):
             images = normalise(batch['image'], preprocessing)
-            logits = network.apply({'params': rules.unflatten(params)}, images)
+            logits = network.apply({'params': rules.unflatten(params)}, images)['']
             return cross_entropy(logits, batch['labels']['']).mean()
 
         return jax.grad(loss)(params)

@@ -41,7 +41,9 @@ def run(parts, variables, batches, kind='jit', devices=1):
 
 def forward(parts):
     def apply(params, batch):
-        return parts.network.apply({'params': params}, normalise(jnp.asarray(batch['image']), parts.preprocessing))
+        images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
+        outputs = parts.network.apply({'params': params}, images)
+        return outputs if parts.criterion.named else outputs['']
 
     return apply
 

@@ -83,7 +83,7 @@ class TwoStages(Backbone):
 
 def with_auxiliaries(toy, transfer, optim=None, aux=True):
     """Parts and variables of a network with two auxiliary heads."""
-    network = Network(TwoStages(aux), toy.classes)
+    network = Network(TwoStages(aux), {'': toy.classes})
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, toy.side, toy.side, 3)))
     random = np.random.default_rng(0)
     variables = jax.tree.map(lambda leaf: random.uniform(0.1, 0.5, leaf.shape).astype(np.float32), shapes)
@@ -98,7 +98,8 @@ def test_auxiliary_heads_weigh_in_the_loss(toy):
     batch = toy.batch(0)
     images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
     train = functools.partial(parts.network.apply, mutable=['batch_stats'], method='training_logits')
-    (logits, [(_, first), (_, second)], _), _ = jax.jit(train)(variables, images)
+    (*outputs, _), _ = jax.jit(train)(variables, images)
+    logits, first, second = (output[''] for output in (outputs[0], *(other for _, other in outputs[1])))
     losses = [float(cross_entropy(x, jnp.asarray(batch['labels'][''])).mean()) for x in (logits, first, second)]
     assert float(metrics['loss']) == pytest.approx(losses[0] + 0.3 * losses[1] + 0.5 * losses[2], rel=1e-5)
     before = rules.flatten(variables['params'])
@@ -115,7 +116,8 @@ def test_auxiliary_heads_take_the_weights_of_the_examples(toy):
     _, metrics = step(state, {**batch, 'weight': np.arange(8, dtype=np.float32)})
     images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
     train = functools.partial(parts.network.apply, mutable=['batch_stats'], method='training_logits')
-    (logits, [(_, first), (_, second)], _), _ = jax.jit(train)(variables, images)
+    (*outputs, _), _ = jax.jit(train)(variables, images)
+    logits, first, second = (output[''] for output in (outputs[0], *(other for _, other in outputs[1])))
     losses = [cross_entropy(x, jnp.asarray(batch['labels'][''])) for x in (logits, first, second)]
     means = [np.average(values, weights=np.arange(8)) for values in losses]
     assert float(metrics['loss']) == pytest.approx(means[0] + 0.3 * means[1] + 0.5 * means[2], rel=1e-5)

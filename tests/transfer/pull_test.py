@@ -120,7 +120,7 @@ def test_a_pull_of_ones_own_is_taken_up_by_the_step(toy):
         def loss(params):
             now = {**variables, 'params': params}
             entropy = optax.softmax_cross_entropy_with_integer_labels(
-                parts.network.apply(now, images), batch['labels']['']
+                parts.network.apply(now, images)[''], batch['labels']['']
             )
             ours, theirs = (parts.network.apply(v, images, method='features')['pooled'] for v in (now, variables))
             return entropy.mean() + 0.3 * jnp.abs(ours - theirs).max()

@@ -173,7 +173,7 @@ def test_distillation_is_the_gradient_of_its_loss_with_the_source_held_fixed(toy
     def loss(params):
         now = {**variables, 'params': params}
         ours = parts.network.apply(now, images, method='features')
-        logits = parts.network.apply(now, images)
+        logits = parts.network.apply(now, images)['']
         entropy = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(batch['labels'][''])).mean()
         apart = sum(jnp.square(ours[name] - theirs[name]).mean() for name in features) / len(features)
         return entropy + 3.0 * apart, apart

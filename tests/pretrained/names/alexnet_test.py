@@ -7,7 +7,7 @@ from jtransfer.models.alexnet import AlexNet
 from jtransfer.models.network import Network
 from tests.golden import check
 
-NETWORK = Network(AlexNet(widths=(6, 8, 10, 8, 7), hidden=12), 5)
+NETWORK = Network(AlexNet(widths=(6, 8, 10, 8, 7), hidden=12), {'': 5})
 
 
 @pytest.fixture(scope='module')

@@ -16,7 +16,7 @@ BACKBONE = BiT((1, 2, 1, 1), widths=(8, 16, 8, 16), stem_width=8, norm_groups=4)
 
 
 def case(name, **fields):
-    network = Network(dataclasses.replace(BACKBONE, **fields), num_classes=5)
+    network = Network(dataclasses.replace(BACKBONE, **fields), {'': 5})
     return network, check.naming_called(name, 'bit', network), check.golden(f'bit_{name}')
 
 

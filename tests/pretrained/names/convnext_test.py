@@ -24,7 +24,7 @@ CASES = {
 def case(name):
     """Network, naming and what the reference said."""
     source, kwargs = CASES[name]
-    network = Network(ConvNeXt(**TINY, **kwargs), 5)
+    network = Network(ConvNeXt(**TINY, **kwargs), {'': 5})
     return network, check.naming_called(source, 'convnext', network), check.golden(name)
 
 
@@ -58,7 +58,7 @@ def test_a_file_of_the_bare_backbone_lacks_the_prefix(name, base):
 
 @pytest.mark.parametrize('kwargs', [{}, {'conv_mlp': True}])
 def test_both_forms_of_the_mlp_are_read_and_timms_own_is_written(kwargs):
-    network = Network(ConvNeXt(**TINY, **kwargs), 5)
+    network = Network(ConvNeXt(**TINY, **kwargs), {'': 5})
     naming = check.naming_called('timm', 'convnext', network)
     shapes = check.shapes(network, check.golden('convnext_dense')['image'])
     for name in ('convnext_dense', 'convnext_conv_mlp'):

@@ -21,8 +21,8 @@ TINY = {
     'aux_widths': (8, 6),
     'aux_dropout': 0.0,
 }
-PLAIN = Network(GoogLeNet(**TINY), 5)
-AUX = Network(GoogLeNet(**TINY, aux=True), 5)
+PLAIN = Network(GoogLeNet(**TINY), {'': 5})
+AUX = Network(GoogLeNet(**TINY, aux=True), {'': 5})
 # Two dozen normalisations of a handful of values amplify rounding: torch's own float32 is 3e-5 from its float64.
 TRAINING = 1e-4
 STATES = pytest.mark.parametrize('network', [PLAIN, AUX], ids=['plain', 'aux'])

@@ -34,7 +34,7 @@ TRAINED = ('mobilenet_torchvision', 'mobilenet_timm', 'mobilenet_keras')
 def case(name):
     """Network, naming and what the reference said."""
     source, kwargs = CASES[name]
-    network = Network(MobileNetV2(**kwargs), 5)
+    network = Network(MobileNetV2(**kwargs), {'': 5})
     return network, check.naming_called(source, 'mobilenet_v2', network), check.golden(name)
 
 

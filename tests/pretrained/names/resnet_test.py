@@ -39,7 +39,7 @@ TRAINED = [case for case, (naming, _) in CASES.items() if naming != 'huggingface
 
 def case(name):
     naming, made = CASES[name]
-    network = Network(made, num_classes=5)
+    network = Network(made, {'': 5})
     return network, check.naming_called(naming, 'resnet', network), check.golden(name)
 
 

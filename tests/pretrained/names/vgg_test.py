@@ -13,9 +13,9 @@ from tests.golden import check
 
 TINY = {'depths': (1, 2), 'widths': (4, 6), 'hidden': 9}
 CASES = {
-    'vgg_plain': (Network(VGG(**TINY), 5), 'torchvision'),
-    'vgg_norm': (Network(VGG(**TINY, batch_norm=True), 5), 'torchvision'),
-    'vgg_timm': (Network(VGG((1, 2, 1), (4, 6, 5), hidden=9, batch_norm=True), 5), 'timm'),
+    'vgg_plain': (Network(VGG(**TINY), {'': 5}), 'torchvision'),
+    'vgg_norm': (Network(VGG(**TINY, batch_norm=True), {'': 5}), 'torchvision'),
+    'vgg_timm': (Network(VGG((1, 2, 1), (4, 6, 5), hidden=9, batch_norm=True), {'': 5}), 'timm'),
 }
 # Where the convolutions stand in `features`, from the published files.
 PLACES = {

@@ -31,7 +31,7 @@ class Case:
     classes: int = 5
 
     def network(self, **changes):
-        return Network(ViT(**{**self.options, **changes}), self.classes)
+        return Network(ViT(**{**self.options, **changes}), {'': self.classes})
 
 
 CASES = {
@@ -208,7 +208,7 @@ def test_the_layer_before_the_head_is_used_where_the_network_has_it(naming, name
     leaf = '/kernel' if naming == 'vit_jax' else '.weight'
     array = {name + leaf: np.arange(6.0).reshape(2, 3)}
     for pre_logits in (True, False):
-        network = Network(ViT(**TINY, pre_logits=pre_logits), 0)
+        network = Network(ViT(**TINY, pre_logits=pre_logits), {})
         converted = check.naming_called(naming, 'vit', network).to_ours(array, {})
         assert set(converted.values) == ({'params/backbone/pre_logits/kernel'} if pre_logits else set())
         assert converted.ignored == (() if pre_logits else (name + leaf,))
