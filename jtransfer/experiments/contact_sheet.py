@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from jtransfer.data.given import opened
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.source import Source
 from jtransfer.tasks.labels import tasks_of
@@ -39,6 +40,7 @@ def contact_sheet(
     Returns:
         How many classes are not on the sheet.
     """
+    source = opened(source)
     groups = _rows(source)
     shown = groups[:rows]
     width = _GAP + columns * (_SIDE + _GAP)

@@ -49,8 +49,8 @@ def plan_rows(result: Result) -> list[PlanRow]:
             group=group.name,
             tensors=len(group.paths),
             elements=group.elements,
-            learning_rate_scale=group.learning_rate_scale if group.trainable else 0.0,
-            weight_decay=group.weight_decay,
+            learning_rate_scale=float(group.learning_rate_scale) if group.trainable else 0.0,
+            weight_decay=float(group.weight_decay),
             trainable=group.trainable,
         )
         for group in result.plan.groups

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -13,10 +13,11 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, UInt8
 
 from jtransfer.errors import UserError
-from jtransfer.train.placement import DATA, Placement
+from jtransfer.train.placement import DATA, Placement, gatherer
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import Batch, Metrics, TrainStep, make_train_step
 from jtransfer.train.step_parts import StepParts
+from jtransfer.transfer.settings import Settings
 
 LANE = 'lane'
 _SHARED = ('seed', 'step')
@@ -76,12 +77,17 @@ class LanePlacement(Placement):
         self.sharded = NamedSharding(self.mesh, PartitionSpec(LANE, DATA))
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
         self._by_lane = NamedSharding(self.mesh, PartitionSpec(LANE))
-        self._take = jax.jit(lambda images, index: images[index], out_shardings=self.sharded)
+        self._take = gatherer(self.sharded)
 
     @property
     def rows(self) -> int:
         """How many lanes are trained at the same time."""
         return self.mesh.shape[LANE]
+
+    @property
+    def program_key(self) -> Hashable:
+        """The lanes and the mesh count, too."""
+        return super().program_key, self.lanes, self.mesh
 
     @property
     def device_count(self) -> int:
@@ -128,6 +134,10 @@ class LanePlacement(Placement):
             for lane in range(self.lanes)
         )
 
+    def put_settings(self, settings: Sequence[Settings]) -> Any:
+        """The numbers with a leading dimension of lanes, spread over the rows."""
+        return jax.device_put(jax.tree.map(lambda *numbers: np.array(numbers, np.float32), *settings), self._by_lane)
+
     def copied(self, state: TrainState) -> TrainState:
         """The state itself, which is a copy."""
         return state
@@ -170,6 +180,8 @@ class LanePlacement(Placement):
         def all_rows(moving: TrainState, constant: Any, batch: Batch) -> tuple[TrainState, Metrics]:
             lane, everywhere = PartitionSpec(LANE), PartitionSpec()
             of_batch = {name: everywhere if name in _SHARED else PartitionSpec(LANE, DATA) for name in batch}
+            if 'settings' in batch:
+                of_batch['settings'] = lane
             # Without tracking of what varies over which axis: the step averages its gradients over `data` itself.
             mapped = jax.shard_map(
                 row,

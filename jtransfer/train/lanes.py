@@ -23,6 +23,7 @@ from jtransfer.train.log_values import log_values
 from jtransfer.train.placement import Placement
 from jtransfer.train.state import TrainState, next_phase
 from jtransfer.train.step_parts import StepParts
+from jtransfer.transfer.settings import Settings
 
 # A line has one of the validation's two.
 _FIGURES = (
@@ -44,6 +45,19 @@ def check_side_by_side(parts: StepParts) -> None:
             'the strategy unfreezes when validation stalls, and folds side by side do so at the same steps: set '
             'transfer.unfreeze_every, a number of steps, or crossval.side_by_side=false'
         )
+
+
+def check_settings(parts: StepParts, settings: Sequence[Settings], lanes: int) -> None:
+    """Raises `ValueError` unless there are numbers for every lane, of the terms that the step has."""
+    if len(settings) != lanes:
+        raise ValueError(f'{len(settings)} settings for {lanes} lanes')
+    terms = {jax.tree.structure(parts.settings)}
+    for number, numbers in enumerate(settings):
+        if jax.tree.structure(numbers) not in terms:
+            raise ValueError(
+                f'the settings of lane {number} are of other terms than the step has: a number that is zero in one '
+                'lane must be zero in all of them'
+            )
 
 
 def find_lanes(
@@ -167,9 +181,15 @@ def in_words(lines: Sequence[Mapping[str, float]]) -> str:
 
 
 def diverged(
-    failed: Sequence[tuple[Lane, TrainState]], parts: StepParts, *, side_by_side: bool
+    failed: Sequence[tuple[Lane, TrainState]], rates: Sequence[float], *, side_by_side: bool
 ) -> TrainingDivergedError:
-    """Saves the last good states, to which the steps kept, and says what happened."""
+    """Saves the last good states, to which the steps kept, and says what happened.
+
+    Args:
+        failed: the lanes in which something is not finite, with their states.
+        rates: what the learning rate of each of them is set to.
+        side_by_side: whether they are told apart.
+    """
     told = []
     for lane, state in failed:
         where, step = lane.save(state), int(state.step) + 1
@@ -179,7 +199,8 @@ def diverged(
         else:
             saved = f'. The state before it is saved in {where}' if where else ''
             told.append(f'at step {step}{saved}')
+    now = ' and '.join(dict.fromkeys(f'{rate:g}' for rate in rates))
     return TrainingDivergedError(
         f'the loss, a gradient or a parameter stopped being finite {" and ".join(told)}. A lower optim.learning_rate '
-        f'(now {parts.config.optim.learning_rate:g}), a longer optim.warmup or optim.clip_norm=1 helps most often.'
+        f'(now {now}), a longer optim.warmup or optim.clip_norm=1 helps most often.'
     )

@@ -26,11 +26,12 @@ from jtransfer.errors import UserError
 from jtransfer.train.feed import FeedMaker, close_feed
 from jtransfer.train.lane import FitResult
 from jtransfer.train.lane_placement import LanePlacement
-from jtransfer.train.lanes import check_side_by_side, find_lanes
+from jtransfer.train.lanes import check_settings, check_side_by_side, find_lanes
 from jtransfer.train.placement import Placement
 from jtransfer.train.progress import progress_bar
 from jtransfer.train.step_parts import StepParts
 from jtransfer.train.training import LaneValidate, Observe, Training
+from jtransfer.transfer.settings import Settings
 
 # They are counted in 32 bits on the devices.
 MOST_STEPS = 2**31 - 1
@@ -86,7 +87,10 @@ def fit(
     placement.check_batch_size(parts.config.data.batch_size, parts.config.optim.accumulate_steps)
     scores = None if validate is None else lambda lane, variables: validate(variables)
     run_dirs = [run_dir] if run_dir else None
-    (result,) = _train(parts, variables, make_feed, placement, scores, observe, run_dirs, title or parts.config.name)
+    title = title or parts.config.name
+    (result,) = _train(
+        parts, variables, make_feed, placement, scores, observe, run_dirs, title=title, settings=[parts.settings]
+    )
     return result
 
 
@@ -98,6 +102,7 @@ def fit_lanes(
     *,
     validate: LaneValidate | None = None,
     run_dirs: Sequence[str | Path] | None = None,
+    settings: Sequence[Settings] | None = None,
 ) -> tuple[FitResult, ...]:
     """Trains several lanes side by side, each from the same variables.
 
@@ -110,6 +115,8 @@ def fit_lanes(
             checkpoint. None: the last states are taken.
         run_dirs: where metrics and checkpoints of each lane go; checkpoints found there are resumed. None: nothing is
             written.
+        settings: the numbers of each lane, in order: `StepParts.settings` of parts that differ from `parts` in numbers
+            alone. None: all have those of `parts`.
 
     Returns:
         What each lane leaves; `seconds` is the time that all of them took together.
@@ -118,11 +125,15 @@ def fit_lanes(
         TrainingDivergedError: the loss, a gradient or a parameter of some lanes became NaN or infinite. The message
             names them; the others are saved at the step where it was noticed, these with their last good state.
         UserError: see `check_side_by_side`, or a checkpoint that does not fit.
+        ValueError: settings of another number of lanes, or with other terms.
         Stopped: see `fit`.
     """
     check_side_by_side(parts)
     title = f'{parts.config.name}, {placement.lanes} folds'
-    return _train(parts, variables, make_feed, placement, validate, None, run_dirs, title)
+    if settings is None:
+        settings = [parts.settings] * placement.lanes
+    check_settings(parts, settings, placement.lanes)
+    return _train(parts, variables, make_feed, placement, validate, None, run_dirs, title=title, settings=settings)
 
 
 def _train(
@@ -133,14 +144,17 @@ def _train(
     validate: LaneValidate | None,
     observe: Observe | None,
     run_dirs: Sequence[str | Path] | None,
+    *,
     title: str,
+    settings: Sequence[Settings],
 ) -> tuple[FitResult, ...]:
     """The loop; see `fit` and `fit_lanes`. What is told to `observe` is of the only lane."""
     with contextlib.ExitStack() as closing:
         if run_dirs is not None:
             closing.enter_context(stopping.finishing())
         lanes = find_lanes(parts, variables, placement, run_dirs, closing)
-        training = Training(parts, variables, placement, lanes, validate, observe, written=run_dirs is not None)
+        written = run_dirs is not None
+        training = Training(parts, variables, placement, lanes, validate, observe, settings=settings, written=written)
         training.begin(make_feed)
         closing.callback(close_feed, training.feed)
         show, end = parts.config.train.progress, training.calendar.end

@@ -7,7 +7,8 @@ rows of a batch that belong to its own devices.
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -21,6 +22,7 @@ from jtransfer.errors import UserError
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import TrainStep, make_train_step
 from jtransfer.train.step_parts import StepParts
+from jtransfer.transfer.settings import Settings
 
 DATA = 'data'
 
@@ -60,6 +62,11 @@ class Placement(abc.ABC):
         """Which of these processes this is, from 0."""
         return sorted({device.process_index for device in self.devices}).index(jax.process_index())
 
+    @property
+    def program_key(self) -> Hashable:
+        """Equal where a step is compiled to the same program for the same devices."""
+        return type(self), tuple(self.devices)
+
     def put_everywhere(self, value: Any) -> Array:
         """An array, the same in every process, as a copy on every device."""
         return self._put(value, self.replicated)
@@ -98,6 +105,11 @@ class Placement(abc.ABC):
         """The state of each lane, in order; valid until the next step takes it over, unless lanes are side by side."""
         return (self.get_state(state),)
 
+    def put_settings(self, settings: Sequence[Settings]) -> Any:
+        """The numbers of each lane, in order, as `settings` of a batch on the devices."""
+        (own,) = settings
+        return self._put(jax.tree.map(np.float32, own), self.replicated)
+
     def copied(self, state: TrainState) -> TrainState:
         """A state of `get_states`, as it can be kept while training goes on."""
         return jax.tree.map(np.array, state)
@@ -125,7 +137,7 @@ class JitPlacement(Placement):
     def __init__(self, devices: list[jax.Device] | None = None) -> None:
         """Args: devices: the devices to use; all by default, those of other processes too."""
         super().__init__(devices)
-        self._take = jax.jit(lambda images, index: images[index], out_shardings=self.sharded)
+        self._take = gatherer(self.sharded)
 
     def put_state(self, state: TrainState) -> TrainState:
         """The state, on every device."""
@@ -170,9 +182,7 @@ class PmapPlacement(Placement):
                 f'train.placement=pmap is for one process, and there are {self.processes}: use train.placement=jit'
             )
         count = self.device_count
-        self._take = jax.jit(
-            lambda images, index: images[index].reshape(count, -1, *images.shape[1:]), out_shardings=self.sharded
-        )
+        self._take = gatherer(self.sharded, count)
 
     def put_state(self, state: TrainState) -> TrainState:
         """The state with a leading device axis."""
@@ -191,6 +201,13 @@ class PmapPlacement(Placement):
 
         return jax.device_put(jax.tree.map(split, dict(batch)), self.sharded)
 
+    def put_settings(self, settings: Sequence[Settings]) -> Any:
+        """The numbers, repeated a device."""
+        (own,) = settings
+        return jax.device_put(
+            jax.tree.map(lambda number: np.full(self.device_count, number, np.float32), own), self.sharded
+        )
+
     def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
         """The batch with `image` gathered on the devices."""
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
@@ -207,6 +224,22 @@ class PmapPlacement(Placement):
 
         everywhere = jax.device_put(tree, self.replicated)
         return jax.jit(lambda tree: jax.tree.map(stack, tree), out_shardings=self.sharded)(everywhere)
+
+
+@functools.cache
+def gatherer(sharding: NamedSharding, pieces: int | None = None) -> Callable[[Array, Any], Array]:
+    """A program that takes images by their index, compiled once for all runs.
+
+    Args:
+        sharding: of what it takes.
+        pieces: that this is split into, along a new first dimension. None: it is not.
+    """
+
+    def take(images: Array, index: Any) -> Array:
+        taken = images[index]
+        return taken if pieces is None else taken.reshape(pieces, -1, *images.shape[1:])
+
+    return jax.jit(take, out_shardings=sharding)
 
 
 def make_placement(name: str, devices: list[jax.Device] | None = None) -> Placement:

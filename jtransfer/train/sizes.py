@@ -18,7 +18,9 @@ from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.train.memory_check import CheckedStep
 from jtransfer.train.placement import Placement
+from jtransfer.train.programs import program
 from jtransfer.train.step_parts import StepParts
+from jtransfer.transfer.settings import Settings
 
 # Part of the stream's definition: the same seed gives other streams (order, augmentation, dropout) other draws.
 _STREAM = zlib.crc32(b'sizes')
@@ -48,13 +50,16 @@ def step_size(augment: Augment, seed: int, step: int, total_steps: int) -> int:
     return sizes[np.random.default_rng((seed, _STREAM, step)).integers(len(sizes))]
 
 
-def steps_by_size(placement: Placement, parts: StepParts, trainable: Any) -> Callable[[int], CheckedStep]:
+def steps_by_size(
+    placement: Placement, parts: StepParts, trainable: Any, settings: Sequence[Settings] | None = None
+) -> Callable[[int], CheckedStep]:
     """The training step of a phase by the side of its input (0: the network's own), each compiled when first called.
 
     Args:
         placement: the devices.
         parts: what the step is made of.
         trainable: the trainable tree, or its shapes. The tree is not kept.
+        settings: the numbers of each lane. None: those of the parts, in every lane.
     """
     # A step takes over the state it is given, so that by the next size these arrays would be gone.
     shapes = jax.eval_shape(lambda tree: tree, trainable)
@@ -62,7 +67,7 @@ def steps_by_size(placement: Placement, parts: StepParts, trainable: Any) -> Cal
     @functools.cache
     def of(size: int) -> CheckedStep:
         resized = at_size(parts.preprocessing, size) if size else parts.preprocessing
-        step = placement.compile(dataclasses.replace(parts, preprocessing=resized), shapes)
+        step = program(placement, dataclasses.replace(parts, preprocessing=resized), shapes, settings)
         return CheckedStep(step, placement.devices, parts.config)
 
     return of

@@ -28,6 +28,7 @@ from jtransfer.train.step_parts import Setup, StepParts, set_up
 from jtransfer.transfer.optimizer import learning_rates
 from jtransfer.transfer.plan import combine
 from jtransfer.transfer.pull import Features, source_features
+from jtransfer.transfer.settings import exists
 from jtransfer.transfer.towards_source import distance
 from jtransfer.transfer.update_rules import sam_perturbation
 
@@ -43,7 +44,9 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
     the loss takes), `aspect` float32 [batch] (width / height of the original), `id` and `epoch` int32 [batch] (which
     make the augmentation's key), and the scalars `seed` and `step`. It may hold `weight` float32 [batch], ≥ 0: the loss
     is then the mean with these weights, times those of the classes; accuracy and distillation take no notice of them.
-    Where images are mixed, the weight is that of the image whose place it is, whatever is mixed into it.
+    Where images are mixed, the weight is that of the image whose place it is, whatever is mixed into it. And it
+    may hold `settings`, the numbers of `StepParts.settings` as scalars float32: they then take the place of the
+    configured ones, and a program that is compiled once serves any.
 
     The metrics are `loss` (with that of auxiliary heads, see `Network.training_logits`, and of distilled features;
     without L2-SP, which is added to the gradient), with several heads a `loss/NAME` each, what tasks log (`accuracy`),
@@ -59,16 +62,16 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
         trainable: the trainable tree, or its shapes.
         axis_name: the axis over which replicas average, under `pmap`; None where the compiler sees the whole batch.
     """
-    setup = set_up(parts, trainable, axis_name)
-    rates = learning_rates(setup.plan, setup.schedules)
+    as_configured = set_up(parts, trainable, axis_name)
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        setup, batch = with_numbers(as_configured, batch)
         # Images are mixed with others of the whole batch, whatever it is split into for accumulation.
         batch = augment(setup, batch) if setup.mixes else batch
         key = dropout_key(setup, state, batch)
 
         model_state, grads, metrics = gradients(setup, state.trainable, state, batch, key)
-        if setup.optim.sam_rho:
+        if exists(setup.optim.sam_rho):
             grads = gradients_uphill(setup, grads, state, batch, key)
         gradient_norm = optax.tree.norm(grads)
 
@@ -81,9 +84,18 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
         finite = is_finite(setup, metrics['loss'], gradient_norm, moved, state, batch)
         kept = guard(finite, moved, state)
         metrics = {**metrics, 'gradient_norm': gradient_norm, 'finite': finite}
-        return kept, metrics | source_distance(kept) | rates(state.step)
+        return kept, metrics | source_distance(kept) | learning_rates(setup.plan, setup.schedules)(state.step)
 
     return step
+
+
+def with_numbers(setup: Setup, batch: Batch) -> tuple[Setup, Batch]:
+    """What is made of the parts with the numbers that a batch brings, and the batch without them."""
+    settings: Any = batch.get('settings')
+    if settings is None:
+        return setup, batch
+    rest = {name: leaf for name, leaf in batch.items() if name != 'settings'}
+    return set_up(setup.parts.with_settings(settings), setup.trainable, setup.axis_name), rest
 
 
 def augment(setup: Setup, batch: Batch) -> Batch:

@@ -20,6 +20,7 @@ from jtransfer.transfer.optimizer import make_optimizer
 from jtransfer.transfer.plan import Group, Plan
 from jtransfer.transfer.pull import Pull, keep_source
 from jtransfer.transfer.schedules import scaled, shifted
+from jtransfer.transfer.settings import Settings, settings_of, with_settings
 from jtransfer.transfer.timetable import Timetable, make_timetable
 from jtransfer.transfer.towards_source import configured_pulls
 
@@ -72,6 +73,16 @@ class StepParts:
         """All pulls towards the source, in the order in which they act."""
         return (*configured_pulls(self.plan.transfer), *self.more_pulls)
 
+    @property
+    def settings(self) -> Settings:
+        """The numbers that are data of the compiled program."""
+        return settings_of(self.config.optim, self.plan)
+
+    def with_settings(self, settings: Settings) -> StepParts:
+        """The same with other numbers in their places, which may be traced."""
+        optim, plan = with_settings(self.config.optim, self.plan, settings)
+        return dataclasses.replace(self, plan=plan, config=dataclasses.replace(self.config, optim=optim))
+
     def schedules(self) -> dict[str, optax.Schedule]:
         """The learning rate of every trainable group by its name, as a function of the step."""
         timetable = self.timetable
@@ -112,7 +123,8 @@ class Setup:
         network: the network; under an axis, its batch statistics are those over the axis.
         plan: what moves in this phase.
         augment: changes images and labels.
-        optimizer: over the trainable tree.
+        trainable: the shapes of the trainable tree.
+        optimizer: over it.
         schedules: the learning rate of every trainable group by its name.
         pulls: towards the source.
         axis_name: see `make_train_step`.
@@ -122,6 +134,7 @@ class Setup:
     network: AnyNetwork
     plan: Plan
     augment: AugmentFunction
+    trainable: Any
     optimizer: optax.GradientTransformation
     schedules: Mapping[str, optax.Schedule]
     pulls: tuple[Pull, ...]
@@ -163,6 +176,8 @@ def set_up(parts: StepParts, trainable: Any, axis_name: str | None) -> Setup:
         network=parts.network if axis_name is None else parts.network.with_norm_axis(axis_name),
         plan=parts.current,
         augment=make_augment(parts.config.augment, parts.preprocessing, parts.outputs, axis_name=axis_name),
+        # Not the arrays, which the first step takes over.
+        trainable=jax.eval_shape(lambda tree: tree, trainable),
         optimizer=parts.optimizer(trainable),
         schedules=parts.schedules(),
         pulls=parts.pulls,

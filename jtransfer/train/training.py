@@ -22,6 +22,7 @@ from jtransfer.train.placement import Placement
 from jtransfer.train.sizes import step_size, steps_by_size
 from jtransfer.train.state import TrainState
 from jtransfer.train.step_parts import StepParts
+from jtransfer.transfer.settings import Settings
 
 Observe: TypeAlias = Callable[[int, Mapping[str, float]], None]
 LaneValidate: TypeAlias = Callable[[int, Mapping[str, Any]], dict[str, float]]
@@ -53,6 +54,7 @@ class Training:
         validate: LaneValidate | None,
         observe: Observe | None,
         *,
+        settings: Sequence[Settings],
         written: bool,
     ) -> None:
         """Takes them as they were left off.
@@ -64,12 +66,14 @@ class Training:
             lanes: as many as the placement has.
             validate: see `fit_lanes`.
             observe: see `fit`.
+            settings: the numbers of each lane.
             written: whether there is somewhere to write to.
         """
         self.parts, self._variables, self._placement, self._lanes = parts, variables, placement, lanes
         self._validate, self._observe, self._written = validate, observe, written
         self.calendar = make_calendar(parts, validated=validate is not None, written=written)
         self._timetable = parts.timetable
+        self._settings = settings
         self._pending: list[tuple[int, Mapping[str, Any]]] = []  # the metrics of steps that no line has yet
 
     def begin(self, make_feed: FeedMaker) -> None:
@@ -195,7 +199,7 @@ class Training:
     def _enter(self, starts: tuple[int, ...], states: Sequence[TrainState]) -> None:
         """Begins a phase, or goes on with it."""
         self.parts = self._at(starts)
-        self._steps = steps_by_size(self._placement, self.parts, states[0].trainable)
+        self._steps = steps_by_size(self._placement, self.parts, states[0].trainable, self._settings)
         self._put(states)
 
     def _put(self, states: Sequence[TrainState]) -> None:
@@ -221,4 +225,5 @@ class Training:
 
     def _diverged(self, failed: Sequence[Lane], states: Sequence[TrainState]) -> TrainingDivergedError:
         told = [(lane, states[lane.number]) for lane in failed]
-        return diverged(told, self.parts, side_by_side=self._placement.side_by_side)
+        rates = [self._settings[lane.number]['optim']['learning_rate'] for lane in failed]
+        return diverged(told, rates, side_by_side=self._placement.side_by_side)

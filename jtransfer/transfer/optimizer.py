@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from jtransfer.config_optim import Optim
 from jtransfer.transfer.plan import NO_DECAY, Plan
+from jtransfer.transfer.settings import exists
 from jtransfer.transfer.update_rules import update_rule
 
 
@@ -23,7 +24,7 @@ def make_optimizer(
     its own update rule, learning rate and decay.
 
     Args:
-        optim: the optimiser's settings.
+        optim: the optimiser's settings; its numbers may be traced, see `settings.py`, and so may those of the groups.
         plan: which group every parameter belongs to.
         trainable: the trainable tree, or its shapes.
         schedules: the learning rate of every trainable group by its name, as a function of the group's own updates.
@@ -34,7 +35,7 @@ def make_optimizer(
     }
     grouped = optax.multi_transform(transforms, plan.labels(trainable))
     # With clipping or without, the state has the same form: a run may be continued with it that diverged without.
-    clipping = optax.clip_by_global_norm(optim.clip_norm) if optim.clip_norm else optax.identity()
+    clipping = optax.clip_by_global_norm(optim.clip_norm) if exists(optim.clip_norm) else optax.identity()
     return optax.chain(clipping, grouped)
 
 

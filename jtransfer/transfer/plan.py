@@ -14,6 +14,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxtyping import Array
+
 from jtransfer import rules
 from jtransfer.adapters import AnyNetwork
 from jtransfer.config_check import one_of
@@ -34,8 +36,8 @@ class Group:
         name: label in the optimiser and in the metrics, from the pattern of the rule.
         pattern: the rule that made the group.
         trainable: whether it moves, at this phase.
-        learning_rate_scale: factor on the learning rate.
-        weight_decay: decay coefficient of the group.
+        learning_rate_scale: factor on the learning rate; traced inside a step that is given it as data.
+        weight_decay: decay coefficient of the group; likewise.
         paths: its parameters, '/'-joined.
         elements: numbers in them.
         optimizer: its optimiser. '': the configured one.
@@ -46,8 +48,8 @@ class Group:
     name: str
     pattern: str
     trainable: bool
-    learning_rate_scale: float
-    weight_decay: float
+    learning_rate_scale: float | Array
+    weight_decay: float | Array
     paths: tuple[str, ...]
     elements: int
     optimizer: str = ''

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 from jtransfer import config_check as check
 from jtransfer.config_optim import SCHEDULES, Optim
@@ -65,8 +66,8 @@ def with_warmup(schedule: optax.Schedule, start: int, warmup_steps: int) -> opta
     return lambda step: schedule(step) * jnp.clip((step - start + 1) / (warmup_steps + 1), 0.0, 1.0)
 
 
-def scaled(schedule: optax.Schedule, factor: float) -> optax.Schedule:
-    """The schedule times a constant."""
+def scaled(schedule: optax.Schedule, factor: float | Array) -> optax.Schedule:
+    """The schedule times a number."""
     return lambda step: schedule(step) * factor
 
 

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from jtransfer import rules
 from jtransfer.config_transfer import Transfer
 from jtransfer.transfer.pull import Features, Kept, Pull
+from jtransfer.transfer.settings import exists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +29,8 @@ class L2SP(Pull):
         beta: weight of the second, ≥ 0.
     """
 
-    alpha: float
-    beta: float
+    alpha: float | Array
+    beta: float | Array
 
     def gradient(self, grads: Any, trainable: Any, source: Mapping[str, Any]) -> Any:
         """The sum of the gradient and the penalty's."""
@@ -49,7 +50,7 @@ class DecayToSource(Pull):
         decay: by the learning rate, the share of the way that every update goes, ≥ 0.
     """
 
-    decay: float
+    decay: float | Array
 
     def update(
         self,
@@ -79,7 +80,7 @@ class Distillation(Pull):
     """
 
     keep: ClassVar[tuple[Kept, ...]] = ('params', 'model_state')
-    weight: float
+    weight: float | Array
     names: tuple[str, ...]
 
     def loss(self, features: Features, source_features: Callable[[], Features]) -> Float[Array, '']:
@@ -95,11 +96,11 @@ def configured_pulls(transfer: Transfer) -> tuple[Pull, ...]:
         transfer: of a plan, so that what is meant for pretrained weights is set aside for random ones.
     """
     pulls: list[Pull] = []
-    if transfer.l2_sp or transfer.l2_sp_head:
+    if exists(transfer.l2_sp) or exists(transfer.l2_sp_head):
         pulls.append(L2SP(transfer.l2_sp, transfer.l2_sp_head))
-    if transfer.decay_to_source:
+    if exists(transfer.decay_to_source):
         pulls.append(DecayToSource(transfer.decay_to_source))
-    if transfer.distill:
+    if exists(transfer.distill):
         pulls.append(Distillation(transfer.distill, transfer.distill_features))
     return tuple(pulls)
 

@@ -28,7 +28,7 @@ MUON_RMS = 0.2
 
 
 def update_rule(
-    name: str, optim: Optim, schedule: optax.Schedule, weight_decay: float
+    name: str, optim: Optim, schedule: optax.Schedule, weight_decay: float | Array
 ) -> optax.GradientTransformationExtraArgs:
     """The gradient transformation of one group; its state has leaves for the group's parameters alone.
 
@@ -92,7 +92,7 @@ def muon_dimensions(path: str, shape: tuple[int, ...]) -> optax.contrib.MuonDime
     return optax.contrib.MuonDimensionNumbers(axes[:-outputs], axes[-outputs:])
 
 
-def sam_perturbation(grads: Tree, rho: float) -> Tree:
+def sam_perturbation(grads: Tree, rho: float | Array) -> Tree:
     """The step uphill, rho · g / (‖g‖ + 1e-12) with the norm of the whole tree.
 
     Foret et al., Sharpness-Aware Minimization, 2021: the gradient that moves the parameters is taken at their sum with
@@ -109,7 +109,7 @@ def sam_perturbation(grads: Tree, rho: float) -> Tree:
     return jax.tree.map(lambda grad: (grad * scale).astype(grad.dtype), grads)
 
 
-def _muon(optim: Optim, schedule: optax.Schedule, weight_decay: float) -> optax.GradientTransformationExtraArgs:
+def _muon(optim: Optim, schedule: optax.Schedule, weight_decay: float | Array) -> optax.GradientTransformationExtraArgs:
     return optax.chain(
         optax.contrib.scale_by_muon(beta=optim.momentum, nesterov=True, weight_dimension_numbers=_tree_dimensions),
         optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(_to_constant_rms, updates)),

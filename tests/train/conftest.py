@@ -83,6 +83,11 @@ class Once(JitPlacement):
         super().__init__(devices)
         self.programs = {}
 
+    @property
+    def program_key(self):
+        """No one else's: what is compiled first here need not be what others would compile."""
+        return self
+
     def compile(self, parts, trainable):
         """The program of the first call for this phase and size."""
         program = parts.starts, parts.preprocessing.shape

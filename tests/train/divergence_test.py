@@ -10,6 +10,7 @@ from jtransfer.errors import TrainingDivergedError
 from jtransfer.train.checkpoints import Checkpoints, read_variables
 from jtransfer.train.log import read_log
 from jtransfer.train.loop import fit
+from jtransfer.train.sizes import steps_by_size
 
 
 def validate(variables):
@@ -74,7 +75,7 @@ def test_an_absurd_learning_rate_stops_the_run_with_the_state_before_it(toy, tmp
     assert f'{tmp_path}/checkpoints/last/{good}' in str(caught.value)
 
     state = placement.put_state(toy.start(parts, variables))
-    step = placement.compile(parts, state.trainable)
+    step = steps_by_size(placement, parts, state.trainable)(0)
     for index, batch in zip(range(good + 1), feed(0), strict=False):
         state, metrics = step(state, batch)
         assert bool(metrics['finite']) == (index < good)

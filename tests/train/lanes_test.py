@@ -88,6 +88,38 @@ def test_planned_phases_and_sizes_side_by_side(toy, transfer):
     assert set(curves(together, 'train/image_size').ravel()) == {12, 16}
 
 
+def test_lanes_with_other_rates_and_decays_train_as_one_after_another(toy):
+    def with_numbers(rate, decay, l2_sp):
+        optim = dataclasses.replace(OPTIM, learning_rate=rate, weight_decay=decay)
+        transfer = dataclasses.replace(FROZEN, l2_sp=l2_sp)
+        return toy.make('dense_norm', transfer, optim, augment=AUGMENT, train=TRAIN, steps=6)
+
+    (first, variables), (second, _) = with_numbers(0.05, 0.01, 0.01), with_numbers(0.02, 0.2, 0.3)
+    alone_on, placement = toy.placement(1), OnceFolds(2, 4)
+    alone = [
+        fit(parts, variables, feeder_alone(part, alone_on), alone_on)
+        for parts, part in zip((first, second), training_parts(2), strict=True)
+    ]
+    settings = [first.settings, second.settings]
+    together = fit_lanes(first, variables, feeder(2, placement), placement, settings=settings)
+    assert_same_training(together, alone)
+    rates = curves(together, 'learning_rate/head')
+    np.testing.assert_allclose(rates, curves(alone, 'learning_rate/head'), rtol=1e-6)
+    np.testing.assert_allclose(rates[0] / rates[1], 2.5, rtol=1e-5)
+
+
+def test_lanes_of_other_terms_and_too_few_of_them_are_refused(toy):
+    parts, variables = toy.make('dense', optim=OPTIM, train=TRAIN, steps=2)
+    other, _ = toy.make('dense', optim=dataclasses.replace(OPTIM, weight_decay=0.0), train=TRAIN, steps=2)
+    placement = OnceFolds(2, 1)
+    for settings, told in (
+        ([parts.settings, other.settings], 'settings of lane 1 are of other terms'),
+        ([parts.settings], '1 settings for 2 lanes'),
+    ):
+        with pytest.raises(ValueError, match=told):
+            fit_lanes(parts, variables, feeder(2, placement), placement, settings=settings)
+
+
 def test_phases_that_wait_for_validation_are_refused(toy, tmp_path):
     parts, variables = toy.make('dense', Transfer('gradual'), steps=STEPS)
     placement = OnceFolds(2, 2)

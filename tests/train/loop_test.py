@@ -22,6 +22,7 @@ from jtransfer.train import orbax_errors
 from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.log import read_log
 from jtransfer.train.loop import fit, total_steps
+from jtransfer.train.sizes import steps_by_size
 
 STEPS = 12
 # The logged, the evaluated and the saved steps mostly miss each other.
@@ -81,7 +82,7 @@ def states(toy, placement, feed):
     """The state after every step, without the loop."""
     parts, variables = make(toy)
     state = toy.start(parts, variables)
-    step = placement.compile(parts, state.trainable)
+    step = steps_by_size(placement, parts, state.trainable)(0)
     after = [jax.tree.map(np.array, state)]
     state = placement.put_state(state)
     for batch in itertools.islice(feed(0), STEPS):

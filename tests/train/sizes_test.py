@@ -13,6 +13,7 @@ from jtransfer.config import Augment, Optim, Train, Transfer
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing, training_pixels
 from jtransfer.train import placement as placement_module
+from jtransfer.train import programs
 from jtransfer.train.loop import fit
 from jtransfer.train.placement import make_placement
 from jtransfer.train.sizes import at_size, check_sizes, step_size, steps_by_size
@@ -45,16 +46,17 @@ def interrupted(make_feed, at):
 def shared(request):
     """Two devices for runs that differ in nothing but the order of sizes: compiles once a size."""
     placement = make_placement(request.param, jax.devices()[:2])
-    compile_step, programs = placement.compile, {}
+    compile_step, compiled = placement.compile, {}
 
     def once(parts, trainable):
         size = parts.preprocessing.image_size
-        if size not in programs:
-            programs[size] = compile_step(parts, trainable)
-        return programs[size]
+        if size not in compiled:
+            compiled[size] = compile_step(parts, trainable)
+        return compiled[size]
 
     placement.compile = once
-    return placement
+    yield placement
+    programs.forget()
 
 
 @pytest.fixture
@@ -75,7 +77,9 @@ def counted(monkeypatch):
         return counting
 
     monkeypatch.setattr(placement_module, 'make_train_step', make_counting)
-    return built, traced
+    programs.forget()
+    yield built, traced
+    programs.forget()
 
 
 @pytest.mark.parametrize(
@@ -190,7 +194,7 @@ def test_the_steps_are_those_of_a_network_of_that_size(toy):
     other = dataclasses.replace(other, preprocessing=at_size(other.preprocessing, 12))
     state = parts.start(variables)
     ours = steps_by_size(placement, parts, state.trainable)(12)
-    theirs = placement.compile(other, state.trainable)
+    theirs = steps_by_size(placement, other, state.trainable)(0)
     batch = next(toy.feeder(placement, side=23)(0))
     start = jax.tree.map(np.array, state)
     chex.assert_trees_all_equal(*(step(placement.put_state(start), batch) for step in (ours, theirs)))
