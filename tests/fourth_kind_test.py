@@ -1,4 +1,4 @@
-"""A kind of task of one's own, made here and nowhere else: grades in order, one above the other, from a file to a page."""
+"""A kind of task of one's own, made here and nowhere else: ordered grades, from a file to a page."""
 
 import csv
 import json
