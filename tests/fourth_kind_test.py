@@ -10,6 +10,7 @@ import pytest
 from scipy.special import expit
 
 import jtransfer as jt
+from jtransfer.errors import UserError
 from jtransfer.experiments import prediction
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.base import Task
@@ -107,6 +108,14 @@ def test_it_trains_is_evaluated_and_predicts(source, checkpoints, photos, nowher
     assert jt.evaluate_model(model, source, flips=True, skip_unlabelled=True).score > 0.6
     prediction.predict_folder('run', photos, 'predicted.csv')
     assert {row['grade'] for row in csv.DictReader((nowhere / 'predicted.csv').read_text().splitlines())} <= set(GRADES)
+
+
+def test_what_it_does_not_say_that_it_can_is_refused(source, checkpoints, nowhere):
+    with pytest.raises(UserError, match='labels of ordinal cannot be mixed'):
+        jt.fine_tune(checkpoints['resnet'], source, **SETTINGS, operations=('mixup',), run_dir='run')
+    with pytest.raises(UserError, match=r'loss.name=focal does not fit ordinal: auto does, and cumulative'):
+        jt.fine_tune(checkpoints['resnet'], source, **SETTINGS, **{'loss.name': 'focal'}, run_dir='run')
+    assert not (nowhere / 'run').exists()
 
 
 @pytest.mark.usefixtures('compile_once')

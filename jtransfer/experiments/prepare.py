@@ -190,6 +190,8 @@ def _step_parts(
     sizes = config.augment.sizes
     if config.augment.size_schedule == 'progressive' and length[0] < len(sizes):
         raise UserError(f'augment.sizes: {len(sizes)} sizes one after another need as many steps, not {length[0]}')
+    if config.augment.mixes and (whole := [task.kind for task in model.tasks if not task.mixes]):
+        raise UserError(f'labels of {whole[0]} cannot be mixed: leave mixup and cutmix out of augment.operations')
     losses = task_losses(config.loss, model.tasks, labels)
     criterion = make_criterion(model.tasks, losses, config.optim.label_smoothing)
     parts = StepParts(model.network, model.preprocessing, plan, config, criterion, *length)

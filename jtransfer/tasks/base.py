@@ -49,6 +49,7 @@ class Task:
         has_classes: whether outputs are classes, which examples may have or not.
         exclusive: whether an example has exactly one of these.
         has_thresholds: whether a class is predicted from a probability on that may be fitted.
+        mixes: whether labels of two examples can be mixed, as shares of the outputs. Of every kind said anew.
         dtype: of the labels.
         output_dtype: of averages of outputs.
         score: what its metrics call their score, without a value.
@@ -67,6 +68,7 @@ class Task:
     has_classes: ClassVar[bool] = True
     exclusive: ClassVar[bool] = False
     has_thresholds: ClassVar[bool] = False
+    mixes: ClassVar[bool] = False
     dtype: ClassVar[type[np.generic]] = np.float32
     output_dtype: ClassVar[type[np.generic]] = np.float32
     score: ClassVar[Figure] = Figure('score', None)
@@ -76,6 +78,8 @@ class Task:
         super().__init_subclass__(**options)
         if kind:
             _CLASSES[kind] = cls
+            # What the labels of a kind are, a kind made of it may have changed.
+            cls.mixes = cls.__dict__.get('mixes', False)
 
     def __new__(cls, name: str = '', kind: str = '', *fields: Any, **named: Any) -> Task:
         """An object of the class of the kind; raises `UserError` where there is no such kind."""

@@ -37,6 +37,7 @@ class MultiLabel(Task, kind='multi_label'):
     held = 'several labels'
     losses = ('binary', 'binary_sum')
     has_thresholds = True
+    mixes = True
 
     def unlabelled(self, count: int) -> np.ndarray:
         """NaN throughout."""

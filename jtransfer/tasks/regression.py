@@ -26,6 +26,7 @@ class Regression(Task, kind='regression'):
     held = 'numbers'
     losses = ('mse', 'huber')
     has_classes = False
+    mixes = True
     output_dtype = np.float64
     score = SCORE
 
