@@ -13,6 +13,7 @@ import jtransfer as jt
 from jtransfer.errors import UserError
 from jtransfer.experiments import prediction
 from jtransfer.pretrained.model import load_model
+from jtransfer.tasks import base
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.classification import Classification
 from jtransfer.tasks.figure import Figure
@@ -22,54 +23,67 @@ from jtransfer.tasks.wrong import Wrong
 GRADES = ('dark', 'dim', 'light', 'bright')
 
 
-class Ordinal(Classification, kind='ordinal'):
-    """Labels are class numbers; output k is the logit of a label above k (Frank and Hall, 2001)."""
+@pytest.fixture(scope='module', autouse=True)
+def kind():
+    """The kind, known while this file is tested: others ask which kinds there are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(base, '_CLASSES', dict(base._CLASSES))
+        yield make_kind()
 
-    words, held, losses = ('grade', 'grades'), 'one grade an image', ('cumulative',)
-    score = Figure('within one grade', None, 'share')
 
-    @property
-    def outputs(self):
-        return len(self.class_names) - 1
+def make_kind():
+    class Ordinal(Classification, kind='ordinal'):
+        """Labels are class numbers; output k is the logit of a label above k (Frank and Hall, 2001)."""
 
-    def loss(self, settings, smoothing):
-        return lambda outputs, labels: optax.sigmoid_binary_cross_entropy(outputs, self.above(labels)).mean(-1)
+        words, held, losses = ('grade', 'grades'), 'one grade an image', ('cumulative',)
+        score = Figure('within one grade', None, 'share')
 
-    def above(self, labels):
-        return (labels[:, None] > jnp.arange(self.outputs)).astype(jnp.float32)
+        @property
+        def outputs(self):
+            return len(self.class_names) - 1
 
-    def log(self, outputs, labels, settings):
-        return {'grades_off': jnp.abs((outputs > 0).sum(-1) - labels).astype(jnp.float32)}
+        def loss(self, settings, smoothing):
+            return lambda outputs, labels: optax.sigmoid_binary_cross_entropy(outputs, self.above(labels)).mean(-1)
 
-    def predict(self, outputs):
-        return np.asarray(expit(np.asarray(outputs, np.float64)))
+        def above(self, labels):
+            return (labels[:, None] > jnp.arange(self.outputs)).astype(jnp.float32)
 
-    def mean(self, outputs):
-        return outputs.mean(axis=0)
+        def log(self, outputs, labels, settings):
+            return {'grades_off': jnp.abs((outputs > 0).sum(-1) - labels).astype(jnp.float32)}
 
-    @staticmethod
-    def mean_on_device(outputs):
-        return jnp.stack(outputs).mean(0)
+        def predict(self, outputs):
+            return np.asarray(expit(np.asarray(outputs, np.float64)))
 
-    def measure(self, outputs, labels, *, confidence, bins, thresholds):
-        off = np.abs((outputs > 0).sum(1) - labels)
-        loss = optax.sigmoid_binary_cross_entropy(jnp.asarray(outputs), self.above(jnp.asarray(labels))).mean()
-        told, further = Figure('within one grade', float((off <= 1).mean()), 'share'), [Figure('off', off.mean())]
-        return FigureMetrics(
-            task=self, examples=len(labels), loss=float(loss), confidence=confidence, told=told, further=further
-        )
+        def mean(self, outputs):
+            return outputs.mean(axis=0)
 
-    def worst(self, outputs, labels, count, thresholds=None):
-        grade = (outputs > 0).sum(1)
-        order = np.argsort(-np.abs(grade - labels) * (labels >= 0), kind='stable')[:count]
-        return [Wrong(int(i), GRADES[labels[i]], GRADES[grade[i]]) for i in order if labels[i] not in (-1, grade[i])]
+        @staticmethod
+        def mean_on_device(outputs):
+            return jnp.stack(outputs).mean(0)
 
-    def columns(self, results, thresholds):
-        return [('grade', [self.class_names[grade] for grade in (results > 0.5).sum(1)])]
+        def measure(self, outputs, labels, *, confidence, bins, thresholds):
+            off = np.abs((outputs > 0).sum(1) - labels)
+            loss = optax.sigmoid_binary_cross_entropy(jnp.asarray(outputs), self.above(jnp.asarray(labels))).mean()
+            told, further = Figure('within one grade', float((off <= 1).mean()), 'share'), [Figure('off', off.mean())]
+            return FigureMetrics(
+                task=self, examples=len(labels), loss=float(loss), confidence=confidence, told=told, further=further
+            )
+
+        def worst(self, outputs, labels, count, thresholds=None):
+            grade = (outputs > 0).sum(1)
+            order = np.argsort(-np.abs(grade - labels) * (labels >= 0), kind='stable')[:count]
+            return [
+                Wrong(int(i), GRADES[labels[i]], GRADES[grade[i]]) for i in order if labels[i] not in (-1, grade[i])
+            ]
+
+        def columns(self, results, thresholds):
+            return [('grade', [self.class_names[grade] for grade in (results > 0.5).sum(1)])]
+
+    return Ordinal
 
 
 @pytest.fixture(scope='module')
-def source():
+def source(kind):
     """Images whose brightness is their grade."""
     random = np.random.default_rng(0)
     labels = np.arange(48, dtype=np.int32) % 4

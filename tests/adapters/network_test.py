@@ -116,7 +116,7 @@ def test_it_states_what_the_network_states_and_is_static(bench):
     other = dataclasses.replace(net, adaptation=dataclasses.replace(net.adaptation, alpha=1.0))
     assert other != net
     call = jax.jit(AdaptedNetwork.apply, static_argnums=0)
-    assert call(net, variables, bench.images()).shape == (4, 3)
+    assert call(net, variables, bench.images())[''].shape == (4, 3)
 
 
 def test_init_makes_all_variables(bench):

@@ -52,7 +52,7 @@ def test_nothing_enabled_is_a_cast_and_no_more():
     out = augment(_keys(range(8)), IMAGES, LABELS, ASPECTS)
     assert out.images.dtype == jnp.float32
     np.testing.assert_array_equal(out.images, IMAGES)
-    np.testing.assert_equal(out.labels, LABELS)
+    chex.assert_trees_all_equal(out.labels, LABELS)
     only_images = jax.jit(lambda keys, images: augment(keys, images).images)
     cost = only_images.lower(_keys(range(8)), IMAGES).compile().cost_analysis()
     assert cost['flops'] <= IMAGES.size
@@ -64,7 +64,7 @@ def test_full_augmentation_has_the_size_type_and_range(interpolation):
     chex.assert_shape(out, (8, 16, 16, 3))
     assert out.dtype == jnp.float32
     assert 0 <= float(out.min()) < float(out.max()) <= 255
-    np.testing.assert_equal(labels, LABELS)
+    chex.assert_trees_all_equal(labels, LABELS)
 
 
 @pytest.mark.parametrize('name', EVERYTHING)
@@ -251,4 +251,4 @@ def test_one_device_a_mesh_and_pmap_give_the_same_pictures():
     mapped = jax.pmap(_make(augment, axis_name='data'), axis_name='data')(*jax.tree.map(lambda x: x[:, None], inputs))
     for other in (mesh, jax.tree.map(lambda x: x[:, 0], mapped)):
         for name in ('images', 'labels', 'geometry', 'shown'):
-            np.testing.assert_allclose(getattr(other, name), getattr(one, name), atol=1e-3)
+            chex.assert_trees_all_close(getattr(other, name), getattr(one, name), atol=1e-3, rtol=1e-7)

@@ -19,7 +19,7 @@ from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import read_config, read_result
 from jtransfer.pretrained.model import load_model
-from jtransfer.train import loop
+from jtransfer.train import training
 from jtransfer.train.log import MetricLog, read_log
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -338,9 +338,13 @@ def test_a_run_that_diverges_keeps_its_last_good_state(tiny_config, nowhere):
 @pytest.mark.filterwarnings('ignore:run/metrics.jsonl has lost lines:jtransfer.errors.RunWarning')
 def test_a_run_that_diverged_goes_on_with_a_lower_learning_rate_and_says_so(tiny_config, nowhere, monkeypatch):
     settings = {'optim.learning_rate': 0.1, 'optim.clip_norm': 0.0, 'run_dir': 'run'}
-    collect = loop._collect
+    collect = training.lines_of_lanes
+
+    def never_finite(*args):
+        return {number: {**line, 'finite': False} for number, line in collect(*args).items()}
+
     with monkeypatch.context() as patch:
-        patch.setattr(loop, '_collect', lambda pending, *rest: {**collect(pending, *rest), 'finite': False})
+        patch.setattr(training, 'lines_of_lanes', never_finite)
         with pytest.raises(TrainingDivergedError, match=r'run_dir=run --config\.train\.resume=changed .* goes on'):
             finetune.run(tiny_config(**settings))
     lower = settings | {'optim.learning_rate': 0.01, 'optim.clip_norm': 1.0, 'train.resume': 'auto'}

@@ -24,10 +24,10 @@ def test_the_best_state_by_validation_is_returned(tiny_config, checkpoints):
     before = jax.tree.map(np.array, model.variables)
     began = []
     trained = train_model(prepare(config, parts, model=model), ready=lambda: began.append(True))
-    scores = [line['validation/score'] for line in trained.fit.history]
+    scores = [line['validation/top1'] for line in trained.fit.history]
     assert began == [True]
     assert trained.fit.best_score == max(scores)
-    equal = [line for line in trained.fit.history if line['validation/score'] == max(scores)]
+    equal = [line for line in trained.fit.history if line['validation/top1'] == max(scores)]
     chosen = min(equal, key=lambda line: line['validation/loss'])
     assert (trained.fit.chosen_step, trained.fit.best_loss) == (chosen['step'], chosen['validation/loss'])
     assert trained.examples == len(parts.train)

@@ -69,7 +69,8 @@ def evaluation(network: Network, naming: NameMap, arrays: Arrays, tolerance: flo
 
     @jax.jit
     def forward(variables, image):
-        return network.apply(variables, image)[''], network.apply(variables, image, method='features')
+        (outputs,) = network.apply(variables, image).values()  # without a head, the pooled features
+        return outputs, network.apply(variables, image, method='features')
 
     with jax.default_matmul_precision('highest'):
         logits, features = forward(variables(network, naming, arrays), arrays['image'])

@@ -91,8 +91,8 @@ def test_auxiliary_heads_drop_out():
     run = training(network)
     first, again, other = (run(variables, images, jax.random.key(seed))[0].auxiliaries for seed in (0, 0, 1))
     for (_, logits), (_, same), (_, others) in zip(first, again, other, strict=True):
-        np.testing.assert_array_equal(logits, same)
-        assert not np.allclose(logits, others)
+        np.testing.assert_array_equal(logits[''], same[''])
+        assert not np.allclose(logits[''], others[''])
 
 
 def test_auxiliary_heads_read_their_blocks():
@@ -103,14 +103,14 @@ def test_auxiliary_heads_read_their_blocks():
     norm = variables['params']['backbone']['stage4']['c']['branch1']['bn']
     norm['scale'] = norm['scale'] * np.asarray([1, 5], 'f4')
     (_, [(_, same), (_, other)], _), _ = run(variables, images, jax.random.key(1))
-    np.testing.assert_array_equal(same, first)
-    assert not np.allclose(other, second)
+    np.testing.assert_array_equal(same[''], first[''])
+    assert not np.allclose(other[''], second[''])
 
 
 def test_half_precision_keeps_float32_logits():
     network, variables, images = tiny(dtype=jnp.bfloat16)
     (logits, auxiliaries, _), updated = jax.eval_shape(training(network), variables, images, jax.random.key(0))
-    outputs = (logits, *(other for _, other in auxiliaries), *jax.tree.leaves(updated))
+    outputs = jax.tree.leaves((logits, [other for _, other in auxiliaries], updated))
     assert {x.dtype for x in outputs} == {jnp.dtype('float32')}
 
 
@@ -121,7 +121,7 @@ def test_a_replica_axis_reaches_the_auxiliary_heads():
     split = jax.vmap(training(network.with_norm_axis('replica')), in_axes=(None, 0, None), axis_name='replica')
     (_, auxiliaries, _), updated = split(variables, images.reshape(2, 3, *images.shape[1:]), key)
     for (_, ours), (_, theirs) in zip(auxiliaries, expected, strict=True):
-        np.testing.assert_allclose(ours.reshape(6, 5), theirs, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(ours[''].reshape(6, 5), theirs[''], rtol=1e-3, atol=1e-4)
     ours, theirs = (tree['batch_stats']['head']['aux2']['conv']['bn'] for tree in (updated, moved))
     for name, value in ours.items():
         np.testing.assert_allclose(value[0], theirs[name], rtol=1e-3, atol=1e-5)

@@ -75,7 +75,7 @@ def test_a_new_head_and_none_at_all(published):
     bare = load_model(path, architecture=architecture, num_classes=0)
     assert set(bare.variables['params']) == {'backbone'}
     images = jnp.ones((2, 16, 16, 3))
-    pooled = bare.network.apply(bare.variables, images)['']
+    pooled = bare.network.apply(bare.variables, images)['pooled']
     features = bare.network.apply(bare.variables, images, method='features')
     np.testing.assert_array_equal(pooled, features['pooled'])
     assert set(features) == {*bare.network.stages, 'pooled'}

@@ -62,7 +62,7 @@ def test_features_of_photographs(network, variables):
         jnp.asarray(np.stack([pixels(DATA / 'clothing' / 'test' / name) for name in files])), PREPROCESSING
     )
     forward = jax.jit(network.apply, compiler_options={'xla_backend_optimization_level': 3})
-    features = np.asarray(forward(variables, images))
+    features = np.asarray(forward(variables, images)['pooled'])
     assert features.shape == expected.shape == (31, 1280)
     difference = np.abs(features - expected).max() / np.abs(expected).max()
     # Measured: 3.8e-6.

@@ -82,10 +82,9 @@ def ours(toy, parts, variables, kind):
         placement = JitPlacement()
         step = make_train_step(parts, state.trainable)
         sharded = NamedSharding(placement.sharded.mesh, PartitionSpec(None, DATA))
-        batches = {
-            name: shapes(leaf, STEPS, sharding=sharded if leaf.ndim else placement.replicated)
-            for name, leaf in batch.items()
-        }
+        batches = jax.tree.map(
+            lambda leaf: shapes(leaf, STEPS, sharding=sharded if leaf.ndim else placement.replicated), batch
+        )
         state = shapes(state, sharding=placement.replicated)
         compiler = jax.jit(
             lambda state, batches: jax.lax.scan(step, state, batches),
@@ -95,12 +94,12 @@ def ours(toy, parts, variables, kind):
     else:
         placement = PmapPlacement()
         step = make_train_step(parts, state.trainable, axis_name=DATA)
-        batches = {
-            name: jax.ShapeDtypeStruct(
+        batches = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(
                 (DEVICES, STEPS, *((2 * MICRO_BATCH, *leaf.shape[1:]) if leaf.ndim else ())), leaf.dtype
-            )
-            for name, leaf in batch.items()
-        }
+            ),
+            batch,
+        )
         state = shapes(state, DEVICES)
         compiler = jax.pmap(lambda state, batches: jax.lax.scan(step, state, batches), DATA, donate_argnums=0)
     assert placement.device_count == DEVICES

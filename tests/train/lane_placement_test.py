@@ -25,7 +25,7 @@ def batches(toy, folds, step=0, batch=16):
     """The batch of a step of every fold, each of other examples."""
     each = [toy.batch(step + 100 * number, batch=batch) for number in range(folds)]
     scalars = {'seed': np.uint32(0), 'step': np.int32(step)}
-    return {name: np.stack([one[name] for one in each]) for name in each[0].keys() - scalars} | scalars
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *each) | scalars
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_dropout_and_mixing_are_those_of_jit_in_rows_of_one_device(toy):
         batch = batches(toy, 2, number)
         state, _ = step(state, placement.put_batch(batch))
         for fold in range(2):
-            own = {name: leaf[fold] if np.ndim(leaf) else leaf for name, leaf in batch.items()}
+            own = jax.tree.map(lambda leaf, fold=fold: leaf[fold] if np.ndim(leaf) else leaf, batch)
             each[fold], _ = step_alone(alone.put_state(each[fold]), alone.put_batch(own))
     for one, other in zip(placement.get_states(state), each, strict=True):
         chex.assert_trees_all_close(host(one), host(other), rtol=1e-4, atol=2e-5)

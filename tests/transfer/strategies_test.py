@@ -87,7 +87,7 @@ def test_norms_and_biases_are_what_their_names_say(name):
     'transfer', [Transfer('gradual', unfreeze_every=2), Transfer('fine_tune', layer_decay=0.5), Transfer('lp_ft')]
 )
 def test_several_tasks_are_treated_as_one_head(transfer):
-    network = models.create('resnet_tiny', num_classes=0, tasks=(('kind', 3), ('size', 1)))
+    network = models.create('resnet_tiny', num_classes=0, heads={'kind': 3, 'size': 1})
     params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))['params']
     plan = make_plan(network, params, transfer, 0.1)
     single = plan_of('resnet_tiny', transfer)

@@ -60,10 +60,10 @@ def test_training_with_auxiliary_heads(arrays):
     run = jax.jit(functools.partial(AUX.apply, mutable=['batch_stats'], method='training_logits'))
     with jax.default_matmul_precision('highest'):
         (logits, auxiliaries, _), updated = run(before, arrays['image'])
-    check.close(logits, arrays['train/logits'], TRAINING, 'logits')
+    check.close(logits[''], arrays['train/logits'], TRAINING, 'logits')
     assert [weight for weight, _ in auxiliaries] == [0.3, 0.3]
     for (_, ours), name in zip(auxiliaries, ('aux1', 'aux2'), strict=True):
-        check.close(ours, arrays[f'train/{name}'], TRAINING, name)
+        check.close(ours[''], arrays[f'train/{name}'], TRAINING, name)
     moved = naming.to_ours(check.state(arrays, 'train/state/'), check.shapes(AUX, arrays['image']))
     assert not moved.unknown
     assert any('head/aux2/' in path for path in moved.values)

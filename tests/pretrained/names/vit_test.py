@@ -31,7 +31,7 @@ class Case:
     classes: int = 5
 
     def network(self, **changes):
-        return Network(ViT(**{**self.options, **changes}), {'': self.classes})
+        return Network(ViT(**{**self.options, **changes}), {'': self.classes} if self.classes else {})
 
 
 CASES = {
