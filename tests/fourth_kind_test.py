@@ -64,7 +64,10 @@ def make_kind():
         def measure(self, outputs, labels, *, confidence, bins, thresholds):
             off = np.abs((outputs > 0).sum(1) - labels)
             loss = optax.sigmoid_binary_cross_entropy(jnp.asarray(outputs), self.above(jnp.asarray(labels))).mean()
-            told, further = Figure('within one grade', float((off <= 1).mean()), 'share'), [Figure('off', off.mean())]
+            told, further = (
+                Figure('within one grade', float((off <= 1).mean()), 'share'),
+                [Figure('off', np.float32(off.mean()))],
+            )
             return FigureMetrics(
                 task=self, examples=len(labels), loss=float(loss), confidence=confidence, told=told, further=further
             )
@@ -129,6 +132,8 @@ def test_what_it_does_not_say_that_it_can_is_refused(source, checkpoints, nowher
         jt.fine_tune(checkpoints['resnet'], source, **SETTINGS, operations=('mixup',), run_dir='run')
     with pytest.raises(UserError, match=r'loss.name=focal does not fit ordinal: auto does, and cumulative'):
         jt.fine_tune(checkpoints['resnet'], source, **SETTINGS, **{'loss.name': 'focal'}, run_dir='run')
+    with pytest.raises(UserError, match=r'evaluate.temperature is for one label an image, and there is no such task'):
+        jt.fine_tune(checkpoints['resnet'], source, **SETTINGS, temperature=True, run_dir='run')
     assert not (nowhere / 'run').exists()
 
 

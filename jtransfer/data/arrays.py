@@ -82,7 +82,9 @@ class ArraySource:
         self.class_names = self.tasks[0].class_names if self.tasks else ()
         if tasks and class_names:
             raise UserError(f'{name}: class_names are those of the tasks: leave them out')
-        self.ids: Sequence[str] = tuple(f'{name}/{i}' for i in range(len(images))) if ids is None else tuple(ids)
+        self.ids: Sequence[str] = (
+            tuple(f'{name}/{i}' for i in range(len(images))) if ids is None else tuple(map(str, ids))
+        )
         labelled = len(next(iter(given.values()), ()))
         if not len(images) == labelled == len(self.ids):
             raise UserError(f'{name}: {len(images)} images, {labelled} labels and {len(self.ids)} ids do not match')

@@ -27,17 +27,17 @@ class Given:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Of all classes, in label order."""
-        return self.source.class_names
+        return tuple(map(str, self.source.class_names))
 
     @functools.cached_property
     def labels(self) -> Labels:
         """Of every example, by task."""
         return by_task(self.source.labels)
 
-    @property
+    @functools.cached_property
     def ids(self) -> Sequence[str]:
         """Name of every example."""
-        return self.source.ids
+        return tuple(map(str, self.source.ids))
 
     def __getattr__(self, name: str) -> Any:
         """What a source may have beside these."""

@@ -98,10 +98,8 @@ def missing_line(where: str, task: Task, missing: Sequence[str]) -> str:
     of = f' of {task.name}' if task.name else ''
     if len(missing) == 1:
         return f"{where} has no example of the class '{printable(missing[0])}'{of}: it has no figure of its own"
-    return (
-        f'{where} has no example of {len(missing)} of the {task.outputs} classes{of} ({first_few(missing)}): they have '
-        'no figures of their own'
-    )
+    classes = f'{len(missing)} of the {len(task.class_names)} classes{of} ({first_few(missing)})'
+    return f'{where} has no example of {classes}: they have no figures of their own'
 
 
 def _named(parts: Parts) -> Iterator[tuple[str, Part]]:

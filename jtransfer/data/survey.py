@@ -137,8 +137,8 @@ def _look(source: Source, index: int) -> _Look | str:
 
 
 def _counts(task: Task, labels: np.ndarray) -> dict[str, int]:
-    known = labels[labelled(labels)]
-    numbers = known.sum(axis=0) if known.ndim > 1 else np.bincount(known, minlength=task.outputs)
+    numbers = task.counts(labels)
+    assert numbers is not None  # of a task with classes
     return {name: int(number) for name, number in zip(task.class_names, numbers, strict=True)}
 
 

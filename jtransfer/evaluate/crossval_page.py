@@ -14,7 +14,7 @@ from jtransfer.evaluate.curves import fold_charts
 from jtransfer.evaluate.fold_statistics import FoldInterval, fold_interval
 from jtransfer.evaluate.report import WrongPicture, task_views, write_page
 from jtransfer.evaluate.sections import Hero, Tile, gauge
-from jtransfer.tasks.figure import SHARE, Figure
+from jtransfer.tasks.figure import INDEX, SHARE, Figure
 from jtransfer.tasks.measured import Baseline, Measured
 
 
@@ -143,13 +143,14 @@ def _hero(folds: Sequence[FoldSummary], interval: FoldInterval | None, score: Fi
     ends = (interval.low, interval.high)
     shown = dataclasses.replace(score, value=mean, interval=ends)
     worst = min(fold.score for fold in folds)
+    baseline, drawn = Baseline(worst, f'worst fold {score.tell(worst)}'), score.unit in (SHARE, INDEX)
     return Hero(
         label=label,
         number=number,
         unit=unit,
         interval=f'± {score.tell(interval.sd)} from fold to fold; {interval.confidence:.0%} interval of the mean '
         f'{shown.interval_text}',
-        gauge=gauge(shown, Baseline(worst, f'worst fold {score.tell(worst)}')),
+        gauge=gauge(shown, baseline) if drawn else None,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jtransfer.evaluate.drawn import Drawn, drawn
-from jtransfer.tasks.figure import SHARE, Figure
+from jtransfer.tasks.figure import INDEX, SHARE, Figure
 from jtransfer.tasks.measured import Baseline, Measured
 from jtransfer.tasks.panels import Block
 from jtransfer.text import first_few
@@ -87,7 +87,7 @@ def hero(metrics: Measured) -> Hero:
     number, unit = figure.parts(metrics.score)
     words = f'{figure.confidence:.0%} interval {figure.interval_text}' if figure.interval else figure.note
     baseline = metrics.baseline()
-    shown = figure.interval and (figure.unit == SHARE or baseline)
+    shown = figure.interval and (figure.unit == SHARE or (figure.unit == INDEX and baseline))
     return Hero(
         label=f'{figure.title} on {metrics.examples:,} examples',
         number=number,

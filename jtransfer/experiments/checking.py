@@ -1,4 +1,4 @@
-"""What would stop a run because of its data alone, found before anything else: every door comes by here."""
+"""What would stop a run because of its data alone, found before anything else: whoever evaluates comes by here."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ from jtransfer.experiments.run_dir import FOLDS, RESULT, is_run, read_config, re
 from jtransfer.experiments.run_records import RunRecord
 from jtransfer.paths import expanded, output_file
 from jtransfer.tasks.base import labelled
+from jtransfer.tasks.classification import Classification
 from jtransfer.tasks.door import ONLY
 
 _OF_FOLDS = ('fold_scores', 'test_train_ratio')
@@ -96,7 +97,7 @@ def compare(first: str | Path, second: str | Path, *, confidence: float = 0.95) 
         raise UserError(f'{paths[0]} is measured by {scores[0].name} and {paths[1]} by {scores[1].name}')
     t_test = _folds_test(paths, results, confidence) if crossed[0] else None
     outputs = _same_examples(paths, [read_outputs(path / 'evaluation' / OUTPUTS) for path in paths])
-    right = _right(outputs)
+    right = _right(outputs) if scores[0].name == Classification.score.name else None
     bootstrap = None
     if right is not None and t_test is None:
         accuracies = right[1].astype(np.float64), right[0].astype(np.float64)
@@ -214,7 +215,7 @@ def _same_examples(paths: Sequence[Path], outputs: Sequence[Outputs]) -> tuple[O
 
 
 def _right(outputs: Sequence[Outputs]) -> tuple[Bool[np.ndarray, ' n'], Bool[np.ndarray, ' n']] | None:
-    """Whether each labelled image is right in either; None unless there is one label an image."""
+    """Whether each labelled image is right in either; None unless there is one task."""
     labels = outputs[0].labels.get(ONLY)
     if labels is None or labels.ndim > 1:
         return None

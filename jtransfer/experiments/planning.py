@@ -12,6 +12,7 @@ from jtransfer.config import Config, validate
 from jtransfer.config_check import at_least
 from jtransfer.config_transfer import Transfer
 from jtransfer.data.parts import Parts, load_parts
+from jtransfer.errors import UserError
 from jtransfer.experiments.checking import check_data
 from jtransfer.experiments.data_lines import describe_parts
 from jtransfer.experiments.plan_page import PlanReport, all_move
@@ -53,6 +54,8 @@ def plan_report(
     """
     config = validate(config)
     at_least('num_classes', num_classes, 0)
+    if num_classes == 1:
+        raise UserError('num_classes=1: one class is told from nothing; 2 or more are (0: those of the data)')
     for size in batch_sizes:
         at_least('batch_sizes: each', size, 1)
     devices = list(devices or jax.local_devices())

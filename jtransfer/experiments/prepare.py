@@ -18,6 +18,7 @@ from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
 from jtransfer.evaluate.views import Views, make_views
 from jtransfer.experiments.feeding import check_sampling
+from jtransfer.experiments.standardise import without_scaling
 from jtransfer.experiments.start import make_model
 from jtransfer.experiments.temperature import check_temperature
 from jtransfer.pretrained import heads
@@ -193,7 +194,8 @@ def _step_parts(
     if config.augment.mixes and (whole := [task.kind for task in model.tasks if not task.mixes]):
         raise UserError(f'labels of {whole[0]} cannot be mixed: leave mixup and cutmix out of augment.operations')
     losses = task_losses(config.loss, model.tasks, labels)
-    criterion = make_criterion(model.tasks, losses, config.optim.label_smoothing)
+    # As the network is trained on them: labels come scaled, in every fold in its own way.
+    criterion = make_criterion(without_scaling(model).tasks, losses, config.optim.label_smoothing)
     parts = StepParts(model.network, model.preprocessing, plan, config, criterion, *length)
     if parts.timetable.waits and not validated:
         raise UserError(

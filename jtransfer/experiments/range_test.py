@@ -131,7 +131,8 @@ def range_test(
 
     Raises:
         UserError: a range or a phase that is none, an unreadable image, a batch size that does not share out, or a
-            loss that is not finite before anything has moved.
+            loss that is not finite before anything has moved; a strategy that waits for validation without a
+            validation part.
     """
     check_range(lowest, highest, steps)
     check_parts(parts)

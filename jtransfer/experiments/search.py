@@ -276,6 +276,7 @@ def _record(trials: Sequence[TrialRecord], best: TrialRecord, judge: Judge, resu
         'part': result['part'],
         'examples': result['examples'],
         **result.score.record(),
+        'loss': result['loss'],
         'versions': finetune.versions(),
     }
 

@@ -65,7 +65,7 @@ def calibrate(model: Model, validation: Part, config: Config) -> tuple[Model, di
         The model, and the temperatures by the task's name.
 
     """
-    tasks = [task for task in model.tasks if task.exclusive]
+    tasks = [task for task in model.tasks if task.softmax]
     logits, labels = logits_of(model, read_examples(validation, model.preprocessing, config), config)
     found: dict[str, float] = {}
     variables: Mapping[str, Any] = model.variables
@@ -80,7 +80,7 @@ def check_temperature(config: Config, parts: Parts, plan: Plan) -> None:
     """Raises `UserError` where `evaluate.temperature` asks for what cannot be, before anything is trained."""
     if not config.evaluate.temperature:
         return
-    if not any(task.exclusive for task in parts.tasks):
+    if not any(task.softmax for task in parts.tasks):
         raise UserError('evaluate.temperature is for one label an image, and there is no such task: set it to false')
     if parts.validation is None or parts.test is None:
         raise UserError(

@@ -50,6 +50,7 @@ class Task:
         exclusive: whether an example has exactly one of these.
         has_thresholds: whether a class is predicted from a probability on that may be fitted.
         mixes: whether labels of two examples can be mixed, as shares of the outputs. Of every kind said anew.
+        softmax: whether outputs are the logits of a softmax, and a label the number of one. Of every kind said anew.
         dtype: of the labels.
         output_dtype: of averages of outputs.
         score: what its metrics call their score, without a value.
@@ -69,6 +70,7 @@ class Task:
     exclusive: ClassVar[bool] = False
     has_thresholds: ClassVar[bool] = False
     mixes: ClassVar[bool] = False
+    softmax: ClassVar[bool] = False
     dtype: ClassVar[type[np.generic]] = np.float32
     output_dtype: ClassVar[type[np.generic]] = np.float32
     score: ClassVar[Figure] = Figure('score', None)
@@ -78,8 +80,8 @@ class Task:
         super().__init_subclass__(**options)
         if kind:
             _CLASSES[kind] = cls
-            # What the labels of a kind are, a kind made of it may have changed.
-            cls.mixes = cls.__dict__.get('mixes', False)
+            # What the labels and outputs of a kind are, a kind made of it may have changed.
+            cls.mixes, cls.softmax = (cls.__dict__.get(name, False) for name in ('mixes', 'softmax'))
 
     def __new__(cls, name: str = '', kind: str = '', *fields: Any, **named: Any) -> Task:
         """An object of the class of the kind; raises `UserError` where there is no such kind."""
@@ -131,7 +133,7 @@ class Task:
         return np.zeros((count, *self.rows), self.dtype)
 
     def labelled(self, labels: np.ndarray) -> np.ndarray:
-        """Which examples have a label, bool [n]: no class number -1, no NaN."""
+        """Which examples have a label, bool [n]: no class number -1, no NaN. In training it is so for every kind."""
         return labelled(labels)
 
     def read(self, labels: np.ndarray, where: str) -> np.ndarray:
@@ -232,7 +234,8 @@ class Task:
         """A title and the numbers of the examples of each row of a sheet that shows what the labels mean."""
         raise NotImplementedError
 
-    # Training: JAX arrays. Labels are in the task's form, or shares [batch, outputs] where images are mixed
+    # Training: JAX arrays. Labels are in the task's form, numbers scaled as the outputs are, or shares [batch, outputs]
+    # where images are mixed. The task that is asked has no scaling: folds side by side, each with its own, share a step
 
     def loss(self, settings: Loss, smoothing: float) -> ExampleLoss:
         """The loss of every example of a batch, by one of the names in `losses`.
@@ -309,7 +312,7 @@ class Task:
 
 def labelled(labels: np.ndarray) -> np.ndarray:
     """Which examples have a label for a task of one of our kinds, bool [n]: no class number -1, no NaN."""
-    return labels >= 0 if labels.ndim == 1 else ~np.isnan(labels).any(axis=1)
+    return labels >= 0 if labels.ndim == 1 else ~np.isnan(labels).any(axis=tuple(range(1, labels.ndim)))
 
 
 def task_class(kind: str, where: str = '') -> type[Task]:

@@ -34,7 +34,7 @@ class Classification(Task, kind='single_label'):
         *('generalized_cross_entropy', 'symmetric_cross_entropy'),
     )
     exclusive = True
-    mixes = True
+    mixes = softmax = True
     dtype = np.int32
     score = SCORE
 

@@ -27,7 +27,7 @@ class Term(NamedTuple):
 class Criterion:
     """The loss of a network, and what is logged of its outputs beside it.
 
-    An example may be without a label for a task (`Task.labelled`). It then weighs 0 there.
+    An example may be without a label for a task: class number -1, or a NaN. It then weighs 0 there.
 
     Attributes:
         terms: of every task.
@@ -101,7 +101,9 @@ class Criterion:
             name = task.name
             values = self.functions[name](outputs[name], _labelled(task, labels)[1])
             losses[name] = weighted_mean(values, weights[name], None if totals is None else totals[name])
-        total = sum((task.weight * losses[task.name] for task, _ in self.terms), start=jnp.zeros(()))
+        # A task that is the only one has no other to be weighed against.
+        shares = {task.name: task.weight if task.name else 1.0 for task, _ in self.terms}
+        total = sum((share * losses[name] for name, share in shares.items()), start=jnp.zeros(()))
         return total, losses
 
     def log(
@@ -146,6 +148,6 @@ def _labelled(
         raise UserError(f"there are no targets for task '{task.name}', only for {', '.join(labels) or 'none'}")
     label = labels[task.name]
     # Mixed labels of class numbers are shares, with NaN where either is unknown.
-    known = label >= 0 if label.ndim == 1 else ~jnp.isnan(label).any(-1)
+    known = label >= 0 if label.ndim == 1 else ~jnp.isnan(label).any(tuple(range(1, label.ndim)))
     spread = known.reshape(-1, *[1] * (label.ndim - 1))
     return known.astype(jnp.float32), jnp.where(spread, label, jnp.zeros_like(label))

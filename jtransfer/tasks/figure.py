@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 SHARE = 'share'  # in [0, 1], told in percent
 COUNT = 'count'
 INDEX = 'index'  # without a unit, around 1: R², an area under a curve, a loss in nats
@@ -33,6 +35,13 @@ class Figure:
     interval: tuple[float, float] | None = None
     confidence: float = 0.95
     note: str = ''
+
+    def __post_init__(self) -> None:
+        """Makes numbers of NumPy's Python's, which every file takes."""
+        object.__setattr__(self, 'value', plain_number(self.value))
+        if self.interval is not None:
+            low, high = map(plain_number, self.interval)
+            object.__setattr__(self, 'interval', (low, high))
 
     @property
     def title(self) -> str:
@@ -73,6 +82,11 @@ class Figure:
     def parts(self, value: float) -> tuple[str, str]:
         """A value of this figure and its unit, to be set apart."""
         return (f'{100 * value:.1f}', '%') if self.unit == SHARE else (self.tell(value), '')
+
+
+def plain_number(value: Any) -> Any:
+    """A number of NumPy's as Python's; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def told(value: float | int | None, unit: str) -> str:

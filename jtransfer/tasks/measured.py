@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from jtransfer.tasks.figure import Figure
+from jtransfer.tasks.figure import Figure, plain_number
 from jtransfer.tasks.panels import Block, Table
 
 
@@ -153,4 +153,4 @@ def _plain(value: Any) -> Any:
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else plain_number(value)

@@ -77,10 +77,16 @@ def forget() -> None:
         _kept.clear()
 
 
+def _is_ours(parts: StepParts) -> bool:
+    """Whether tasks, losses and heads are the library's, so that equal ones do the same."""
+    called = [parts.criterion, *(task for task, _ in parts.criterion.terms), *parts.network.heads.values()]
+    return all(isinstance(each, int) or type(each).__module__.startswith('jtransfer.') for each in called)
+
+
 def _key(placement: Placement, parts: StepParts, trainable: Any) -> Hashable | None:
     """Everything that the program is made of but the numbers that are its data. None: it cannot be compared."""
-    if parts.schedule is not None or parts.more_pulls:
-        return None  # functions of someone else's
+    if parts.schedule is not None or parts.more_pulls or not _is_ours(parts):
+        return None  # code of someone else's, which may be another by the next run
     fixed = parts.with_settings(jax.tree.map(lambda number: 1.0, parts.settings))
     config, plan = fixed.config, fixed.plan
     # What these say is in the groups of the plan.

@@ -161,7 +161,7 @@ def micro_batch_gradients(
     batch = batch if setup.mixes else augment(setup, batch)
     differentiate = jax.value_and_grad(functools.partial(loss_and_metrics, setup), has_aux=True)
     (loss, (model_state, metrics)), grads = differentiate(trainable, state, model_state, batch, totals, key)
-    return model_state, (grads, {'loss': loss, **metrics})
+    return model_state, (grads, {**metrics, 'loss': loss})
 
 
 def loss_and_metrics(

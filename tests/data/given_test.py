@@ -90,3 +90,20 @@ def test_a_source_of_arrays_keeps_the_form_of_its_labels(labels, tasks):
     )
     assert heads.labels.keys() == {'kind'}
     assert opened(heads) is heads
+
+
+class Numbered(Theirs):
+    """Names in a list, and ids that are numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.ids, self.class_names = range(4), np.array(NAMES)
+
+
+def test_names_are_texts_in_a_tuple():
+    source = opened(Numbered())
+    assert (source.class_names, source.ids) == (NAMES, ('0', '1', '2', '3'))
+    parts = given_sources(Data(), {'train': Numbered(), 'test': Theirs([1])})
+    assert set(parts) == {'train', 'test'}
+    images = np.zeros((2, 2, 2, 3), np.uint8)
+    assert ArraySource(images, [0, 1], ('a', 'b'), ids=range(2)).ids == ('0', '1')

@@ -149,6 +149,13 @@ def test_the_log_is_the_mean_over_the_tasks_with_classes_of_what_is_labelled():
     assert jax.tree.map(float, logged) == pytest.approx({'accuracy': (kind + several) / 2}, rel=1e-6)
 
 
+def test_a_lone_task_without_a_name_is_weighed_against_nothing():
+    logits, targets = task_batch()
+    only = Criterion((Term(dataclasses.replace(AGE, name='', weight=0.0), Loss('huber')),))
+    total, losses = only({'': logits['age']}, {'': targets['age']})
+    assert float(total) == float(losses['']) > 0
+
+
 def test_numbers_log_nothing():
     logits, targets = task_batch()
     assert Criterion((TERMS[2],)).log(logits, targets) == {}

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from jtransfer.tasks.figure import Figure, capital, told
@@ -40,3 +41,9 @@ def test_names_begin_with_a_capital():
 def test_a_record_is_read_again(interval):
     figure = Figure('accuracy', 0.5, 'share', interval, 0.9)
     assert Figure.of_record(json.loads(json.dumps(figure.record()))) == figure
+
+
+def test_numbers_of_numpy_are_written_as_any():
+    figure = Figure('mistakes', np.int64(3), 'count', (np.float32(0.5), np.float64(4)))
+    assert json.loads(json.dumps(figure.record()))['score'] == 3
+    assert (type(figure.value), figure.interval, figure.text) == (int, (0.5, 4.0), '3')

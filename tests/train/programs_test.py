@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from jtransfer.config import Augment, Optim, Train, Transfer
+from jtransfer.tasks.classification import Classification
+from jtransfer.tasks.criterion import Criterion, Term
 from jtransfer.train import programs
 from jtransfer.train.lane_placement import LanePlacement
 from jtransfer.train.loop import fit
@@ -134,3 +136,16 @@ def test_only_the_last_few_are_kept(toy):
     last = [*programs._kept][-1]
     programs.program(placement, longer, shapes(parts, variables))
     assert [*programs._kept][-1] == last
+
+
+def test_a_task_of_ones_own_is_compiled_for_itself(toy):
+    class Mine(Classification):
+        """Another day its loss may be another."""
+
+    parts, variables = make(toy)
+    (term,) = parts.criterion.terms
+    mine = Mine('', 'single_label', term.task.class_names)
+    own = dataclasses.replace(parts, criterion=Criterion((Term(mine, term.loss),)))
+    placement = make_placement('jit', jax.devices()[:1])
+    assert programs._key(placement, own, shapes(own, variables)) is None
+    assert programs._key(placement, parts, shapes(parts, variables)) is not None
