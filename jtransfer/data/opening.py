@@ -128,10 +128,11 @@ def check_given(sources: Mapping[str, Source], every_class: bool = True) -> None
     for part, given in sources.items():
         if not isinstance(given, Source):
             raise UserError(f'{part} is a {type(given).__name__}, and no source of images, such as jt.ArraySource')
-        check_source(opened(given), part, every_class=every_class and part == 'train')
-        if given.class_names != sources['train'].class_names:
+        source, train = opened(given), opened(sources['train'])
+        check_source(source, part, every_class=every_class and part == 'train')
+        if source.class_names != train.class_names:
             raise UserError(f"the classes of part '{part}' are not those of the training part")
-        if tasks_of(given) != tasks_of(sources['train']):
+        if tasks_of(source) != tasks_of(train):
             raise UserError(f"the tasks of part '{part}' are not those of the training part")
 
 

@@ -22,7 +22,7 @@ class Figure:
 
     Attributes:
         name: what it is, in small letters: `mean average precision`.
-        value: the number; None where it is undefined.
+        value: the number, Python's or NumPy's; None where it is undefined.
         unit: `share`, `count`, `index` or `number`, which say how it is told; another unit stands behind the number.
         interval: what it lies in, if that is known.
         confidence: level of the interval, in (0, 1).
@@ -30,9 +30,9 @@ class Figure:
     """
 
     name: str
-    value: float | int | None
+    value: Any
     unit: str = INDEX
-    interval: tuple[float, float] | None = None
+    interval: tuple[Any, Any] | None = None
     confidence: float = 0.95
     note: str = ''
 
