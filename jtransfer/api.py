@@ -37,6 +37,7 @@ from jtransfer.experiments.scoring import score
 from jtransfer.experiments.start import adapted
 from jtransfer.experiments.training import Trained, train_model
 from jtransfer.pretrained.model import Model
+from jtransfer.tasks.labels import check_labels, tasks_of
 from jtransfer.tasks.measured import Measured
 from jtransfer.terminal import PlainConsole
 from jtransfer.transfer import plan as plan_lib
@@ -186,7 +187,9 @@ def evaluate_model(model: Model, part: Part | Source | str | os.PathLike[str], *
     if isinstance(part, str):
         source = open_for_model(part, model, config, data_dir=config.data.data_dir, skip_unlabelled=skip).source
     else:
-        source = for_model(labelled_for_model(opened(part), model, 'the part', skip), model, 'the part')
+        source = opened(part)
+        check_labels(source.labels, tasks_of(source), source.ids, 'the part')
+        source = for_model(labelled_for_model(source, model, 'the part', skip), model, 'the part')
     held = source if isinstance(source, Part) else Part(source, np.arange(len(source)))
     return score(model, read_examples(held, model.preprocessing, config, views), config).metrics
 

@@ -175,6 +175,8 @@ def concatenate(sources: Sequence[Source], names: Sequence[str] | None = None) -
         raise UserError('there are no sources to put one after another')
     if len(names) != len(sources) or len(set(names)) < len(names):
         raise UserError(f'{len(sources)} sources need as many names, all different, unlike {", ".join(names)}')
+    for source, name in zip(sources, names, strict=True):
+        check_labels(source.labels, tasks_of(source), source.ids, name)
     task, labels, class_names = _joined_labels(sources, names)
     numbers = [np.full(len(source.ids), number) for number, source in enumerate(sources)]
     places = np.stack([np.concatenate(numbers), np.concatenate([np.arange(len(n)) for n in numbers])], axis=1)
@@ -251,6 +253,7 @@ def filter_classes(source: Source, classes: Sequence[str]) -> Source:
     """
     source = opened(source)
     tasks = tasks_of(source)
+    check_labels(source.labels, tasks, source.ids, 'data.classes')
     if len(tasks) > 1 or not tasks[0].has_classes:
         kinds = 'several heads' if len(tasks) > 1 else 'numbers'
         raise UserError(f'data.classes chooses among the classes of one task, and the labels are {kinds}: leave it out')

@@ -34,7 +34,8 @@ from jtransfer.pretrained.files import read_metadata, read_safetensors, write_sa
 from jtransfer.pretrained.positions import DEFAULT_METHOD, METHODS
 from jtransfer.pretrained.stored import Stored, head_outputs, shapes_of
 from jtransfer.reading import parse_json
-from jtransfer.tasks.base import Task, from_dict, single_label, to_dict
+from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.task_json import from_dict, to_dict
 from jtransfer.text import clipped
 
 FORMAT = 'jtransfer/1'

@@ -16,7 +16,8 @@ from jtransfer.pretrained import heads
 from jtransfer.pretrained.fields import OBJECT, TEXT, Kind, check_fields
 from jtransfer.pretrained.positions import METHODS
 from jtransfer.reading import parse_json
-from jtransfer.tasks.base import Task, from_dict, to_dict
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.task_json import from_dict, to_dict
 
 _PREFIX = 'jtransfer.'
 _VALUES = ('options', 'preprocessing', 'tasks')

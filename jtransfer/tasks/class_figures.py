@@ -78,6 +78,12 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
 
 
 def class_by_class(matrix: np.ndarray, class_names: Sequence[str]) -> tuple[ClassMetrics, ...]:
+    """The figures of every class, in label order.
+
+    Args:
+        matrix: how many examples of each class (rows) were taken for each (columns), int [classes, classes].
+        class_names: in label order.
+    """
     hits, occurs, guessed = (a.tolist() for a in (np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)))
     return tuple(
         ClassMetrics(

@@ -85,6 +85,12 @@ def bootstrap(
 
 
 def pearson(predicted: np.ndarray, truth: np.ndarray) -> float | None:
+    """Pearson's correlation, in [-1, 1]; None where either does not vary.
+
+    Args:
+        predicted: of every example, float [n].
+        truth: of the same.
+    """
     if np.ptp(predicted) == 0 or np.ptp(truth) == 0:
         return None
     return float(np.clip(np.corrcoef(predicted, truth)[0, 1], -1.0, 1.0))

@@ -14,6 +14,7 @@ from jtransfer.data.given import Given, opened
 from jtransfer.data.opening import given_sources
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source
+from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 
 NAMES = ('a', 'b', 'c')
@@ -107,3 +108,10 @@ def test_names_are_texts_in_a_tuple():
     assert set(parts) == {'train', 'test'}
     images = np.zeros((2, 2, 2, 3), np.uint8)
     assert ArraySource(images, [0, 1], ('a', 'b'), ids=range(2)).ids == ('0', '1')
+
+
+def test_labels_that_no_class_has_are_told_where_sources_are_put_together():
+    with pytest.raises(UserError, match=r'p: example id 1 has label -2, outside 0 to 2'):
+        concatenate([Theirs([0, -2])], ['p'])
+    with pytest.raises(UserError, match=r'data.classes: example id 1 has label 3, outside 0 to 2'):
+        filter_classes(Theirs([0, 3]), ['a'])

@@ -13,8 +13,9 @@ from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
 from jtransfer.experiments.standardise import fit_scaling, own_units, scaled_part, standardise
 from jtransfer.pretrained.model import load_model
-from jtransfer.tasks.base import Task, from_dict, single_label, to_dict
+from jtransfer.tasks.base import Task, single_label
 from jtransfer.tasks.regression_metrics import regression_metrics
+from jtransfer.tasks.task_json import from_dict, to_dict
 from tests.experiments.pictures import Pictures
 
 KIND = single_label(('a', 'b'), 'kind')

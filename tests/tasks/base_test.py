@@ -1,24 +1,9 @@
-"""What a task may be, and that its JSON form gives it back."""
-
-import json
+"""What a task may be."""
 
 import pytest
 
-from jtransfer import tasks
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-
-
-@pytest.mark.parametrize(
-    'task',
-    [
-        tasks.single_label(['a', 'b']),
-        Task('tags', 'multi_label', ('a',), weight=0.5),
-        Task('', 'regression', ('age', 'height'), offset=(1.0, 2.0), scale=(3.0, 4.0)),
-    ],
-)
-def test_json_gives_the_task_back(task):
-    assert tasks.from_dict(json.loads(json.dumps(tasks.to_dict(task)))) == task
 
 
 @pytest.mark.parametrize(
@@ -33,8 +18,3 @@ def test_json_gives_the_task_back(task):
 def test_what_cannot_be_is_refused(fields, message):
     with pytest.raises(UserError, match=message):
         Task(*fields)
-
-
-def test_unknown_fields_are_refused():
-    with pytest.raises(UserError, match='a task has the fields'):
-        tasks.from_dict({'name': '', 'kind': 'regression', 'class_names': ['a'], 'unit': 'm'})
