@@ -23,8 +23,8 @@ from absl import app, flags
 from benchmarks.machine import circumstances
 from jtransfer import adapters, models, rules
 from jtransfer.config import Config, Data, Train
-from jtransfer.config_optim import OPTIMIZERS, Optim
-from jtransfer.config_transfer import ADAPTATIONS, Adapters, Transfer
+from jtransfer.config.optim import OPTIMIZERS, Optim
+from jtransfer.config.transfer import ADAPTATIONS, Adapters, Transfer
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.tasks.base import single_label
 from jtransfer.tasks.choose_loss import task_losses

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from jtransfer import config as config_lib
+from jtransfer.checks import one_of
 from jtransfer.config import Config, Train, Transfer
 from jtransfer.config import Model as ModelConfig
-from jtransfer.config_check import field_names, one_of, unknown_field
-from jtransfer.config_transfer import ADAPTATIONS
+from jtransfer.config.fields import field_names, unknown_field
+from jtransfer.config.transfer import ADAPTATIONS
 from jtransfer.data.given import opened
 from jtransfer.data.measurable import check_parts
 from jtransfer.data.opening import source_of_path
@@ -105,7 +106,7 @@ def make_plan(model: Model, strategy: str = 'fine_tune', *, weight_decay: float 
 
     Args:
         model: the network.
-        strategy: one of `config_transfer.STRATEGIES`: `linear_probe`, `fine_tune`, `gradual`, …; for `lora`, `adapter`,
+        strategy: one of `config.transfer.STRATEGIES`: `linear_probe`, `fine_tune`, `gradual`, …; for `lora`, `adapter`,
             `prompt` and `ssf` the model must be adapted first, see `adapt_model`.
         weight_decay: of kernels.
         **settings: other fields of `config.Transfer` (`layer_decay=0.75`, `rules=(('backbone/stem/.*', 'freeze'),)`).

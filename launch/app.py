@@ -21,8 +21,9 @@ from ml_collections import config_flags
 
 from jtransfer import config as config_lib
 from jtransfer import stopping
+from jtransfer.checks import nearest
 from jtransfer.config import Config
-from jtransfer.config_check import field_names, nearest, unknown_field, wrong_type
+from jtransfer.config.fields import field_names, unknown_field, wrong_type
 from jtransfer.errors import DataWarning, RunWarning, TrainingDivergedError, UserError
 from jtransfer.out_of_memory import is_out_of_memory, out_of_memory_line
 from jtransfer.paths import expanded

@@ -36,7 +36,7 @@ def main() -> None:
         raise UserError(
             '--output is missing; --output=model.safetensors names a file to write, --output=model a folder'
         )
-    from jtransfer.config_check import parse_options
+    from jtransfer.config.fields import parse_options
     from jtransfer.pretrained import heads
     from jtransfer.pretrained.export import export_model, export_notes, is_export_folder
     from jtransfer.pretrained.model import load_model

@@ -18,7 +18,7 @@ from jaxtyping import Array, Key
 from jtransfer import rules
 from jtransfer.adapters.adaptation import Adaptation, Interceptor, called_path, uniform_fan_in
 from jtransfer.adapters.sites import Site, describe, select
-from jtransfer.config_transfer import Adapters
+from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
 from jtransfer.models.vit import ViT

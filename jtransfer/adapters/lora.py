@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 from jtransfer import rules
 from jtransfer.adapters.adaptation import Adaptation, Interceptor, called_path, uniform_fan_in
 from jtransfer.adapters.sites import describe, select
-from jtransfer.config_transfer import Adapters
+from jtransfer.config.transfer import Adapters
 from jtransfer.models import Network
 from jtransfer.models.convnext import PatchConv
 from jtransfer.models.vit_embed import Patches

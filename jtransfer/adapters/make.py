@@ -8,14 +8,15 @@ from typing import Any
 
 from jaxtyping import Array, Key
 
-from jtransfer import config_check as check
+from jtransfer import checks
 from jtransfer.adapters.adaptation import Adaptation
 from jtransfer.adapters.bottleneck import Bottleneck
 from jtransfer.adapters.lora import Lora
 from jtransfer.adapters.network import ADAPTERS, AdaptedNetwork, AnyNetwork, split_adapters
 from jtransfer.adapters.prompts import Prompts
 from jtransfer.adapters.ssf import Ssf
-from jtransfer.config_transfer import ADAPTATIONS, Adapters
+from jtransfer.config.fields import build
+from jtransfer.config.transfer import ADAPTATIONS, Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
 from jtransfer.models.options import MAX_SIZE
@@ -45,7 +46,7 @@ def make_adaptation(kind: str, settings: Adapters, network: AnyNetwork, params: 
     Raises:
         UserError: an unknown kind, a target that the network does not have, or a network that cannot be adapted so.
     """
-    check.one_of('transfer.strategy', kind, ADAPTATIONS)
+    checks.one_of('transfer.strategy', kind, ADAPTATIONS)
     return _CLASSES[kind].from_settings(settings, _plain(network, params), params)
 
 
@@ -124,8 +125,8 @@ def from_dict(values: Mapping[str, Any]) -> Adaptation:
         raise UserError(f'the adaptation {kind} lacks its field {missing[0]}')
     known = _KINDS.get(kind)
     if known:
-        check.one_of(f'{kind}.kind', fields['kind'], known)
-    built = check.build(_CLASSES[kind], fields, f'{kind}.')
+        checks.one_of(f'{kind}.kind', fields['kind'], known)
+    built = build(_CLASSES[kind], fields, f'{kind}.')
     for name, value in dataclasses.asdict(built).items():
         # The tokens before the prompts may be none; of everything else there is something.
         least = 0 if name == 'prefix' else 1

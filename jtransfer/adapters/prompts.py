@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from jtransfer import rules
 from jtransfer.adapters.adaptation import Adaptation, Interceptor, called_path
-from jtransfer.config_transfer import Adapters
+from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
 from jtransfer.models.vit import ViT

@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 from jtransfer import rules
 from jtransfer.adapters.adaptation import Adaptation, Interceptor, called_path
 from jtransfer.adapters.sites import describe, select
-from jtransfer.config_transfer import Adapters
+from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jtransfer.augment import mix
-from jtransfer.config_operations import Operation
+from jtransfer.config.operations import Operation
 
 # Labels are by task, in the forms that `jtransfer.tasks.losses` takes.
 BatchMix = Callable[

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from jtransfer.augment import flip, matrices, ranges
 from jtransfer.augment.warp import warp
-from jtransfer.config_operations import Operation
+from jtransfer.config.operations import Operation
 
 _FLIPS = ('horizontal_flip', 'vertical_flip')
 

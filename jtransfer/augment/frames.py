@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
 from jtransfer.augment import crop, geometry, matrices, pad_crop
-from jtransfer.config_operations import Operation
+from jtransfer.config.operations import Operation
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 

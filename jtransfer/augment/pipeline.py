@@ -15,8 +15,8 @@ from jtransfer.augment import chain, frames, matrices
 from jtransfer.augment.batch_mix import make_batch_mix
 from jtransfer.augment.pixel_operations import make_moves, make_pixel_operation
 from jtransfer.augment.stored import stored
-from jtransfer.config_augment import Augment
-from jtransfer.config_operations import FRAME, GEOMETRY, MIX, Operation
+from jtransfer.config.augment import Augment
+from jtransfer.config.operations import FRAME, GEOMETRY, MIX, Operation
 from jtransfer.preprocessing import Preprocessing
 
 # From the keys of the images and float32 images of [0, 255] to changed ones and the maps from the pixels of the output

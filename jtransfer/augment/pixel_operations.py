@@ -22,7 +22,7 @@ from jtransfer.augment.policies import (
     three_augment,
     trivial_augment,
 )
-from jtransfer.config_operations import Operation
+from jtransfer.config.operations import Operation
 
 Images = Float[Array, 'batch height width channel']
 PixelOperation = Callable[[Key[Array, ' batch'], Images], Images]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jtransfer.config_check import nearest
-from jtransfer.config_data import Data
+from jtransfer.checks import nearest
+from jtransfer.config.data import Data
 from jtransfer.data.array_names import find_arrays
 from jtransfer.data.array_sizes import check_array_sizes
 from jtransfer.data.arrays import TAKES_IT, ArraySource

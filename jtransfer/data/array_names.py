@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.part_names import FIELDS, check_known, check_named, named_parts, part_of_name, two_of_a_kind
 from jtransfer.errors import UserError
 from jtransfer.text import first_few, printable

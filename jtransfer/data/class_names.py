@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int32
 
-from jtransfer.config_check import nearest
+from jtransfer.checks import nearest
 from jtransfer.errors import UserError
 from jtransfer.text import first_few, printable
 

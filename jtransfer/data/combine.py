@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int64
 
-from jtransfer.config_check import nearest
+from jtransfer.checks import nearest
 from jtransfer.data.given import opened
 from jtransfer.data.part import Part, pixel_range_of
 from jtransfer.data.source import Example, Source

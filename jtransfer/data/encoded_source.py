@@ -6,7 +6,7 @@ import abc
 from collections.abc import Sequence
 from typing import Any
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data import images
 from jtransfer.data.source import Example, check_source
 from jtransfer.data.table_labels import Facts

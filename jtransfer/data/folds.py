@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float32, Int32, Int64
 
-from jtransfer import config_check as check
-from jtransfer.config_crossval import SPLITTERS
+from jtransfer import checks
+from jtransfer.config.crossval import SPLITTERS
 from jtransfer.data.group_numbers import group_numbers
 from jtransfer.data.multi_label_folds import multi_label_folds
 from jtransfer.errors import UserError
@@ -48,7 +48,7 @@ def choose_splitter(
     Several labels an image: `multi_label`, which keeps groups whole too. Several strata: `stratified`, or
     `stratified_grouped` where a group has two examples or more. One stratum: `k_fold` or `grouped`.
     """
-    check.one_of('crossval.splitter', splitter, SPLITTERS)
+    checks.one_of('crossval.splitter', splitter, SPLITTERS)
     if splitter != 'auto':
         return splitter
     if labels.ndim > 1:
@@ -147,7 +147,7 @@ def _divisions(
 
 def _check_form(labels: np.ndarray, splitter: str, groups: Sequence[str] | None) -> None:
     """Raises `UserError` where the splitter is for another form of labels, or of groups."""
-    check.one_of('crossval.splitter', splitter, [name for name in SPLITTERS if name != 'auto'])
+    checks.one_of('crossval.splitter', splitter, [name for name in SPLITTERS if name != 'auto'])
     said = f'crossval.splitter={splitter}'
     if splitter in ('stratified', 'stratified_grouped') and labels.ndim > 1:
         raise UserError(f'{said} is for one class an image, and these have several labels: use multi_label')

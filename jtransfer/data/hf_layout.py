@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jtransfer.config_check import nearest
-from jtransfer.config_data import Data
+from jtransfer.checks import nearest
+from jtransfer.config.data import Data
 from jtransfer.data.confinement import is_plain_name
 from jtransfer.data.part_names import check_known, check_named, choose_splits, named_parts, part_called
 from jtransfer.errors import UserError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.encoded_source import EncodedSource, check_parts
 from jtransfer.data.hf_layout import find_parts
 from jtransfer.data.hf_pictures import Pictures, count_rows, read_columns, read_schema

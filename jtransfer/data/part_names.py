@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
-from jtransfer.config_check import nearest
-from jtransfer.config_data import Data
+from jtransfer.checks import nearest
+from jtransfer.config.data import Data
 from jtransfer.errors import UserError
 from jtransfer.text import first_few, printable
 

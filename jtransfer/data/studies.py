@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int, Int32, Int64
 
-from jtransfer.config_check import one_of
+from jtransfer.checks import one_of
 from jtransfer.data.multi_label_folds import iterative_stratification
 from jtransfer.errors import UserError
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jtransfer.config_check import nearest
-from jtransfer.config_data import Data
+from jtransfer.checks import nearest
+from jtransfer.config.data import Data
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 from jtransfer.text import first_few, from_cell, printable

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float32, Float64, Int32, Int64
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.class_names import (
     INTEGER,
     NUMBER,

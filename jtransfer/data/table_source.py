@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from jtransfer.config_check import nearest
-from jtransfer.config_data import Data
+from jtransfer.checks import nearest
+from jtransfer.config.data import Data
 from jtransfer.data import images
 from jtransfer.data.confinement import outside
 from jtransfer.data.encoded_source import EncodedSource, check_parts

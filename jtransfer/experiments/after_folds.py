@@ -13,7 +13,7 @@ import numpy as np
 
 from jtransfer import adapters
 from jtransfer.config import Config, replace
-from jtransfer.config_crossval import CrossVal
+from jtransfer.config.crossval import CrossVal
 from jtransfer.data.measurable import check_part, check_parts
 from jtransfer.data.part import Part
 from jtransfer.errors import UserError

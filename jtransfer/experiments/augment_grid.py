@@ -20,8 +20,8 @@ from jaxtyping import UInt8
 
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
+from jtransfer.checks import at_least
 from jtransfer.config import Config, validate
-from jtransfer.config_check import at_least
 from jtransfer.data.order import example_order
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError

@@ -9,7 +9,7 @@ from pathlib import Path
 from jtransfer import config as config_lib
 from jtransfer import stopping
 from jtransfer.config import Config
-from jtransfer.config_check import field_names
+from jtransfer.config.fields import field_names
 from jtransfer.data import leaks
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError

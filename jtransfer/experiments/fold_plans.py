@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jtransfer.config import Config
-from jtransfer.config_crossval import CrossVal
+from jtransfer.config.crossval import CrossVal
 from jtransfer.data.folds import Fold
 from jtransfer.data.measurable import check_parts, missing_classes
 from jtransfer.data.parts import Parts

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jtransfer.config import Config
-from jtransfer.config_check import get_field
+from jtransfer.config.fields import get_field
 from jtransfer.train.loop import total_steps
 from jtransfer.transfer.plan import Plan
 

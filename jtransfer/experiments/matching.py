@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from jtransfer.checks import nearest
 from jtransfer.config import Config, Data
-from jtransfer.config_check import nearest
 from jtransfer.data.combine import WithLabels
 from jtransfer.data.given import opened
 from jtransfer.data.measurable import absent_lines, check_labels

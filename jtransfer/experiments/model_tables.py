@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jtransfer import models
-from jtransfer.config_check import one_of
+from jtransfer.checks import one_of
 from jtransfer.errors import UserError
 from jtransfer.pretrained import cost
 from jtransfer.pretrained.entries import (

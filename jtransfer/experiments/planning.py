@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 
+from jtransfer.checks import at_least
 from jtransfer.config import Config, validate
-from jtransfer.config_check import at_least
-from jtransfer.config_transfer import Transfer
+from jtransfer.config.transfer import Transfer
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.errors import UserError
 from jtransfer.experiments.checking import check_data

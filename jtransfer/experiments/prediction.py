@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jtransfer.checks import one_of
 from jtransfer.config import Config, replace
-from jtransfer.config_check import one_of
-from jtransfer.config_data import Data, check_pixel_range
-from jtransfer.config_evaluate import validate_evaluate
+from jtransfer.config.data import Data, check_pixel_range
+from jtransfer.config.evaluate import validate_evaluate
 from jtransfer.data.confinement import check_inside
 from jtransfer.data.image_kinds import count_endings, left_out
 from jtransfer.data.images import UnreadableImageError, read_image

@@ -17,8 +17,8 @@ import numpy as np
 import optax
 from jaxtyping import Float
 
+from jtransfer.checks import at_least
 from jtransfer.config import Config, to_dict, validate
-from jtransfer.config_check import at_least
 from jtransfer.data.measurable import check_parts
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source

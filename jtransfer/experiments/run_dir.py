@@ -18,7 +18,7 @@ from typing import Any
 
 from jtransfer import config as config_lib
 from jtransfer.config import Config
-from jtransfer.config_check import field_names, get_field
+from jtransfer.config.fields import field_names, get_field
 from jtransfer.errors import UserError
 from jtransfer.experiments.changes import CHANGES, Change, changeable, how_to_change, with_changes
 from jtransfer.experiments.run_lock import LOCK, check_free, held

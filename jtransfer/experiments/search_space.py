@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jtransfer import config as config_lib
+from jtransfer.checks import nearest, split_values
 from jtransfer.config import Config
-from jtransfer.config_check import field_names, get_field, nearest, split_values, unknown_field
-from jtransfer.config_search import Search
+from jtransfer.config.fields import field_names, get_field, unknown_field
+from jtransfer.config.search import Search
 from jtransfer.errors import UserError
 from jtransfer.experiments.run_dir import NOT_IDENTITY
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from jtransfer import config as config_lib
 from jtransfer.config import Config
-from jtransfer.config_check import field_names, get_field
+from jtransfer.config.fields import field_names, get_field
 from jtransfer.errors import UserError, WritingError
 from jtransfer.experiments.run_dir import NOT_IDENTITY
 from jtransfer.experiments.search_sampler import check_sampler, make_pruner, make_sampler

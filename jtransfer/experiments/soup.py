@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jtransfer.better import rank
+from jtransfer.checks import one_of
 from jtransfer.config import Config
-from jtransfer.config_check import one_of
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune

@@ -12,8 +12,8 @@ import jax
 
 from jtransfer import adapters
 from jtransfer.config import Config
-from jtransfer.config_check import parse_options
-from jtransfer.config_transfer import ADAPTATIONS
+from jtransfer.config.fields import parse_options
+from jtransfer.config.transfer import ADAPTATIONS
 from jtransfer.preprocessing import restated
 from jtransfer.pretrained.entries import entries
 from jtransfer.pretrained.foreign import identify

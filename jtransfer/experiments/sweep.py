@@ -14,9 +14,10 @@ import jax
 
 from jtransfer import config as config_lib
 from jtransfer import stopping
+from jtransfer.checks import split_values
 from jtransfer.config import Config
-from jtransfer.config_check import get_field, split_values
-from jtransfer.config_transfer import ADAPTATIONS
+from jtransfer.config.fields import get_field
+from jtransfer.config.transfer import ADAPTATIONS
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.errors import TrainingDivergedError, UserError, WritingError
 from jtransfer.experiments import finetune, given

@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jtransfer.config_check import one_of
+from jtransfer.checks import one_of
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.batch_norm import BatchNorm
 from jtransfer.models.depthwise import DepthwiseConv, Padding

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Any
 
-from jtransfer.config_check import fraction, nearest
+from jtransfer.checks import fraction, nearest
 from jtransfer.errors import UserError
 from jtransfer.models.variant import Variant
 from jtransfer.text import clipped

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jtransfer.config_check import fraction, nearest, one_of
+from jtransfer.checks import fraction, nearest, one_of
 from jtransfer.errors import UserError
 from jtransfer.models import (
     alexnet_variants,

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jtransfer.config_check import one_of
+from jtransfer.checks import one_of
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers import drop_path_rates, layer_norm

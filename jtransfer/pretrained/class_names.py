@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jtransfer.config_check import split_values
+from jtransfer.checks import split_values
 from jtransfer.errors import UserError
 from jtransfer.paths import is_file
 from jtransfer.pretrained import heads

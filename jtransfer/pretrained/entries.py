@@ -16,7 +16,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from jtransfer import models
-from jtransfer.config_check import nearest
+from jtransfer.checks import nearest
 from jtransfer.errors import UserError
 from jtransfer.models.variant import HALF
 from jtransfer.models.vit_variants import CLIP_MEAN, CLIP_STD

@@ -11,7 +11,7 @@ import numpy as np
 
 from jtransfer import models, rules
 from jtransfer.adapters import can_merge, to_dict
-from jtransfer.config_check import nearest
+from jtransfer.checks import nearest
 from jtransfer.errors import UserError
 from jtransfer.paths import expanded, output_file
 from jtransfer.pretrained.export_files import published_files, reader_notes

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from jtransfer.config_check import nearest
+from jtransfer.checks import nearest
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import evaluation_pixels, normalise
 from jtransfer.pretrained.model import Model

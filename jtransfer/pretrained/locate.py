@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jtransfer.config_check import nearest
+from jtransfer.checks import nearest
 from jtransfer.errors import UserError
 from jtransfer.models import variant_names
 from jtransfer.paths import exists, expanded, is_file

@@ -16,7 +16,7 @@ import numpy as np
 
 from jtransfer import models, rules
 from jtransfer.adapters import Adaptation, AdaptedNetwork, AnyNetwork, merge
-from jtransfer.config_check import one_of
+from jtransfer.checks import one_of
 from jtransfer.errors import UserError
 from jtransfer.models.shapes import variable_shapes
 from jtransfer.preprocessing import Preprocessing, restated

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jtransfer.config_check import one_of
+from jtransfer.checks import one_of
 from jtransfer.errors import UserError
 
 Grid = tuple[int, int]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jtransfer import models
-from jtransfer.config_check import nearest
+from jtransfer.checks import nearest
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.preprocessing import Preprocessing

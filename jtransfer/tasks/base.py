@@ -19,7 +19,7 @@ from jtransfer.tasks.figure import Figure
 if TYPE_CHECKING:
     from jax import Array
 
-    from jtransfer.config_optim import Loss
+    from jtransfer.config.optim import Loss
     from jtransfer.tasks.wrong import Wrong
 
 # From outputs [batch, outputs] and labels to the losses [batch].

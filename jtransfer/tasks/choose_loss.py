@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from jtransfer.config_optim import Loss
+from jtransfer.config.optim import Loss
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, labelled
 from jtransfer.tasks.labels import Labels

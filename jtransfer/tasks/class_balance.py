@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from jtransfer.config_check import one_of
+from jtransfer.checks import one_of
 from jtransfer.errors import UserError
 
 

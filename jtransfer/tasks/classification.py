@@ -17,7 +17,7 @@ from jtransfer.tasks.wrong import Wrong
 if TYPE_CHECKING:
     from jax import Array
 
-    from jtransfer.config_optim import Loss
+    from jtransfer.config.optim import Loss
 
 # Of a mixed label, smaller shares are not worth a word.
 LEAST_SHARE = 0.005

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from jtransfer.config_optim import Loss
+from jtransfer.config.optim import Loss
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import ExampleLoss, Task
 from jtransfer.tasks.losses import weighted_mean

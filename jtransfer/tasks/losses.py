@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Num
 
-from jtransfer.config_optim import Loss, validate_loss
+from jtransfer.config.optim import Loss, validate_loss
 from jtransfer.errors import UserError
 
 # From logits [batch, outputs] and targets (class numbers [batch], or [batch, outputs]) to losses and weights, [batch].

@@ -25,7 +25,7 @@ from jtransfer.tasks.wrong import Wrong
 if TYPE_CHECKING:
     from jax import Array
 
-    from jtransfer.config_optim import Loss
+    from jtransfer.config.optim import Loss
 
 
 @dataclasses.dataclass(frozen=True)

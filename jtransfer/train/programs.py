@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from jtransfer.config_transfer import Transfer
+from jtransfer.config.transfer import Transfer
 from jtransfer.train.placement import Placement
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import Batch, Metrics, TrainStep

@@ -12,7 +12,7 @@ import optax
 from jtransfer.adapters import AnyNetwork
 from jtransfer.augment.pipeline import AugmentFunction, make_augment
 from jtransfer.config import Config
-from jtransfer.config_optim import Optim
+from jtransfer.config.optim import Optim
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.tasks.criterion import Criterion
 from jtransfer.train.state import TrainState, init_state

@@ -9,7 +9,7 @@ import jax
 import optax
 from jaxtyping import Array, Float
 
-from jtransfer.config_optim import Optim
+from jtransfer.config.optim import Optim
 from jtransfer.transfer.plan import NO_DECAY, Plan
 from jtransfer.transfer.settings import exists
 from jtransfer.transfer.update_rules import update_rule

@@ -18,8 +18,8 @@ from jaxtyping import Array
 
 from jtransfer import rules
 from jtransfer.adapters import AnyNetwork
-from jtransfer.config_check import one_of
-from jtransfer.config_transfer import ADAPTATIONS, Transfer
+from jtransfer.checks import one_of
+from jtransfer.config.transfer import ADAPTATIONS, Transfer
 from jtransfer.errors import UserError
 from jtransfer.transfer.set_aside import for_weights, random_weights_notes
 from jtransfer.transfer.strategies import speeds, strategy_rules

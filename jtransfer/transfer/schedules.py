@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from jtransfer import config_check as check
-from jtransfer.config_optim import SCHEDULES, Optim
+from jtransfer import checks
+from jtransfer.config.optim import SCHEDULES, Optim
 
 # The one-cycle policy starts at the peak over the first, and ends at that start over the second; torch has them too.
 ONE_CYCLE_START = 25.0
@@ -39,7 +39,7 @@ def make_schedule(optim: Optim, total_steps: int, name: str | None = None) -> op
         UserError: an unknown name.
     """
     name = optim.schedule if name is None else name
-    check.one_of('schedule', name, SCHEDULES)
+    checks.one_of('schedule', name, SCHEDULES)
     if name == 'one_cycle':
         return _one_cycle(optim, total_steps)
     warmup_steps = round(optim.warmup * total_steps)

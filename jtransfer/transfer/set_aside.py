@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from jtransfer.config_transfer import Transfer
+from jtransfer.config.transfer import Transfer
 
 FOR_PRETRAINED = (
     *('backbone_learning_rate_scale', 'stage_learning_rates', 'layer_decay', 'freeze_until', 'frozen_dtype'),

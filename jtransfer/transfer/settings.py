@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeAlias, TypeVar
 
-from jtransfer.config_optim import Optim
+from jtransfer.config.optim import Optim
 from jtransfer.transfer.plan import Plan
 
 # By where they stand (`optim`, `transfer`, `groups`), for groups by name, and by field.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from jtransfer import rules
 from jtransfer.adapters import AnyNetwork
-from jtransfer.config_check import nearest
-from jtransfer.config_transfer import ADAPTATIONS, Transfer
+from jtransfer.checks import nearest
+from jtransfer.config.transfer import ADAPTATIONS, Transfer
 from jtransfer.errors import UserError
 from jtransfer.transfer.treatment import Treatment
 

@@ -11,8 +11,8 @@ import dataclasses
 
 import optax
 
-from jtransfer.config_optim import Optim
-from jtransfer.config_transfer import Transfer
+from jtransfer.config.optim import Optim
+from jtransfer.config.transfer import Transfer
 from jtransfer.errors import UserError
 from jtransfer.transfer.plan import Group, Plan
 from jtransfer.transfer.schedules import make_schedule, scaled, with_warmup

@@ -12,7 +12,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jtransfer import rules
-from jtransfer.config_transfer import Transfer
+from jtransfer.config.transfer import Transfer
 from jtransfer.transfer.pull import Features, Kept, Pull
 from jtransfer.transfer.settings import exists
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jtransfer.config_check import nearest
-from jtransfer.config_optim import OPTIMIZERS, SCHEDULES
+from jtransfer.checks import nearest
+from jtransfer.config.optim import OPTIMIZERS, SCHEDULES
 from jtransfer.errors import UserError
 
 
@@ -19,8 +19,8 @@ class Treatment:
         trainable: whether they move at all.
         learning_rate_scale: factor on the learning rate, > 0.
         weight_decay: decay coefficient, ≥ 0. None: the configured one on kernels, none on anything else.
-        optimizer: of `config_optim.OPTIMIZERS`. None: the configured one.
-        schedule: of `config_optim.SCHEDULES`. None: the configured one.
+        optimizer: of `config.optim.OPTIMIZERS`. None: the configured one.
+        schedule: of `config.optim.SCHEDULES`. None: the configured one.
         phase: the phase from which on they move, ≥ 0; frozen before.
     """
 

@@ -9,8 +9,8 @@ import jax
 import optax
 from jaxtyping import Array, Float
 
-from jtransfer import config_check as check
-from jtransfer.config_optim import OPTIMIZERS, Optim
+from jtransfer import checks
+from jtransfer.config.optim import OPTIMIZERS, Optim
 
 Tree = TypeVar('Tree')
 
@@ -55,7 +55,7 @@ def update_rule(
     Raises:
         UserError: an unknown name.
     """
-    check.one_of('optimizer', name, OPTIMIZERS)
+    checks.one_of('optimizer', name, OPTIMIZERS)
     b1, b2 = optim.b1, optim.b2
     if name == 'sgd':
         sgd = optax.sgd(schedule, momentum=optim.momentum or None)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jtransfer import adapters, rules
-from jtransfer.config_transfer import Adapters
+from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 
 KINDS = ('parallel', 'sequential')

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jtransfer import adapters, rules
-from jtransfer.config_transfer import Adapters
+from jtransfer.config.transfer import Adapters
 from jtransfer.models import Network
 from jtransfer.models.bit import BiT
 from jtransfer.models.convnext import ConvNeXt

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jtransfer import adapters, rules
-from jtransfer.config_transfer import Adapters
+from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 
 EVERYTHING = Adapters(lora_rank=2, lora_alpha=3.0, lora_targets=('.*kernel',))

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from jtransfer import adapters
-from jtransfer.config_transfer import ADAPTATIONS, Adapters
+from jtransfer.config.transfer import ADAPTATIONS, Adapters
 from jtransfer.errors import UserError
 
 

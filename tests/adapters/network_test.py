@@ -9,7 +9,7 @@ import pytest
 
 from jtransfer import rules
 from jtransfer.adapters import AdaptedNetwork
-from jtransfer.config_transfer import ADAPTATIONS
+from jtransfer.config.transfer import ADAPTATIONS
 from jtransfer.errors import UserError
 
 PAIRS = [(name, kind) for name in ('resnet', 'bit', 'vit') for kind in ADAPTATIONS if name == 'vit' or kind != 'prompt']

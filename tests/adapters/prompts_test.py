@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jtransfer.config_transfer import Adapters
+from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
 from jtransfer.models.layers import layer_norm

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jtransfer import rules
-from jtransfer.config_transfer import Adapters
+from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 
 

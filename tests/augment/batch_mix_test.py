@@ -8,7 +8,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jtransfer.augment.batch_mix import make_batch_mix
 from jtransfer.augment.keys import example_keys
-from jtransfer.config_operations import parse_operation
+from jtransfer.config.operations import parse_operation
 
 COUNT = 16
 IMAGES = jnp.broadcast_to(jnp.arange(COUNT, dtype=jnp.float32)[:, None, None, None], (COUNT, 12, 10, 3)) * 10

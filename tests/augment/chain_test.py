@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_image
 
 from jtransfer.augment import chain, flip, matrices
 from jtransfer.augment.warp import warp
-from jtransfer.config_operations import parse_operation
+from jtransfer.config.operations import parse_operation
 
 PHOTO = load_sample_image('china.jpg')[100:132, 200:240]
 IMAGES = jnp.asarray(np.tile(PHOTO[None], (6, 1, 1, 1)), jnp.float32)

@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_image
 
 from jtransfer.augment import geometry, pad_crop
 from jtransfer.augment.frames import make_frame
-from jtransfer.config_operations import parse_operation
+from jtransfer.config.operations import parse_operation
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels, whole_picture
 

@@ -12,8 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jtransfer.augment import geometry
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
-from jtransfer.config_augment import Augment
-from jtransfer.config_operations import FRAME, MIX, OPERATIONS
+from jtransfer.config.augment import Augment
+from jtransfer.config.operations import FRAME, MIX, OPERATIONS
 from jtransfer.preprocessing import Preprocessing
 
 FULL = Augment(

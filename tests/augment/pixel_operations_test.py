@@ -8,7 +8,7 @@ from scipy import stats
 
 from jtransfer.augment import colour, filters, ranges, tables, tone
 from jtransfer.augment.pixel_operations import make_moves, make_pixel_operation
-from jtransfer.config_operations import FRAME, GEOMETRY, MIX, OPERATIONS, parse_operation
+from jtransfer.config.operations import FRAME, GEOMETRY, MIX, OPERATIONS, parse_operation
 
 MEAN, STD = (120.0, 110.0, 100.0), (60.0, 50.0, 40.0)
 KEYS = jax.random.split(jax.random.key(0), 6)

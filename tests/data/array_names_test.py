@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.array_names import find_arrays
 from jtransfer.errors import UserError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.folder import load_folder
 from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.memory import decode_part, readable_part

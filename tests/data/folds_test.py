@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import model_selection as sk
 
-from jtransfer.config_crossval import SPLITTERS
+from jtransfer.config.crossval import SPLITTERS
 from jtransfer.data.folds import choose_splitter, make_folds
 from jtransfer.errors import UserError
 

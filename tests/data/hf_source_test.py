@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.hf_pictures import Pictures
 from jtransfer.data.hf_source import load_hf
 from jtransfer.data.images import UnreadableImageError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.part_names import check_known, choose_splits, part_called, part_of_name
 from jtransfer.errors import UserError
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.table_columns import Roles, find_roles
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, single_label

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.table_columns import Column, Roles
 from jtransfer.data.table_labels import read_facts, read_labels
 from jtransfer.errors import UserError

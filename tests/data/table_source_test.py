@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data import table_source
 from jtransfer.data.images import UnreadableImageError, decode_image
 from jtransfer.data.opening import open_source

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.special import expit, softmax
 from sklearn.datasets import load_sample_images
 
-from jtransfer.config_evaluate import Evaluate
+from jtransfer.config.evaluate import Evaluate
 from jtransfer.errors import UserError
 from jtransfer.evaluate.views import Views, average_views, kinds_of, make_views, view_pixels
 from jtransfer.preprocessing import Preprocessing, evaluation_pixels

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jtransfer.config_check import get_field
+from jtransfer.config.fields import get_field
 from jtransfer.errors import UserError
 from jtransfer.experiments import crossval
 from jtransfer.experiments.run_dir import read_config

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import load_parts
 from jtransfer.experiments.data_lines import describe_parts, describe_source

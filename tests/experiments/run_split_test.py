@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jtransfer.config_data import Data
+from jtransfer.config.data import Data
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import load_parts, split_record
 from jtransfer.experiments.run_split import LABELS, same_examples, split_of, what_changed

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jtransfer.config import Search
-from jtransfer.config_check import replace
+from jtransfer.config.fields import replace
 from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError

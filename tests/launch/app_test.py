@@ -153,7 +153,7 @@ def test_overrides_of_every_type_arrive():
         'transfer.rules': "(('backbone/stem/.*','freeze'),('head/.*','learning_rate=2,weight_decay=0'))",
     }
     rules = (('backbone/stem/.*', 'freeze'), ('head/.*', 'learning_rate=2,weight_decay=0'))
-    program = 'import sys; from launch import app; from jtransfer.config_check import get_field; '
+    program = 'import sys; from launch import app; from jtransfer.config.fields import get_field; '
     program += 'c = app.define_config(); app.parse(sys.argv); '
     program += f'print([get_field(c(), field) for field in {list(values)}])'
     done = run(program, QUICKSTART, *(f'--config.{field}={value}' for field, value in values.items()))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jtransfer import adapters, rules
-from jtransfer.config_transfer import ADAPTATIONS, Adapters, Transfer
+from jtransfer.config.transfer import ADAPTATIONS, Adapters, Transfer
 from jtransfer.errors import UserError
 from jtransfer.experiments import finetune
 from jtransfer.experiments.prediction import evaluate_checkpoint

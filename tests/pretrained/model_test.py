@@ -11,7 +11,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jtransfer import adapters
-from jtransfer.config_transfer import Adapters
+from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.checkpoint import save_model

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jtransfer.config_optim import Loss
+from jtransfer.config.optim import Loss
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, kinds, single_label
 from jtransfer.tasks.choose_loss import task_losses

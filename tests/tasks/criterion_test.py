@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jtransfer.config_optim import Loss
+from jtransfer.config.optim import Loss
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, single_label
 from jtransfer.tasks.criterion import Criterion, Term

@@ -11,7 +11,7 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jtransfer.config_optim import LOSSES, Loss
+from jtransfer.config.optim import LOSSES, Loss
 from jtransfer.errors import UserError
 from jtransfer.tasks.losses import (
     BINARY,

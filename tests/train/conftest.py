@@ -15,8 +15,8 @@ import pytest
 
 from jtransfer import adapters, models, rules
 from jtransfer.config import Augment, Config, Data, Optim, Train, Transfer
-from jtransfer.config_optim import Loss
-from jtransfer.config_transfer import ADAPTATIONS, Adapters
+from jtransfer.config.optim import Loss
+from jtransfer.config.transfer import ADAPTATIONS, Adapters
 from jtransfer.models import Network
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.batch_norm import BatchNorm

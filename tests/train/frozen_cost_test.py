@@ -14,7 +14,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jtransfer.config import Optim, Transfer
-from jtransfer.config_transfer import STRATEGIES
+from jtransfer.config.transfer import STRATEGIES
 from jtransfer.preprocessing import normalise
 from jtransfer.train.placement import DATA, JitPlacement, PmapPlacement
 from jtransfer.train.step import make_train_step

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jtransfer.config import Transfer
-from jtransfer.config_optim import Loss
+from jtransfer.config.optim import Loss
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.rules import flatten
 from jtransfer.train.loop import fit, fit_lanes

@@ -14,7 +14,7 @@ import pytest
 
 from jtransfer import rules
 from jtransfer.config import Optim, Transfer
-from jtransfer.config_transfer import STRATEGIES
+from jtransfer.config.transfer import STRATEGIES
 from jtransfer.train.step import make_train_step
 
 EVERYTHING_ON = Optim(

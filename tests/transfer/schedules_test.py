@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from jtransfer.config_optim import SCHEDULES, Optim
+from jtransfer.config.optim import SCHEDULES, Optim
 from jtransfer.errors import UserError
 from jtransfer.transfer.schedules import make_schedule, scaled, shifted, with_warmup
 

@@ -7,7 +7,7 @@ import pytest
 
 from jtransfer import models, rules
 from jtransfer.config import Transfer
-from jtransfer.config_transfer import STRATEGIES
+from jtransfer.config.transfer import STRATEGIES
 from jtransfer.transfer.plan import make_plan
 from jtransfer.transfer.pull import keep_source
 from jtransfer.transfer.set_aside import FOR_PRETRAINED, for_weights

@@ -6,7 +6,7 @@ import pytest
 
 from jtransfer import adapters, models
 from jtransfer.config import Transfer
-from jtransfer.config_transfer import ADAPTATIONS, Adapters
+from jtransfer.config.transfer import ADAPTATIONS, Adapters
 from jtransfer.errors import UserError
 from jtransfer.transfer.plan import make_plan
 

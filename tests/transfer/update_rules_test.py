@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from jtransfer import rules
-from jtransfer.config_optim import OPTIMIZERS, Optim
+from jtransfer.config.optim import OPTIMIZERS, Optim
 from jtransfer.errors import UserError
 from jtransfer.models import create, describe, variant_names
 from jtransfer.transfer.schedules import make_schedule

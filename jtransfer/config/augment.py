@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from jtransfer import config_check as check
-from jtransfer.config_operations import FRAME, MIX, Operation, make_operation, parse_operation
+from jtransfer import checks
+from jtransfer.config.operations import FRAME, MIX, Operation, make_operation, parse_operation
 from jtransfer.errors import UserError
 
 SIZE_SCHEDULES = ('random', 'progressive')
@@ -99,12 +99,12 @@ def validate_augment(augment: Augment) -> None:
         if not 0 <= value <= high:
             raise UserError(f'augment.{name}={value} must be between 0 and {high:g}')
     for name in ('brightness', 'contrast', 'saturation'):
-        check.at_least(f'augment.{name}', getattr(augment, name), 0)
+        checks.at_least(f'augment.{name}', getattr(augment, name), 0)
     _validate_order([operation for _, operation in augment.listed()], len(augment.operations))
-    check.at_least('augment.repeats', augment.repeats, 1)
-    check.one_of('augment.size_schedule', augment.size_schedule, SIZE_SCHEDULES)
+    checks.at_least('augment.repeats', augment.repeats, 1)
+    checks.one_of('augment.size_schedule', augment.size_schedule, SIZE_SCHEDULES)
     for size in augment.sizes:
-        check.at_least('augment.sizes', size, 1)
+        checks.at_least('augment.sizes', size, 1)
 
 
 def _validate_order(steps: list[Operation], listed: int) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jtransfer import config_check as check
+from jtransfer import checks
 from jtransfer.errors import UserError
 
 CROPS = (1, 5)
@@ -41,9 +41,9 @@ class Evaluate:
 
 def validate_evaluate(evaluate: Evaluate) -> None:
     """Raises `UserError` for values that cannot be."""
-    check.at_least('evaluate.batch_size', evaluate.batch_size, 1)
-    check.at_least('evaluate.calibration_bins', evaluate.calibration_bins, 1)
-    check.at_least('evaluate.most_wrong', evaluate.most_wrong, 0)
+    checks.at_least('evaluate.batch_size', evaluate.batch_size, 1)
+    checks.at_least('evaluate.calibration_bins', evaluate.calibration_bins, 1)
+    checks.at_least('evaluate.most_wrong', evaluate.most_wrong, 0)
     if not 0 < evaluate.confidence < 1:
         raise UserError(f'evaluate.confidence={evaluate.confidence} must be between 0 and 1')
     if evaluate.crops not in CROPS:
@@ -51,6 +51,6 @@ def validate_evaluate(evaluate: Evaluate) -> None:
     if not evaluate.scales:
         raise UserError('evaluate.scales is empty; (1.0,) is the size of the network alone')
     for scale in evaluate.scales:
-        check.above('evaluate.scales: each', scale, 0)
+        checks.above('evaluate.scales: each', scale, 0)
     if len(set(evaluate.scales)) < len(evaluate.scales):
         raise UserError(f'evaluate.scales={evaluate.scales} must not have the same scale twice')

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from jtransfer.config_data import Data, validate_data
+from jtransfer.config.data import Data, validate_data
 from jtransfer.errors import UserError
 
 

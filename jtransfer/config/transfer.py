@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jtransfer import config_check as check
+from jtransfer import checks
 from jtransfer.errors import UserError
 
 # What is added to the network, by the strategy that trains it.
@@ -130,26 +130,26 @@ def validate_transfer(transfer: Transfer, *, pretrained: bool, validated: bool) 
         pretrained: whether there is a checkpoint to start from.
         validated: whether there may be a validation part.
     """
-    check.one_of('transfer.strategy', transfer.strategy, STRATEGIES)
+    checks.one_of('transfer.strategy', transfer.strategy, STRATEGIES)
     strategy = transfer.strategy
     if strategy != 'scratch' and not pretrained:
         other = ', or transfer.strategy=scratch' if strategy == 'fine_tune' else ''
         raise UserError(f'transfer.strategy={strategy} needs pretrained weights: set model.checkpoint{other}')
     for name in ('backbone_learning_rate_scale', 'layer_decay'):
-        check.above(f'transfer.{name}', getattr(transfer, name), 0)
+        checks.above(f'transfer.{name}', getattr(transfer, name), 0)
     if transfer.layer_decay > 1:
         raise UserError(f'transfer.layer_decay={transfer.layer_decay} must be at most 1, which is no decay')
-    check.fraction('transfer.first_phase', transfer.first_phase)
+    checks.fraction('transfer.first_phase', transfer.first_phase)
     for name in (
         *('l2_sp', 'l2_sp_head', 'decay_to_source', 'distill'),
         *('unfreeze_every', 'unfreeze_warmup', 'first_learning_rate_scale'),
     ):
-        check.at_least(f'transfer.{name}', getattr(transfer, name), 0)
-    check.at_least('transfer.unfreeze_patience', transfer.unfreeze_patience, 1)
-    check.one_of('transfer.batch_norm', transfer.batch_norm, ('follow', 'evaluate', 'train'))
-    check.one_of('transfer.frozen_dtype', transfer.frozen_dtype, ('float32', 'bfloat16'))
+        checks.at_least(f'transfer.{name}', getattr(transfer, name), 0)
+    checks.at_least('transfer.unfreeze_patience', transfer.unfreeze_patience, 1)
+    checks.one_of('transfer.batch_norm', transfer.batch_norm, ('follow', 'evaluate', 'train'))
+    checks.one_of('transfer.frozen_dtype', transfer.frozen_dtype, ('float32', 'bfloat16'))
     for stages, factor in transfer.stage_learning_rates:
-        check.above(f'transfer.stage_learning_rates: the factor of {stages!r}', factor, 0)
+        checks.above(f'transfer.stage_learning_rates: the factor of {stages!r}', factor, 0)
     if bool(transfer.blocks) != (strategy == 'surgical'):
         raise UserError(
             'transfer.strategy=surgical needs transfer.blocks, the stages or blocks that train'
@@ -168,8 +168,8 @@ def validate_transfer(transfer: Transfer, *, pretrained: bool, validated: bool) 
 def validate_adapters(adapters: Adapters) -> None:
     """Raises `UserError` for values that cannot be."""
     for name in ('lora_rank', 'adapter_dim', 'prompt_tokens'):
-        check.at_least(f'adapters.{name}', getattr(adapters, name), 1)
-    check.at_least('adapters.lora_alpha', adapters.lora_alpha, 0)
-    check.above('adapters.adapter_scale', adapters.adapter_scale, 0)
-    check.one_of('adapters.adapter_kind', adapters.adapter_kind, ('parallel', 'sequential'))
-    check.one_of('adapters.prompt_kind', adapters.prompt_kind, ('shallow', 'deep'))
+        checks.at_least(f'adapters.{name}', getattr(adapters, name), 1)
+    checks.at_least('adapters.lora_alpha', adapters.lora_alpha, 0)
+    checks.above('adapters.adapter_scale', adapters.adapter_scale, 0)
+    checks.one_of('adapters.adapter_kind', adapters.adapter_kind, ('parallel', 'sequential'))
+    checks.one_of('adapters.prompt_kind', adapters.prompt_kind, ('shallow', 'deep'))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.config_transfer import ADAPTATIONS, STRATEGIES, Adapters, Transfer, validate_adapters, validate_transfer
+from jtransfer.config.transfer import ADAPTATIONS, STRATEGIES, Adapters, Transfer, validate_adapters, validate_transfer
 from jtransfer.errors import UserError
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from jtransfer import config as config_lib
-from jtransfer.config_evaluate import Evaluate, validate_evaluate
+from jtransfer.config.evaluate import Evaluate, validate_evaluate
 from jtransfer.errors import UserError
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from jtransfer import config
-from jtransfer.config_augment import Augment, validate_augment
+from jtransfer.config.augment import Augment, validate_augment
 from jtransfer.errors import UserError
 
 

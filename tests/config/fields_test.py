@@ -1,12 +1,11 @@
-"""Checks on dataclass configurations: the nearest name, text to value, types."""
+"""Fields of dataclass configurations: by dotted name, text to value, types."""
 
 import dataclasses
 
 import pytest
 
-from jtransfer import config_check as check
-from jtransfer.config import Config, Data
-from jtransfer.config_check import not_too_large
+from jtransfer.config import Config, Data, fields
+from jtransfer.config.fields import not_too_large
 from jtransfer.errors import UserError
 
 
@@ -26,19 +25,6 @@ class Outer:
 
 
 @pytest.mark.parametrize(
-    ('word', 'expected'),
-    [
-        ('learning_rat', " Did you mean 'learning_rate'?"),
-        ('lr', " Did you mean 'learning_rate'?"),
-        ('step', " Did you mean 'steps'?"),
-        ('zzz', ' Known: learning_rate, steps.'),
-    ],
-)
-def test_nearest(word, expected):
-    assert check.nearest(word, ('steps', 'learning_rate')) == expected
-
-
-@pytest.mark.parametrize(
     ('text', 'hint', 'value'),
     [
         ('3', int, 3),
@@ -52,11 +38,11 @@ def test_nearest(word, expected):
     ],
 )
 def test_parse(text, hint, value):
-    assert check.parse(text, hint) == value
+    assert fields.parse(text, hint) == value
 
 
 def test_coerce_brings_values_to_their_types():
-    outer = check.coerce(Outer(inner=Inner(learning_rate=1, scale=[0, 2], names=['a'])))
+    outer = fields.coerce(Outer(inner=Inner(learning_rate=1, scale=[0, 2], names=['a'])))
     assert outer.inner == Inner(learning_rate=1.0, scale=(0.0, 2.0), names=('a',))
     assert isinstance(outer.inner.scale[1], float)
 
@@ -74,21 +60,21 @@ def test_coerce_brings_values_to_their_types():
 )
 def test_what_does_not_fit_names_the_field(field, value):
     with pytest.raises(UserError, match=field):
-        check.replace(Outer(), field, value)
+        fields.replace(Outer(), field, value)
 
 
 def test_fields_by_dotted_name():
-    assert check.field_names(Outer()) == [
+    assert fields.field_names(Outer()) == [
         'seed', 'inner.learning_rate', 'inner.steps', 'inner.scale', 'inner.names', 'inner.limit',
     ]  # fmt: skip
-    changed = check.replace(Outer(), 'inner.steps', '5')
-    assert check.get_field(changed, 'inner.steps') == 5
-    assert check.get_field(Outer(), 'inner.steps') == 3
+    changed = fields.replace(Outer(), 'inner.steps', '5')
+    assert fields.get_field(changed, 'inner.steps') == 5
+    assert fields.get_field(Outer(), 'inner.steps') == 3
 
 
 def test_options_from_one_line():
-    assert check.parse_options('') == {}
-    assert check.parse_options(' gelu=erf, eps=1e-5,pre_norm=True , patch=8') == {
+    assert fields.parse_options('') == {}
+    assert fields.parse_options(' gelu=erf, eps=1e-5,pre_norm=True , patch=8') == {
         'gelu': 'erf',
         'eps': 1e-5,
         'pre_norm': True,
@@ -99,7 +85,7 @@ def test_options_from_one_line():
 @pytest.mark.parametrize('text', ['gelu', 'gelu=', '=erf', 'eps=1e-5,gelu'])
 def test_options_that_are_none(text):
     with pytest.raises(UserError, match='is not of the form name=value'):
-        check.parse_options(text)
+        fields.parse_options(text)
 
 
 def test_a_whole_number_that_nothing_below_can_hold():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.config_optim import LOSSES, OPTIMIZERS, SCHEDULES, Loss, Optim, validate_loss, validate_optim
+from jtransfer.config.optim import LOSSES, OPTIMIZERS, SCHEDULES, Loss, Optim, validate_loss, validate_optim
 from jtransfer.errors import UserError
 
 

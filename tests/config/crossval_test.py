@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from jtransfer.config_crossval import CrossVal, validate_crossval
+from jtransfer.config.crossval import CrossVal, validate_crossval
 from jtransfer.errors import UserError
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from jtransfer import config_check as check
+from jtransfer import checks
 from jtransfer.errors import UserError
 
 TASKS = ('', 'single_label', 'multi_label', 'regression', 'heads')
@@ -115,22 +115,22 @@ class Data:
 
 def validate_data(data: Data) -> None:
     """Raises `UserError` for values that cannot be."""
-    check.one_of('data.task', data.task, TASKS)
-    check.one_of('data.duplicates', data.duplicates, DUPLICATES)
-    check.one_of('data.label_noise_kind', data.label_noise_kind, ('symmetric', 'asymmetric'))
-    check.one_of('data.sampling', data.sampling, ('uniform', 'balanced'))
-    check.one_of('data.placement', data.placement, ('auto', 'device', 'host', 'stream'))
+    checks.one_of('data.task', data.task, TASKS)
+    checks.one_of('data.duplicates', data.duplicates, DUPLICATES)
+    checks.one_of('data.label_noise_kind', data.label_noise_kind, ('symmetric', 'asymmetric'))
+    checks.one_of('data.sampling', data.sampling, ('uniform', 'balanced'))
+    checks.one_of('data.placement', data.placement, ('auto', 'device', 'host', 'stream'))
     for name in ('validation_fraction', 'test_fraction', 'label_noise', 'unlabelled_fraction'):
-        check.fraction(f'data.{name}', getattr(data, name))
+        checks.fraction(f'data.{name}', getattr(data, name))
     if data.validation_fraction + data.test_fraction >= 1:
         raise UserError('data.validation_fraction + data.test_fraction must leave examples to train on (be below 1)')
     for name in ('examples_per_class', 'workers'):
-        check.at_least(f'data.{name}', getattr(data, name), 0)
+        checks.at_least(f'data.{name}', getattr(data, name), 0)
     for name in ('batch_size', 'device_budget_mib', 'cache_budget_mib', 'max_pixels', 'imbalance'):
-        check.at_least(f'data.{name}', getattr(data, name), 1)
+        checks.at_least(f'data.{name}', getattr(data, name), 1)
     check_pixel_range('data.pixel_range', data.pixel_range)
     if data.split_seed is not None:
-        check.at_least('data.split_seed', data.split_seed, 0)
+        checks.at_least('data.split_seed', data.split_seed, 0)
         if data.split_seed >= 2**32:
             raise UserError(f'data.split_seed={data.split_seed} must be below 2**32')
     if not 0 <= data.duplicate_distance <= 32:

@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from jtransfer import config_check as check
+from jtransfer import checks
 from jtransfer.errors import UserError
 
 # What an operation does with a picture. Frames come first, mixing last.
@@ -40,7 +40,7 @@ class Parameter:
     def fit(self, name: str, value: Any) -> Any:
         """The value in the parameter's form, or a `UserError` that names it."""
         if self.words:
-            check.one_of(name, value, self.words)
+            checks.one_of(name, value, self.words)
             return value
         if isinstance(self.default, bool):
             if not isinstance(value, bool):
@@ -275,7 +275,7 @@ def parse_operation(text: str, field: str = 'operation') -> Operation:
         raise UserError(f'{field}={text!r} is not an operation; write rotate(degrees=15, probability=0.5)')
     name = function.id
     if name not in OPERATIONS:
-        raise UserError(f'{field}={text!r}: there is no operation {name!r}.{check.nearest(name, OPERATIONS)}')
+        raise UserError(f'{field}={text!r}: there is no operation {name!r}.{checks.nearest(name, OPERATIONS)}')
     parameters = OPERATIONS[name].parameters
     given: dict[str, Any] = {}
     if isinstance(call, ast.Call):
@@ -284,7 +284,7 @@ def parse_operation(text: str, field: str = 'operation') -> Operation:
         pairs = [*zip(parameters, call.args, strict=False), *((str(word.arg), word.value) for word in call.keywords)]
         for parameter, node in pairs:
             if parameter not in parameters:
-                hint = check.nearest(parameter, parameters)
+                hint = checks.nearest(parameter, parameters)
                 raise UserError(f'{field}={text!r}: {name} has no parameter {parameter!r}.{hint}')
             if parameter in given:
                 raise UserError(f'{field}={text!r}: {parameter} is given twice')

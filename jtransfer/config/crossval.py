@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jtransfer import config_check as check
+from jtransfer import checks
 from jtransfer.errors import UserError
 
 SPLITTERS = ('auto', 'k_fold', 'stratified', 'grouped', 'stratified_grouped', 'leave_one_group_out', 'multi_label')
@@ -50,16 +50,16 @@ class CrossVal:
 
 def validate_crossval(crossval: CrossVal) -> None:
     """Raises `UserError` for values that cannot be."""
-    check.one_of('crossval.splitter', crossval.splitter, SPLITTERS)
-    check.one_of('crossval.afterwards', crossval.afterwards, AFTERWARDS)
-    check.at_least('crossval.folds', crossval.folds, 2)
-    check.at_least('crossval.repeats', crossval.repeats, 1)
+    checks.one_of('crossval.splitter', crossval.splitter, SPLITTERS)
+    checks.one_of('crossval.afterwards', crossval.afterwards, AFTERWARDS)
+    checks.at_least('crossval.folds', crossval.folds, 2)
+    checks.at_least('crossval.repeats', crossval.repeats, 1)
     if crossval.seed is not None:
-        check.at_least('crossval.seed', crossval.seed, 0)
+        checks.at_least('crossval.seed', crossval.seed, 0)
         if crossval.seed >= 2**32:
             raise UserError(f'crossval.seed={crossval.seed} must be below 2**32')
     for name in ('test_fraction', 'soup_fraction', 'duplicate_embeddings'):
-        check.fraction(f'crossval.{name}', getattr(crossval, name))
+        checks.fraction(f'crossval.{name}', getattr(crossval, name))
     if not crossval.soup_fraction:
         raise UserError('crossval.soup_fraction=0 leaves nothing to choose the members of a soup by')
     if crossval.afterwards == 'soup' and crossval.test_fraction + crossval.soup_fraction >= 1:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.config_search import Search, validate_search
+from jtransfer.config.search import Search, validate_search
 from jtransfer.errors import UserError
 
 

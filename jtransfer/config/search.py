@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jtransfer import config_check as check
+from jtransfer import checks
 from jtransfer.errors import UserError
 
 SAMPLERS = ('tpe', 'random', 'quasi_random', 'cma_es', 'grid')
@@ -45,11 +45,11 @@ class Search:
 
 def validate_search(search: Search) -> None:
     """Raises `UserError` for values that cannot be; the space is checked where the fields are known."""
-    check.one_of('search.sampler', search.sampler, SAMPLERS)
-    check.one_of('search.pruner', search.pruner, PRUNERS)
-    check.at_least('search.trials', search.trials, 1)
-    check.at_least('search.folds', search.folds, 0)
+    checks.one_of('search.sampler', search.sampler, SAMPLERS)
+    checks.one_of('search.pruner', search.pruner, PRUNERS)
+    checks.at_least('search.trials', search.trials, 1)
+    checks.at_least('search.folds', search.folds, 0)
     if search.folds == 1:
         raise UserError('search.folds=1 is no division: 0 takes the validation part, 2 or more are folds')
     if search.seed is not None:
-        check.at_least('search.seed', search.seed, 0)
+        checks.at_least('search.seed', search.seed, 0)

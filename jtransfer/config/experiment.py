@@ -7,14 +7,15 @@
 import dataclasses
 from typing import Any
 
-from jtransfer import config_check as check
-from jtransfer.config_augment import Augment, validate_augment
-from jtransfer.config_crossval import CrossVal, validate_crossval
-from jtransfer.config_data import Data, validate_data
-from jtransfer.config_evaluate import Evaluate, validate_evaluate
-from jtransfer.config_optim import Loss, Optim, validate_loss, validate_optim
-from jtransfer.config_search import Search, validate_search
-from jtransfer.config_transfer import Adapters, Transfer, validate_adapters, validate_transfer
+from jtransfer import checks
+from jtransfer.config import fields
+from jtransfer.config.augment import Augment, validate_augment
+from jtransfer.config.crossval import CrossVal, validate_crossval
+from jtransfer.config.data import Data, validate_data
+from jtransfer.config.evaluate import Evaluate, validate_evaluate
+from jtransfer.config.optim import Loss, Optim, validate_loss, validate_optim
+from jtransfer.config.search import Search, validate_search
+from jtransfer.config.transfer import Adapters, Transfer, validate_adapters, validate_transfer
 from jtransfer.errors import UserError
 
 
@@ -122,26 +123,26 @@ def validate(config: Config) -> Config:
     Raises:
         UserError: an unknown value, a number out of range, or fields that contradict each other; names the field.
     """
-    config = check.coerce(config)
-    check.not_too_large(config)
+    config = fields.coerce(config)
+    fields.not_too_large(config)
     model, data, transfer, optim = config.model, config.data, config.transfer, config.optim
     if config.name in ('', '.', '..') or set('/\\') & set(config.name):
         raise UserError(f'name={config.name!r} must be fit for naming a directory: not empty, no slashes')
-    check.at_least('seed', config.seed, 0)
+    checks.at_least('seed', config.seed, 0)
     if config.seed >= 2**32:
         raise UserError(f'seed={config.seed} must be below 2**32')
-    check.one_of('model.dtype', model.dtype, ('float32', 'bfloat16'))
-    check.one_of('model.head_init', model.head_init, ('zeros', 'normal'))
-    check.at_least('model.image_size', model.image_size, 0)
-    check.at_least('model.image_width', model.image_width, 0)
-    check.parse_options(model.options)
-    check.parse_options(model.preprocessing)
+    checks.one_of('model.dtype', model.dtype, ('float32', 'bfloat16'))
+    checks.one_of('model.head_init', model.head_init, ('zeros', 'normal'))
+    checks.at_least('model.image_size', model.image_size, 0)
+    checks.at_least('model.image_width', model.image_width, 0)
+    fields.parse_options(model.options)
+    fields.parse_options(model.preprocessing)
     if model.image_width and not model.image_size:
         raise UserError('model.image_width needs model.image_size, the height')
     if model.input_channels not in (0, 1, 3):
         raise UserError(f'model.input_channels={model.input_channels} must be 3, 1 (grey) or 0 (as the checkpoint)')
-    check.fraction('model.drop_path', model.drop_path)
-    check.fraction('model.dropout', model.dropout)
+    checks.fraction('model.drop_path', model.drop_path)
+    checks.fraction('model.dropout', model.dropout)
     if model.checkpoint_classes and not model.checkpoint:
         raise UserError("model.checkpoint_classes names the classes of a checkpoint's head: name model.checkpoint too")
     if not model.checkpoint and not model.name:
@@ -169,16 +170,16 @@ def validate(config: Config) -> Config:
 
 
 def _validate_train(train: Train) -> None:
-    check.at_least('train.epochs', train.epochs, 0)
-    check.at_least('train.steps', train.steps, 0)
-    check.at_least('train.stop_step', train.stop_step, 0)
+    checks.at_least('train.epochs', train.epochs, 0)
+    checks.at_least('train.steps', train.steps, 0)
+    checks.at_least('train.stop_step', train.stop_step, 0)
     if (train.epochs > 0) == (train.steps > 0):
         raise UserError('set exactly one of train.epochs and train.steps (the other stays 0)')
-    check.one_of('train.placement', train.placement, ('jit', 'pmap'))
-    check.one_of('train.resume', train.resume, ('never', 'auto', 'changed'))
-    check.at_least('train.log_every', train.log_every, 1)
-    check.at_least('train.evaluate_every', train.evaluate_every, 0)
-    check.at_least('train.checkpoint_every', train.checkpoint_every, 0)
+    checks.one_of('train.placement', train.placement, ('jit', 'pmap'))
+    checks.one_of('train.resume', train.resume, ('never', 'auto', 'changed'))
+    checks.at_least('train.log_every', train.log_every, 1)
+    checks.at_least('train.evaluate_every', train.evaluate_every, 0)
+    checks.at_least('train.checkpoint_every', train.checkpoint_every, 0)
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -192,7 +193,7 @@ def from_dict(values: dict[str, Any]) -> Config:
     Raises:
         UserError: a field that does not exist (the message has the nearest name) or a value of the wrong type.
     """
-    return check.build(Config, values)
+    return fields.build(Config, values)
 
 
 def replace(config: Config, field: str, value: Any) -> Config:
@@ -201,4 +202,4 @@ def replace(config: Config, field: str, value: Any) -> Config:
     Raises:
         UserError: the field does not exist (the message has the nearest name) or the value does not fit its type.
     """
-    return check.replace(config, field, value)
+    return fields.replace(config, field, value)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jtransfer import config_check as check
+from jtransfer import checks
 from jtransfer.errors import UserError
 
 OPTIMIZERS = ('adamw', 'sgd', 'lamb', 'lion', 'muon')
@@ -99,37 +99,37 @@ class Loss:
 
 def validate_optim(optim: Optim) -> None:
     """Raises `UserError` for values that cannot be."""
-    check.one_of('optim.name', optim.name, OPTIMIZERS)
-    check.one_of('optim.schedule', optim.schedule, SCHEDULES)
-    check.above('optim.learning_rate', optim.learning_rate, 0)
+    checks.one_of('optim.name', optim.name, OPTIMIZERS)
+    checks.one_of('optim.schedule', optim.schedule, SCHEDULES)
+    checks.above('optim.learning_rate', optim.learning_rate, 0)
     for name in ('weight_decay', 'clip_norm', 'sam_rho', 'final_learning_rate_scale'):
-        check.at_least(f'optim.{name}', getattr(optim, name), 0)
+        checks.at_least(f'optim.{name}', getattr(optim, name), 0)
     if optim.final_learning_rate_scale > 1:
         raise UserError(f'optim.final_learning_rate_scale={optim.final_learning_rate_scale} must be at most 1')
     for name in ('warmup', 'momentum', 'b1', 'b2', 'ema_decay', 'label_smoothing'):
-        check.fraction(f'optim.{name}', getattr(optim, name))
+        checks.fraction(f'optim.{name}', getattr(optim, name))
     milestones = optim.step_milestones
     if any(not 0 < share < 1 for share in milestones) or list(milestones) != sorted(set(milestones)):
         raise UserError(f'optim.step_milestones={milestones} must be rising shares of the run, between 0 and 1')
     if not 0 < optim.step_factor <= 1:
         raise UserError(f'optim.step_factor={optim.step_factor} must be above 0 and at most 1')
-    check.at_least('optim.accumulate_steps', optim.accumulate_steps, 1)
+    checks.at_least('optim.accumulate_steps', optim.accumulate_steps, 1)
 
 
 def validate_loss(loss: Loss) -> None:
     """Raises `UserError` for values that cannot be."""
-    check.one_of('loss.name', loss.name, LOSSES)
+    checks.one_of('loss.name', loss.name, LOSSES)
     for name in ('focal_gamma', 'symmetric_alpha', 'symmetric_beta'):
-        check.at_least(f'loss.{name}', getattr(loss, name), 0)
-    check.above('loss.huber_delta', loss.huber_delta, 0)
-    check.fraction('loss.binary_threshold', loss.binary_threshold)
+        checks.at_least(f'loss.{name}', getattr(loss, name), 0)
+    checks.above('loss.huber_delta', loss.huber_delta, 0)
+    checks.fraction('loss.binary_threshold', loss.binary_threshold)
     if not 0 < loss.generalized_q <= 1:
         raise UserError(f'loss.generalized_q={loss.generalized_q} must be above 0 and at most 1')
     for weight in loss.class_weights:
-        check.at_least('loss.class_weights: each', weight, 0)
+        checks.at_least('loss.class_weights: each', weight, 0)
     if loss.class_weights and not any(loss.class_weights):
         raise UserError('loss.class_weights are all zero')
-    check.one_of('loss.class_balance', loss.class_balance, ('none', 'inverse', 'effective_number'))
-    check.fraction('loss.class_balance_beta', loss.class_balance_beta)
+    checks.one_of('loss.class_balance', loss.class_balance, ('none', 'inverse', 'effective_number'))
+    checks.fraction('loss.class_balance_beta', loss.class_balance_beta)
     if loss.class_weights and loss.class_balance != 'none':
         raise UserError(f'loss.class_weights and loss.class_balance={loss.class_balance} both weigh classes: set one')

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jtransfer.config_operations import OPERATIONS, Operation, Parameter, make_operation, parse_operation
+from jtransfer.config.operations import OPERATIONS, Operation, Parameter, make_operation, parse_operation
 from jtransfer.errors import UserError
 
 
@@ -104,7 +104,7 @@ def test_an_operation_made_of_values_keeps_the_other_defaults():
 
 
 def test_the_guide_has_every_operation_and_parameter():
-    guide = (pathlib.Path(__file__).parent.parent / 'docs' / 'augment.md').read_text()
+    guide = (pathlib.Path(__file__).parent.parent.parent / 'docs' / 'augment.md').read_text()
     for name, kind in OPERATIONS.items():
         assert f'`{name}`' in guide, name
         for parameter in kind.parameters:
