@@ -18,8 +18,8 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.machine import circumstances
-from jtransfer.models.depthwise import depthwise_conv
-from jtransfer.models.grouped_conv import grouped_conv
+from jtransfer.models.layers.depthwise import depthwise_conv
+from jtransfer.models.layers.grouped_conv import grouped_conv
 
 _RUNS = flags.DEFINE_integer('runs', 7, 'Runs of each.', lower_bound=1)
 _BATCH = flags.DEFINE_integer('batch', 8, 'Pictures.', lower_bound=1)

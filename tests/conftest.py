@@ -32,9 +32,23 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 # Operations are traced with the names of their scopes, but without the stack of Python's frames that led to each.
 os.environ.setdefault('JAX_TRACEBACK_IN_LOCATIONS_LIMIT', '0')
 
+import jaxtyping
 import numpy as np
 import pytest
 from PIL import Image
+
+LIBRARY = pathlib.Path(__file__).parents[1] / 'jtransfer'
+
+
+def stating_shapes() -> list[str]:
+    """The modules whose signatures state the shapes of arrays (but for `data`, whose own checks come first)."""
+    files = (path for path in LIBRARY.rglob('*.py') if path.relative_to(LIBRARY).parts[0] != 'data')
+    stating = (path for path in files if 'from jaxtyping import' in path.read_text(encoding='utf-8'))
+    return sorted('.'.join(path.relative_to(LIBRARY.parent).with_suffix('').parts) for path in stating)
+
+
+# The shapes are checked while the tests run: before anything imports the library.
+jaxtyping.install_import_hook(stating_shapes(), 'beartype.beartype')
 
 CLASSES = ('ant', 'bee', 'cat')
 MOST_KIB = 3 * 2**20

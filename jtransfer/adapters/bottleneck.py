@@ -21,7 +21,7 @@ from jtransfer.adapters.sites import Site, describe, select
 from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
-from jtransfer.models.vit import ViT
+from jtransfer.models.vit.network import ViT
 
 VIT_MLPS = r'backbone/block\d+/mlp'
 

@@ -16,8 +16,8 @@ from jtransfer.adapters.adaptation import Adaptation, Interceptor, called_path, 
 from jtransfer.adapters.sites import describe, select
 from jtransfer.config.transfer import Adapters
 from jtransfer.models import Network
-from jtransfer.models.convnext import PatchConv
-from jtransfer.models.vit_embed import Patches
+from jtransfer.models.convnext.network import PatchConv
+from jtransfer.models.vit.embed import Patches
 
 ATTENTION = r'backbone/.*/attn/(query|value)/kernel'
 EVERY_KERNEL = r'backbone/.*kernel'

@@ -16,7 +16,7 @@ from jtransfer.adapters.adaptation import Adaptation, Interceptor, called_path
 from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
-from jtransfer.models.vit import ViT
+from jtransfer.models.vit.network import ViT
 
 
 @dataclasses.dataclass(frozen=True)

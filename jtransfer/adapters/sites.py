@@ -14,13 +14,13 @@ from jtransfer import rules
 from jtransfer.adapters.adaptation import called_path
 from jtransfer.errors import UserError
 from jtransfer.models import Network
-from jtransfer.models.batch_norm import BatchNorm
-from jtransfer.models.bit_blocks import NormReLU, StandardisedConv
-from jtransfer.models.convnext import PatchConv
-from jtransfer.models.depthwise import DepthwiseConv
-from jtransfer.models.grouped_conv import GroupedConv
-from jtransfer.models.layers import PointwiseConv
-from jtransfer.models.vit_embed import Patches
+from jtransfer.models.bit.blocks import NormReLU, StandardisedConv
+from jtransfer.models.convnext.network import PatchConv
+from jtransfer.models.layers.batch_norm import BatchNorm
+from jtransfer.models.layers.common import PointwiseConv
+from jtransfer.models.layers.depthwise import DepthwiseConv
+from jtransfer.models.layers.grouped_conv import GroupedConv
+from jtransfer.models.vit.embed import Patches
 
 # Large enough that no two of a network's strides meet the same single place.
 _SIDE = 224

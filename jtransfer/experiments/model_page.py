@@ -13,8 +13,8 @@ from rich.text import Text
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.experiments.model_tables import plain_table, print_wide
+from jtransfer.models import cost
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained import cost
 from jtransfer.pretrained.entries import ARCHITECTURE_CLASSES, NORMS, Entry, entries, find
 from jtransfer.terminal import PlainConsole
 

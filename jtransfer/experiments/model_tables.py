@@ -17,7 +17,7 @@ from rich.text import Text
 from jtransfer import models
 from jtransfer.checks import one_of
 from jtransfer.errors import UserError
-from jtransfer.pretrained import cost
+from jtransfer.models import cost
 from jtransfer.pretrained.entries import (
     ARCHITECTURE_CLASSES,
     Entry,

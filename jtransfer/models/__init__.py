@@ -1,4 +1,4 @@
-"""Flax networks with named stages, a family a file, and the table of named variants."""
+"""Flax networks with named stages, a family a folder, and the table of named variants."""
 
 from jtransfer.models.network import Network
 from jtransfer.models.variant import Variant

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
 from jtransfer.models.auxiliary import Auxiliary
-from jtransfer.models.pooling import check_sides
+from jtransfer.models.layers.pooling import check_sides
 from jtransfer.models.stages import selected
 
 

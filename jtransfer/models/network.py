@@ -14,7 +14,7 @@ from jtransfer.errors import UserError
 from jtransfer.models.auxiliary import Auxiliary, HeadWithAuxiliaries
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.heads import Head, Linear, NamedHeads
-from jtransfer.models.layers import is_frozen
+from jtransfer.models.layers.common import is_frozen
 from jtransfer.tasks.door import ONLY
 
 # Of each task's head, by the task's name.

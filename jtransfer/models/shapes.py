@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -31,9 +32,8 @@ def variable_shapes(network: Any, height: int, width: int, channels: int) -> Any
     Raises:
         UserError: the network's sizes contradict each other or the image, or there would be more than 2³² parameters.
     """
-    images = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
     try:
-        shapes = jax.eval_shape(network.init, jax.random.key(0), images)
+        shapes = _traced(network, height, width, channels)
     except UserError:
         raise
     # Options come from files: what sizes that do not go together lead to depends on the layer that meets them.
@@ -46,4 +46,12 @@ def variable_shapes(network: Any, height: int, width: int, channels: int) -> Any
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
     if count > MAX_PARAMETERS:
         raise UserError(f'the network would have {count:,} parameters; at most {MAX_PARAMETERS:,} are made')
-    return shapes
+    # A tree of their own for everyone who asks.
+    return jax.tree.map(lambda shape: shape, shapes)
+
+
+@functools.lru_cache(maxsize=64)
+def _traced(network: Any, height: int, width: int, channels: int) -> Any:
+    # A process that loads a network often (folds, trials of a search, soups) traces it once.
+    images = jax.ShapeDtypeStruct((1, height, width, channels), jnp.float32)
+    return jax.eval_shape(network.init, jax.random.key(0), images)

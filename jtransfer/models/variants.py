@@ -11,20 +11,18 @@ import jax.numpy as jnp
 
 from jtransfer.checks import fraction, nearest, one_of
 from jtransfer.errors import UserError
-from jtransfer.models import (
-    alexnet_variants,
-    bit_variants,
-    convnext_variants,
-    googlenet_variants,
-    mobilenet_v2_variants,
-    resnet_variants,
-    vgg_variants,
-    vit_variants,
-)
+from jtransfer.models.alexnet import variants as alexnet_variants
+from jtransfer.models.bit import variants as bit_variants
+from jtransfer.models.convnext import variants as convnext_variants
+from jtransfer.models.googlenet import variants as googlenet_variants
 from jtransfer.models.heads import Head
+from jtransfer.models.mobilenet_v2 import variants as mobilenet_v2_variants
 from jtransfer.models.network import HEAD_INITS, Network
 from jtransfer.models.options import checked_option
+from jtransfer.models.resnet import variants as resnet_variants
 from jtransfer.models.variant import Variant
+from jtransfer.models.vgg import variants as vgg_variants
+from jtransfer.models.vit import variants as vit_variants
 from jtransfer.tasks.door import ONLY
 from jtransfer.text import clipped, printable
 

@@ -19,7 +19,7 @@ from jtransfer import models
 from jtransfer.checks import nearest
 from jtransfer.errors import UserError
 from jtransfer.models.variant import HALF
-from jtransfer.models.vit_variants import CLIP_MEAN, CLIP_STD
+from jtransfer.models.vit.variants import CLIP_MEAN, CLIP_STD
 from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from jtransfer.reading import parse_json
 

@@ -25,6 +25,7 @@ from jtransfer.pretrained.unread import kind_of
 Shape = tuple[int, ...]
 
 _PLACEHOLDER = re.compile(r'\{(\w+?)([+-]\d+)?(?::(\d+))?\}')
+_DIGITS = re.compile('[0-9]+')
 _LISTED = 5
 
 
@@ -48,6 +49,11 @@ class Pattern:
             end = found.end()
         return re.compile(''.join([*parts, re.escape(self.text[end:])]))
 
+    @functools.cached_property
+    def outline(self) -> str:
+        """What it shares with every name that fits: see `outline_of`."""
+        return outline_of(_PLACEHOLDER.sub('0', self.text))
+
     def match(self, name: str) -> dict[str, int] | None:
         """The numbers in a name, None where it does not fit."""
         found = self._regex.fullmatch(name)
@@ -61,6 +67,11 @@ class Pattern:
     def format(self, numbers: Mapping[str, int]) -> str:
         """The name with these numbers."""
         return _PLACEHOLDER.sub(lambda p: f'{numbers[p[1]] + int(p[2] or 0):0{p[3] or 1}}', self.text)
+
+
+def outline_of(name: str) -> str:
+    """A name without its numbers, `layer#.#.conv#.weight`: what rules are looked up by."""
+    return _DIGITS.sub('#', name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,18 +223,34 @@ class NameMap:
         """The published name of one of our paths, '' where there is none."""
         return self._name_of(path)[1]
 
-    def _name_of(self, path: str) -> tuple[Rule | None, str]:
+    @functools.cached_property
+    def _by_source(self) -> dict[str, list[Rule]]:
+        """The rules that may know a published name, in order, by its outline; a table may have hundreds."""
+        found: dict[str, list[Rule]] = {}
+        for rule in self.rules:
+            found.setdefault(rule.source.outline, []).append(rule)
+        return found
+
+    @functools.cached_property
+    def _by_target(self) -> dict[str, list[tuple[Rule, Pattern]]]:
+        """Likewise for our paths."""
+        found: dict[str, list[tuple[Rule, Pattern]]] = {}
         for rule in self.rules:
             for target in rule.targets:
-                numbers = target.match(path)
-                if numbers is not None:
-                    return rule, rule.source.format(numbers)
+                found.setdefault(target.outline, []).append((rule, target))
+        return found
+
+    def _name_of(self, path: str) -> tuple[Rule | None, str]:
+        for rule, target in self._by_target.get(outline_of(path), ()):
+            numbers = target.match(path)
+            if numbers is not None:
+                return rule, rule.source.format(numbers)
         return None, ''
 
     def _find(self, name: str) -> tuple[Rule, list[str]] | None:
         # A file of the bare backbone lacks the base prefix.
         for candidate in (name, self.base + name) if self.base else (name,):
-            for rule in self.rules:
+            for rule in self._by_source.get(outline_of(candidate), ()):
                 numbers = rule.source.match(candidate)
                 if numbers is not None:
                     return rule, [target.format(numbers) for target in rule.targets]

@@ -12,12 +12,12 @@ import pytest
 from jtransfer import adapters, rules
 from jtransfer.config.transfer import Adapters
 from jtransfer.models import Network
-from jtransfer.models.bit import BiT
-from jtransfer.models.convnext import ConvNeXt
-from jtransfer.models.mobilenet_v2 import MobileNetV2
-from jtransfer.models.resnet import ResNet
-from jtransfer.models.vgg import VGG
-from jtransfer.models.vit import ViT
+from jtransfer.models.bit.network import BiT
+from jtransfer.models.convnext.network import ConvNeXt
+from jtransfer.models.mobilenet_v2.network import MobileNetV2
+from jtransfer.models.resnet.network import ResNet
+from jtransfer.models.vgg.network import VGG
+from jtransfer.models.vit.network import ViT
 
 BACKBONES = {
     'resnet': lambda **kwargs: ResNet('basic', (1, 2), (8, 16), stem='imagenet', stem_width=8, **kwargs),

@@ -8,9 +8,9 @@ import pytest
 from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
-from jtransfer.models.layers import layer_norm
-from jtransfer.models.vit import ViT
-from jtransfer.models.vit_layers import Block
+from jtransfer.models.layers.common import layer_norm
+from jtransfer.models.vit.layers import Block
+from jtransfer.models.vit.network import ViT
 
 
 def by_hand(network, params, prompts, images, kind):

@@ -6,7 +6,7 @@ import pytest
 from jtransfer.adapters.sites import describe, select
 from jtransfer.errors import UserError
 from jtransfer.models import Network
-from jtransfer.models.vit import ViT
+from jtransfer.models.vit.network import ViT
 
 KINDS = {
     ('resnet', 'backbone/stage2/block0/conv1'): 'conv',

@@ -11,7 +11,7 @@ from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.models.googlenet import GoogLeNet
+from jtransfer.models.googlenet.network import GoogLeNet
 from jtransfer.models.network import Network
 
 BLOCK = (2, 2, 3, 1, 2, 1)

@@ -15,6 +15,15 @@ def test_shapes_are_those_of_the_variables():
     assert jax.tree.map(lambda leaf: leaf.shape, shapes) == jax.tree.map(lambda leaf: leaf.shape, made)
 
 
+def test_who_changes_the_shapes_changes_no_one_elses():
+    network = models.create('resnet_tiny', num_classes=3)
+    shapes = variable_shapes(network, 16, 16, 3)
+    shapes['params'].clear()
+    assert variable_shapes(models.create('resnet_tiny', num_classes=3), 16, 16, 3)['params']
+    other = variable_shapes(models.create('resnet_tiny', num_classes=5), 16, 16, 3)
+    assert other['params']['head']['bias'].shape == (5,)
+
+
 def test_a_large_image_takes_no_memory():
     shapes = variable_shapes(models.create('resnet_tiny', num_classes=3), 8192, 8192, 1024)
     assert shapes['params']['backbone']['stem']['conv']['kernel'].shape[2] == 1024

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jtransfer import models
-from jtransfer.models.pooling import adaptive_average_pool, ceil_max_pool
+from jtransfer.models.layers.pooling import adaptive_average_pool, ceil_max_pool
 from jtransfer.preprocessing import normalise
 from tests.golden import check
 

@@ -10,8 +10,9 @@ import pytest
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.models import cost
 from jtransfer.preprocessing import IMAGENET_MEAN, Preprocessing
-from jtransfer.pretrained import cost, entries
+from jtransfer.pretrained import entries
 from jtransfer.pretrained.entries import COLUMNS, TABLES, find, matching, read_table, table_row
 from jtransfer.pretrained.locate import shipped_path
 from jtransfer.pretrained.names import namings

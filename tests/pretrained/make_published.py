@@ -21,9 +21,9 @@ from typing import Any
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.models import cost
 from jtransfer.models.variant import HALF
 from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained import cost
 from jtransfer.pretrained.entries import ARCHITECTURE_CLASSES, COLUMNS, NORMS, Entry, table_row
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.timm_names import architecture_of, preprocessing_of

@@ -69,6 +69,21 @@ def test_a_pattern_takes_whole_names_in_their_one_spelling(pattern, name):
     assert Pattern(pattern).match(name) is None
 
 
+def test_the_first_rule_that_fits_decides_although_rules_are_looked_up_by_outline():
+    rules = (
+        Rule('a.0.w', 'first'),
+        Rule('a.{k}.w', 'layer{k}/w'),
+        Rule('a.{k}{j}.w', 'never'),
+        Rule('{k}1.w', 'other{k}'),
+    )
+    naming = NameMap('them', rules)
+    assert naming._find('a.0.w') == (rules[0], ['first'])
+    assert naming._find('a.12.w') == (rules[1], ['layer12/w'])
+    assert naming._find('31.w') == (rules[3], ['other3'])
+    assert naming._find('a.b.w') is None
+    assert [naming.name_of(path) for path in ('first', 'layer0/w', 'other3', 'layer')] == ['a.0.w', 'a.0.w', '31.w', '']
+
+
 def test_a_file_under_our_names():
     converted = NAMES.to_ours(FILE, SHAPES)
     assert set(converted.values) == set(SHAPES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jtransfer.models.variant import HALF
-from jtransfer.models.vit_variants import CLIP_MEAN, CLIP_STD
+from jtransfer.models.vit.variants import CLIP_MEAN, CLIP_STD
 from jtransfer.preprocessing import Preprocessing
 from tests.pretrained.published_facts import APACHE, IMAGENET_CLASSES, Facts, cropped, of_hub, squashed
 

@@ -19,9 +19,9 @@ from jtransfer.config.optim import Loss
 from jtransfer.config.transfer import ADAPTATIONS, Adapters
 from jtransfer.models import Network
 from jtransfer.models.backbone import Backbone
-from jtransfer.models.batch_norm import BatchNorm
-from jtransfer.models.bit import BiT
-from jtransfer.models.vit import ViT
+from jtransfer.models.bit.network import BiT
+from jtransfer.models.layers.batch_norm import BatchNorm
+from jtransfer.models.vit.network import ViT
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.criterion import Criterion, Term

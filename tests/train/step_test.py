@@ -15,7 +15,7 @@ from jtransfer import rules
 from jtransfer.config import Augment, Optim, Transfer
 from jtransfer.models.auxiliary import Auxiliary
 from jtransfer.models.backbone import Backbone
-from jtransfer.models.batch_norm import BatchNorm
+from jtransfer.models.layers.batch_norm import BatchNorm
 from jtransfer.models.network import Network
 from jtransfer.preprocessing import normalise
 from jtransfer.tasks.losses import cross_entropy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jtransfer.models.alexnet import GRID, AlexNet
+from jtransfer.models.alexnet.network import GRID, AlexNet
 from jtransfer.pretrained.layouts import Flattened
 from jtransfer.pretrained.namemap import NameMap
 from jtransfer.pretrained.names.common import affine, conv, dense

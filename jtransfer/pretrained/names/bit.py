@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jtransfer.models.bit import BiT
+from jtransfer.models.bit.network import BiT
 from jtransfer.pretrained.layouts import LINEAR, SAME, Layout, Shape
 from jtransfer.pretrained.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, conv, dense, norm

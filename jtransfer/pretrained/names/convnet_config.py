@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from jtransfer.errors import UserError
-from jtransfer.models import convnext_variants, mobilenet_v2_variants
+from jtransfer.models.convnext import variants as convnext_variants
+from jtransfer.models.mobilenet_v2 import variants as mobilenet_v2_variants
 from jtransfer.text import clipped
 
 TYPES = ('convnext', 'convnextv2', 'mobilenet_v2')

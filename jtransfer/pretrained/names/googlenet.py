@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jtransfer.models.googlenet import GoogLeNet
-from jtransfer.models.googlenet_blocks import AUX_GRID, BLOCKS
+from jtransfer.models.googlenet.blocks import AUX_GRID, BLOCKS
+from jtransfer.models.googlenet.network import GoogLeNet
 from jtransfer.pretrained.layouts import Flattened
 from jtransfer.pretrained.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, batch_norm, conv, dense

@@ -15,7 +15,7 @@ from typing import Any
 
 from jtransfer.errors import UserError
 from jtransfer.models.variant import HALF
-from jtransfer.models.vit_variants import CLIP_MEAN, CLIP_STD
+from jtransfer.models.vit.variants import CLIP_MEAN, CLIP_STD
 from jtransfer.preprocessing import MAX_SIDE, Preprocessing
 from jtransfer.pretrained.fields import COUNT, FLAG, NUMBER, TEXT, check_fields, is_number, is_whole
 from jtransfer.text import clipped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jtransfer.models.mobilenet_v2 import MobileNetV2
+from jtransfer.models.mobilenet_v2.network import MobileNetV2
 from jtransfer.models.variant import HALF
 from jtransfer.pretrained.layouts import SAME, Layout, Transposed
 from jtransfer.pretrained.namemap import NameMap, Rule

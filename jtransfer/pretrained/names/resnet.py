@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jtransfer.models.resnet import ResNet
+from jtransfer.models.resnet.network import ResNet
 from jtransfer.pretrained.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import batch_norm, conv, dense
 

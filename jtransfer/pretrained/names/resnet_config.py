@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jtransfer.errors import UserError
-from jtransfer.models import bit_variants, resnet_variants
-from jtransfer.models.resnet import EXPANSION
+from jtransfer.models.bit import variants as bit_variants
+from jtransfer.models.resnet import variants as resnet_variants
+from jtransfer.models.resnet.network import EXPANSION
 from jtransfer.models.variant import Variant
 from jtransfer.text import clipped
 

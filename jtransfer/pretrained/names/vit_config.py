@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jtransfer.errors import UserError
-from jtransfer.models.vit_variants import VARIANTS
+from jtransfer.models.vit.variants import VARIANTS
 from jtransfer.text import clipped
 
 _GELUS = {

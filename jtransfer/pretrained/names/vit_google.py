@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jtransfer.models.variant import HALF
-from jtransfer.models.vit import ViT
+from jtransfer.models.vit.network import ViT
 from jtransfer.pretrained.layouts import Shape
 from jtransfer.pretrained.namemap import NameMap, Rule
 from jtransfer.pretrained.names.vit_rules import QKV, embedding

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from jtransfer.models.vit import ViT
+from jtransfer.models.vit.network import ViT
 from jtransfer.pretrained.layouts import CONV, LINEAR, SAME, Heads, HeadsOut, Layout, Leading
 from jtransfer.pretrained.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, conv, dense, norm

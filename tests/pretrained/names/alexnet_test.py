@@ -3,7 +3,7 @@
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.models.alexnet import AlexNet
+from jtransfer.models.alexnet.network import AlexNet
 from jtransfer.models.network import Network
 from tests.golden import check
 

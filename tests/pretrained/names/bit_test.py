@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jtransfer.models.bit import BiT
+from jtransfer.models.bit.network import BiT
 from jtransfer.models.network import Network
 from jtransfer.pretrained.namemap import choose
 from jtransfer.pretrained.names.bit import namings

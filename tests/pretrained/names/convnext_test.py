@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jtransfer.models.convnext import ConvNeXt
+from jtransfer.models.convnext.network import ConvNeXt
 from jtransfer.models.network import Network
 from jtransfer.pretrained.namemap import choose
 from jtransfer.pretrained.names import namings

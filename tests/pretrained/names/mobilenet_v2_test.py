@@ -4,7 +4,7 @@ import flax.linen as nn
 import numpy as np
 import pytest
 
-from jtransfer.models.mobilenet_v2 import MobileNetV2
+from jtransfer.models.mobilenet_v2.network import MobileNetV2
 from jtransfer.models.network import Network
 from jtransfer.pretrained.namemap import choose
 from jtransfer.pretrained.names import namings

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jtransfer.models.network import Network
-from jtransfer.models.resnet import ResNet
+from jtransfer.models.resnet.network import ResNet
 from jtransfer.pretrained.namemap import choose
 from jtransfer.pretrained.names.resnet import namings
 from tests.golden import check

@@ -6,7 +6,7 @@ import pytest
 from jtransfer.errors import UserError
 from jtransfer.models import describe
 from jtransfer.models.network import Network
-from jtransfer.models.vgg import VGG
+from jtransfer.models.vgg.network import VGG
 from jtransfer.pretrained.namemap import choose
 from jtransfer.pretrained.names import namings
 from tests.golden import check

@@ -1,0 +1,12 @@
+"""The named AlexNets."""
+
+from __future__ import annotations
+
+from jtransfer.models.alexnet.network import AlexNet
+from jtransfer.models.variant import Variant
+from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+
+# As torchvision's weights were evaluated: shorter side 256, the central 224.
+_IMAGENET = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bilinear', crop_fraction=0.875)
+
+VARIANTS = (Variant('alexnet', 'alexnet', AlexNet, _IMAGENET, {}),)
