@@ -17,7 +17,7 @@ import numpy as np
 from jtransfer import config as config_lib
 from jtransfer.checks import one_of
 from jtransfer.config import Config, Train, Transfer
-from jtransfer.config import Model as ModelConfig
+from jtransfer.config.experiment import check_training, validate_parts
 from jtransfer.config.fields import field_names, unknown_field
 from jtransfer.config.transfer import ADAPTATIONS
 from jtransfer.data.given import opened
@@ -95,7 +95,7 @@ def load_data(source: Images, *, seed: int = 0, **settings: Any) -> Parts:
     Raises:
         UserError: anything about the data that would stop an experiment later, unreadable images excepted.
     """
-    config, given = _with_source(_checked(configure(seed=seed, **settings)), source)
+    config, given = _with_source(validate_parts(configure(seed=seed, **settings)), source)
     parts = load_parts(config.data, config.seed, given, training='batch_size' in settings)
     check_parts(parts)
     return parts
@@ -115,7 +115,7 @@ def make_plan(model: Model, strategy: str = 'fine_tune', *, weight_decay: float 
         UserError: a rule that has no effect, or a plan that trains nothing.
     """
     # Whether there is a validation part to wait for, `fit` will see.
-    transfer = _checked(configure(strategy=strategy, source='at hand', **settings)).transfer
+    transfer = validate_parts(configure(strategy=strategy, **settings)).transfer
     return plan_lib.make_plan(model.network, model.variables['params'], transfer, weight_decay)
 
 
@@ -134,7 +134,7 @@ def adapt_model(model: Model, strategy: str, *, seed: int = 0, **settings: Any) 
         UserError: another strategy, targets that the network does not have, or a network that cannot be adapted so.
     """
     one_of('strategy', strategy, ADAPTATIONS)
-    return adapted(model, _checked(configure(strategy=strategy, seed=seed, **settings)))
+    return adapted(model, validate_parts(configure(strategy=strategy, seed=seed, **settings)))
 
 
 def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) -> Trained:
@@ -143,7 +143,7 @@ def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) ->
     Args:
         model: where training starts.
         data: of `load_data`; with a validation part the best epoch is taken, without one the last.
-        plan: which parameters move; all of them by default.
+        plan: which parameters move. None: as the settings say (`strategy='linear_probe'`), by default all of them.
         **settings: fields of the configuration (`epochs=10`, `learning_rate=1e-3`, `horizontal_flip=0.5`).
 
     Raises:
@@ -155,10 +155,9 @@ def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) ->
     config = configure(_base(settings), **settings)
     skip = config.data.skip_unreadable or data.skip_unreadable
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, skip_unreadable=skip))
-    # The model is at hand: what the configuration would say about it has been decided.
-    described = dataclasses.replace(config.model, name=model.architecture)
-    config = config_lib.validate(dataclasses.replace(config, model=described, transfer=Transfer(strategy='scratch')))
-    plan = plan or make_plan(model, weight_decay=config.optim.weight_decay)
+    config = validate_parts(config)
+    check_training(config.train, config.optim, config.loss, config.data)
+    config = config if plan is None else _planned(config, plan, settings)
     check_parts(data)
     return train_model(prepare(config, data, model=model, plan=plan, evaluated=False))
 
@@ -181,7 +180,7 @@ def evaluate_model(model: Model, part: Part | Source | str | os.PathLike[str], *
     """
     if isinstance(part, Parts):
         raise UserError('evaluate_model takes one part of what load_data gives: jt.evaluate_model(model, data.test)')
-    config, skip = _checked(configure(**settings)), 'skip_unlabelled' in settings and settings['skip_unlabelled']
+    config, skip = validate_parts(configure(**settings)), 'skip_unlabelled' in settings and settings['skip_unlabelled']
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if isinstance(part, os.PathLike):
         part = source_of_path(part)
@@ -241,10 +240,12 @@ def _say(config: Config) -> Callable[[str], None]:
     return lambda line: console.print(line, soft_wrap=True)
 
 
-def _checked(config: Config) -> Config:
-    """The configuration, validated by a function that has the model at hand and does not train it."""
-    train = dataclasses.replace(config.train, steps=1, epochs=0.0)
-    return config_lib.validate(dataclasses.replace(config, model=ModelConfig(checkpoint='at hand'), train=train))
+def _planned(config: Config, plan: Plan, settings: Mapping[str, Any]) -> Config:
+    """The configuration with what a plan says of the transfer; a `UserError` where settings say it too."""
+    ruled = {field.name for field in dataclasses.fields(Transfer)}
+    if said := [name for name in settings if name.removeprefix('transfer.') in ruled]:
+        raise UserError(f'the plan says which parameters move, and so does {said[0]}: give it to make_plan')
+    return dataclasses.replace(config, transfer=plan.transfer)
 
 
 def _base(settings: Mapping[str, Any]) -> Config:

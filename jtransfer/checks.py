@@ -59,6 +59,13 @@ def fraction(field: str, value: float) -> None:
         raise UserError(f'{field}={value} must be at least 0 and below 1')
 
 
+def seed(field: str, value: int) -> None:
+    """Raises `UserError` unless every generator of random numbers takes this as its seed: 0 ≤ value < 2³²."""
+    at_least(field, value, 0)
+    if value >= 2**32:
+        raise UserError(f'{field}={value} must be below 2**32')
+
+
 def split_values(text: str) -> Iterator[str]:
     """Splits at commas that stand outside brackets and quotes; quotes around a whole value are taken off.
 

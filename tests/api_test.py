@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import jtransfer as jt
+from jtransfer import api
 from jtransfer.experiments.run_dir import read_result
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -102,6 +103,35 @@ def test_rules_reach_the_plan_and_other_settings_do_not_matter(checkpoints):
         jt.make_plan(model, 'linear_prob')
     with pytest.raises(jt.UserError, match=r'backbone_learning_rate_scale=0\.0 must be above 0'):
         jt.make_plan(model, backbone_learning_rate_scale=0)
+
+
+def test_what_is_set_is_checked_whatever_the_call_makes_of_it(photos, checkpoints):
+    model = jt.load_model(checkpoints['resnet'])
+    for call in (
+        lambda **wrong: jt.load_data(f'folder:{photos}', **wrong),
+        lambda **wrong: jt.make_plan(model, **wrong),
+        lambda **wrong: jt.adapt_model(model, 'lora', **wrong),
+        lambda **wrong: jt.evaluate_model(model, f'folder:{photos}', **wrong),
+    ):
+        for name, value in (('seed', -1), ('learning_rate', 0.0), ('first_phase', 1.0), ('crops', 3), ('log_every', 0)):
+            with pytest.raises(jt.UserError, match=f'{name}={value} must be'):
+                call(**{name: value})
+    jt.make_plan(model, 'gradual')  # whether there is a validation part to wait for, `fit` sees
+
+
+def test_fit_takes_a_plan_or_makes_the_one_that_is_set(photos, checkpoints, monkeypatch):
+    data = jt.load_data(f'folder:{photos}', test_fraction=0.4)
+    model = jt.load_model(checkpoints['resnet'], class_names=data.class_names)
+    monkeypatch.setattr(api, 'train_model', lambda prepared: prepared)
+    assert jt.fit(model, data, batch_size=8).plan.frozen() == 'nothing'
+    probe = jt.fit(model, data, strategy='linear_probe', batch_size=8)
+    assert probe.plan.frozen() == 'backbone'
+    plan = jt.make_plan(model, 'linear_probe')
+    given = jt.fit(model, data, plan, batch_size=8)
+    assert given.plan is plan
+    assert given.config == probe.config
+    with pytest.raises(jt.UserError, match='the plan says which parameters move, and so does strategy: give it to'):
+        jt.fit(model, data, plan, strategy='linear_probe', batch_size=8)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,14 @@ def test_a_fraction_is_below_one():
             checks.fraction('optim.warmup', value)
 
 
+def test_a_seed_is_one_of_32_bits():
+    checks.seed('search.seed', 0)
+    checks.seed('search.seed', 2**32 - 1)
+    for value, message in ((-1, 'must be at least 0'), (2**32, r'must be below 2\*\*32')):
+        with pytest.raises(UserError, match=f'^search.seed={value} {message}$'):
+            checks.seed('search.seed', value)
+
+
 def test_one_of_the_known_words():
     checks.one_of('optim.name', 'sgd', ('sgd', 'adamw'))
     with pytest.raises(UserError, match=r"^optim\.name='adam' is not one of sgd, adamw\. Did you mean 'adamw'\?$"):

@@ -4,6 +4,7 @@ import dataclasses
 
 from jtransfer import checks
 from jtransfer.config.operations import FRAME, MIX, Operation, make_operation, parse_operation
+from jtransfer.config.part import Part
 from jtransfer.errors import UserError
 
 SIZE_SCHEDULES = ('random', 'progressive')
@@ -12,7 +13,7 @@ _WHOLE = ('random_resized_crop', 'random_square_crop')
 
 
 @dataclasses.dataclass
-class Augment:
+class Augment(Part):
     """Random changes to training images, drawn afresh for every image and epoch, on the device.
 
     The frequent ones have fields. All others, and any order, are `operations`, which come after the fields' own.
@@ -85,47 +86,44 @@ class Augment:
         parsed = [parse_operation(text, f'augment.operations[{i}]') for i, text in enumerate(self.operations)]
         return [*steps, *((4 + i, operation) for i, operation in enumerate(parsed))]
 
+    def check(self, where: str) -> None:
+        """As `Part.check`."""
+        for name in ('crop_scale', 'crop_ratio'):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise UserError(f'{where}{name}=({low}, {high}) must be two numbers, 0 < first <= second')
+        if self.crop_scale[1] > 1:
+            raise UserError(f'{where}crop_scale={self.crop_scale} must not go above 1, the whole picture')
+        for name, high in (('horizontal_flip', 1.0), ('vertical_flip', 1.0), ('hue', 0.5)):
+            value = getattr(self, name)
+            if not 0 <= value <= high:
+                raise UserError(f'{where}{name}={value} must be between 0 and {high:g}')
+        for name in ('brightness', 'contrast', 'saturation'):
+            checks.at_least(f'{where}{name}', getattr(self, name), 0)
+        _check_order(f'{where}operations', [operation for _, operation in self.listed()], len(self.operations))
+        checks.at_least(f'{where}repeats', self.repeats, 1)
+        checks.one_of(f'{where}size_schedule', self.size_schedule, SIZE_SCHEDULES)
+        for size in self.sizes:
+            checks.at_least(f'{where}sizes', size, 1)
 
-def validate_augment(augment: Augment) -> None:
-    """Raises `UserError` for a value out of range, or operations that do not go together."""
-    for name in ('crop_scale', 'crop_ratio'):
-        low, high = getattr(augment, name)
-        if not 0 < low <= high:
-            raise UserError(f'augment.{name}=({low}, {high}) must be two numbers, 0 < first <= second')
-    if augment.crop_scale[1] > 1:
-        raise UserError(f'augment.crop_scale={augment.crop_scale} must not go above 1, the whole picture')
-    for name, high in (('horizontal_flip', 1.0), ('vertical_flip', 1.0), ('hue', 0.5)):
-        value = getattr(augment, name)
-        if not 0 <= value <= high:
-            raise UserError(f'augment.{name}={value} must be between 0 and {high:g}')
-    for name in ('brightness', 'contrast', 'saturation'):
-        checks.at_least(f'augment.{name}', getattr(augment, name), 0)
-    _validate_order([operation for _, operation in augment.listed()], len(augment.operations))
-    checks.at_least('augment.repeats', augment.repeats, 1)
-    checks.one_of('augment.size_schedule', augment.size_schedule, SIZE_SCHEDULES)
-    for size in augment.sizes:
-        checks.at_least('augment.sizes', size, 1)
 
-
-def _validate_order(steps: list[Operation], listed: int) -> None:
+def _check_order(field: str, steps: list[Operation], listed: int) -> None:
     own = len(steps) - listed
     frames = [place for place, operation in enumerate(steps) if operation.works_on == FRAME]
     if frames[1:]:
         raise UserError(
-            f'augment.operations: {steps[frames[1]].name} is a second crop, after {steps[frames[0]].name}: leave one '
+            f'{field}: {steps[frames[1]].name} is a second crop, after {steps[frames[0]].name}: leave one '
             'out (augment.crop_scale and augment.crop_ratio ask for a random_resized_crop)'
         )
     if frames and frames[0] > own:
         raise UserError(
-            f'augment.operations: {steps[frames[0]].name} must be the first: it cuts the picture that the others change'
+            f'{field}: {steps[frames[0]].name} must be the first: it cuts the picture that the others change'
         )
     mixing = [place for place, operation in enumerate(steps) if operation.works_on == MIX]
     if mixing[1:]:
         raise UserError(
-            f'augment.operations: {steps[mixing[0]].name} and {steps[mixing[1]].name} both mix images; '
+            f'{field}: {steps[mixing[0]].name} and {steps[mixing[1]].name} both mix images; '
             'mixup_or_cutmix chooses between the two'
         )
     if mixing and mixing[0] != len(steps) - 1:
-        raise UserError(
-            f'augment.operations: {steps[mixing[0]].name} must be the last: what follows would mix no labels'
-        )
+        raise UserError(f'{field}: {steps[mixing[0]].name} must be the last: what follows would mix no labels')

@@ -3,6 +3,7 @@
 import dataclasses
 
 from jtransfer import checks
+from jtransfer.config.part import Part
 from jtransfer.errors import UserError
 
 SPLITTERS = ('auto', 'k_fold', 'stratified', 'grouped', 'stratified_grouped', 'leave_one_group_out', 'multi_label')
@@ -10,7 +11,7 @@ AFTERWARDS = ('none', 'ensemble', 'soup', 'refit')
 
 
 @dataclasses.dataclass
-class CrossVal:
+class CrossVal(Part):
     """The folds, for `launch.crossval`.
 
     A source's own test part is in no fold, and its own validation part chooses the best checkpoint in every fold;
@@ -47,22 +48,19 @@ class CrossVal:
     soup_fraction: float = 0.1
     duplicate_embeddings: float = 0.0
 
-
-def validate_crossval(crossval: CrossVal) -> None:
-    """Raises `UserError` for values that cannot be."""
-    checks.one_of('crossval.splitter', crossval.splitter, SPLITTERS)
-    checks.one_of('crossval.afterwards', crossval.afterwards, AFTERWARDS)
-    checks.at_least('crossval.folds', crossval.folds, 2)
-    checks.at_least('crossval.repeats', crossval.repeats, 1)
-    if crossval.seed is not None:
-        checks.at_least('crossval.seed', crossval.seed, 0)
-        if crossval.seed >= 2**32:
-            raise UserError(f'crossval.seed={crossval.seed} must be below 2**32')
-    for name in ('test_fraction', 'soup_fraction', 'duplicate_embeddings'):
-        checks.fraction(f'crossval.{name}', getattr(crossval, name))
-    if not crossval.soup_fraction:
-        raise UserError('crossval.soup_fraction=0 leaves nothing to choose the members of a soup by')
-    if crossval.afterwards == 'soup' and crossval.test_fraction + crossval.soup_fraction >= 1:
-        raise UserError('crossval.test_fraction + crossval.soup_fraction must leave examples for folds (be below 1)')
-    if crossval.repeats > 1 and crossval.splitter == 'leave_one_group_out':
-        raise UserError('crossval.splitter=leave_one_group_out has one division only: leave crossval.repeats at 1')
+    def check(self, where: str) -> None:
+        """As `Part.check`."""
+        checks.one_of(f'{where}splitter', self.splitter, SPLITTERS)
+        checks.one_of(f'{where}afterwards', self.afterwards, AFTERWARDS)
+        checks.at_least(f'{where}folds', self.folds, 2)
+        checks.at_least(f'{where}repeats', self.repeats, 1)
+        if self.seed is not None:
+            checks.seed(f'{where}seed', self.seed)
+        for name in ('test_fraction', 'soup_fraction', 'duplicate_embeddings'):
+            checks.fraction(f'{where}{name}', getattr(self, name))
+        if not self.soup_fraction:
+            raise UserError(f'{where}soup_fraction=0 leaves nothing to choose the members of a soup by')
+        if self.afterwards == 'soup' and self.test_fraction + self.soup_fraction >= 1:
+            raise UserError(f'{where}test_fraction + {where}soup_fraction must leave examples for folds (be below 1)')
+        if self.repeats > 1 and self.splitter == 'leave_one_group_out':
+            raise UserError(f'{where}splitter=leave_one_group_out has one division only: leave {where}repeats at 1')

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from jtransfer import checks
+from jtransfer.config.part import Part
 from jtransfer.errors import UserError
 
 TASKS = ('', 'single_label', 'multi_label', 'regression', 'heads')
@@ -11,7 +12,7 @@ DUPLICATES = ('auto', 'group', 'report', 'ignore')
 
 
 @dataclasses.dataclass
-class Data:
+class Data(Part):
     """The images, their parts, and how they reach the device.
 
     Attributes:
@@ -112,39 +113,38 @@ class Data:
     confine_paths: bool = False
     pixel_range: tuple[float, ...] = ()
 
-
-def validate_data(data: Data) -> None:
-    """Raises `UserError` for values that cannot be."""
-    checks.one_of('data.task', data.task, TASKS)
-    checks.one_of('data.duplicates', data.duplicates, DUPLICATES)
-    checks.one_of('data.label_noise_kind', data.label_noise_kind, ('symmetric', 'asymmetric'))
-    checks.one_of('data.sampling', data.sampling, ('uniform', 'balanced'))
-    checks.one_of('data.placement', data.placement, ('auto', 'device', 'host', 'stream'))
-    for name in ('validation_fraction', 'test_fraction', 'label_noise', 'unlabelled_fraction'):
-        checks.fraction(f'data.{name}', getattr(data, name))
-    if data.validation_fraction + data.test_fraction >= 1:
-        raise UserError('data.validation_fraction + data.test_fraction must leave examples to train on (be below 1)')
-    for name in ('examples_per_class', 'workers'):
-        checks.at_least(f'data.{name}', getattr(data, name), 0)
-    for name in ('batch_size', 'device_budget_mib', 'cache_budget_mib', 'max_pixels', 'imbalance'):
-        checks.at_least(f'data.{name}', getattr(data, name), 1)
-    check_pixel_range('data.pixel_range', data.pixel_range)
-    if data.split_seed is not None:
-        checks.at_least('data.split_seed', data.split_seed, 0)
-        if data.split_seed >= 2**32:
-            raise UserError(f'data.split_seed={data.split_seed} must be below 2**32')
-    if not 0 <= data.duplicate_distance <= 32:
-        raise UserError(f'data.duplicate_distance={data.duplicate_distance} must be between 0 and 32 bits')
-    if not data.label_separator:
-        raise UserError("data.label_separator is empty; '|' separates cat|dog")
-    for name in ('classes', 'label_columns'):
-        values = getattr(data, name)
-        if len(set(values)) < len(values):
-            raise UserError(f'data.{name}={values} has one name twice')
-    if len(data.classes) == 1:
-        raise UserError(f'data.classes={data.classes} must be two classes or more')
-    if data.placement == 'host' and not data.cache:
-        raise UserError('data.placement=host keeps the images in the cache file, which data.cache=False forbids')
+    def check(self, where: str) -> None:
+        """As `Part.check`."""
+        checks.one_of(f'{where}task', self.task, TASKS)
+        checks.one_of(f'{where}duplicates', self.duplicates, DUPLICATES)
+        checks.one_of(f'{where}label_noise_kind', self.label_noise_kind, ('symmetric', 'asymmetric'))
+        checks.one_of(f'{where}sampling', self.sampling, ('uniform', 'balanced'))
+        checks.one_of(f'{where}placement', self.placement, ('auto', 'device', 'host', 'stream'))
+        for name in ('validation_fraction', 'test_fraction', 'label_noise', 'unlabelled_fraction'):
+            checks.fraction(f'{where}{name}', getattr(self, name))
+        if self.validation_fraction + self.test_fraction >= 1:
+            both = f'{where}validation_fraction + {where}test_fraction'
+            raise UserError(f'{both} must leave examples to train on (be below 1)')
+        for name in ('examples_per_class', 'workers'):
+            checks.at_least(f'{where}{name}', getattr(self, name), 0)
+        for name in ('batch_size', 'device_budget_mib', 'cache_budget_mib', 'max_pixels', 'imbalance'):
+            checks.at_least(f'{where}{name}', getattr(self, name), 1)
+        check_pixel_range(f'{where}pixel_range', self.pixel_range)
+        if self.split_seed is not None:
+            checks.seed(f'{where}split_seed', self.split_seed)
+        if not 0 <= self.duplicate_distance <= 32:
+            raise UserError(f'{where}duplicate_distance={self.duplicate_distance} must be between 0 and 32 bits')
+        if not self.label_separator:
+            raise UserError(f"{where}label_separator is empty; '|' separates cat|dog")
+        for name in ('classes', 'label_columns'):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise UserError(f'{where}{name}={values} has one name twice')
+        if len(self.classes) == 1:
+            raise UserError(f'{where}classes={self.classes} must be two classes or more')
+        if self.placement == 'host' and not self.cache:
+            said = f'{where}placement=host keeps the images in the cache file'
+            raise UserError(f'{said}, which {where}cache=False forbids')
 
 
 def check_pixel_range(name: str, ends: tuple[float, ...]) -> None:

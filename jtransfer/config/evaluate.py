@@ -3,13 +3,14 @@
 import dataclasses
 
 from jtransfer import checks
+from jtransfer.config.part import Part
 from jtransfer.errors import UserError
 
 CROPS = (1, 5)
 
 
 @dataclasses.dataclass
-class Evaluate:
+class Evaluate(Part):
     """What is measured at the end, and shown.
 
     With `flips`, `crops` or `scales` the network sees several views of each picture, and the mean of its softmax
@@ -38,19 +39,18 @@ class Evaluate:
     crops: int = 1
     scales: tuple[float, ...] = (1.0,)
 
-
-def validate_evaluate(evaluate: Evaluate) -> None:
-    """Raises `UserError` for values that cannot be."""
-    checks.at_least('evaluate.batch_size', evaluate.batch_size, 1)
-    checks.at_least('evaluate.calibration_bins', evaluate.calibration_bins, 1)
-    checks.at_least('evaluate.most_wrong', evaluate.most_wrong, 0)
-    if not 0 < evaluate.confidence < 1:
-        raise UserError(f'evaluate.confidence={evaluate.confidence} must be between 0 and 1')
-    if evaluate.crops not in CROPS:
-        raise UserError(f'evaluate.crops={evaluate.crops} must be 1 (the centre) or 5 (four corners and the centre)')
-    if not evaluate.scales:
-        raise UserError('evaluate.scales is empty; (1.0,) is the size of the network alone')
-    for scale in evaluate.scales:
-        checks.above('evaluate.scales: each', scale, 0)
-    if len(set(evaluate.scales)) < len(evaluate.scales):
-        raise UserError(f'evaluate.scales={evaluate.scales} must not have the same scale twice')
+    def check(self, where: str) -> None:
+        """As `Part.check`."""
+        checks.at_least(f'{where}batch_size', self.batch_size, 1)
+        checks.at_least(f'{where}calibration_bins', self.calibration_bins, 1)
+        checks.at_least(f'{where}most_wrong', self.most_wrong, 0)
+        if not 0 < self.confidence < 1:
+            raise UserError(f'{where}confidence={self.confidence} must be between 0 and 1')
+        if self.crops not in CROPS:
+            raise UserError(f'{where}crops={self.crops} must be 1 (the centre) or 5 (four corners and the centre)')
+        if not self.scales:
+            raise UserError(f'{where}scales is empty; (1.0,) is the size of the network alone')
+        for scale in self.scales:
+            checks.above(f'{where}scales: each', scale, 0)
+        if len(set(self.scales)) < len(self.scales):
+            raise UserError(f'{where}scales={self.scales} must not have the same scale twice')

@@ -3,6 +3,7 @@
 import dataclasses
 
 from jtransfer import checks
+from jtransfer.config.part import Part
 from jtransfer.errors import UserError
 
 OPTIMIZERS = ('adamw', 'sgd', 'lamb', 'lion', 'muon')
@@ -15,7 +16,7 @@ LOSSES = (
 
 
 @dataclasses.dataclass
-class Optim:
+class Optim(Part):
     """The optimiser, its schedule, and what happens to a gradient on the way.
 
     Attributes:
@@ -59,9 +60,27 @@ class Optim:
     ema_decay: float = 0.0
     label_smoothing: float = 0.0
 
+    def check(self, where: str) -> None:
+        """As `Part.check`."""
+        checks.one_of(f'{where}name', self.name, OPTIMIZERS)
+        checks.one_of(f'{where}schedule', self.schedule, SCHEDULES)
+        checks.above(f'{where}learning_rate', self.learning_rate, 0)
+        for name in ('weight_decay', 'clip_norm', 'sam_rho', 'final_learning_rate_scale'):
+            checks.at_least(f'{where}{name}', getattr(self, name), 0)
+        if self.final_learning_rate_scale > 1:
+            raise UserError(f'{where}final_learning_rate_scale={self.final_learning_rate_scale} must be at most 1')
+        for name in ('warmup', 'momentum', 'b1', 'b2', 'ema_decay', 'label_smoothing'):
+            checks.fraction(f'{where}{name}', getattr(self, name))
+        milestones = self.step_milestones
+        if any(not 0 < share < 1 for share in milestones) or list(milestones) != sorted(set(milestones)):
+            raise UserError(f'{where}step_milestones={milestones} must be rising shares of the run, between 0 and 1')
+        if not 0 < self.step_factor <= 1:
+            raise UserError(f'{where}step_factor={self.step_factor} must be above 0 and at most 1')
+        checks.at_least(f'{where}accumulate_steps', self.accumulate_steps, 1)
+
 
 @dataclasses.dataclass
-class Loss:
+class Loss(Part):
     """What is minimised.
 
     Attributes:
@@ -96,40 +115,21 @@ class Loss:
     symmetric_alpha: float = 0.1
     symmetric_beta: float = 1.0
 
-
-def validate_optim(optim: Optim) -> None:
-    """Raises `UserError` for values that cannot be."""
-    checks.one_of('optim.name', optim.name, OPTIMIZERS)
-    checks.one_of('optim.schedule', optim.schedule, SCHEDULES)
-    checks.above('optim.learning_rate', optim.learning_rate, 0)
-    for name in ('weight_decay', 'clip_norm', 'sam_rho', 'final_learning_rate_scale'):
-        checks.at_least(f'optim.{name}', getattr(optim, name), 0)
-    if optim.final_learning_rate_scale > 1:
-        raise UserError(f'optim.final_learning_rate_scale={optim.final_learning_rate_scale} must be at most 1')
-    for name in ('warmup', 'momentum', 'b1', 'b2', 'ema_decay', 'label_smoothing'):
-        checks.fraction(f'optim.{name}', getattr(optim, name))
-    milestones = optim.step_milestones
-    if any(not 0 < share < 1 for share in milestones) or list(milestones) != sorted(set(milestones)):
-        raise UserError(f'optim.step_milestones={milestones} must be rising shares of the run, between 0 and 1')
-    if not 0 < optim.step_factor <= 1:
-        raise UserError(f'optim.step_factor={optim.step_factor} must be above 0 and at most 1')
-    checks.at_least('optim.accumulate_steps', optim.accumulate_steps, 1)
-
-
-def validate_loss(loss: Loss) -> None:
-    """Raises `UserError` for values that cannot be."""
-    checks.one_of('loss.name', loss.name, LOSSES)
-    for name in ('focal_gamma', 'symmetric_alpha', 'symmetric_beta'):
-        checks.at_least(f'loss.{name}', getattr(loss, name), 0)
-    checks.above('loss.huber_delta', loss.huber_delta, 0)
-    checks.fraction('loss.binary_threshold', loss.binary_threshold)
-    if not 0 < loss.generalized_q <= 1:
-        raise UserError(f'loss.generalized_q={loss.generalized_q} must be above 0 and at most 1')
-    for weight in loss.class_weights:
-        checks.at_least('loss.class_weights: each', weight, 0)
-    if loss.class_weights and not any(loss.class_weights):
-        raise UserError('loss.class_weights are all zero')
-    checks.one_of('loss.class_balance', loss.class_balance, ('none', 'inverse', 'effective_number'))
-    checks.fraction('loss.class_balance_beta', loss.class_balance_beta)
-    if loss.class_weights and loss.class_balance != 'none':
-        raise UserError(f'loss.class_weights and loss.class_balance={loss.class_balance} both weigh classes: set one')
+    def check(self, where: str) -> None:
+        """As `Part.check`."""
+        checks.one_of(f'{where}name', self.name, LOSSES)
+        for name in ('focal_gamma', 'symmetric_alpha', 'symmetric_beta'):
+            checks.at_least(f'{where}{name}', getattr(self, name), 0)
+        checks.above(f'{where}huber_delta', self.huber_delta, 0)
+        checks.fraction(f'{where}binary_threshold', self.binary_threshold)
+        if not 0 < self.generalized_q <= 1:
+            raise UserError(f'{where}generalized_q={self.generalized_q} must be above 0 and at most 1')
+        for weight in self.class_weights:
+            checks.at_least(f'{where}class_weights: each', weight, 0)
+        if self.class_weights and not any(self.class_weights):
+            raise UserError(f'{where}class_weights are all zero')
+        checks.one_of(f'{where}class_balance', self.class_balance, ('none', 'inverse', 'effective_number'))
+        checks.fraction(f'{where}class_balance_beta', self.class_balance_beta)
+        if self.class_weights and self.class_balance != 'none':
+            both = f'{where}class_weights and {where}class_balance={self.class_balance}'
+            raise UserError(f'{both} both weigh classes: set one')

@@ -3,6 +3,7 @@
 import dataclasses
 
 from jtransfer import checks
+from jtransfer.config.part import Part
 from jtransfer.errors import UserError
 
 SAMPLERS = ('tpe', 'random', 'quasi_random', 'cma_es', 'grid')
@@ -10,7 +11,7 @@ PRUNERS = ('none', 'median', 'successive_halving', 'hyperband')
 
 
 @dataclasses.dataclass
-class Search:
+class Search(Part):
     """A search through Optuna, for `launch.search` and, nested in every fold, for `launch.crossval`.
 
     A trial is judged inside the training part: by the validation part, or by inner folds. The test part is looked at
@@ -42,14 +43,13 @@ class Search:
     storage: str = ''
     seed: int | None = None
 
-
-def validate_search(search: Search) -> None:
-    """Raises `UserError` for values that cannot be; the space is checked where the fields are known."""
-    checks.one_of('search.sampler', search.sampler, SAMPLERS)
-    checks.one_of('search.pruner', search.pruner, PRUNERS)
-    checks.at_least('search.trials', search.trials, 1)
-    checks.at_least('search.folds', search.folds, 0)
-    if search.folds == 1:
-        raise UserError('search.folds=1 is no division: 0 takes the validation part, 2 or more are folds')
-    if search.seed is not None:
-        checks.at_least('search.seed', search.seed, 0)
+    def check(self, where: str) -> None:
+        """As `Part.check`; the space is checked where the fields are known."""
+        checks.one_of(f'{where}sampler', self.sampler, SAMPLERS)
+        checks.one_of(f'{where}pruner', self.pruner, PRUNERS)
+        checks.at_least(f'{where}trials', self.trials, 1)
+        checks.at_least(f'{where}folds', self.folds, 0)
+        if self.folds == 1:
+            raise UserError(f'{where}folds=1 is no division: 0 takes the validation part, 2 or more are folds')
+        if self.seed is not None:
+            checks.seed(f'{where}seed', self.seed)

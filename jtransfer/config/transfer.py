@@ -3,6 +3,7 @@
 import dataclasses
 
 from jtransfer import checks
+from jtransfer.config.part import Part
 from jtransfer.errors import UserError
 
 # What is added to the network, by the strategy that trains it.
@@ -16,7 +17,7 @@ STRATEGIES = (
 
 
 @dataclasses.dataclass
-class Transfer:
+class Transfer(Part):
     """Which parameters move, and how fast.
 
     A setting of another strategy than the chosen one is of no account, so that a sweep may compare strategies.
@@ -87,9 +88,34 @@ class Transfer:
     distill: float = 0.0
     distill_features: tuple[str, ...] = ('pooled',)
 
+    def check(self, where: str) -> None:
+        """As `Part.check`."""
+        checks.one_of(f'{where}strategy', self.strategy, STRATEGIES)
+        for name in ('backbone_learning_rate_scale', 'layer_decay'):
+            checks.above(f'{where}{name}', getattr(self, name), 0)
+        if self.layer_decay > 1:
+            raise UserError(f'{where}layer_decay={self.layer_decay} must be at most 1, which is no decay')
+        checks.fraction(f'{where}first_phase', self.first_phase)
+        for name in (
+            *('l2_sp', 'l2_sp_head', 'decay_to_source', 'distill'),
+            *('unfreeze_every', 'unfreeze_warmup', 'first_learning_rate_scale'),
+        ):
+            checks.at_least(f'{where}{name}', getattr(self, name), 0)
+        checks.at_least(f'{where}unfreeze_patience', self.unfreeze_patience, 1)
+        checks.one_of(f'{where}batch_norm', self.batch_norm, ('follow', 'evaluate', 'train'))
+        checks.one_of(f'{where}frozen_dtype', self.frozen_dtype, ('float32', 'bfloat16'))
+        for stages, factor in self.stage_learning_rates:
+            checks.above(f'{where}stage_learning_rates: the factor of {stages!r}', factor, 0)
+        if self.strategy == 'surgical' and not self.blocks:
+            raise UserError(f'{where}strategy=surgical needs {where}blocks, the stages or blocks that train')
+        if self.strategy != 'surgical' and self.blocks:
+            raise UserError(f'{where}blocks is for {where}strategy=surgical, not {self.strategy}')
+        if self.distill and not self.distill_features:
+            raise UserError(f'{where}distill needs {where}distill_features, stages or pooled')
+
 
 @dataclasses.dataclass
-class Adapters:
+class Adapters(Part):
     """What the strategies `lora`, `adapter`, `prompt` and `ssf` add to the network.
 
     Targets are patterns matched against the whole '/'-joined path (`re.fullmatch`); empty: the family's usual ones.
@@ -121,55 +147,11 @@ class Adapters:
     prompt_kind: str = 'deep'
     ssf_targets: tuple[str, ...] = ()
 
-
-def validate_transfer(transfer: Transfer, *, pretrained: bool, validated: bool) -> None:
-    """Raises `UserError` for values that cannot be, or that contradict each other.
-
-    Args:
-        transfer: the settings.
-        pretrained: whether there is a checkpoint to start from.
-        validated: whether there may be a validation part.
-    """
-    checks.one_of('transfer.strategy', transfer.strategy, STRATEGIES)
-    strategy = transfer.strategy
-    if strategy != 'scratch' and not pretrained:
-        other = ', or transfer.strategy=scratch' if strategy == 'fine_tune' else ''
-        raise UserError(f'transfer.strategy={strategy} needs pretrained weights: set model.checkpoint{other}')
-    for name in ('backbone_learning_rate_scale', 'layer_decay'):
-        checks.above(f'transfer.{name}', getattr(transfer, name), 0)
-    if transfer.layer_decay > 1:
-        raise UserError(f'transfer.layer_decay={transfer.layer_decay} must be at most 1, which is no decay')
-    checks.fraction('transfer.first_phase', transfer.first_phase)
-    for name in (
-        *('l2_sp', 'l2_sp_head', 'decay_to_source', 'distill'),
-        *('unfreeze_every', 'unfreeze_warmup', 'first_learning_rate_scale'),
-    ):
-        checks.at_least(f'transfer.{name}', getattr(transfer, name), 0)
-    checks.at_least('transfer.unfreeze_patience', transfer.unfreeze_patience, 1)
-    checks.one_of('transfer.batch_norm', transfer.batch_norm, ('follow', 'evaluate', 'train'))
-    checks.one_of('transfer.frozen_dtype', transfer.frozen_dtype, ('float32', 'bfloat16'))
-    for stages, factor in transfer.stage_learning_rates:
-        checks.above(f'transfer.stage_learning_rates: the factor of {stages!r}', factor, 0)
-    if bool(transfer.blocks) != (strategy == 'surgical'):
-        raise UserError(
-            'transfer.strategy=surgical needs transfer.blocks, the stages or blocks that train'
-            if strategy == 'surgical'
-            else f'transfer.blocks is for transfer.strategy=surgical, not {strategy}'
-        )
-    if strategy == 'gradual' and not transfer.unfreeze_every and not validated:
-        raise UserError(
-            'transfer.strategy=gradual unfreezes when validation stalls: set data.validation_fraction, or '
-            'transfer.unfreeze_every, a number of steps'
-        )
-    if transfer.distill and not transfer.distill_features:
-        raise UserError('transfer.distill needs transfer.distill_features, stages or pooled')
-
-
-def validate_adapters(adapters: Adapters) -> None:
-    """Raises `UserError` for values that cannot be."""
-    for name in ('lora_rank', 'adapter_dim', 'prompt_tokens'):
-        checks.at_least(f'adapters.{name}', getattr(adapters, name), 1)
-    checks.at_least('adapters.lora_alpha', adapters.lora_alpha, 0)
-    checks.above('adapters.adapter_scale', adapters.adapter_scale, 0)
-    checks.one_of('adapters.adapter_kind', adapters.adapter_kind, ('parallel', 'sequential'))
-    checks.one_of('adapters.prompt_kind', adapters.prompt_kind, ('shallow', 'deep'))
+    def check(self, where: str) -> None:
+        """As `Part.check`."""
+        for name in ('lora_rank', 'adapter_dim', 'prompt_tokens'):
+            checks.at_least(f'{where}{name}', getattr(self, name), 1)
+        checks.at_least(f'{where}lora_alpha', self.lora_alpha, 0)
+        checks.above(f'{where}adapter_scale', self.adapter_scale, 0)
+        checks.one_of(f'{where}adapter_kind', self.adapter_kind, ('parallel', 'sequential'))
+        checks.one_of(f'{where}prompt_kind', self.prompt_kind, ('shallow', 'deep'))

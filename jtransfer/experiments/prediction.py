@@ -14,7 +14,6 @@ import numpy as np
 from jtransfer.checks import one_of
 from jtransfer.config import Config, replace
 from jtransfer.config.data import Data, check_pixel_range
-from jtransfer.config.evaluate import validate_evaluate
 from jtransfer.data.confinement import check_inside
 from jtransfer.data.image_kinds import count_endings, left_out
 from jtransfer.data.images import UnreadableImageError, read_image
@@ -272,7 +271,7 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     }
     for field, value in changes.items():
         config = config if value is None else replace(config, field, value)
-    validate_evaluate(config.evaluate)
+    config.evaluate.check('evaluate.')
     if several and given.checkpoint_classes:
         raise UserError(f'{run} is an ensemble, whose networks know their classes; leave checkpoint_classes out')
     if several:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Num
 
-from jtransfer.config.optim import Loss, validate_loss
+from jtransfer.config.optim import Loss
 from jtransfer.errors import UserError
 
 # From logits [batch, outputs] and targets (class numbers [batch], or [batch, outputs]) to losses and weights, [batch].
@@ -155,7 +155,7 @@ def accuracy(
 
 
 def _check(loss: Loss, label_smoothing: float, num_classes: int) -> None:
-    validate_loss(loss)
+    loss.check('loss.')
     if loss.name in REGRESSION:
         for name, given in (('label_smoothing', label_smoothing), ('loss.class_weights', loss.class_weights)):
             if given:

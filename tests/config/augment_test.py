@@ -3,7 +3,7 @@
 import pytest
 
 from jtransfer import config
-from jtransfer.config.augment import Augment, validate_augment
+from jtransfer.config.augment import Augment
 from jtransfer.errors import UserError
 
 
@@ -25,13 +25,13 @@ def test_the_stream_of_an_operation_does_not_depend_on_the_fields():
 
 def test_a_crop_comes_first_and_keeps_its_stream():
     augment = Augment(horizontal_flip=0.5, operations=('random_crop(4)', 'invert'))
-    validate_augment(augment)
+    augment.check('augment.')
     assert _names(augment) == [(4, 'random_crop'), (1, 'horizontal_flip'), (5, 'invert')]
 
 
 def test_nothing_is_done_by_default():
     augment = Augment()
-    validate_augment(augment)
+    augment.check('augment.')
     assert augment.steps() == []
     assert not augment.crops
     assert not augment.mixes
@@ -48,7 +48,7 @@ def test_nothing_is_done_by_default():
     ],
 )
 def test_whole_pictures_are_kept_for_crops_out_of_them(augment, crops):
-    validate_augment(augment)
+    augment.check('augment.')
     assert augment.crops is crops
 
 
@@ -79,11 +79,11 @@ def test_mixing_is_told(name):
 )
 def test_what_cannot_be_is_refused(augment, words):
     with pytest.raises(UserError, match=words):
-        validate_augment(augment)
+        augment.check('augment.')
 
 
 def test_a_flip_and_a_padded_crop_may_come_with_the_fields():
-    validate_augment(Augment(horizontal_flip=0.5, operations=('random_crop(4)', 'rand_augment', 'random_erasing')))
+    Augment(horizontal_flip=0.5, operations=('random_crop(4)', 'rand_augment', 'random_erasing')).check('augment.')
 
 
 def test_operations_survive_dictionaries_and_the_command_line():

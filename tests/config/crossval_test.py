@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from jtransfer.config.crossval import CrossVal, validate_crossval
+from jtransfer.config.crossval import CrossVal
 from jtransfer.errors import UserError
 
 
@@ -26,9 +26,9 @@ from jtransfer.errors import UserError
 )
 def test_each_mistake_is_one_clear_line(changes, message):
     with pytest.raises(UserError, match=message) as caught:
-        validate_crossval(dataclasses.replace(CrossVal(), **changes))
+        dataclasses.replace(CrossVal(), **changes).check('crossval.')
     assert '\n' not in str(caught.value)
 
 
 def test_a_seed_of_zero_is_a_seed():
-    validate_crossval(CrossVal(seed=0))
+    CrossVal(seed=0).check('crossval.')

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from jtransfer.config.data import Data, validate_data
+from jtransfer.config.data import Data
 from jtransfer.errors import UserError
 
 
@@ -36,11 +36,11 @@ from jtransfer.errors import UserError
 )
 def test_each_mistake_is_one_clear_line(changes, message):
     with pytest.raises(UserError, match=message) as caught:
-        validate_data(dataclasses.replace(Data(), **changes))
+        dataclasses.replace(Data(), **changes).check('data.')
     assert '\n' not in str(caught.value)
 
 
 def test_defaults_are_valid_and_stay_what_they_are():
     data = Data()
-    validate_data(data)
+    data.check('data.')
     assert data == Data()

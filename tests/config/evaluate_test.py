@@ -3,13 +3,13 @@
 import pytest
 
 from jtransfer import config as config_lib
-from jtransfer.config.evaluate import Evaluate, validate_evaluate
+from jtransfer.config.evaluate import Evaluate
 from jtransfer.errors import UserError
 
 
 @pytest.mark.parametrize('evaluate', [Evaluate(), Evaluate(flips=True, crops=5, scales=(0.5, 1.0, 1.25))])
 def test_settings_that_can_be(evaluate):
-    validate_evaluate(evaluate)
+    evaluate.check('evaluate.')
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_settings_that_can_be(evaluate):
 )
 def test_settings_that_cannot_be_are_refused(evaluate, message):
     with pytest.raises(UserError, match=message) as raised:
-        validate_evaluate(evaluate)
+        evaluate.check('evaluate.')
     assert '\n' not in str(raised.value)
 
 

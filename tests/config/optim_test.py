@@ -2,17 +2,17 @@
 
 import pytest
 
-from jtransfer.config.optim import LOSSES, OPTIMIZERS, SCHEDULES, Loss, Optim, validate_loss, validate_optim
+from jtransfer.config.optim import LOSSES, OPTIMIZERS, SCHEDULES, Loss, Optim
 from jtransfer.errors import UserError
 
 
 def test_every_name_is_valid():
     for name in OPTIMIZERS:
-        validate_optim(Optim(name))
+        Optim(name).check('optim.')
     for schedule in SCHEDULES:
-        validate_optim(Optim(schedule=schedule))
+        Optim(schedule=schedule).check('optim.')
     for name in LOSSES:
-        validate_loss(Loss(name))
+        Loss(name).check('loss.')
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_every_name_is_valid():
 )
 def test_an_optimiser_that_cannot_be_is_refused(optim, message):
     with pytest.raises(UserError, match=message):
-        validate_optim(optim)
+        optim.check('optim.')
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_an_optimiser_that_cannot_be_is_refused(optim, message):
 )
 def test_a_loss_that_cannot_be_is_refused(loss, message):
     with pytest.raises(UserError, match=message):
-        validate_loss(loss)
+        loss.check('loss.')

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.config.search import Search, validate_search
+from jtransfer.config.search import Search
 from jtransfer.errors import UserError
 
 
@@ -15,14 +15,15 @@ from jtransfer.errors import UserError
         ({'folds': -1}, r'search\.folds=-1 must be at least 0'),
         ({'folds': 1}, r'search\.folds=1 is no division'),
         ({'seed': -1}, r'search\.seed=-1 must be at least 0'),
+        ({'seed': 2**32}, r'search\.seed=4294967296 must be below 2\*\*32'),
         ({'pruner': 'median', 'folds': 2, 'sampler': 'gird'}, r"Did you mean 'grid'"),
     ],
 )
 def test_what_cannot_be_is_refused(settings, message):
     with pytest.raises(UserError, match=message):
-        validate_search(Search(**settings))
+        Search(**settings).check('search.')
 
 
 def test_a_seed_of_0_is_a_seed():
-    validate_search(Search(seed=0))
+    Search(seed=0).check('search.')
     assert Search().seed is None

@@ -2,17 +2,20 @@
 
 import pytest
 
-from jtransfer.config.transfer import ADAPTATIONS, STRATEGIES, Adapters, Transfer, validate_adapters, validate_transfer
+from jtransfer.config import Data, Model
+from jtransfer.config.experiment import check_start, check_waiting
+from jtransfer.config.transfer import ADAPTATIONS, STRATEGIES, Adapters, Transfer
 from jtransfer.errors import UserError
 
 
 @pytest.mark.parametrize('strategy', STRATEGIES)
 def test_every_strategy_is_valid_with_pretrained_weights_and_only_scratch_without(strategy):
     transfer = Transfer(strategy, blocks=('stage1',) if strategy == 'surgical' else ())
-    validate_transfer(transfer, pretrained=True, validated=True)
+    transfer.check('transfer.')
+    check_start(Model(checkpoint='a'), transfer)
     if strategy != 'scratch':
         with pytest.raises(UserError, match=rf'strategy={strategy} needs pretrained weights: set model\.checkpoint'):
-            validate_transfer(transfer, pretrained=False, validated=True)
+            check_start(Model(name='resnet18'), transfer)
 
 
 @pytest.mark.parametrize(
@@ -34,18 +37,22 @@ def test_every_strategy_is_valid_with_pretrained_weights_and_only_scratch_withou
 )
 def test_what_cannot_be_is_refused(transfer, message):
     with pytest.raises(UserError, match=message):
-        validate_transfer(transfer, pretrained=True, validated=True)
+        transfer.check('transfer.')
 
 
 def test_settings_for_pretrained_weights_are_no_error_from_scratch_so_that_strategies_compare():
     settings = {'distill': 1.0, 'l2_sp': 0.1, 'decay_to_source': 0.1, 'freeze_until': 'stage1', 'layer_decay': 0.5}
-    validate_transfer(Transfer('scratch', **settings), pretrained=False, validated=True)
+    transfer = Transfer('scratch', **settings)
+    transfer.check('transfer.')
+    check_start(Model(name='resnet18'), transfer)
 
 
 def test_gradual_waits_for_validation_unless_it_counts_steps():
     with pytest.raises(UserError, match=r'set data\.validation_fraction, or transfer\.unfreeze_every'):
-        validate_transfer(Transfer('gradual'), pretrained=True, validated=False)
-    validate_transfer(Transfer('gradual', unfreeze_every=5), pretrained=True, validated=False)
+        check_waiting(Transfer('gradual'), Data())
+    check_waiting(Transfer('gradual', unfreeze_every=5), Data())
+    check_waiting(Transfer('gradual'), Data(validation_fraction=0.1))
+    check_waiting(Transfer('gradual'), Data('folder:photos'))  # which may have a part of its own
 
 
 @pytest.mark.parametrize(
@@ -59,7 +66,7 @@ def test_gradual_waits_for_validation_unless_it_counts_steps():
     ],
 )
 def test_adapters_that_cannot_be_are_refused(adapters, message):
-    validate_adapters(Adapters())
+    Adapters().check('adapters.')
     assert set(ADAPTATIONS) < set(STRATEGIES)
     with pytest.raises(UserError, match=message):
-        validate_adapters(adapters)
+        adapters.check('adapters.')
