@@ -11,7 +11,7 @@ from rich.table import Table
 from jtransfer import rules
 from jtransfer.errors import UserError
 from jtransfer.experiments.model_tables import plain_table
-from jtransfer.models.layers.common import is_frozen
+from jtransfer.models.mode import is_frozen
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import is_classifier
 from jtransfer.terminal import PlainConsole

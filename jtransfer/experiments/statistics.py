@@ -19,7 +19,7 @@ from jtransfer.data.memory import Decoded
 from jtransfer.errors import UserError
 from jtransfer.experiments.reading import Examples
 from jtransfer.models.layers.batch_norm import BatchNorm
-from jtransfer.models.layers.common import is_frozen
+from jtransfer.models.mode import is_frozen
 from jtransfer.preprocessing import Preprocessing, normalise
 from jtransfer.pretrained.model import Model
 from jtransfer.transfer.averaging import Moments, Variables, pool_moments

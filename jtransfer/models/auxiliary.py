@@ -6,11 +6,13 @@ Szegedy et al., Going Deeper with Convolutions, 2015, section 5.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from jtransfer.models.mode import Mode
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Auxiliary:
         name: of the module, which lies below `head`.
         feature: name of the feature it reads, in what the backbone returns; it begins with its stage.
         weight: of its loss, beside 1 for that of the head.
-        make: from (num_classes, kernel_init, name) to the module, which is called with the feature, `train` and
-            `frozen` and returns float32 logits.
+        make: from (num_classes, kernel_init, name) to the module, which is called with the feature and the
+            mode and returns float32 logits.
     """
 
     name: str
@@ -54,9 +56,7 @@ class HeadWithAuxiliaries(nn.Module):
         self,
         pooled: Float[Array, 'batch feature'],
         inner: Mapping[str, Float[Array, 'batch ...']],
-        *,
-        train: bool,
-        frozen: Sequence[str],
+        mode: Mode,
     ) -> tuple[Float[Array, 'batch output'], list[tuple[float, Float[Array, 'batch output']]]]:
         """The head's logits, and weight and logits of those auxiliary heads whose feature is in `inner`, by name."""
         shape = (pooled.shape[-1], self.num_classes)
@@ -66,5 +66,5 @@ class HeadWithAuxiliaries(nn.Module):
         for auxiliary in self.auxiliaries:
             if auxiliary.name in inner:
                 head = auxiliary.make(self.num_classes, self.kernel_init, name=auxiliary.name)
-                others.append((auxiliary.weight, head(inner[auxiliary.name], train=train, frozen=frozen)))
+                others.append((auxiliary.weight, head(inner[auxiliary.name], mode)))
         return pooled @ kernel + bias, others

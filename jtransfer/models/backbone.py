@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -14,6 +14,7 @@ from jtransfer.errors import UserError
 from jtransfer.models.auxiliary import Auxiliary
 from jtransfer.models.first_kernel import fitted_to_channels
 from jtransfer.models.layers.pooling import check_sides
+from jtransfer.models.mode import EVALUATION, Mode
 from jtransfer.models.role import Role, usual_role
 from jtransfer.models.stages import selected
 from jtransfer.preprocessing import Preprocessing
@@ -22,8 +23,7 @@ from jtransfer.preprocessing import Preprocessing
 class Backbone(nn.Module):
     """The contract of a family; its module subclasses this and states the fields `dtype` and `drop_path`.
 
-    A family with batch normalisation also has a field `norm_axis_name` (see `BatchNorm.axis_name`), one with hidden
-    dense layers before its head a field `dropout`.
+    A family with hidden dense layers before its head also has a field `dropout`.
 
     Attributes:
         input_kernel: path below the backbone of the kernel that reads the image's channels, (…, channel, feature).
@@ -180,9 +180,8 @@ class Backbone(nn.Module):
     def __call__(
         self,
         inputs: Float[Array, 'batch ...'],
+        mode: Mode = EVALUATION,
         *,
-        train: bool = False,
-        frozen: Sequence[str] = (),
         start: str | None = None,
         stop: str | None = None,
     ) -> dict[str, Float[Array, 'batch ...']]:
@@ -190,8 +189,7 @@ class Backbone(nn.Module):
 
         Args:
             inputs: normalised images (batch, h, w, channel), or, with `start`, the output of the stage before it.
-            train: batch statistics, dropout, stochastic depth.
-            frozen: module-path prefixes that run in evaluation mode all the same, see `is_frozen`.
+            mode: of the pass.
             start: the first stage to run. None: the first.
             stop: the last stage to run. None: the last.
 
@@ -208,15 +206,13 @@ class Backbone(nn.Module):
         features = {}
         x = inputs
         for name in running:
-            x = self._run(name, x, train=train, frozen=frozen)
+            x = self._run(name, x, mode)
             features[name] = x
         if running[-1] == self.stages[-1]:
             features['pooled'] = self._pooled(x)
         return features
 
-    def _run(
-        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch ...']:
+    def _run(self, name: str, x: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:
         """One stage, as a module of that name."""
         raise NotImplementedError
 

@@ -14,7 +14,7 @@ from jtransfer.errors import UserError
 from jtransfer.models.auxiliary import Auxiliary, HeadWithAuxiliaries
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.heads import Head, Linear, NamedHeads
-from jtransfer.models.layers.common import is_frozen
+from jtransfer.models.mode import Mode, is_frozen
 from jtransfer.models.role import Role, usual_role
 from jtransfer.tasks.door import ONLY
 
@@ -49,6 +49,7 @@ class Network(nn.Module):
             a name, which is then the only one, is `head`, others are `heads/NAME`. Empty: there is no head.
         dropout: dropout probability before the heads, in [0, 1).
         head_init: the heads' kernels, `zeros` or `normal` (truncated, standard deviation 0.02); their biases are zero.
+        norm_axis: see `Mode.norm_axis`.
 
     Raises:
         UserError: a name that cannot stand in a path, a head without outputs, or named tasks with a backbone's
@@ -59,6 +60,7 @@ class Network(nn.Module):
     heads: Mapping[str, int | Head]
     dropout: float = 0.0
     head_init: str = 'zeros'
+    norm_axis: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses heads that cannot be."""
@@ -79,9 +81,11 @@ class Network(nn.Module):
     @nn.nowrap
     def with_norm_axis(self, axis_name: str) -> Network:
         """The same network, its batch statistics taken over the named axis as well (`pmap`)."""
-        if not hasattr(self.backbone, 'norm_axis_name'):
-            return self
-        return self.clone(backbone=self.backbone.clone(norm_axis_name=axis_name))
+        return self.clone(norm_axis=axis_name)
+
+    @nn.nowrap
+    def _mode(self, train: bool, frozen: Sequence[str]) -> Mode:
+        return Mode(train, tuple(frozen), self.norm_axis)
 
     @property
     def prefix_tokens(self) -> int:
@@ -130,36 +134,34 @@ class Network(nn.Module):
         Raises:
             UserError: `start` or `stop` is not a stage.
         """
-        return self.backbone(images, train=train, frozen=frozen, start=start, stop=stop)
+        return self.backbone(images, self._mode(train, frozen), start=start, stop=stop)
 
     def classify(
         self, pooled: Float[Array, 'batch feature'], *, train: bool = False, frozen: Sequence[str] = ()
     ) -> Outputs:
         """What the heads make of pooled features, as `__call__` gives it."""
-        return self._heads({'pooled': pooled}, {}, train=train, frozen=frozen)[0]
+        return self._heads({'pooled': pooled}, {}, self._mode(train, frozen))[0]
 
     @nn.compact
     def _heads(
         self,
         features: Mapping[str, Float[Array, 'batch ...']],
         inner: Mapping[str, Float[Array, 'batch ...']],
-        *,
-        train: bool,
-        frozen: Sequence[str],
+        mode: Mode,
     ) -> tuple[Outputs, Auxiliaries]:
         """The outputs of the heads, and of the auxiliary heads whose feature is in `inner` by the head's name."""
         heads = {name: Linear(head) if isinstance(head, int) else head for name, head in self.heads.items()}
         init, parts = HEAD_INITS[self.head_init], self.backbone.pooled_parts
         if not heads:
             return {'pooled': features['pooled']}, []
-        given = self._given(heads, features, train=train, frozen=frozen)
+        given = self._given(heads, features, mode)
         if ONLY not in heads:
             return NamedHeads(heads, parts, init, name='heads')(given), []
         head, auxiliaries = heads[ONLY], self.backbone.auxiliaries
         if auxiliaries and isinstance(head, Linear):
             both = HeadWithAuxiliaries(head.outputs, init, auxiliaries, name='head')
             (pooled,) = given[ONLY]
-            outputs, others = both(pooled, inner, train=train, frozen=frozen)
+            outputs, others = both(pooled, inner, mode)
             return {ONLY: outputs}, [(weight, {ONLY: other}) for weight, other in others]
         return {ONLY: head.make(parts, init, 'head')(*given[ONLY])}, []
 
@@ -167,16 +169,14 @@ class Network(nn.Module):
         self,
         heads: Mapping[str, Head],
         features: Mapping[str, Float[Array, 'batch ...']],
-        *,
-        train: bool,
-        frozen: Sequence[str],
+        mode: Mode,
     ) -> dict[str, tuple[Float[Array, 'batch ...'], ...]]:
         """The features that every head reads, by its name; in training with dropout, but for frozen heads."""
         paths = {name: ('heads', name) if name else ('head',) for name in heads}
         # A frozen head, like any frozen module, runs in evaluation mode.
-        dropping = [name for name in heads if not is_frozen((*self.path, *paths[name]), frozen)]
+        dropping = [name for name in heads if not is_frozen((*self.path, *paths[name]), mode.frozen)]
         dropped = {}
-        if self.dropout > 0 and train and dropping:
+        if self.dropout > 0 and mode.train and dropping:
             # One draw for all heads: they look at one and the same picture of the image.
             dropped['pooled'] = nn.Dropout(self.dropout, name='dropout_before_head')(
                 features['pooled'], deterministic=False
@@ -205,7 +205,7 @@ class Network(nn.Module):
         # Every parameter comes into being at `init`, although only training reads the auxiliary heads.
         wanted = self.backbone.auxiliaries if self.is_initializing() else ()
         inner = {auxiliary.name: features[auxiliary.feature] for auxiliary in wanted}
-        return self._heads(features, inner, train=train, frozen=frozen)[0]
+        return self._heads(features, inner, self._mode(train, frozen))[0]
 
     def training_logits(
         self, images: Float[Array, 'batch h w channel'], *, frozen: Sequence[str] = ()
@@ -228,7 +228,7 @@ class Network(nn.Module):
             for auxiliary in self.backbone.auxiliaries
             if self._matters(auxiliary, frozen)
         }
-        outputs, auxiliaries = self._heads(features, inner, train=True, frozen=frozen)
+        outputs, auxiliaries = self._heads(features, inner, self._mode(True, frozen))
         return TrainingOutput(outputs, auxiliaries, features)
 
     def _matters(self, auxiliary: Auxiliary, frozen: Sequence[str]) -> bool:

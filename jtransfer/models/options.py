@@ -12,7 +12,7 @@ from jtransfer.models.variant import Variant
 from jtransfer.text import clipped
 
 # What `create` sets by arguments of its own.
-GIVEN = ('drop_path', 'dropout', 'norm_axis_name', 'dtype')
+GIVEN = ('drop_path', 'dropout', 'dtype')
 # Far above what has been published (ResNet-1202 has 600 blocks, ViT-22B 6,144 channels).
 MAX_BLOCKS = 1024
 MAX_SIZE = 65_536

@@ -104,7 +104,7 @@ def create(
     fraction('drop_path', drop_path)
     fraction('dropout', dropout)
     one_of('head_init', head_init, tuple(HEAD_INITS))
-    given = {'drop_path': drop_path, 'dropout': dropout, 'norm_axis_name': norm_axis_name, 'dtype': jnp.dtype(dtype)}
+    given = {'drop_path': drop_path, 'dropout': dropout, 'dtype': jnp.dtype(dtype)}
     fields = {field.name: field for field in dataclasses.fields(variant.backbone)}
     kwargs = {**variant.kwargs, **{name: value for name, value in given.items() if name in fields}}
     for option, value in (options or {}).items():
@@ -123,4 +123,4 @@ def create(
         raise UserError(f'image_size={image_size} gives {name} {patches:,} patches; at most {MAX_PATCHES:,}')
     before_head = dropout if backbone.dropout_before_head else 0.0
     heads = {ONLY: num_classes} if num_classes else heads or {}
-    return Network(backbone, heads, dropout=before_head, head_init=head_init)
+    return Network(backbone, heads, dropout=before_head, head_init=head_init, norm_axis=norm_axis_name)

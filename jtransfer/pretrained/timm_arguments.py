@@ -23,7 +23,7 @@ _OF_TRAINING = {
     *('proj_drop_rate', 'fix_init', 'head_init_scale', 'weight_init', 'zero_init_last'),
 }
 # Of training, and of what a run chooses.
-_NOT_OF_WEIGHTS = {'drop_path', 'dropout', 'dtype', 'norm_axis_name', 'parent', 'name'}
+_NOT_OF_WEIGHTS = {'drop_path', 'dropout', 'dtype', 'parent', 'name'}
 
 # What is read of `model_args`.
 FIELDS = {

@@ -83,7 +83,7 @@ def test_pmap_takes_the_statistics_of_all_devices(bench):
     images = bench.images(batch=8)
     whole, expected = bench.train(net, variables, images)
     parallel = net.with_norm_axis('devices')
-    assert parallel.network.backbone.norm_axis_name == 'devices'
+    assert parallel.network.norm_axis == 'devices'
     call = jax.pmap(
         lambda v, x: parallel.apply(v, x, train=True, mutable=['batch_stats']),
         axis_name='devices',

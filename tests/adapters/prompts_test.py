@@ -9,6 +9,7 @@ from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
 from jtransfer.models.layers.common import layer_norm
+from jtransfer.models.mode import Mode
 from jtransfer.models.vit.layers import Block
 from jtransfer.models.vit.network import ViT
 
@@ -24,7 +25,7 @@ def by_hand(network, params, prompts, images, kind):
             new = jnp.stack([prompts[f'block{index}']] * len(images))
             patches = x[:, 1:] if index == 0 else x[:, 1 + count :]
             x = jnp.concatenate([x[:, :1], new, patches], axis=1)
-        x = block.apply({'params': weights[f'block{index}']}, x, train=False, frozen=())
+        x = block.apply({'params': weights[f'block{index}']}, x, Mode())
     norm = layer_norm(eps=vit.eps, dtype=jnp.float32, name='norm')
     x = norm.apply({'params': weights['norm']}, x)
     return x[:, 0] @ params['head']['kernel'] + params['head']['bias']

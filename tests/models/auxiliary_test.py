@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jtransfer.models.auxiliary import Auxiliary, HeadWithAuxiliaries
+from jtransfer.models.mode import Mode
 
 
 class Scores(nn.Module):
@@ -15,7 +16,7 @@ class Scores(nn.Module):
     kernel_init: nn.initializers.Initializer
 
     @nn.compact
-    def __call__(self, inputs, *, train, frozen):
+    def __call__(self, inputs, mode):
         return nn.Dense(self.num_classes, kernel_init=self.kernel_init)(inputs)
 
 
@@ -28,7 +29,7 @@ def test_those_run_whose_feature_is_given(names):
     pooled = rng.normal(size=(2, 6)).astype('f4')
     inner = {'near': rng.normal(size=(2, 3)).astype('f4'), 'far': rng.normal(size=(2, 4)).astype('f4')}
     head = HeadWithAuxiliaries(5, nn.initializers.lecun_normal(), AUXILIARIES)
-    call = {'train': True, 'frozen': ()}
+    call = {'mode': Mode(train=True)}
     as_arrays = jax.tree.map(jax.numpy.asarray, (pooled, inner))
     params = head.init(jax.random.key(0), *as_arrays, **call)['params']
     assert set(params) == {'kernel', 'bias', 'near', 'far'}

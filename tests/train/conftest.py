@@ -37,13 +37,12 @@ class DenseStage(nn.Module):
 
     features: int
     norm: bool
-    axis_name: str | None
 
     @nn.compact
-    def __call__(self, x, *, train, frozen):
+    def __call__(self, x, mode):
         x = nn.Dense(self.features, name='fc')(x)
         if self.norm:
-            x = BatchNorm(name='bn', axis_name=self.axis_name)(x, train=train, frozen=frozen)
+            x = BatchNorm(name='bn')(x, mode)
         return nn.tanh(x)
 
 
@@ -51,7 +50,6 @@ class DenseNetwork(Backbone):
     """Three dense layers on the mean colours of the quarters of a picture: compiles in no time."""
 
     norm: bool = False
-    norm_axis_name: str | None = None
     dtype: Any = jnp.float32
     drop_path: float = 0.0
     input_kernel = 'stage1/fc/kernel'
@@ -61,10 +59,10 @@ class DenseNetwork(Backbone):
         """The stages, without blocks."""
         return {'stage1': (), 'stage2': (), 'stage3': ()}
 
-    def _run(self, name, x, *, train, frozen):
+    def _run(self, name, x, mode):
         if name == 'stage1':
             x = x.reshape(len(x), 2, x.shape[1] // 2, 2, x.shape[2] // 2, 3).mean((2, 4)).reshape(len(x), 12)
-        return DenseStage(5, self.norm, self.norm_axis_name, name=name)(x, train=train, frozen=frozen)
+        return DenseStage(5, self.norm, name=name)(x, mode)
 
 
 # Smaller than what has a name.

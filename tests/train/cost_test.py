@@ -35,7 +35,7 @@ class Dense(Backbone):
         return {'stage1': (), 'stage2': ()}
 
     @nn.compact
-    def __call__(self, inputs, *, train=False, frozen=(), start=None, stop=None):
+    def __call__(self, inputs, mode=None, *, start=None, stop=None):
         first = nn.Dense(self.widths[0], name='stage1')(inputs.reshape(len(inputs), -1))
         second = nn.Dense(self.widths[1], name='stage2')(first)
         return {'stage1': first, 'stage2': second, 'pooled': second}
@@ -53,7 +53,7 @@ class Convolution(Backbone):
         return {'stage1': (), 'stage2': ()}
 
     @nn.compact
-    def __call__(self, inputs, *, train=False, frozen=(), start=None, stop=None):
+    def __call__(self, inputs, mode=None, *, start=None, stop=None):
         first = nn.Conv(self.widths[0], (3, 3), padding='VALID', use_bias=False, name='stage1')(inputs)
         second = nn.Conv(self.widths[1], (3, 3), padding='VALID', use_bias=False, name='stage2')(first)
         return {'stage1': first, 'stage2': second, 'pooled': second.mean((1, 2))}

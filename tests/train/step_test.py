@@ -58,8 +58,8 @@ class AuxiliaryHead(nn.Module):
     kernel_init: Any
 
     @nn.compact
-    def __call__(self, inputs, *, train, frozen):
-        return nn.Dense(self.num_classes, name='fc')(BatchNorm(name='bn')(inputs, train=train, frozen=frozen))
+    def __call__(self, inputs, mode):
+        return nn.Dense(self.num_classes, name='fc')(BatchNorm(name='bn')(inputs, mode))
 
 
 class TwoStages(Backbone):
@@ -76,7 +76,7 @@ class TwoStages(Backbone):
         return tuple(Auxiliary(name, 'stage1', weight, AuxiliaryHead) for name, weight in weights.items())
 
     @nn.compact
-    def __call__(self, inputs, *, train=False, frozen=(), start=None, stop=None):
+    def __call__(self, inputs, mode=None, *, start=None, stop=None):
         first = nn.tanh(nn.Dense(6, name='stage1')(inputs.mean((1, 2))))
         second = nn.tanh(nn.Dense(5, name='stage2')(first))
         return {'stage1': first, 'stage2': second, 'pooled': second}

@@ -6,7 +6,6 @@ Convolutional Neural Networks, 2012. It is what torchvision calls alexnet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -15,6 +14,7 @@ from jaxtyping import Array, Float
 
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.hidden_dense import HE_NORMAL, HiddenDense
+from jtransfer.models.mode import Mode
 
 # Kernel, stride and padding of each convolution, and whether a max pool (3×3, stride 2, unpadded) follows.
 _CONVOLUTIONS = ((11, 4, 2, True), (5, 1, 2, True), (3, 1, 1, False), (3, 1, 1, False), (3, 1, 1, True))
@@ -95,11 +95,9 @@ class AlexNet(Backbone):
         """The shortest side of an image of which the pools leave something, pixels."""
         return 63
 
-    def _run(
-        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch ...']:
+    def _run(self, name: str, x: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:
         if name in ('fc1', 'fc2'):
             grid = GRID if name == 'fc1' else 0
-            return HiddenDense(self.hidden, grid, self.dropout, self.dtype, name=name)(x, train=train, frozen=frozen)
+            return HiddenDense(self.hidden, grid, self.dropout, self.dtype, name=name)(x, mode)
         index = self.stages.index(name)
         return Stage(self.widths[index], *_CONVOLUTIONS[index], self.dtype, name=name)(x)

@@ -7,7 +7,6 @@ convolution).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -18,6 +17,7 @@ from jaxtyping import Array, Float
 from jtransfer.errors import UserError
 from jtransfer.models.layers.common import HE_NORMAL_FAN_OUT, DropPath
 from jtransfer.models.layers.operation import Operation
+from jtransfer.models.mode import Mode
 
 EXPANSION = 4
 EPS = 1e-5
@@ -147,9 +147,7 @@ class Block(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width4']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width4']:
         """Modules norm1, conv1, … conv3, and downsample/conv where the shortcut is projected."""
         width, stride = self.width, self.stride
         x, shortcut = inputs, inputs
@@ -159,7 +157,7 @@ class Block(nn.Module):
             if index == 1 and self.projected:
                 shortcut = Downsample(width * EXPANSION, stride, self.eps, self.dtype, name='downsample')(x)
             x = StandardisedConv(features, kernel, conv_stride, self.eps, self.dtype, name=f'conv{index}')(x)
-        return shortcut + DropPath(self.drop_path, name='drop_path')(x, train=train, frozen=frozen)
+        return shortcut + DropPath(self.drop_path, name='drop_path')(x, mode)
 
 
 class Downsample(nn.Module):
@@ -203,9 +201,7 @@ class Stage(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width4']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width4']:
         """Modules block0, block1, …"""
         x = inputs
         for index, drop_path in enumerate(self.drop_paths):
@@ -218,5 +214,5 @@ class Stage(nn.Module):
                 drop_path=drop_path,
                 dtype=self.dtype,
                 name=f'block{index}',
-            )(x, train=train, frozen=frozen)
+            )(x, mode)
         return x

@@ -5,7 +5,6 @@ Kolesnikov et al., Big Transfer (BiT): General Visual Representation Learning, 2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ from jaxtyping import Array, Float
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.bit.blocks import NormReLU, Stage, Stem
 from jtransfer.models.layers.common import stage_drop_path_rates
+from jtransfer.models.mode import Mode
 from jtransfer.models.stages import block_names
 
 
@@ -54,9 +54,7 @@ class BiT(Backbone):
         """The layer number of what comes after the blocks: 1 + their number."""
         return 1 + sum(self.depths)
 
-    def _run(
-        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch ...']:
+    def _run(self, name: str, x: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:
         if name == 'stem':
             return Stem(self.stem_width, self.standardise_eps, self.dtype, name=name)(x)
         if name == 'norm':
@@ -70,4 +68,4 @@ class BiT(Backbone):
             drop_paths=stage_drop_path_rates(self.drop_path, self.depths, index),
             dtype=self.dtype,
             name=name,
-        )(x, train=train, frozen=frozen)
+        )(x, mode)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -14,6 +13,7 @@ from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.common import DropPath, layer_norm, stage_drop_path_rates
 from jtransfer.models.layers.depthwise import DepthwiseConv
 from jtransfer.models.layers.operation import Operation
+from jtransfer.models.mode import Mode
 from jtransfer.models.stages import block_names
 
 KERNEL = 7
@@ -165,9 +165,7 @@ class Block(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h w channel']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h w channel']:
         """Modules conv_dw, norm, mlp; parameter gamma (channel,)."""
         x = DepthwiseConv(KERNEL, use_bias=True, dtype=self.dtype, kernel_init=INIT, name='conv_dw')(inputs)
         x = layer_norm(eps=self.eps, dtype=self.dtype, name='norm')(x)
@@ -175,7 +173,7 @@ class Block(nn.Module):
         if not self.grn:
             gamma = self.param('gamma', nn.initializers.constant(LAYER_SCALE), inputs.shape[-1:], jnp.float32)
             x = x * gamma.astype(self.dtype)
-        return inputs + DropPath(self.drop_path, name='drop_path')(x, train=train, frozen=frozen)
+        return inputs + DropPath(self.drop_path, name='drop_path')(x, mode)
 
 
 class Stage(nn.Module):
@@ -198,15 +196,13 @@ class Stage(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Modules downsample (if it halves), block0, block1, …"""
         x = inputs
         if self.halves:
             x = Downsample(self.width, self.eps, self.dtype, name='downsample')(x)
         for index, drop_path in enumerate(self.drop_paths):
-            x = Block(self.grn, self.eps, drop_path, self.dtype, name=f'block{index}')(x, train=train, frozen=frozen)
+            x = Block(self.grn, self.eps, drop_path, self.dtype, name=f'block{index}')(x, mode)
         return x
 
 
@@ -252,15 +248,11 @@ class ConvNeXt(Backbone):
         halves = below.startswith('downsample/') and stage in self.stages[2:-1]
         return super().depth(f'{stage}/block0' if halves else path)
 
-    def _run(
-        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch ...']:
+    def _run(self, name: str, x: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:
         if name == 'stem':
             return Stem(self.widths[0], self.eps, self.dtype, name=name)(x)
         if name == 'norm':
             return layer_norm(eps=self.eps, dtype=jnp.float32, name=name)(x.astype(jnp.float32).mean((1, 2)))
         index = self.stages.index(name) - 1
         rates = stage_drop_path_rates(self.drop_path, self.depths, index)
-        return Stage(self.widths[index], index > 0, self.grn, self.eps, rates, self.dtype, name=name)(
-            x, train=train, frozen=frozen
-        )
+        return Stage(self.widths[index], index > 0, self.grn, self.eps, rates, self.dtype, name=name)(x, mode)

@@ -6,7 +6,6 @@ Szegedy et al., Going Deeper with Convolutions, 2015, with the batch normalisati
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -14,9 +13,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jtransfer.models.layers.batch_norm import BatchNorm
-from jtransfer.models.layers.common import conv, is_frozen
+from jtransfer.models.layers.common import conv
 from jtransfer.models.layers.hidden_dense import HiddenDense
 from jtransfer.models.layers.pooling import adaptive_average_pool, ceil_max_pool
+from jtransfer.models.mode import Mode
 
 EPS = 1e-3
 # Names of a stage's blocks.
@@ -33,23 +33,19 @@ class Unit(nn.Module):
         kernel: side of the kernel.
         stride: of the convolution.
         dtype: computation type.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     width: int
     kernel: int
     stride: int
     dtype: Any
-    norm_axis_name: str | None
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Modules conv and bn."""
         x = conv(self.width, self.kernel, stride=self.stride, dtype=self.dtype, name='conv')(inputs)
-        norm = BatchNorm(eps=EPS, axis_name=self.norm_axis_name, dtype=self.dtype, name='bn')
-        return nn.relu(norm(x, train=train, frozen=frozen))
+        norm = BatchNorm(eps=EPS, dtype=self.dtype, name='bn')
+        return nn.relu(norm(x, mode))
 
 
 class Stem(nn.Module):
@@ -58,23 +54,17 @@ class Stem(nn.Module):
     Attributes:
         widths: channels of the three convolutions.
         dtype: computation type.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     widths: tuple[int, ...]
     dtype: Any
-    norm_axis_name: str | None
 
     @nn.compact
-    def __call__(
-        self, images: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, images: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Modules conv1, conv2, conv3."""
         x = images
         for index, (kernel, stride, pool) in enumerate(((7, 2, True), (1, 1, False), (3, 1, True))):
-            x = Unit(self.widths[index], kernel, stride, self.dtype, self.norm_axis_name, name=f'conv{index + 1}')(
-                x, train=train, frozen=frozen
-            )
+            x = Unit(self.widths[index], kernel, stride, self.dtype, name=f'conv{index + 1}')(x, mode)
             x = ceil_max_pool(x, 3, 2) if pool else x
         return x
 
@@ -85,23 +75,19 @@ class Inception(nn.Module):
     Attributes:
         widths: channels of branch1, branch2_reduce, branch2, branch3_reduce, branch3, branch4.
         dtype: computation type.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     widths: tuple[int, ...]
     dtype: Any
-    norm_axis_name: str | None
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h w width']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h w width']:
         """Modules as in `widths`; the branches' channels one after another."""
         branch1, reduce2, branch2, reduce3, branch3, branch4 = self.widths
 
         def unit(name: str, width: int, kernel: int, x: Array) -> Array:
-            unit = Unit(width, kernel, 1, self.dtype, self.norm_axis_name, name=name)
-            return unit(x, train=train, frozen=frozen)
+            unit = Unit(width, kernel, 1, self.dtype, name=name)
+            return unit(x, mode)
 
         branches = (
             unit('branch1', branch1, 1, inputs),
@@ -119,23 +105,21 @@ class Stage(nn.Module):
         widths: of each block, see `Inception`.
         pool: side of the pool's window. 0: no pool.
         dtype: computation type.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     widths: tuple[tuple[int, ...], ...]
     pool: int
     dtype: Any
-    norm_axis_name: str | None
 
     @nn.compact
     def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
+        self, inputs: Float[Array, 'batch h w channel'], mode: Mode
     ) -> tuple[Float[Array, 'batch h2 w2 width'], dict[str, Float[Array, 'batch ...']]]:
         """Modules a, b, …; the stage's output, and the outputs of its blocks by name."""
         blocks = {}
         x = inputs
         for name, widths in zip(BLOCKS, self.widths, strict=False):
-            x = Inception(widths, self.dtype, self.norm_axis_name, name=name)(x, train=train, frozen=frozen)
+            x = Inception(widths, self.dtype, name=name)(x, mode)
             blocks[name] = x
         return (ceil_max_pool(x, self.pool, 2) if self.pool else x), blocks
 
@@ -149,7 +133,6 @@ class AuxiliaryHead(nn.Module):
         widths: channels of the convolution and of the hidden layer.
         dropout: dropout probability before the last layer, in [0, 1).
         dtype: computation type; the logits are float32.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     num_classes: int
@@ -157,17 +140,14 @@ class AuxiliaryHead(nn.Module):
     widths: tuple[int, int]
     dropout: float
     dtype: Any
-    norm_axis_name: str | None
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch output']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch output']:
         """Modules conv/{conv,bn}, fc1/dense, fc2."""
         width, hidden = self.widths
         x = adaptive_average_pool(inputs, AUX_GRID, AUX_GRID)
-        x = Unit(width, 1, 1, self.dtype, self.norm_axis_name, name='conv')(x, train=train, frozen=frozen)
-        x = HiddenDense(hidden, AUX_GRID, 0.0, self.dtype, name='fc1')(x, train=train, frozen=frozen)
-        if self.dropout > 0 and train and not is_frozen((*self.path, 'fc2'), frozen):
+        x = Unit(width, 1, 1, self.dtype, name='conv')(x, mode)
+        x = HiddenDense(hidden, AUX_GRID, 0.0, self.dtype, name='fc1')(x, mode)
+        if self.dropout > 0 and mode.trains((*self.path, 'fc2')):
             x = nn.Dropout(self.dropout, name='drop')(x, deterministic=False)
         return nn.Dense(self.num_classes, dtype=jnp.float32, kernel_init=self.kernel_init, name='fc2')(x)

@@ -7,7 +7,6 @@ paper, is 3×3 in the published weights (torchvision issue 906), and so it is he
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -18,6 +17,7 @@ from jtransfer.models.auxiliary import Auxiliary
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.googlenet.blocks import BLOCKS, AuxiliaryHead, Stage, Stem
 from jtransfer.models.layers.pooling import check_sides
+from jtransfer.models.mode import EVALUATION, Mode
 from jtransfer.models.stages import selected
 
 # Table 1 of the paper: channels of branch1, branch2_reduce, branch2, branch3_reduce, branch3, branch4.
@@ -56,7 +56,6 @@ class GoogLeNet(Backbone):
         aux_widths: channels of their convolution and of their hidden layer.
         aux_dropout: dropout probability before their last layer, in [0, 1).
         dtype: computation type; parameters and statistics are float32.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     input_kernel: ClassVar[str] = 'stem/conv1/conv/kernel'
@@ -68,7 +67,6 @@ class GoogLeNet(Backbone):
     aux_widths: tuple[int, int] = (128, 1024)
     aux_dropout: float = 0.7
     dtype: Any = jnp.float32
-    norm_axis_name: str | None = None
 
     @property
     def layers(self) -> dict[str, tuple[str, ...]]:
@@ -86,7 +84,6 @@ class GoogLeNet(Backbone):
             widths=self.aux_widths,
             dropout=self.aux_dropout,
             dtype=self.dtype,
-            norm_axis_name=self.norm_axis_name,
         )
         features = {'aux1': 'stage4/a', 'aux2': 'stage4/d'}
         return tuple(Auxiliary(name, feature, AUX_WEIGHT, make) for name, feature in features.items())
@@ -95,9 +92,8 @@ class GoogLeNet(Backbone):
     def __call__(
         self,
         inputs: Float[Array, 'batch h w channel'],
+        mode: Mode = EVALUATION,
         *,
-        train: bool = False,
-        frozen: Sequence[str] = (),
         start: str | None = None,
         stop: str | None = None,
     ) -> dict[str, Float[Array, 'batch ...']]:
@@ -105,8 +101,7 @@ class GoogLeNet(Backbone):
 
         Args:
             inputs: normalised images, or, with `start`, the output of the stage before it.
-            train: batch statistics.
-            frozen: module-path prefixes that run in evaluation mode all the same, see `is_frozen`.
+            mode: of the pass.
             start: the first stage to run. None: the stem.
             stop: the last stage to run. None: the last.
 
@@ -126,12 +121,12 @@ class GoogLeNet(Backbone):
         x = inputs
         for name in running:
             if name == 'stem':
-                stem = Stem(self.stem_widths, self.dtype, self.norm_axis_name, name=name)
-                x = stem(x, train=train, frozen=frozen)
+                stem = Stem(self.stem_widths, self.dtype, name=name)
+                x = stem(x, mode)
             else:
                 index = self.stages.index(name) - 1
-                stage = Stage(self.blocks[index], POOLS[index], self.dtype, self.norm_axis_name, name=name)
-                x, blocks = stage(x, train=train, frozen=frozen)
+                stage = Stage(self.blocks[index], POOLS[index], self.dtype, name=name)
+                x, blocks = stage(x, mode)
                 outputs = {f'{name}/{block}': output for block, output in blocks.items()}
                 features |= {feature: output for feature, output in outputs.items() if feature in read}
             features[name] = x

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -11,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
-from jtransfer.models.layers.common import is_frozen
 from jtransfer.models.layers.operation import Operation
+from jtransfer.models.mode import Mode
 
 
 class BatchNorm(nn.Module):
@@ -25,24 +24,19 @@ class BatchNorm(nn.Module):
     Attributes:
         eps: added to the variance.
         momentum: weight of the old running value (torch's `momentum` is 1 minus this), in [0, 1].
-        axis_name: pmap or vmap axis whose members hold equal parts of the batch. None: this is the whole batch (as
-            under jit, however it is sharded).
         dtype: of the output.
         scale_init: initialiser of the scale.
     """
 
     eps: float = 1e-5
     momentum: float = 0.9
-    axis_name: str | None = None
     dtype: Any = jnp.float32
     scale_init: nn.initializers.Initializer = nn.initializers.ones
 
     operation: ClassVar[Operation] = 'norm'
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, '*batch channel'], *, train: bool, frozen: Sequence[str] = ()
-    ) -> Float[Array, '*batch channel']:
+    def __call__(self, inputs: Float[Array, '*batch channel'], mode: Mode) -> Float[Array, '*batch channel']:
         """Parameters scale and bias, batch_stats mean and var, all (channel,).
 
         Raises:
@@ -55,10 +49,10 @@ class BatchNorm(nn.Module):
         running_var = self.variable('batch_stats', 'var', jnp.ones, shape, jnp.float32)
 
         values = inputs.astype(jnp.float32)
-        if not train or is_frozen(self.path, frozen) or self.is_initializing():
+        if not mode.trains(self.path) or self.is_initializing():
             mean, var = running_mean.value, running_var.value
         else:
-            mean, var, count = self._statistics(values)
+            mean, var, count = self._statistics(values, mode.norm_axis)
             unbiased = var * (count / (count - 1))
             running_mean.value = self.momentum * running_mean.value + (1 - self.momentum) * mean
             running_var.value = self.momentum * running_var.value + (1 - self.momentum) * unbiased
@@ -66,21 +60,21 @@ class BatchNorm(nn.Module):
         return normalised.astype(self.dtype)
 
     def _statistics(
-        self, values: Float[Array, '*batch channel']
+        self, values: Float[Array, '*batch channel'], axis_name: str | None
     ) -> tuple[Float[Array, ' channel'], Float[Array, ' channel'], int]:
         """Mean and biased variance of each channel over the global batch, and how many values that is."""
         axes = tuple(range(values.ndim - 1))
         count = values.size // values.shape[-1]
         mean = values.mean(axes)
-        if self.axis_name is not None:
-            count *= jax.lax.psum(1, self.axis_name)
-            mean = jax.lax.pmean(mean, self.axis_name)
+        if axis_name is not None:
+            count *= jax.lax.psum(1, axis_name)
+            mean = jax.lax.pmean(mean, axis_name)
         if count < 2:
             raise UserError(
                 f'batch normalisation {"/".join(self.path)} would train on a single value a channel: '
                 'use a larger batch or larger images, or freeze it'
             )
         var = jnp.square(values - mean).mean(axes)
-        if self.axis_name is not None:
-            var = jax.lax.pmean(var, self.axis_name)
+        if axis_name is not None:
+            var = jax.lax.pmean(var, axis_name)
         return mean, var, count

@@ -1,4 +1,4 @@
-"""Layers that the families share: what a frozen module is, stochastic depth, convolutions and layer normalisation."""
+"""Layers that the families share: stochastic depth, convolutions and layer normalisation."""
 
 from __future__ import annotations
 
@@ -11,20 +11,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jtransfer.models.layers.operation import Operation
+from jtransfer.models.mode import Mode
 
 HE_NORMAL_FAN_OUT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
-
-
-def is_frozen(module_path: Sequence[str], frozen: Sequence[str]) -> bool:
-    """Whether a module lies at or under one of the frozen module-path prefixes.
-
-    Args:
-        module_path: names from the top of the network, `('backbone', 'stage1', 'block0', 'bn1')`.
-        frozen: '/'-joined prefixes, `('backbone/stem', 'backbone/stage1')`; whole names count, so that
-            `backbone/block1` does not cover `backbone/block10`.
-    """
-    path = '/'.join(module_path)
-    return any(path == prefix or path.startswith(f'{prefix}/') for prefix in frozen)
 
 
 class DropPath(nn.Module):
@@ -39,11 +28,9 @@ class DropPath(nn.Module):
     rate: float
 
     @nn.compact
-    def __call__(
-        self, branch: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str] = ()
-    ) -> Float[Array, 'batch ...']:
+    def __call__(self, branch: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:
         """The branch; unchanged in evaluation, at rate 0, and under a frozen prefix."""
-        if not train or self.rate == 0 or is_frozen(self.path, frozen):
+        if self.rate == 0 or not mode.trains(self.path):
             return branch
         shape = branch.shape[:1] + (1,) * (branch.ndim - 1)
         kept = jax.random.bernoulli(self.make_rng('dropout'), 1 - self.rate, shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -14,6 +14,7 @@ from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.batch_norm import BatchNorm
 from jtransfer.models.layers.common import HE_NORMAL_FAN_OUT, DropPath, PointwiseConv, stage_drop_path_rates
 from jtransfer.models.layers.depthwise import DepthwiseConv, Padding
+from jtransfer.models.mode import Mode
 from jtransfer.models.stages import block_names
 
 KERNEL = 3
@@ -46,7 +47,6 @@ class ConvNorm(nn.Module):
         padding: see `conv_padding`.
         eps: of the batch normalisation.
         dtype: computation type.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     kind: str
@@ -56,12 +56,9 @@ class ConvNorm(nn.Module):
     padding: str
     eps: float
     dtype: Any
-    norm_axis_name: str | None
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Modules conv and bn."""
         padding = conv_padding(self.padding, self.stride, *inputs.shape[1:3])
         if self.kind == 'pointwise':
@@ -79,9 +76,7 @@ class ConvNorm(nn.Module):
                 kernel_init=HE_NORMAL_FAN_OUT,
                 name='conv',
             )(inputs)
-        x = BatchNorm(eps=self.eps, axis_name=self.norm_axis_name, dtype=self.dtype, name='bn')(
-            x, train=train, frozen=frozen
-        )
+        x = BatchNorm(eps=self.eps, dtype=self.dtype, name='bn')(x, mode)
         return x if self.linear else nn.relu6(x)
 
 
@@ -103,9 +98,7 @@ class Block(nn.Module):
     conv_norm: Mapping[str, Any]
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Modules expand (if the channels grow), depthwise and project, each with conv and bn."""
         inner = inputs.shape[-1] * self.expansion
         parts = {
@@ -117,10 +110,10 @@ class Block(nn.Module):
             del parts['expand']
         x = inputs
         for part in parts.values():
-            x = part(x, train=train, frozen=frozen)
+            x = part(x, mode)
         if self.stride != 1 or inputs.shape[-1] != self.width:
             return x
-        return inputs + DropPath(self.drop_path, name='drop_path')(x, train=train, frozen=frozen)
+        return inputs + DropPath(self.drop_path, name='drop_path')(x, mode)
 
 
 class Stage(nn.Module):
@@ -141,16 +134,12 @@ class Stage(nn.Module):
     conv_norm: Mapping[str, Any]
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Modules block0, block1, …"""
         x = inputs
         for index, drop_path in enumerate(self.drop_paths):
             stride = self.stride if index == 0 else 1
-            x = Block(self.width, self.expansion, stride, drop_path, self.conv_norm, name=f'block{index}')(
-                x, train=train, frozen=frozen
-            )
+            x = Block(self.width, self.expansion, stride, drop_path, self.conv_norm, name=f'block{index}')(x, mode)
         return x
 
 
@@ -168,7 +157,6 @@ class MobileNetV2(Backbone):
         eps: of the batch normalisations (1e-3 in Keras and Google's weights).
         drop_path: stochastic-depth probability of the last block, in [0, 1).
         dtype: computation type; parameters and statistics are float32.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     widths: tuple[int, ...] = (16, 24, 32, 64, 96, 160, 320)
@@ -181,7 +169,6 @@ class MobileNetV2(Backbone):
     eps: float = 1e-5
     drop_path: float = 0.0
     dtype: Any = jnp.float32
-    norm_axis_name: str | None = None
 
     def __post_init__(self) -> None:
         """Raises `UserError` for a padding that is neither of the two."""
@@ -204,14 +191,11 @@ class MobileNetV2(Backbone):
         """The layer number of what comes after the blocks: 1 + their number."""
         return 1 + sum(self.depths)
 
-    def _run(
-        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch ...']:
+    def _run(self, name: str, x: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:
         conv_norm = {
             'padding': self.padding,
             'eps': self.eps,
             'dtype': self.dtype,
-            'norm_axis_name': self.norm_axis_name,
         }
         index = self.stages.index(name) - 1
         module: nn.Module
@@ -222,4 +206,4 @@ class MobileNetV2(Backbone):
         else:
             rates = stage_drop_path_rates(self.drop_path, self.depths, index)
             module = Stage(self.widths[index], self.expansions[index], self.strides[index], rates, conv_norm, name=name)
-        return module(x, train=train, frozen=frozen)
+        return module(x, mode)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +12,7 @@ from jtransfer.errors import UserError
 from jtransfer.models.layers.batch_norm import BatchNorm
 from jtransfer.models.layers.common import DropPath, conv
 from jtransfer.models.layers.grouped_conv import GroupedConv
+from jtransfer.models.mode import Mode
 
 STEMS = ('imagenet', 'deep', 'cifar')
 SHORTCUTS = ('conv', 'pool', 'pad')
@@ -27,18 +27,14 @@ class Stem(nn.Module):
             first with stride 2, in the place of the 7×7; ResNet-C of He et al., Bag of Tricks for Image
             Classification, 2019) or `cifar` (3×3 alone; the image's sides stay; section 4.2 of He et al., 2016).
         dtype: computation type.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     width: int
     kind: str
     dtype: Any
-    norm_axis_name: str | None
 
     @nn.compact
-    def __call__(
-        self, images: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, images: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Normalised images to the first features. Modules conv and bn, in a deep stem also conv2, bn2, conv3, bn3."""
         half = self.width // 2
         widths = (half, half, self.width) if self.kind == 'deep' else (self.width,)
@@ -48,8 +44,8 @@ class Stem(nn.Module):
             number = str(index + 1) if index else ''
             stride = 2 if index == 0 and self.kind != 'cifar' else 1
             x = conv(width, kernel, stride=stride, dtype=self.dtype, name=f'conv{number}')(x)
-            norm = BatchNorm(axis_name=self.norm_axis_name, dtype=self.dtype, name=f'bn{number}')
-            x = nn.relu(norm(x, train=train, frozen=frozen))
+            norm = BatchNorm(dtype=self.dtype, name=f'bn{number}')
+            x = nn.relu(norm(x, mode))
         return x if self.kind == 'cifar' else nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
 
 
@@ -62,7 +58,6 @@ class Block(nn.Module):
         stride: of the first 3×3 convolution, and of the shortcut.
         drop_path: stochastic-depth probability.
         dtype: computation type.
-        norm_axis_name: see `BatchNorm.axis_name`.
         groups: of the channels in 3×3 convolutions.
         shortcut: see `Shortcut`.
     """
@@ -72,14 +67,11 @@ class Block(nn.Module):
     stride: int
     drop_path: float
     dtype: Any
-    norm_axis_name: str | None
     groups: int = 1
     shortcut: str = 'conv'
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Modules conv1, bn1, … and, where the shape changes and a convolution sees to it, downsample/{conv,bn}."""
         x = inputs
         for index, (kernel, width) in enumerate(zip(self.kernels, self.widths, strict=True)):
@@ -91,19 +83,18 @@ class Block(nn.Module):
             else:
                 x = conv(width, kernel, stride=stride, dtype=self.dtype, name=name)(x)
             x = BatchNorm(
-                axis_name=self.norm_axis_name,
                 dtype=self.dtype,
                 # The block starts as the identity (Goyal et al., Accurate, Large Minibatch SGD, 2017).
                 scale_init=nn.initializers.zeros if last else nn.initializers.ones,
                 name=f'bn{index + 1}',
-            )(x, train=train, frozen=frozen)
+            )(x, mode)
             x = x if last else nn.relu(x)
         shortcut = inputs
         if self.stride != 1 or inputs.shape[-1] != self.widths[-1]:
-            shortcut = Shortcut(
-                self.widths[-1], self.stride, self.shortcut, self.dtype, self.norm_axis_name, name='downsample'
-            )(inputs, train=train, frozen=frozen)
-        x = DropPath(self.drop_path, name='drop_path')(x, train=train, frozen=frozen)
+            shortcut = Shortcut(self.widths[-1], self.stride, self.shortcut, self.dtype, name='downsample')(
+                inputs, mode
+            )
+        x = DropPath(self.drop_path, name='drop_path')(x, mode)
         return nn.relu(x + shortcut)
 
 
@@ -118,19 +109,15 @@ class Shortcut(nn.Module):
             (every stride-th place, and channels of zeros, half of them in front; option A of He et al., 2016, as in
             github.com/akamaster/pytorch_resnet_cifar10).
         dtype: computation type.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     width: int
     stride: int
     kind: str
     dtype: Any
-    norm_axis_name: str | None
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Modules conv and bn, or none.
 
         Raises:
@@ -144,7 +131,7 @@ class Shortcut(nn.Module):
             over = [(0, side % 2) for side in x.shape[1:3]]
             x, stride = nn.avg_pool(x, (2, 2), (2, 2), padding=over, count_include_pad=False), 1
         x = conv(self.width, 1, stride=stride, dtype=self.dtype, name='conv')(x)
-        return BatchNorm(axis_name=self.norm_axis_name, dtype=self.dtype, name='bn')(x, train=train, frozen=frozen)
+        return BatchNorm(dtype=self.dtype, name='bn')(x, mode)
 
     def _padded(self, inputs: Float[Array, 'batch h w channel']) -> Float[Array, 'batch h2 w2 width']:
         more = self.width - inputs.shape[-1]
@@ -165,7 +152,6 @@ class Stage(nn.Module):
         stride: of the first block.
         drop_paths: stochastic-depth probability of each block.
         dtype: computation type.
-        norm_axis_name: see `BatchNorm.axis_name`.
         groups: see `Block`.
         shortcut: see `Shortcut`.
     """
@@ -175,14 +161,11 @@ class Stage(nn.Module):
     stride: int
     drop_paths: tuple[float, ...]
     dtype: Any
-    norm_axis_name: str | None
     groups: int = 1
     shortcut: str = 'conv'
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Modules block0, block1, …"""
         x = inputs
         for index, drop_path in enumerate(self.drop_paths):
@@ -192,9 +175,8 @@ class Stage(nn.Module):
                 stride=self.stride if index == 0 else 1,
                 drop_path=drop_path,
                 dtype=self.dtype,
-                norm_axis_name=self.norm_axis_name,
                 groups=self.groups,
                 shortcut=self.shortcut,
                 name=f'block{index}',
-            )(x, train=train, frozen=frozen)
+            )(x, mode)
         return x

@@ -8,7 +8,6 @@ Tricks for Image Classification with Convolutional Neural Networks, 2019.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,6 +17,7 @@ from jtransfer.checks import one_of
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.common import stage_drop_path_rates
+from jtransfer.models.mode import Mode
 from jtransfer.models.resnet.blocks import SHORTCUTS, STEMS, Stage, Stem
 from jtransfer.models.stages import block_names
 
@@ -40,7 +40,6 @@ class ResNet(Backbone):
         shortcut: of the blocks that change the shape, `conv`, `pool` or `pad`, see `Shortcut`.
         drop_path: stochastic-depth probability of the last block, in [0, 1).
         dtype: computation type; parameters and statistics are float32.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     block: str
@@ -53,7 +52,6 @@ class ResNet(Backbone):
     shortcut: str = 'conv'
     drop_path: float = 0.0
     dtype: Any = jnp.float32
-    norm_axis_name: str | None = None
 
     @property
     def layers(self) -> dict[str, tuple[str, ...]]:
@@ -70,14 +68,10 @@ class ResNet(Backbone):
             raise UserError('a basic block has no inner channels: groups and inner_width must be 1')
         super().__post_init__()
 
-    def _run(
-        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch ...']:
+    def _run(self, name: str, x: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:
         index = self.stages.index(name) - 1
         if name == 'stem':
-            return Stem(self.stem_width, self.stem, self.dtype, self.norm_axis_name, name=name)(
-                x, train=train, frozen=frozen
-            )
+            return Stem(self.stem_width, self.stem, self.dtype, name=name)(x, mode)
         inner = self.widths[index] * self.inner_width
         bottleneck = self.block == 'bottleneck'
         return Stage(
@@ -86,8 +80,7 @@ class ResNet(Backbone):
             stride=1 if index == 0 else 2,
             drop_paths=stage_drop_path_rates(self.drop_path, self.depths, index),
             dtype=self.dtype,
-            norm_axis_name=self.norm_axis_name,
             groups=self.groups,
             shortcut=self.shortcut,
             name=name,
-        )(x, train=train, frozen=frozen)
+        )(x, mode)

@@ -6,7 +6,6 @@ With batch normalisation after every convolution: torchvision's `_bn` networks.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -16,6 +15,7 @@ from jaxtyping import Array, Float
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.batch_norm import BatchNorm
 from jtransfer.models.layers.hidden_dense import HE_NORMAL, HiddenDense
+from jtransfer.models.mode import Mode
 
 # The dense layers were made for the 7×7 places that 224×224 pixels leave.
 GRID = 7
@@ -29,19 +29,15 @@ class Stage(nn.Module):
         width: output channels.
         batch_norm: whether a batch normalisation precedes every ReLU (the convolutions keep their biases).
         dtype: computation type.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     convolutions: int
     width: int
     batch_norm: bool
     dtype: Any
-    norm_axis_name: str | None
 
     @nn.compact
-    def __call__(
-        self, inputs: Float[Array, 'batch h w channel'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch h2 w2 width']:
+    def __call__(self, inputs: Float[Array, 'batch h w channel'], mode: Mode) -> Float[Array, 'batch h2 w2 width']:
         """Modules conv1, bn1, conv2, …; an odd side loses its last row in the pool, as in torch."""
         x = inputs
         for index in range(1, self.convolutions + 1):
@@ -54,9 +50,7 @@ class Stage(nn.Module):
                 name=f'conv{index}',
             )(x)
             if self.batch_norm:
-                x = BatchNorm(axis_name=self.norm_axis_name, dtype=self.dtype, name=f'bn{index}')(
-                    x, train=train, frozen=frozen
-                )
+                x = BatchNorm(dtype=self.dtype, name=f'bn{index}')(x, mode)
             x = nn.relu(x)
         return nn.max_pool(x, (2, 2), (2, 2))
 
@@ -78,7 +72,6 @@ class VGG(Backbone):
         batch_norm: whether a batch normalisation follows every convolution.
         dropout: dropout probability of the inputs of fc2, in [0, 1).
         dtype: computation type; parameters and statistics are float32.
-        norm_axis_name: see `BatchNorm.axis_name`.
     """
 
     input_kernel: ClassVar[str] = 'stage1/conv1/kernel'
@@ -89,7 +82,6 @@ class VGG(Backbone):
     batch_norm: bool = False
     dropout: float = 0.0
     dtype: Any = jnp.float32
-    norm_axis_name: str | None = None
 
     @property
     def layers(self) -> dict[str, tuple[str, ...]]:
@@ -107,9 +99,7 @@ class VGG(Backbone):
         """As for every backbone; a batch normalisation belongs to the convolution before it."""
         return super().depth(re.sub(r'^(stage\d+)/bn', r'\1/conv', path))
 
-    def _run(
-        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch ...']:
+    def _run(self, name: str, x: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:
         index = self.stages.index(name)
         module: nn.Module
         if name == 'fc1':
@@ -117,7 +107,5 @@ class VGG(Backbone):
         elif name == 'fc2':
             module = HiddenDense(self.hidden, 0, self.dropout, self.dtype, name=name)
         else:
-            module = Stage(
-                self.depths[index], self.widths[index], self.batch_norm, self.dtype, self.norm_axis_name, name=name
-            )
-        return module(x, train=train, frozen=frozen)
+            module = Stage(self.depths[index], self.widths[index], self.batch_norm, self.dtype, name=name)
+        return module(x, mode)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jtransfer.models.layers.common import DropPath, layer_norm
+from jtransfer.models.mode import Mode
 
 XAVIER_UNIFORM = nn.initializers.xavier_uniform()
 GELUS = ('erf', 'tanh', 'quick')
@@ -47,17 +47,14 @@ class Attention(nn.Module):
     def __call__(
         self,
         tokens: Float[Array, 'batch token dim'],
-        *,
-        train: bool,
-        frozen: Sequence[str],
+        mode: Mode,
         queries: Float[Array, 'batch query dim'] | None = None,
     ) -> Float[Array, 'batch query dim']:
         """Modules query, key, value: kernel (dim, head, dim / head); out: kernel (head, dim / head, dim).
 
         Args:
             tokens: what is attended to.
-            train: stochastic depth.
-            frozen: see `is_frozen`.
+            mode: of the pass.
             queries: who attends. None: the tokens themselves.
         """
         dim = tokens.shape[-1]
@@ -74,7 +71,7 @@ class Attention(nn.Module):
         )
         x = jax.nn.dot_product_attention(query, key, value)
         x = nn.DenseGeneral(dim, axis=(-2, -1), dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name='out')(x)
-        return DropPath(self.drop_path, name='drop_path')(x, train=train, frozen=frozen)
+        return DropPath(self.drop_path, name='drop_path')(x, mode)
 
 
 class Mlp(nn.Module):
@@ -96,9 +93,7 @@ class Mlp(nn.Module):
     swiglu: bool = False
 
     @nn.compact
-    def __call__(
-        self, tokens: Float[Array, 'batch token dim'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch token dim']:
+    def __call__(self, tokens: Float[Array, 'batch token dim'], mode: Mode) -> Float[Array, 'batch token dim']:
         """Modules fc1, fc2."""
         width = self.hidden * (1 + self.swiglu)
         x = nn.Dense(width, dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name='fc1')(tokens)
@@ -108,7 +103,7 @@ class Mlp(nn.Module):
         else:
             x = gelu(x, self.gelu)
         x = nn.Dense(tokens.shape[-1], dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name='fc2')(x)
-        return DropPath(self.drop_path, name='drop_path')(x, train=train, frozen=frozen)
+        return DropPath(self.drop_path, name='drop_path')(x, mode)
 
 
 class LayerScale(nn.Module):
@@ -155,16 +150,14 @@ class Block(nn.Module):
     layer_scale: float
 
     @nn.compact
-    def __call__(
-        self, tokens: Float[Array, 'batch token dim'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch token dim']:
+    def __call__(self, tokens: Float[Array, 'batch token dim'], mode: Mode) -> Float[Array, 'batch token dim']:
         """Modules norm1, attn, ls1, norm2, mlp, ls2."""
         x = layer_norm(eps=self.eps, dtype=self.dtype, name='norm1')(tokens)
         attention = Attention(self.heads, self.drop_path, self.dtype, self.qkv_bias, name='attn')
-        tokens += self._scaled(attention(x, train=train, frozen=frozen), 'ls1')
+        tokens += self._scaled(attention(x, mode), 'ls1')
         x = layer_norm(eps=self.eps, dtype=self.dtype, name='norm2')(tokens)
         mlp = Mlp(self.hidden, self.gelu, self.drop_path, self.dtype, self.swiglu, name='mlp')
-        return tokens + self._scaled(mlp(x, train=train, frozen=frozen), 'ls2')
+        return tokens + self._scaled(mlp(x, mode), 'ls2')
 
     def _scaled(self, branch: Float[Array, 'batch token dim'], name: str) -> Float[Array, 'batch token dim']:
         return LayerScale(self.layer_scale, name=name)(branch) if self.layer_scale else branch
@@ -189,13 +182,11 @@ class AttentionPool(nn.Module):
     dtype: Any
 
     @nn.compact
-    def __call__(
-        self, tokens: Float[Array, 'batch token dim'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch dim']:
+    def __call__(self, tokens: Float[Array, 'batch token dim'], mode: Mode) -> Float[Array, 'batch dim']:
         """Parameter probe (1, 1, dim); modules attn, norm, mlp."""
         probe = self.param('probe', XAVIER_UNIFORM, (1, 1, tokens.shape[-1]), jnp.float32)
         queries = jnp.broadcast_to(probe.astype(tokens.dtype), (len(tokens), *probe.shape[1:]))
         attention = Attention(self.heads, 0.0, self.dtype, name='attn')
-        x = attention(tokens, train=train, frozen=frozen, queries=queries)
+        x = attention(tokens, mode, queries=queries)
         y = layer_norm(eps=self.eps, dtype=self.dtype, name='norm')(x)
-        return (x + Mlp(self.hidden, self.gelu, 0.0, self.dtype, name='mlp')(y, train=train, frozen=frozen))[:, 0]
+        return (x + Mlp(self.hidden, self.gelu, 0.0, self.dtype, name='mlp')(y, mode))[:, 0]

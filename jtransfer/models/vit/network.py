@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -18,6 +18,7 @@ from jtransfer.checks import one_of
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.common import drop_path_rates, layer_norm
+from jtransfer.models.mode import Mode
 from jtransfer.models.positions import fitted_to_grid
 from jtransfer.models.role import Role
 from jtransfer.models.stages import block_names
@@ -199,9 +200,7 @@ class ViT(Backbone):
         grids = (None if was is None else self.grid(*was.shape), self.grid(*now.shape))
         return fitted_to_grid(stored, shape, self.prefix_positions, grids, how)
 
-    def _run(
-        self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]
-    ) -> Float[Array, 'batch ...']:
+    def _run(self, name: str, x: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:
         hidden = self.mlp_hidden or self.dim * self.mlp_ratio
         if name == 'embed':
             return self._embed(name)(x)
@@ -210,11 +209,11 @@ class ViT(Backbone):
             return layer_norm(eps=self.eps, dtype=self.dtype, name=name)(x)
         if name == 'pool':
             pool = AttentionPool(self.heads, hidden, self.gelu, self.eps, self.dtype, name=name)
-            return pool(x, train=train, frozen=frozen)
+            return pool(x, mode)
         if name == 'pre_logits':
             dense = nn.Dense(self.dim, dtype=self.dtype, kernel_init=XAVIER_UNIFORM, name=name)
             return jnp.tanh(dense(self._pooled(x)))
-        return self._block(name, hidden)(x, train=train, frozen=frozen)
+        return self._block(name, hidden)(x, mode)
 
     def _embed(self, name: str) -> Embed:
         return Embed(

@@ -9,6 +9,7 @@ import pytest
 
 from jtransfer.errors import UserError
 from jtransfer.models.bit.blocks import Block, NormReLU, StandardisedConv, Stem, standardised
+from jtransfer.models.mode import Mode
 
 
 def normal(*shape, seed=0):
@@ -67,7 +68,7 @@ def test_groups_that_do_not_divide_are_named():
 @pytest.mark.parametrize(('projected', 'stride'), [(True, 1), (True, 2), (False, 1)])
 def test_the_stride_of_a_block_is_in_its_3x3_convolution(projected, stride):
     block = Block(4, stride, projected, 2, 1e-8, 0.0, jnp.float32)
-    init = functools.partial(block.init, train=False, frozen=(), capture_intermediates=True)
+    init = functools.partial(block.init, mode=Mode(), capture_intermediates=True)
     state = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 8, 8, 16)))
     assert ('downsample' in state['params']) == projected
     sides = {name: out['__call__'][0].shape[1] for name, out in state['intermediates'].items() if 'conv' in name}

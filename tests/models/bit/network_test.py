@@ -9,6 +9,7 @@ from flax import traverse_util
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.models.bit.network import BiT
+from jtransfer.models.mode import Mode
 from tests.models.published import count
 
 # With 1000 classes: timm's own counts, resnetv2_50x1_bit, ….
@@ -107,11 +108,11 @@ def test_stochastic_depth_leaves_branches_out_in_training_alone():
     @jax.jit
     def run(variables, images, key):
         rngs = {'dropout': key}
-        frozen = [f'stage{index}' for index in (1, 2)]
+        frozen = tuple(f'stage{index}' for index in (1, 2))
         return (
             backbone.apply(variables, images, rngs=rngs)['pooled'],
-            backbone.apply(variables, images, train=True, rngs=rngs)['pooled'],
-            backbone.apply(variables, images, train=True, frozen=frozen, rngs=rngs)['pooled'],
+            backbone.apply(variables, images, Mode(train=True), rngs=rngs)['pooled'],
+            backbone.apply(variables, images, Mode(True, frozen), rngs=rngs)['pooled'],
         )
 
     still, moved, frozen = run(variables, images, jax.random.key(1))

@@ -12,6 +12,7 @@ from flax import traverse_util
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.models.convnext.network import Block, ConvNeXt, ResponseNorm
+from jtransfer.models.mode import Mode
 from jtransfer.models.network import Network
 from tests.tiers import slow
 
@@ -141,7 +142,7 @@ def test_stochastic_depth_rises_to_the_last_block_and_stands_still_where_frozen(
 def test_a_new_block_is_almost_the_identity_in_version_one(grn):
     block = Block(grn, 1e-6, 0.0, jnp.float32)
     images = np.random.default_rng(0).normal(size=(1, 8, 8, 4)).astype('f4')
-    call = functools.partial(block.init_with_output, train=False, frozen=())
+    call = functools.partial(block.init_with_output, mode=Mode())
     output, _ = jax.jit(call)(jax.random.key(0), images)
     change = np.abs(output - images).max()
     assert (change < 1e-5) != grn

@@ -9,6 +9,7 @@ import pytest
 
 from jtransfer.errors import UserError
 from jtransfer.models.layers.batch_norm import BatchNorm
+from jtransfer.models.mode import Mode
 
 
 def example(shape=(4, 3, 5, 6), seed=0):
@@ -22,9 +23,11 @@ def example(shape=(4, 3, 5, 6), seed=0):
     return jnp.asarray(inputs), jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), variables)
 
 
-def train_step(module, variables, inputs):
+def train_step(module, variables, inputs, axis=None):
     """One training-mode call, compiled: outputs and updated statistics."""
-    return jax.jit(functools.partial(module.apply, train=True, mutable=['batch_stats']))(variables, inputs)
+    return jax.jit(functools.partial(module.apply, mode=Mode(True, norm_axis=axis), mutable=['batch_stats']))(
+        variables, inputs
+    )
 
 
 def test_training_is_the_formula_with_unbiased_running_variance():
@@ -50,7 +53,7 @@ def test_defaults_are_torchs():
 @pytest.mark.parametrize(('train', 'frozen'), [(False, ()), (True, ('',))])
 def test_evaluation_and_frozen_use_running_statistics_and_keep_them(train, frozen):
     inputs, variables = example()
-    outputs, updated = BatchNorm().apply(variables, inputs, train=train, frozen=frozen, mutable=['batch_stats'])
+    outputs, updated = BatchNorm().apply(variables, inputs, Mode(train, frozen), mutable=['batch_stats'])
     params, old = variables['params'], variables['batch_stats']
     expected = (inputs - old['mean']) / jnp.sqrt(old['var'] + 1e-5) * params['scale'] + params['bias']
     np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-5)
@@ -69,8 +72,8 @@ def test_parts_of_a_batch_with_an_axis_equal_the_whole():
     inputs, variables = example((8, 2, 2, 6))
     whole, whole_updated = train_step(BatchNorm(), variables, inputs)
 
-    module = BatchNorm(axis_name='replica')
-    parts, parts_updated = jax.vmap(lambda x: train_step(module, variables, x), axis_name='replica')(
+    module = BatchNorm()
+    parts, parts_updated = jax.vmap(lambda x: train_step(module, variables, x, 'replica'), axis_name='replica')(
         inputs.reshape(4, 2, 2, 2, 6)
     )
     np.testing.assert_allclose(parts.reshape(whole.shape), whole, rtol=1e-5, atol=1e-5)
@@ -84,7 +87,7 @@ def test_gradients_over_an_axis_equal_those_of_the_whole():
     weights = np.random.default_rng(1).normal(size=inputs.shape).astype('f4')
 
     def loss(x, w, axis_name):
-        y, _ = train_step(BatchNorm(axis_name=axis_name), variables, x)
+        y, _ = train_step(BatchNorm(), variables, x, axis_name)
         return (y * w).sum()
 
     whole = jax.grad(loss)(inputs, weights, None)
@@ -111,4 +114,4 @@ def test_a_single_value_a_channel_is_refused():
     inputs, variables = example((1, 1, 1, 6))
     with pytest.raises(UserError, match='single value'):
         train_step(BatchNorm(), variables, inputs)
-    assert BatchNorm().apply(variables, inputs, train=False).shape == inputs.shape
+    assert BatchNorm().apply(variables, inputs, Mode()).shape == inputs.shape

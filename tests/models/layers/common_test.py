@@ -8,36 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jtransfer.models.layers.common import DropPath, PointwiseConv, conv, drop_path_rates, is_frozen, layer_norm
-
-
-@pytest.mark.parametrize(
-    ('path', 'frozen', 'expected'),
-    [
-        (('backbone', 'stem', 'bn'), ('backbone/stem',), True),
-        (('backbone', 'stem', 'bn'), ('backbone/stem/bn',), True),
-        (('backbone', 'stem', 'bn'), ('head', 'backbone'), True),
-        (('backbone', 'block1'), ('backbone/block10',), False),
-        (('backbone', 'block10'), ('backbone/block1',), False),
-        (('backbone',), ('backbone/stem',), False),
-        (('backbone', 'stem'), (), False),
-    ],
-)
-def test_is_frozen_compares_whole_names(path, frozen, expected):
-    assert is_frozen(path, frozen) is expected
+from jtransfer.models.layers.common import DropPath, PointwiseConv, conv, drop_path_rates, layer_norm
+from jtransfer.models.mode import Mode
 
 
 class Branches(nn.Module):
     """Two branches, so that one of them can be frozen."""
 
     @nn.compact
-    def __call__(self, x, train, frozen=()):
-        return tuple(DropPath(0.25, name=name)(x, train=train, frozen=frozen) for name in ('a', 'b'))
+    def __call__(self, x, mode):
+        return tuple(DropPath(0.25, name=name)(x, mode) for name in ('a', 'b'))
 
 
 def test_drop_path_drops_whole_examples_and_keeps_the_mean():
     x = jnp.ones((4000, 2, 3))
-    a, b = Branches().apply({}, x, True, rngs={'dropout': jax.random.key(0)})
+    a, b = Branches().apply({}, x, Mode(train=True), rngs={'dropout': jax.random.key(0)})
     for branch in (a, b):
         assert set(np.unique(branch)) == {np.float32(0), np.float32(1 / 0.75)}
         np.testing.assert_array_equal(branch, np.broadcast_to(branch[:, :1, :1], branch.shape))
@@ -47,9 +32,9 @@ def test_drop_path_drops_whole_examples_and_keeps_the_mean():
 
 def test_drop_path_stands_still_in_evaluation_and_where_frozen():
     x = jnp.ones((64, 2))
-    for branch in Branches().apply({}, x, False):
+    for branch in Branches().apply({}, x, Mode()):
         np.testing.assert_array_equal(branch, x)
-    a, b = Branches().apply({}, x, True, ('a',), rngs={'dropout': jax.random.key(0)})
+    a, b = Branches().apply({}, x, Mode(True, ('a',)), rngs={'dropout': jax.random.key(0)})
     np.testing.assert_array_equal(a, x)
     assert (b != x).any()
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from jtransfer.models.layers.hidden_dense import HiddenDense
+from jtransfer.models.mode import Mode
 
 
 def run(layer, inputs, kernel, *, train=False, frozen=()):
     params = {'params': {'dense': {'kernel': kernel, 'bias': np.zeros(kernel.shape[1], 'f4')}}}
-    return layer.apply(params, jnp.asarray(inputs), train=train, frozen=frozen, rngs={'dropout': jax.random.key(0)})
+    return layer.apply(params, jnp.asarray(inputs), Mode(train, frozen), rngs={'dropout': jax.random.key(0)})
 
 
 def test_pictures_are_averaged_and_flattened_row_by_row():

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
+from jtransfer.models.mode import Mode
 from jtransfer.models.resnet.blocks import Block, Shortcut, Stem
 
-EVALUATION = {'train': False, 'frozen': ()}
+EVALUATION = {'mode': Mode()}
 
 
 @pytest.mark.parametrize(('kernels', 'widths'), [((3, 3), (6, 6)), ((1, 3, 1), (4, 4, 6))])
 @pytest.mark.parametrize('groups', [1, 2])
 def test_a_new_block_is_the_identity_after_its_relu(kernels, widths, groups):
     x = np.random.default_rng(0).normal(size=(2, 5, 5, 6)).astype('f4')
-    block = Block(kernels, widths, 1, 0.0, jnp.float32, None, groups=groups)
+    block = Block(kernels, widths, 1, 0.0, jnp.float32, groups=groups)
     outputs, variables = jax.jit(functools.partial(block.init_with_output, **EVALUATION))(jax.random.key(1), x)
     assert 'downsample' not in variables['params']
     np.testing.assert_array_equal(outputs, jax.nn.relu(x))
@@ -26,7 +27,7 @@ def test_a_new_block_is_the_identity_after_its_relu(kernels, widths, groups):
 @pytest.mark.parametrize('groups', [1, 2])
 def test_the_stride_of_a_bottleneck_is_in_its_3x3_convolution(groups):
     x = jnp.zeros((1, 8, 8, 6))
-    block = Block((1, 3, 1), (4, 4, 8), 2, 0.0, jnp.float32, None, groups=groups)
+    block = Block((1, 3, 1), (4, 4, 8), 2, 0.0, jnp.float32, groups=groups)
     init = functools.partial(block.init, **EVALUATION, capture_intermediates=True)
     state = jax.eval_shape(init, jax.random.key(0), x)
     sides = {name: out['__call__'][0].shape[1] for name, out in state['intermediates'].items() if 'conv' in name}
@@ -36,7 +37,7 @@ def test_the_stride_of_a_bottleneck_is_in_its_3x3_convolution(groups):
 
 
 def shortcut(kind, x, width=5, stride=2):
-    module = Shortcut(width, stride, kind, jnp.float32, None)
+    module = Shortcut(width, stride, kind, jnp.float32)
     return jax.jit(functools.partial(module.init_with_output, **EVALUATION))(jax.random.key(0), x)
 
 
@@ -75,7 +76,7 @@ def test_a_padded_shortcut_cannot_lose_channels():
     ],
 )
 def test_stems(kind, side, kernels):
-    init = functools.partial(Stem(6, kind, jnp.float32, None).init_with_output, **EVALUATION)
+    init = functools.partial(Stem(6, kind, jnp.float32).init_with_output, **EVALUATION)
     outputs, variables = jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, 19, 19, 3)))
     assert outputs.shape == (1, side, side, 6)
     found = {name: leaf['kernel'].shape for name, leaf in variables['params'].items() if 'kernel' in leaf}

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jtransfer.models.mode import Mode
 from jtransfer.models.vit.layers import Attention, AttentionPool, Block, Mlp, gelu
 
-STILL = {'train': False, 'frozen': ()}
+STILL = {'mode': Mode()}
 
 
 def arrays(module, *inputs, **kwargs):

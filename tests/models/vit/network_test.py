@@ -11,6 +11,7 @@ from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.models.mode import Mode
 from jtransfer.models.vit.network import ViT
 
 TINY = {'patch': 4, 'dim': 12, 'blocks': 2, 'heads': 3}
@@ -187,7 +188,7 @@ def test_a_frozen_branch_of_a_block_drops_nothing():
     key = {'dropout': jax.random.key(2)}
 
     def norm(frozen):
-        apply = functools.partial(backbone.apply, train=True, frozen=frozen, rngs=key)
+        apply = functools.partial(backbone.apply, mode=Mode(True, frozen), rngs=key)
         return jax.jit(apply)(variables, images)['norm']
 
     evaluated = jax.jit(backbone.apply)(variables, images)['norm']
