@@ -7,9 +7,10 @@ silence. (The idea of ordered regular-expression rules is big_vision's; the stri
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from flax import traverse_util
@@ -17,6 +18,19 @@ from flax import traverse_util
 from jtransfer.errors import UserError
 
 T = TypeVar('T')
+
+
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """A rule's condition that says more than a pattern can.
+
+    Attributes:
+        pattern: what the rule is called, in the place of a pattern.
+        holds: whether a '/'-joined path is meant.
+    """
+
+    pattern: str
+    holds: Callable[[str], bool]
 
 
 class Match(NamedTuple):
@@ -45,7 +59,7 @@ def unflatten(leaves: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def assign(
-    rules: Sequence[tuple[str, T]], paths: Iterable[str], *, fallback: Sequence[tuple[str, T]] = ()
+    rules: Sequence[tuple[str, T]], paths: Iterable[str], *, fallback: Sequence[tuple[str | Where, T]] = ()
 ) -> dict[str, Match]:
     """Gives every path the first rule that matches it.
 
@@ -62,24 +76,29 @@ def assign(
             taken, or a path that no rule covers.
     """
     paths = list(paths)
-    compiled = [(_compile(pattern), pattern, value) for pattern, value in (*rules, *fallback)]
+    compiled = [(_compile(pattern), pattern, value) for pattern, value in rules]
+    tests = [(*_test(pattern), value) for pattern, value in (*rules, *fallback)]
     assigned: dict[str, Match] = {}
     used: set[int] = set()
     uncovered = []
     for path in paths:
-        for index, (regex, pattern, value) in enumerate(compiled):
-            if regex.fullmatch(path):
+        for index, (holds, pattern, value) in enumerate(tests):
+            if holds(path):
                 assigned[path] = Match(pattern, value)
                 used.add(index)
                 break
         else:
             uncovered.append(path)
-    for index, (regex, pattern, _) in enumerate(compiled[: len(rules)]):
+    for index, (regex, pattern, _) in enumerate(compiled):
         if index not in used:
             raise _no_effect(regex, pattern, paths)
     if uncovered:
         raise UserError(f'no rule covers {_listing(uncovered)}; add a last rule, such as (".*", "freeze")')
     return assigned
+
+
+def _test(pattern: str | Where) -> tuple[Callable[[str], Any], str]:
+    return (pattern.holds, pattern.pattern) if isinstance(pattern, Where) else (_compile(pattern).fullmatch, pattern)
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

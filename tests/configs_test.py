@@ -20,6 +20,7 @@ from jtransfer.tasks.criterion import make_criterion
 from jtransfer.train.step import make_train_step
 from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import make_plan
+from tests.tiers import slow
 
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py') if path.stem != '__init__')
@@ -62,7 +63,14 @@ def test_a_variant_that_does_not_exist_is_one_line(file):
 
 
 @pytest.mark.usefixtures('compile_once')
-@pytest.mark.parametrize(('file', 'variant'), [(f, v) for f, variants in VARIANTS.items() for v in variants])
+@pytest.mark.parametrize(
+    ('file', 'variant'),
+    [
+        *[('finetune', 'vit_glyphs'), ('quickstart', 'resnet'), ('scratch', 'resnet_tiny'), ('search', None)],
+        *slow(('finetune', 'resnet_glyphs'), ('quickstart', 'vit'), ('crossval', None)),
+        *slow(('pretrain_glyphs', None), ('pretrain_glyphs_vit', None)),
+    ],
+)
 def test_it_takes_a_step(file, variant, nowhere, monkeypatch):
     monkeypatch.setattr(jax, 'local_devices', lambda: jax.devices()[:1])  # eight take longer to compile for
     config = build(file, variant)

@@ -50,6 +50,14 @@ def test_an_uncovered_parameter_is_an_error():
         rules.assign([('head/.*', 0)], PATHS)
 
 
+def test_a_condition_of_its_own_may_stand_in_the_place_of_a_pattern():
+    where = rules.Where('the biases', lambda path: path.endswith('bias'))
+    assigned = rules.assign([], PATHS, fallback=[(where, 1), ('.*', 0)])
+    assert {path for path, match in assigned.items() if match == ('the biases', 1)} == {
+        path for path in PATHS if path.endswith('bias')
+    }
+
+
 def test_flatten_and_unflatten_are_inverse():
     tree = {'backbone': {'stem': {'kernel': 1}}, 'head': {'kernel': 2, 'bias': 3}}
     assert rules.unflatten(rules.flatten(tree)) == tree

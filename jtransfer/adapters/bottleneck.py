@@ -21,9 +21,6 @@ from jtransfer.adapters.sites import Site, describe, select
 from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
-from jtransfer.models.vit.network import ViT
-
-VIT_MLPS = r'backbone/block\d+/mlp'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +50,8 @@ class Bottleneck(Adaptation):
     def from_settings(cls, settings: Adapters, network: Network, params: Mapping[str, Any]) -> Bottleneck:
         """Finds the targets in the network.
 
-        By default the MLPs of a Vision Transformer's blocks, and the blocks of another network; of those, `parallel`
-        takes the ones whose input and output have the same shape.
+        By default the MLPs of a transformer's blocks, and the blocks of another network; of those, `parallel` takes the
+        ones whose input and output have the same shape.
 
         Raises:
             UserError: a target that is no module, or beside which there can be no bottleneck.
@@ -63,8 +60,9 @@ class Bottleneck(Adaptation):
         field, parallel = 'adapters.adapter_targets', settings.adapter_kind == 'parallel'
         if settings.adapter_targets:
             targets = select(field, settings.adapter_targets, sites)
-        elif isinstance(network.backbone, ViT):
-            targets = select(field, [VIT_MLPS], sites)
+        elif network.backbone.mlps:
+            mlps = {f'backbone/{path}' for path in network.backbone.mlps}
+            targets = tuple(path for path in sites if path in mlps)
         else:
             targets = tuple(p for p in _blocks(network) if p in sites and not (parallel and _reshapes(sites[p])))
             if not targets:

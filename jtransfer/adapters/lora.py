@@ -17,9 +17,9 @@ from jtransfer.adapters.sites import describe, select
 from jtransfer.config.transfer import Adapters
 from jtransfer.models import Network
 from jtransfer.models.convnext.network import PatchConv
+from jtransfer.models.role import Role
 from jtransfer.models.vit.embed import Patches
 
-ATTENTION = r'backbone/.*/attn/(query|value)/kernel'
 EVERY_KERNEL = r'backbone/.*kernel'
 _APART = ('dense', 'conv')
 
@@ -66,8 +66,8 @@ class Lora(Adaptation):
         if settings.lora_targets:
             targets = select('adapters.lora_targets', settings.lora_targets, kernels)
         else:
-            attention = any('/attn/' in path for path in kernels)
-            targets = select('adapters.lora_targets', [ATTENTION if attention else EVERY_KERNEL], kernels)
+            attention = [path for path in kernels if network.role(path) in (Role.QUERY, Role.VALUE)]
+            targets = tuple(attention) or select('adapters.lora_targets', [EVERY_KERNEL], kernels)
         added = tuple(path for path in targets if sites[_module(path)].kind not in _APART)
         return cls(settings.lora_rank, float(settings.lora_alpha or settings.lora_rank), targets, added)
 

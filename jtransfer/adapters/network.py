@@ -15,6 +15,7 @@ from jtransfer.errors import UserError
 from jtransfer.models import Network
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.heads import Head
+from jtransfer.models.role import Role, usual_role
 
 ADAPTERS = 'adapters'
 
@@ -68,6 +69,10 @@ class AdaptedNetwork:
             UserError: the path is not one of this network's.
         """
         return self.network.depth(path.removeprefix(f'{ADAPTERS}/'))
+
+    def role(self, path: str) -> Role:
+        """See `Network.role`; adapters have the roles that their names stand for."""
+        return usual_role(path) if path.startswith(f'{ADAPTERS}/') else self.network.role(path)
 
     @property
     def backbone(self) -> Backbone:

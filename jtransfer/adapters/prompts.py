@@ -16,7 +16,6 @@ from jtransfer.adapters.adaptation import Adaptation, Interceptor, called_path
 from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
-from jtransfer.models.vit.network import ViT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,15 +47,15 @@ class Prompts(Adaptation):
         """Finds the blocks.
 
         Raises:
-            UserError: the network is no Vision Transformer.
+            UserError: the network has no blocks that read and return tokens.
         """
         backbone = network.backbone
-        if not isinstance(backbone, ViT):
+        if not backbone.token_blocks:
             raise UserError(
                 f'transfer.strategy=prompt needs a Vision Transformer, and {type(backbone).__name__} has no tokens to '
                 'put prompts beside; lora, adapter and ssf work for every network'
             )
-        blocks = tuple(f'backbone/{stage}' for stage in backbone.stages if stage.startswith('block'))
+        blocks = tuple(f'backbone/{stage}' for stage in backbone.token_blocks)
         return cls(settings.prompt_tokens, settings.prompt_kind, backbone.prefix_tokens, blocks)
 
     def init(
@@ -67,8 +66,8 @@ class Prompts(Adaptation):
         image_shape: Sequence[int] | None = None,
     ) -> dict[str, Any]:
         """Uniform within ±sqrt(6 / (inputs of a patch + dim)), as in the paper's code; see `Adaptation.init`."""
-        height, width, channels, dim = rules.flatten(params)[f'backbone/{network.backbone.input_kernel}'].shape
-        bound = math.sqrt(6 / (height * width * channels + dim))
+        *inputs, dim = rules.flatten(params)[f'backbone/{network.backbone.input_kernel}'].shape
+        bound = math.sqrt(6 / (math.prod(inputs) + dim))
         blocks = self.blocks if self.kind == 'deep' else self.blocks[:1]
         leaves = {
             f'{path}/prompts': jax.random.uniform(key_, (self.tokens, dim), jnp.float32, -bound, bound)

@@ -14,13 +14,7 @@ from jtransfer import rules
 from jtransfer.adapters.adaptation import called_path
 from jtransfer.errors import UserError
 from jtransfer.models import Network
-from jtransfer.models.bit.blocks import NormReLU, StandardisedConv
-from jtransfer.models.convnext.network import PatchConv
-from jtransfer.models.layers.batch_norm import BatchNorm
-from jtransfer.models.layers.common import PointwiseConv
-from jtransfer.models.layers.depthwise import DepthwiseConv
-from jtransfer.models.layers.grouped_conv import GroupedConv
-from jtransfer.models.vit.embed import Patches
+from jtransfer.models.layers.operation import Operation, operation_of
 
 # Large enough that no two of a network's strides meet the same single place.
 _SIDE = 224
@@ -32,16 +26,14 @@ class Site:
 
     Attributes:
         path: '/'-joined, below `params`.
-        kind: `dense`, `conv` (every output reads all input channels), `grouped` (it does not), `standardised` (a
-            convolution of standardised weights), `norm` (its last steps are scale and bias, or a ReLU after them) or
-            `other`.
+        kind: what it computes, see `operation_of`.
         inputs: shape of its first argument, batch of 1 included. None: it is no array.
         outputs: shape of what it returns. None: it is not one array.
         out_axes: how many axes at the end of its kernel are those of the output.
     """
 
     path: str
-    kind: str
+    kind: Operation
     inputs: tuple[int, ...] | None
     outputs: tuple[int, ...] | None
     out_axes: int
@@ -65,7 +57,7 @@ def describe(network: Network, params: Mapping[str, Any], image_shape: Sequence[
             features = getattr(module, 'features', None)
             sites[path] = Site(
                 path,
-                _kind(module),
+                operation_of(module),
                 _shape(args[0] if args else None),
                 _shape(outputs),
                 len(features) if isinstance(features, tuple) else 1,
@@ -94,23 +86,6 @@ def select(field: str, patterns: Sequence[str], paths: Iterable[str]) -> tuple[s
     except UserError as error:
         raise UserError(f'{field}: {error}') from None
     return tuple(path for path, match in assigned.items() if match.value)
-
-
-def _kind(module: nn.Module) -> str:
-    match module:
-        case nn.Dense() | nn.DenseGeneral():
-            return 'dense'
-        case nn.Conv():
-            return 'conv' if module.feature_group_count == 1 else 'grouped'
-        case PointwiseConv() | PatchConv() | Patches():
-            return 'conv'
-        case GroupedConv() | DepthwiseConv():
-            return 'grouped'
-        case StandardisedConv():
-            return 'standardised'
-        case BatchNorm() | NormReLU() | nn.LayerNorm() | nn.GroupNorm():
-            return 'norm'
-    return 'other'
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,10 +14,14 @@ from jaxtyping import Array, Bool, UInt8
 
 from jtransfer.adapters import AnyNetwork
 from jtransfer.evaluate.views import ONE_LABEL, Kinds, average_views
+from jtransfer.models.heads import are_ours
 from jtransfer.preprocessing import Preprocessing, normalise
 
 # To outputs [batch, outputs] by task.
 Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], dict[str, Any]]
+
+# Compiled passes that a process keeps, for runs of the same network one after another; some megabytes each.
+MOST = 8
 
 
 def make_forward(
@@ -24,7 +29,8 @@ def make_forward(
 ) -> Forward:
     """A compiled function from variables and framed pixels (0 … 255) to the float32 outputs of every task.
 
-    It evaluates: statistics are the running ones, and nothing is dropped out.
+    It evaluates: statistics are the running ones, and nothing is dropped out. What is made for equal networks and
+    preprocessing is one and the same program.
 
     The batch is shared out over the local devices when their number divides it, otherwise one device computes it all.
     Pixels of another size compile anew.
@@ -38,14 +44,8 @@ def make_forward(
     """
     devices = jax.local_devices()
     mesh = Mesh(np.array(devices), ('data',))
-
-    @jax.jit
-    def forward(
-        variables: Mapping[str, Any], images: UInt8[Array, 'batch h w 3'], mirrored: Bool[Array, ''] | None = None
-    ) -> Any:
-        if mirrored is not None:
-            images = jnp.where(mirrored, images[:, :, ::-1], images)
-        return network.apply(variables, normalise(images, preprocessing, network.dtype), train=False)
+    # Code of someone else's may be another by the next time.
+    forward = (_program if are_ours(network.heads) else _program.__wrapped__)(network, preprocessing)
 
     def place(variables: Mapping[str, Any], images: np.ndarray) -> tuple[Any, Any]:
         if len(images) % len(devices):
@@ -60,3 +60,16 @@ def make_forward(
         return average_views(*(forward(*placed, np.bool_(mirrored)) for mirrored in (False, True)), kinds=kinds)
 
     return place_and_run
+
+
+@functools.lru_cache(MOST)
+def _program(network: AnyNetwork, preprocessing: Preprocessing) -> Callable[..., Any]:
+    @jax.jit
+    def forward(
+        variables: Mapping[str, Any], images: UInt8[Array, 'batch h w 3'], mirrored: Bool[Array, ''] | None = None
+    ) -> Any:
+        if mirrored is not None:
+            images = jnp.where(mirrored, images[:, :, ::-1], images)
+        return network.apply(variables, normalise(images, preprocessing, network.dtype), train=False)
+
+    return forward

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import functools
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -133,7 +134,7 @@ def task_views(metrics: Measured, most_wrong: Sequence[WrongPicture]) -> dict[st
 
 def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> None:
     """Fills in a template of a page; the file is replaced whole, or not at all."""
-    page = _environment().get_template(template).render(layout=charts, **values)
+    page = environment().get_template(template).render(layout=charts, **values)
     with atomic_text(path) as file:
         file.write(printable_lines(page))
 
@@ -163,13 +164,15 @@ def _percent(value: float | int | None, digits: int = 1) -> str:
     return '–' if value is None else f'{value:.{digits}%}'
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+@functools.cache  # which keeps the templates that it has compiled
+def environment() -> jinja2.Environment:
+    """What the templates of all pages are rendered with."""
+    made = jinja2.Environment(
         loader=jinja2.PackageLoader('jtransfer.evaluate', ''),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent, number=number, shorten=diagrams.shorten, tail=diagrams.tail)
-    return environment
+    made.filters.update(percent=_percent, number=number, shorten=diagrams.shorten, tail=diagrams.tail)
+    return made

@@ -6,12 +6,11 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from jtransfer.data.duplicates import Duplicates, Pair
 from jtransfer.data.source import Source
-from jtransfer.evaluate.report import picture_source
+from jtransfer.evaluate.report import environment, picture_source
 from jtransfer.tasks.labels import take, tasks_of
 from jtransfer.text import printable_lines
 from jtransfer.writing import atomic_text
@@ -65,7 +64,7 @@ def write_duplicates(
         )
     kinds = [pair.kind for pair in duplicates.pairs]
     page = (
-        _environment()
+        environment()
         .get_template('duplicates.html.jinja')
         .render(
             title=title,
@@ -135,13 +134,3 @@ def _example(source: Source, index: int, assignment: Sequence[Any] | None) -> di
         'label': label_text(source, index),
         'part': None if assignment is None or assignment[index] is None else str(assignment[index]),
     }
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader('jtransfer.evaluate', ''),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

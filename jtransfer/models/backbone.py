@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
 from jtransfer.models.auxiliary import Auxiliary
+from jtransfer.models.first_kernel import fitted_to_channels
 from jtransfer.models.layers.pooling import check_sides
+from jtransfer.models.role import Role, usual_role
 from jtransfer.models.stages import selected
+from jtransfer.preprocessing import Preprocessing
 
 
 class Backbone(nn.Module):
@@ -23,9 +27,11 @@ class Backbone(nn.Module):
 
     Attributes:
         input_kernel: path below the backbone of the kernel that reads the image's channels, (…, channel, feature).
+        block_counts: names of the fields that say how many blocks there are, a number or a tuple of such.
     """
 
     input_kernel: ClassVar[str] = 'stem/conv/kernel'
+    block_counts: ClassVar[tuple[str, ...]] = ('depths',)
 
     @property
     def prefix_tokens(self) -> int:
@@ -44,6 +50,16 @@ class Backbone(nn.Module):
         The heads' outputs are averaged (2: the class and the distillation token of DeiT).
         """
         return 1
+
+    @property
+    def token_blocks(self) -> tuple[str, ...]:
+        """The stages that read tokens and return as many, in order: between them prompts can be put."""
+        return ()
+
+    @property
+    def mlps(self) -> tuple[str, ...]:
+        """Paths of the modules on tokens that bottlenecks are usually added to; () where whole blocks are."""
+        return ()
 
     @property
     def auxiliaries(self) -> tuple[Auxiliary, ...]:
@@ -109,6 +125,56 @@ class Backbone(nn.Module):
                 return min(number + (inner.index(part) if inner else 0), self.head_depth)
             number += max(len(inner), 1)
         raise UserError(f"'{path}' is in none of the stages {', '.join(self.stages)} and their blocks")
+
+    @nn.nowrap
+    def role(self, path: str) -> Role:
+        """What a parameter is, by its path below the backbone; a family says what `usual_role` cannot know."""
+        return Role.INPUT if path == self.input_kernel else usual_role(path)
+
+    @nn.nowrap
+    def grid(self, height: int, width: int) -> tuple[int, int] | None:
+        """Rows and columns of the patches that an image of this size has position embeddings for.
+
+        None: there are none, and the parameters fit every size.
+        """
+        return None
+
+    @nn.nowrap
+    def side_of(self, shapes: Mapping[str, tuple[int, ...]], usual: int) -> int:
+        """The side of the square images that parameters are for, pixels.
+
+        Args:
+            shapes: of the parameters, by paths below the backbone.
+            usual: the side that is taken where they do not say, or are for it.
+        """
+        return usual
+
+    @nn.nowrap
+    def fit(
+        self,
+        path: str,
+        stored: np.ndarray,
+        shape: tuple[int, ...],
+        was: Preprocessing | None,
+        now: Preprocessing,
+        how: str = '',
+    ) -> Any | None:
+        """A stored parameter for other inputs than those that it was trained for.
+
+        Args:
+            path: of the parameter, below the backbone.
+            stored: its values, in any floating-point type.
+            shape: the shape that is needed.
+            was: what inputs looked like in training. None: it is not known, and taken for the usual (square images).
+            now: what they look like.
+            how: the way in which the weights' own source does it, where a family knows several. '': the usual one.
+
+        Returns:
+            In that shape; the stored values themselves where there is nothing to fit. None: they cannot be fitted.
+        """
+        if stored.shape == shape:
+            return stored
+        return fitted_to_channels(stored, shape) if self.role(path) is Role.INPUT else None
 
     @nn.compact
     def __call__(

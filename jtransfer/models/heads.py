@@ -35,6 +35,11 @@ class Head(Protocol):
         ...
 
 
+def are_ours(heads: Mapping[str, int | Head]) -> bool:
+    """Whether all heads are the library's, so that equal ones do the same whenever they are asked."""
+    return all(isinstance(head, int) or type(head).__module__.startswith('jtransfer.') for head in heads.values())
+
+
 @dataclasses.dataclass(frozen=True)
 class Linear:
     """A linear head on the pooled features: kernel (feature, output) and bias (output,).

@@ -15,6 +15,7 @@ from jtransfer.models.auxiliary import Auxiliary, HeadWithAuxiliaries
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.heads import Head, Linear, NamedHeads
 from jtransfer.models.layers.common import is_frozen
+from jtransfer.models.role import Role, usual_role
 from jtransfer.tasks.door import ONLY
 
 # Of each task's head, by the task's name.
@@ -101,6 +102,12 @@ class Network(nn.Module):
         if top != 'backbone':
             raise UserError(f"'{path}' is neither under backbone/ nor under {own}/")
         return self.backbone.depth(below)
+
+    @nn.nowrap
+    def role(self, path: str) -> Role:
+        """What a parameter is, by its '/'-joined path below `params`; those of heads have the usual names."""
+        top, _, below = path.partition('/')
+        return self.backbone.role(below) if top == 'backbone' else usual_role(path)
 
     def features(
         self,

@@ -41,9 +41,10 @@ def checked_option(variant: Variant, option: str, value: Any) -> Any:
     value = _fitted(what, value, default)
     if option.endswith('dropout'):
         fraction(f'option {option}', value)
-    blocks = [value] if option == 'blocks' else value if option == 'depths' else []
-    if all(isinstance(count, int) for count in blocks) and sum(blocks) > MAX_BLOCKS:
-        raise UserError(f'{what}: a network has at most {MAX_BLOCKS:,} blocks')
+    if option in variant.backbone.block_counts:
+        blocks = value if isinstance(value, tuple) else (value,)
+        if all(isinstance(count, int) for count in blocks) and sum(blocks) > MAX_BLOCKS:
+            raise UserError(f'{what}: a network has at most {MAX_BLOCKS:,} blocks')
     return value
 
 

@@ -117,12 +117,10 @@ def create(
             raise UserError(
                 f'image_size={side} is no multiple of the {multiple}-pixel patches of {name}; {fitting} would be'
             )
-    patch = getattr(backbone, 'patch', 0)
-    patches = math.prod(side // patch for side in (*sides, *sides)[:2]) if patch else 0
+    grid = backbone.grid(*(*sides, *sides)[:2])
+    patches = 0 if grid is None else math.prod(grid)
     if patches > MAX_PATCHES:
-        raise UserError(
-            f'image_size={image_size} gives {name} {patches:,} patches of {patch} pixels; at most {MAX_PATCHES:,}'
-        )
+        raise UserError(f'image_size={image_size} gives {name} {patches:,} patches; at most {MAX_PATCHES:,}')
     before_head = dropout if backbone.dropout_before_head else 0.0
     heads = {ONLY: num_classes} if num_classes else heads or {}
     return Network(backbone, heads, dropout=before_head, head_init=head_init)

@@ -27,11 +27,11 @@ from flax import traverse_util
 from jtransfer import adapters
 from jtransfer.adapters import Adaptation
 from jtransfer.errors import UserError
+from jtransfer.models.positions import DEFAULT_METHOD, METHODS
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.base import Base
 from jtransfer.pretrained.files import read_metadata, read_safetensors, write_safetensors
-from jtransfer.pretrained.positions import DEFAULT_METHOD, METHODS
 from jtransfer.pretrained.stored import Stored, head_outputs, shapes_of
 from jtransfer.reading import parse_json
 from jtransfer.tasks.base import Task, single_label

@@ -92,7 +92,7 @@ def _about_positions(model: Model, stated: bool) -> list[str]:
     """Position embeddings for other pictures than those that a reader makes the network for."""
     usual = models.describe(model.architecture).preprocessing.shape
     shape = model.preprocessing.shape
-    if not hasattr(model.network.backbone, 'patch') or shape == usual:
+    if model.network.backbone.grid(*shape) is None or shape == usual:
         return []
     height, width = shape
     told = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +19,7 @@ from jtransfer.pretrained.class_names import REMEDY, stated_by_huggingface, stat
 from jtransfer.pretrained.fields import OBJECT, TEXT, check_fields
 from jtransfer.pretrained.files import check_finite
 from jtransfer.pretrained.header import Header
-from jtransfer.pretrained.load import HEAD, check_blocks
+from jtransfer.pretrained.load import BACKBONE, HEAD, check_blocks
 from jtransfer.pretrained.locate import Located
 from jtransfer.pretrained.namemap import NameMap, Shape, choose
 from jtransfer.pretrained.names import namings
@@ -286,21 +285,19 @@ def _of_stored_tensors(
     known: Identity, values: Mapping[str, Any], network: models.Network, shape: tuple[int, int] | None
 ) -> Preprocessing:
     """The preprocessing, for as many channels as the file has; of a file alone, at the size it is for."""
-    kernel = values.get(f'params/backbone/{network.backbone.input_kernel}')
+    kernel = values.get(f'{BACKBONE}{network.backbone.input_kernel}')
     if kernel is not None and kernel.ndim > 1:
         preprocessing = known.preprocessing.for_channels(kernel.shape[-2])
         known = dataclasses.replace(known, preprocessing=preprocessing)
     if known.guessed and shape is not None:
         width = 0 if shape[0] == shape[1] else shape[1]
         return dataclasses.replace(known.preprocessing, image_size=shape[0], image_width=width)
-    positions = values.get('params/backbone/embed/pos_embed')
-    if not known.guessed or positions is None or positions.ndim != 3:
+    if not known.guessed:
         return known.preprocessing
-    side = math.isqrt(max(0, positions.shape[-2] - network.backbone.prefix_positions))
-    usual = known.preprocessing.image_size // network.backbone.patch  # type: ignore[attr-defined]
-    if side * side != positions.shape[-2] - network.backbone.prefix_positions or side in (0, usual):
+    shapes = {path.removeprefix(BACKBONE): value.shape for path, value in values.items() if path.startswith(BACKBONE)}
+    size = network.backbone.side_of(shapes, known.preprocessing.image_size)
+    if size == known.preprocessing.image_size:
         return known.preprocessing
-    size = side * network.backbone.patch  # type: ignore[attr-defined]
     return dataclasses.replace(known.preprocessing, image_size=size, image_width=0)
 
 

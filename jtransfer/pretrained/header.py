@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from jtransfer.errors import UserError
+from jtransfer.models.positions import METHODS
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.fields import OBJECT, TEXT, Kind, check_fields
-from jtransfer.pretrained.positions import METHODS
 from jtransfer.reading import parse_json
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.task_json import from_dict, to_dict

@@ -20,36 +20,19 @@ from jaxtyping import Array
 from jtransfer.errors import UserError
 from jtransfer.pretrained import heads
 from jtransfer.pretrained.files import release
-from jtransfer.pretrained.positions import resize_positions
 from jtransfer.pretrained.stored import head_outputs
 
 # The parameters of the head, or of several, and the statistics of auxiliary heads.
+BACKBONE = 'params/backbone/'
 HEAD = ('params/head/', 'params/heads/', 'batch_stats/head/')
-POSITION_EMBEDDING = 'pos_embed'
 _LISTED = 5
 
 Shape = tuple[int, ...]
-Grid = tuple[int, int]
 
 
-@dataclasses.dataclass(frozen=True)
-class Fitting:
-    """What may be fitted, and how: the family's and the source's facts.
-
-    Attributes:
-        prefix_positions: how many position embeddings stand before those of the patches.
-        grid: rows and columns of the network's patches. None: a square.
-        stored_grid: rows and columns the stored position embeddings are for. None: a square.
-        method: of `resize_positions`.
-        input_kernel: path of the kernel that reads the image's channels, `params/backbone/stem/conv/kernel`; ''
-            where no other number of channels can be fitted.
-    """
-
-    prefix_positions: int = 0
-    grid: Grid | None = None
-    stored_grid: Grid | None = None
-    method: str = 'bicubic_antialias'
-    input_kernel: str = ''
+def same_shape(path: str, stored: np.ndarray, shape: Shape) -> Any | None:
+    """The stored value, where it has the shape that is needed; see the argument `fit` of `load_into`."""
+    return stored if stored.shape == shape else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +105,7 @@ def load_into(
     stored: Mapping[str, Any],
     *,
     source: str,
-    fitting: Fitting | None = None,
+    fit: Callable[[str, np.ndarray, Shape], Any | None] = same_shape,
     fresh: Collection[str] = (),
     make_fresh: Callable[[], Mapping[str, Any]] = dict,
     ignored: Mapping[str, Shape] | None = None,
@@ -134,7 +117,8 @@ def load_into(
         target: the network's variables, nested; only shapes are read, so `jax.eval_shape(network.init, …)` will do.
         stored: the checkpoint's variables, nested, in any floating-point type.
         source: the checkpoint's file, for messages and the report.
-        fitting: what may be fitted to another shape. None: position embeddings without prefix, on square grids.
+        fit: from a path, a stored value and the shape that is needed to the value in that shape (itself where there is
+            nothing to fit), or None where that cannot be.
         fresh: paths of the variables of new heads, which are not the file's. Every other head of the network is the
             stored one, and stored heads that it has not are dropped.
         make_fresh: makes them, nested, once all else is known to fit.
@@ -148,7 +132,6 @@ def load_into(
         UserError: outside a new head, a tensor that is missing, unexpected or of a shape that cannot be fitted; the
             message lists them, with the nearest stored names.
     """
-    fitting = fitting or Fitting()
     wanted = {path: tuple(leaf.shape) for path, leaf in _flatten(target).items()}
     have = {path: np.asarray(value) for path, value in _flatten(stored).items()}
     # '' is among them: what is outside the heads is kept, too.
@@ -156,7 +139,7 @@ def load_into(
     kept = {path: value for path, value in have.items() if heads.head_of(path) in own}
     _check_names(source, [path for path in wanted if path not in fresh], list(kept), name_of)
 
-    fitted = {path: _fit(path, kept[path], shape, fitting) for path, shape in wanted.items() if path not in fresh}
+    fitted = {path: fit(path, kept[path], shape) for path, shape in wanted.items() if path not in fresh}
     _check_shapes(source, {path: kept[path].shape for path, value in fitted.items() if value is None}, wanted, name_of)
     made = _flatten(make_fresh())
     values: dict[str, Array] = {path: jnp.asarray(made[path], jnp.float32) for path in fresh}
@@ -193,54 +176,6 @@ def random_report(variables: Mapping[str, Any]) -> LoadReport:
 
 def _flatten(variables: Mapping[str, Any]) -> dict[str, Any]:
     return traverse_util.flatten_dict(dict(variables), sep='/')
-
-
-def _fit(path: str, stored: np.ndarray, shape: Shape, fitting: Fitting) -> Any:
-    """The stored value in the shape that is needed: itself, a fitted one, or None where that cannot be."""
-    if path.endswith(f'/{POSITION_EMBEDDING}'):
-        grids = _grids(stored.shape, shape, fitting)
-        if stored.shape == shape and (grids is None or grids[0] == grids[1]):
-            return stored
-        if grids is None:
-            return None
-        embeddings = jnp.asarray(stored, jnp.float32)
-        return resize_positions(embeddings, fitting.prefix_positions, *grids, fitting.method)
-    if stored.shape == shape:
-        return stored
-    others = (*shape[:-2], stored.shape[-2] if stored.ndim > 1 else 0, *shape[-1:])
-    if path == fitting.input_kernel and stored.shape == others:
-        return fit_channels(np.asarray(stored, np.float32), shape[-2])
-    return None
-
-
-def fit_channels(kernel: np.ndarray, channels: int) -> np.ndarray:
-    """A first kernel for images of another number of channels, as timm fits it.
-
-    One channel gets the sum over the old ones: a grey picture gives what it gave when it stood in every channel. Others
-    get the old ones in turn, scaled by old / new number, so that the responses keep their size.
-
-    Args:
-        kernel: (…, channel, feature).
-        channels: wanted.
-    """
-    if channels == 1:
-        return kernel.sum(axis=-2, keepdims=True)
-    known = kernel.shape[-2]
-    return kernel[..., np.arange(channels) % known, :] * np.float32(known / channels)
-
-
-def _grids(stored: Shape, wanted: Shape, fitting: Fitting) -> tuple[Grid, Grid] | None:
-    """The grids of both position embeddings, None where one of them is not a grid or the channels differ."""
-    if len(stored) != 3 or len(wanted) != 3 or stored[0] != wanted[0] or stored[2] != wanted[2]:
-        return None
-    grids = []
-    for shape, grid in ((stored, fitting.stored_grid), (wanted, fitting.grid)):
-        count = shape[1] - fitting.prefix_positions
-        grid = grid or (math.isqrt(max(count, 0)),) * 2
-        if count <= 0 or math.prod(grid) != count:
-            return None
-        grids.append(grid)
-    return grids[0], grids[1]
 
 
 def _check_names(source: str, wanted: Sequence[str], have: Sequence[str], name_of: Callable[[str], str]) -> None:

@@ -18,6 +18,7 @@ from jtransfer import models, rules
 from jtransfer.adapters import Adaptation, AdaptedNetwork, AnyNetwork, merge
 from jtransfer.checks import one_of
 from jtransfer.errors import UserError
+from jtransfer.models.positions import DEFAULT_METHOD
 from jtransfer.models.shapes import variable_shapes
 from jtransfer.preprocessing import Preprocessing, restated
 from jtransfer.pretrained import heads
@@ -26,9 +27,16 @@ from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter
 from jtransfer.pretrained.class_names import about_heads, given_names, name_outputs
 from jtransfer.pretrained.files import is_safetensors, read_metadata
 from jtransfer.pretrained.foreign import open_published
-from jtransfer.pretrained.load import Fitting, LoadReport, check_blocks, load_into, random_report
+from jtransfer.pretrained.load import (
+    BACKBONE,
+    LoadReport,
+    Shape,
+    check_blocks,
+    load_into,
+    random_report,
+    same_shape,
+)
 from jtransfer.pretrained.locate import Located, locate
-from jtransfer.pretrained.positions import DEFAULT_METHOD
 from jtransfer.pretrained.stored import Stored
 from jtransfer.tasks.base import Task, single_label
 
@@ -218,7 +226,7 @@ def load_model(
             shapes,
             heads.reordered(stored.variables, kept),
             source=source,
-            fitting=_fitting(network, stored, preprocessing),
+            fit=_fit(network, stored, preprocessing),
             fresh=fresh,
             make_fresh=functools.partial(_compile_quickly(init_heads), key) if fresh else dict,
             ignored=stored.ignored,
@@ -312,23 +320,18 @@ def _sized(preprocessing: Preprocessing, image_size: int | Sequence[int]) -> Pre
     return dataclasses.replace(preprocessing, image_size=height, image_width=0 if height == width else width)
 
 
-def _fitting(network: AnyNetwork, stored: Stored, preprocessing: Preprocessing) -> Fitting:
-    backbone = network.backbone
-    # A network without patches has no position embeddings either.
-    patch = getattr(backbone, 'patch', 1)
-
-    def grid(shape: tuple[int, int]) -> tuple[int, int]:
-        return shape[0] // patch, shape[1] // patch
-
+def _fit(network: AnyNetwork, stored: Stored, now: Preprocessing) -> Callable[[str, np.ndarray, Shape], Any | None]:
+    """How the network's family fits stored values to images as they look now; only those of the backbone can be."""
     # What others publish is made for squares unless it says otherwise; its preprocessing may be for another size.
     shape = stored.preprocessing.shape if stored.naming == 'jtransfer' else stored.shape
-    return Fitting(
-        prefix_positions=backbone.prefix_positions,
-        grid=grid(preprocessing.shape),
-        stored_grid=grid(shape) if shape else None,
-        method=stored.positions,
-        input_kernel=f'params/backbone/{backbone.input_kernel}',
-    )
+    was = _sized(stored.preprocessing, shape) if shape else None
+
+    def fit(path: str, value: np.ndarray, shape: Shape) -> Any | None:
+        if not path.startswith(BACKBONE):
+            return same_shape(path, value, shape)
+        return network.backbone.fit(path.removeprefix(BACKBONE), value, shape, was, now, stored.positions)
+
+    return fit
 
 
 def _compile_quickly(function: Callable[..., Any]) -> Callable[..., Any]:

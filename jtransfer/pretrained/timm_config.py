@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jtransfer import models
 from jtransfer.models.backbone import Backbone
 from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained.namemap import NameMap
@@ -35,8 +34,8 @@ def timm_config(
     """
     name, arguments = named_by_timm(architecture, backbone)
     height, width = preprocessing.shape
-    # Only a Vision Transformer is made for one size of pictures.
-    fixed = models.describe(architecture).family == 'vit'
+    # What has position embeddings is made for one size of pictures.
+    fixed = backbone.grid(height, width) is not None
     if fixed:
         arguments = {**arguments, 'img_size': height if height == width else [height, width]}
     heads = [naming.name_of(f'params/head/{part}kernel') for part in _parts(backbone)]

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from jtransfer.config.transfer import Transfer
+from jtransfer.models.heads import are_ours
 from jtransfer.train.placement import Placement
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import Batch, Metrics, TrainStep
@@ -79,8 +80,8 @@ def forget() -> None:
 
 def _is_ours(parts: StepParts) -> bool:
     """Whether tasks, losses and heads are the library's, so that equal ones do the same."""
-    called = [parts.criterion, *(task for task, _ in parts.criterion.terms), *parts.network.heads.values()]
-    return all(isinstance(each, int) or type(each).__module__.startswith('jtransfer.') for each in called)
+    called = (parts.criterion, *(task for task, _ in parts.criterion.terms))
+    return are_ours(parts.network.heads) and all(type(each).__module__.startswith('jtransfer.') for each in called)
 
 
 def _key(placement: Placement, parts: StepParts, trainable: Any) -> Hashable | None:

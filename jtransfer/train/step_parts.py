@@ -99,7 +99,7 @@ class StepParts:
         begins = {group.name: self.starts[group.phase] for group in self.current.trainable_groups}
         # A group's own optimiser counts from when the group begins to move.
         own = {name: shifted(schedule, begins[name]) for name, schedule in self.schedules().items()}
-        return make_optimizer(self.config.optim, self.current, trainable, own)
+        return make_optimizer(self.config.optim, self.current, trainable, own, self.network.role)
 
     def start(self, variables: Mapping[str, Any]) -> TrainState:
         """The state before the first step of the training."""

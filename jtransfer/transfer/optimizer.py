@@ -10,13 +10,18 @@ import optax
 from jaxtyping import Array, Float
 
 from jtransfer.config.optim import Optim
+from jtransfer.models.role import Role
 from jtransfer.transfer.plan import NO_DECAY, Plan
 from jtransfer.transfer.settings import exists
 from jtransfer.transfer.update_rules import update_rule
 
 
 def make_optimizer(
-    optim: Optim, plan: Plan, trainable: Any, schedules: Mapping[str, optax.Schedule]
+    optim: Optim,
+    plan: Plan,
+    trainable: Any,
+    schedules: Mapping[str, optax.Schedule],
+    role: Callable[[str], Role],
 ) -> optax.GradientTransformation:
     """The gradient transformation for `plan.split(params)[0]`.
 
@@ -28,9 +33,10 @@ def make_optimizer(
         plan: which group every parameter belongs to.
         trainable: the trainable tree, or its shapes.
         schedules: the learning rate of every trainable group by its name, as a function of the group's own updates.
+        role: of a parameter by its path, see `Network.role`.
     """
     transforms = {
-        group.name: update_rule(group.optimizer or optim.name, optim, schedules[group.name], group.weight_decay)
+        group.name: update_rule(group.optimizer or optim.name, optim, schedules[group.name], group.weight_decay, role)
         for group in plan.trainable_groups
     }
     grouped = optax.multi_transform(transforms, plan.labels(trainable))

@@ -21,6 +21,7 @@ from jtransfer.adapters import AnyNetwork
 from jtransfer.checks import one_of
 from jtransfer.config.transfer import ADAPTATIONS, Transfer
 from jtransfer.errors import UserError
+from jtransfer.models.role import KERNELS, Role
 from jtransfer.transfer.set_aside import for_weights, random_weights_notes
 from jtransfer.transfer.strategies import speeds, strategy_rules
 from jtransfer.transfer.treatment import Treatment, parse_treatment
@@ -201,16 +202,20 @@ def make_plan(network: AnyNetwork, params: Mapping[str, Any], transfer: Transfer
     speed = speeds(network, transfer)
     own = len(written)
     # The values are numbered, so that a rule of one's own is known from one of the strategy with the same pattern.
-    numbered = [(pattern, index) for index, (pattern, _) in enumerate([*written, *usual])]
-    assigned = rules.assign(numbered[:own], shapes, fallback=numbered[own:])
+    assigned = rules.assign(
+        [(pattern, index) for index, (pattern, _) in enumerate(written)],
+        shapes,
+        fallback=[(pattern, own + index) for index, (pattern, _) in enumerate(usual)],
+    )
     everything = [treatment for _, treatment in (*written, *usual)]
+    names = [pattern.pattern if isinstance(pattern, rules.Where) else pattern for pattern, _ in (*written, *usual)]
 
     members: dict[tuple[int, float, float | None], list[str]] = {}
     for path, match in assigned.items():
         treatment = everything[match.value]
         # Rules of one's own have the factors that they state.
         factor = speed(path) if treatment.trainable and match.value >= own else 1.0
-        decay = _decay(path, treatment, weight_decay, transfer)
+        decay = _decay(path, network.role(path), treatment, weight_decay, transfer)
         members.setdefault((match.value, factor, decay), []).append(path)
 
     factors: dict[int, set[float]] = {}
@@ -218,7 +223,7 @@ def make_plan(network: AnyNetwork, params: Mapping[str, Any], transfer: Transfer
         factors.setdefault(index, set()).add(factor)
     groups = []
     for (index, factor, decay), paths in sorted(members.items(), key=lambda m: (m[0][0], -m[0][1], -(m[0][2] or 0))):
-        treatment, pattern = everything[index], numbered[index][0]
+        treatment, pattern = everything[index], names[index]
         has_decaying_twin = not decay and any(
             (other, same) == (index, factor) and twin for other, same, twin in members
         )
@@ -270,13 +275,13 @@ def _without_gaps(groups: Sequence[Group]) -> tuple[Group, ...]:
     return tuple(dataclasses.replace(g, phase=used.index(g.phase) if g.trainable else 0) for g in groups)
 
 
-def _decay(path: str, treatment: Treatment, default: float, transfer: Transfer) -> float | None:
+def _decay(path: str, role: Role, treatment: Treatment, default: float, transfer: Transfer) -> float | None:
     if not treatment.trainable:
         return None
     if treatment.weight_decay is not None:
         return treatment.weight_decay
     towards_source = path.startswith('backbone/') and (transfer.l2_sp or transfer.decay_to_source)
-    return default if path.endswith('/kernel') and not towards_source else 0.0
+    return default if role in KERNELS and not towards_source else 0.0
 
 
 def _group_name(pattern: str) -> str:

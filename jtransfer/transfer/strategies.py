@@ -9,13 +9,18 @@ from jtransfer.adapters import AnyNetwork
 from jtransfer.checks import nearest
 from jtransfer.config.transfer import ADAPTATIONS, Transfer
 from jtransfer.errors import UserError
+from jtransfer.models.role import BIASES, NORMS, Role
+from jtransfer.rules import Where
 from jtransfer.transfer.treatment import Treatment
 
-Rules = list[tuple[str, Treatment]]
+Rules = list[tuple[str | Where, Treatment]]
 
 FREEZE = Treatment(trainable=False)
 TRAIN = Treatment()
-NORMS = r'backbone/(?:.*/)?[^/]*(?:bn|norm|gn|grn)[^/]*/(?:scale|bias)'
+# Names under which saved states hold the groups; what is in them, the roles of the parameters say.
+NORMS_NAME = r'backbone/(?:.*/)?[^/]*(?:bn|norm|gn|grn)[^/]*/(?:scale|bias)'
+BIASES_NAME = 'backbone/.*/bias'
+AUXILIARY_NAME = r'head/aux\d+/.*'
 # Learning rate of the first stage against the last: fastai's `lr_mult` of 100.
 _ONE_THEN_ALL_SPREAD = 0.01
 
@@ -33,7 +38,8 @@ def strategy_rules(network: AnyNetwork, transfer: Transfer) -> Rules:
     backbone = _STRATEGIES[transfer.strategy](network, transfer)
     # An auxiliary head is there for the layers below it; where these do not move, it has nothing to do.
     still = all(not treatment.trainable for _, treatment in backbone)
-    auxiliary: Rules = [(r'head/aux\d+/.*', FREEZE)] if still else []
+    heads = tuple(f'head/{head.name}/' for head in network.backbone.auxiliaries)
+    auxiliary: Rules = [(Where(AUXILIARY_NAME, lambda path: path.startswith(heads)), FREEZE)] if still else []
     new: Rules = [('head/.*', TRAIN), ('heads/.*', TRAIN), ('adapters/.*', TRAIN)]
     return [*auxiliary, *_frozen_stages(network, transfer), *new, *backbone]
 
@@ -70,11 +76,15 @@ def _nothing(network: AnyNetwork, transfer: Transfer) -> Rules:
 
 
 def _norms(network: AnyNetwork, transfer: Transfer) -> Rules:
-    return [(NORMS, TRAIN), ('backbone/.*', FREEZE)]
+    return [(_with_role(NORMS_NAME, network, NORMS), TRAIN), ('backbone/.*', FREEZE)]
 
 
 def _biases(network: AnyNetwork, transfer: Transfer) -> Rules:
-    return [('backbone/.*/bias', TRAIN), ('backbone/.*', FREEZE)]
+    return [(_with_role(BIASES_NAME, network, BIASES), TRAIN), ('backbone/.*', FREEZE)]
+
+
+def _with_role(name: str, network: AnyNetwork, roles: frozenset[Role]) -> Where:
+    return Where(name, lambda path: path.startswith('backbone/') and network.role(path) in roles)
 
 
 def _blocks(network: AnyNetwork, transfer: Transfer) -> Rules:

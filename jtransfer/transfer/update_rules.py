@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -11,24 +12,18 @@ from jaxtyping import Array, Float
 
 from jtransfer import checks
 from jtransfer.config.optim import OPTIMIZERS, Optim
+from jtransfer.models.role import KERNELS, Role
 
 Tree = TypeVar('Tree')
-
-# Where the families keep the kernel that reads the image (`Backbone.input_kernel`), below `params`.
-INPUT_KERNELS = frozenset(
-    f'backbone/{path}'
-    for path in (
-        *('stem/conv/kernel', 'stem/conv1/conv/kernel', 'stage1/conv/kernel', 'stage1/conv1/kernel'),
-        'embed/patch/kernel',
-    )
-)
+# Of a leaf's key path and the leaf.
+Dimensions = Callable[[Any, Any], optax.contrib.MuonDimensionNumbers | None]
 
 # Root mean square of Muon's update before the learning rate: what AdamW's is in practice (Liu et al., 2025).
 MUON_RMS = 0.2
 
 
 def update_rule(
-    name: str, optim: Optim, schedule: optax.Schedule, weight_decay: float | Array
+    name: str, optim: Optim, schedule: optax.Schedule, weight_decay: float | Array, role: Callable[[str], Role]
 ) -> optax.GradientTransformationExtraArgs:
     """The gradient transformation of one group; its state has leaves for the group's parameters alone.
 
@@ -51,6 +46,7 @@ def update_rule(
         optim: momentum and moment decays.
         schedule: learning rate by the group's own count of updates, from zero.
         weight_decay: of every parameter of the group, ≥ 0, times the learning rate.
+        role: of a parameter by its '/'-joined path below `params`, as `Network.role` gives it; Muon asks.
 
     Raises:
         UserError: an unknown name.
@@ -67,10 +63,18 @@ def update_rule(
     adamw = optax.adamw(schedule, b1=b1, b2=b2, weight_decay=weight_decay)
     if name == 'adamw':
         return adamw
-    return optax.multi_transform({'muon': _muon(optim, schedule, weight_decay), 'adamw': adamw}, _muon_labels)
+
+    def dimensions(key_path: Any, leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
+        path = jax.tree_util.keystr(key_path, simple=True, separator='/')
+        return muon_dimensions(path, role(path), leaf.shape)
+
+    def labels(tree: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(lambda *leaf: 'adamw' if dimensions(*leaf) is None else 'muon', tree)
+
+    return optax.multi_transform({'muon': _muon(optim, schedule, weight_decay, dimensions), 'adamw': adamw}, labels)
 
 
-def muon_dimensions(path: str, shape: tuple[int, ...]) -> optax.contrib.MuonDimensionNumbers | None:
+def muon_dimensions(path: str, role: Role, shape: tuple[int, ...]) -> optax.contrib.MuonDimensionNumbers | None:
     """The axes that Muon reads as the inputs and the outputs of a matrix, or None for what AdamW updates.
 
     Muon has the kernels of the backbone: dense ones (i, o) as they are, those of convolutions (h, w, i, o) as
@@ -80,14 +84,14 @@ def muon_dimensions(path: str, shape: tuple[int, ...]) -> optax.contrib.MuonDime
 
     Args:
         path: below `params`, '/'-joined.
+        role: what it is.
         shape: of the parameter.
     """
-    parts = path.split('/')
-    if parts[0] != 'backbone' or parts[-1] != 'kernel' or path in INPUT_KERNELS or len(shape) < 2:
+    if not path.startswith('backbone/') or role not in KERNELS - {Role.INPUT} or len(shape) < 2:
         return None
-    if len(shape) == 4 and shape[2] == 1:
+    if role is Role.KERNEL and len(shape) > 2 and shape[-2] == 1:
         return None
-    outputs = 2 if len(shape) == 3 and parts[-2] != 'out' else 1
+    outputs = len(shape) - 1 if role in (Role.QUERY, Role.KEY, Role.VALUE) else 1
     axes = tuple(range(len(shape)))
     return optax.contrib.MuonDimensionNumbers(axes[:-outputs], axes[-outputs:])
 
@@ -109,34 +113,22 @@ def sam_perturbation(grads: Tree, rho: float | Array) -> Tree:
     return jax.tree.map(lambda grad: (grad * scale).astype(grad.dtype), grads)
 
 
-def _muon(optim: Optim, schedule: optax.Schedule, weight_decay: float | Array) -> optax.GradientTransformationExtraArgs:
+def _muon(
+    optim: Optim, schedule: optax.Schedule, weight_decay: float | Array, dimensions: Dimensions
+) -> optax.GradientTransformationExtraArgs:
+    def to_constant_rms(key_path: Any, update: Float[Array, '*axes']) -> Float[Array, '*axes']:
+        # An orthogonal matrix (m, n) has the mean square 1 / max(m, n).
+        found = dimensions(key_path, update)
+        assert found is not None
+        sides = [math.prod(update.shape[axis] for axis in axes) for axes in (found.reduction_axis, found.output_axis)]
+        return update * (MUON_RMS * math.sqrt(max(sides)))
+
+    def of_tree(tree: Any) -> Any:
+        return jax.tree_util.tree_map_with_path(dimensions, tree)
+
     return optax.chain(
-        optax.contrib.scale_by_muon(beta=optim.momentum, nesterov=True, weight_dimension_numbers=_tree_dimensions),
-        optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(_to_constant_rms, updates)),
+        optax.contrib.scale_by_muon(beta=optim.momentum, nesterov=True, weight_dimension_numbers=of_tree),
+        optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(to_constant_rms, updates)),
         optax.add_decayed_weights(weight_decay),
         optax.scale_by_learning_rate(schedule),
     )
-
-
-def _to_constant_rms(key_path: Any, update: Float[Array, '*axes']) -> Float[Array, '*axes']:
-    # An orthogonal matrix (m, n) has the mean square 1 / max(m, n).
-    dimensions = muon_dimensions(_joined(key_path), update.shape)
-    assert dimensions is not None
-    sides = [
-        math.prod(update.shape[axis] for axis in axes) for axes in (dimensions.reduction_axis, dimensions.output_axis)
-    ]
-    return update * (MUON_RMS * math.sqrt(max(sides)))
-
-
-def _tree_dimensions(tree: Any) -> Any:
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: muon_dimensions(_joined(path), leaf.shape), tree)
-
-
-def _muon_labels(tree: Any) -> Any:
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: 'adamw' if muon_dimensions(_joined(path), leaf.shape) is None else 'muon', tree
-    )
-
-
-def _joined(key_path: Any) -> str:
-    return jax.tree_util.keystr(key_path, simple=True, separator='/')

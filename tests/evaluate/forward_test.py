@@ -1,12 +1,16 @@
 """The forward pass of evaluation: the same logits however many pictures there are and whoever holds the weights."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 from scipy.special import softmax
 
 from jtransfer import models
+from jtransfer.evaluate import forward as forward_module
 from jtransfer.evaluate.forward import make_forward
+from jtransfer.models.heads import Linear
 from jtransfer.pretrained.model import load_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), dtype=np.uint8)
@@ -77,7 +81,22 @@ def test_each_size_is_compiled_once(model, flips, monkeypatch):
         return apply(network, variables, images, **kwargs)
 
     monkeypatch.setattr(type(model.network), 'apply', counting)
+    forward_module._program.cache_clear()
     run = make_forward(model.network, model.preprocessing, flips=flips)
     for side in (16, 8, 16, 8):
         run(model.variables, IMAGES[:8, :side, :side])
     assert traced == [(8, 16, 16, 3), (8, 8, 8, 3)]
+
+
+def test_runs_of_one_network_share_a_program_and_code_of_someone_elses_is_asked_anew(model, forward):
+    before = forward_module._program.cache_info().hits
+    again = make_forward(model.network.clone(), dataclasses.replace(model.preprocessing))
+    assert forward_module._program.cache_info().hits == before + 1
+    np.testing.assert_array_equal(again(model.variables, IMAGES[:8])[''], forward(model.variables, IMAGES[:8])[''])
+
+    @dataclasses.dataclass(frozen=True)
+    class Theirs(Linear):
+        pass
+
+    make_forward(model.network.clone(heads={'': Theirs(3)}), model.preprocessing)
+    assert forward_module._program.cache_info().hits == before + 1

@@ -14,6 +14,7 @@ from jtransfer.experiments.feeding import feeds
 from jtransfer.preprocessing import Preprocessing, training_pixels
 from jtransfer.tasks.base import Task
 from jtransfer.train.placement import JitPlacement
+from tests.tiers import slow
 
 SETTINGS = Preprocessing(16)
 
@@ -26,8 +27,9 @@ def batches_of(config, part, start=0, count=4):
     return batches
 
 
-@pytest.mark.parametrize('sampling', ['uniform', 'balanced'])
-@pytest.mark.parametrize('repeats', [1, 2])
+@pytest.mark.parametrize(
+    ('sampling', 'repeats'), [('uniform', 1), ('balanced', 2), *slow(('uniform', 2), ('balanced', 1))]
+)
 def test_every_placement_gives_the_same_batches_from_any_step_on(tiny_config, tmp_path, sampling, repeats):
     settings = {'data.sampling': sampling, 'augment.repeats': repeats, 'data.cache_dir': str(tmp_path)}
     part = load_parts(tiny_config().data, 0).train

@@ -14,6 +14,7 @@ from jtransfer.experiments import finetune
 from jtransfer.experiments.run_dir import read_result, write_config
 from jtransfer.train.log import read_log
 from tests.experiments.finetune_test import THOROUGH
+from tests.tiers import slow
 
 pytestmark = pytest.mark.usefixtures('compile_once')
 
@@ -55,7 +56,7 @@ def logged(path):
     return [{name: value for name, value in line.items() if 'second' not in name} for line in read_log(path)]
 
 
-@pytest.mark.parametrize('placement', ['host', 'stream', 'device'])
+@pytest.mark.parametrize('placement', ['device', *slow('host', 'stream')])
 def test_a_run_killed_in_mid_epoch_goes_on_bit_for_bit(tiny_config, whole, tmp_path, compile_once, placement):
     run = tmp_path / 'run'
     settings = {

@@ -15,6 +15,7 @@ from jtransfer.experiments import search_study
 from jtransfer.experiments.search_space import parse_space
 from jtransfer.experiments.search_study import JOURNAL, need_optuna, open_study
 from tests.full_disk import files_up_to
+from tests.tiers import slow
 
 optuna = pytest.importorskip('optuna')
 
@@ -76,7 +77,7 @@ def test_trials_are_recorded(tmp_path):
     assert (tmp_path / JOURNAL).exists()
 
 
-@pytest.mark.parametrize('sampler', ['tpe', 'random', 'quasi_random', 'cma_es'])
+@pytest.mark.parametrize('sampler', ['tpe', 'cma_es', *slow('random', 'quasi_random')])
 def test_the_same_search_twice_or_stopped_between_takes_the_same_trials(tmp_path, sampler):
     if sampler == 'cma_es':
         pytest.importorskip('cmaes')
@@ -192,7 +193,7 @@ def test_others_at_work_count_and_those_that_are_gone_do_not(tmp_path, monkeypat
     assert len(taken) == 2
 
 
-@pytest.mark.parametrize('pruner', ['none', 'median', 'successive_halving', 'hyperband'])
+@pytest.mark.parametrize('pruner', ['none', 'successive_halving', *slow('median', 'hyperband')])
 def test_what_falls_behind_is_ended(tmp_path, pruner):
     steps = []
 
@@ -233,7 +234,7 @@ def test_a_study_of_something_else_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'storage', ['sqlite:///{0}/study.db', 'sqlite:///~/deep/study.db', '{0}/deep/study.log', '~/study.log', '']
+    'storage', ['sqlite:///~/deep/study.db', '{0}/deep/study.log', '~/study.log', '', *slow('sqlite:///{0}/study.db')]
 )
 def test_storages(tmp_path, storage, monkeypatch):
     monkeypatch.setenv('HOME', str(tmp_path))

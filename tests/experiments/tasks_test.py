@@ -29,6 +29,7 @@ from jtransfer.tasks.door import bare
 from jtransfer.train.log import MetricLog, read_log
 from launch.soup import scored, table
 from tests.experiments.pictures import Pictures
+from tests.tiers import slow
 
 pytestmark = pytest.mark.usefixtures('compile_once')
 
@@ -209,7 +210,7 @@ def test_the_end_and_the_page_say_what_was_learnt(run, tasks):
         assert all(name in page for name in task.class_names)
 
 
-@pytest.mark.parametrize('stop', [8, 15])
+@pytest.mark.parametrize('stop', [15, *slow(8)])
 def test_an_interrupted_run_of_several_heads_ends_bit_for_bit_the_same(tiny_config, run, tmp_path, monkeypatch, stop):
     first, source, _ = run(HEADS)
     write = MetricLog.write
@@ -316,7 +317,7 @@ def test_what_does_not_fit_the_tasks_is_refused_before_anything_is_written(
     assert not list(nowhere.iterdir())
 
 
-@pytest.mark.parametrize('tasks', [(LIGHT,), (TAGS,), HEADS], ids=['regression', 'multi_label', 'heads'])
+@pytest.mark.parametrize('tasks', [HEADS, *slow(((LIGHT,),), ((TAGS,),))], ids=['heads', 'regression', 'multi_label'])
 def test_views_mixing_weights_and_huber_go_together(tiny_config, tmp_path, tasks):
     settings = {
         'train.steps': 2,

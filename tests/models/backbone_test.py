@@ -4,9 +4,12 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jtransfer import models, rules
+from jtransfer.models.role import BIASES, KERNELS, Role
+from jtransfer.preprocessing import Preprocessing
 
 NAMES = (
     'resnet18d',
@@ -89,3 +92,46 @@ def test_positions_have_the_prefix_that_the_family_states(name):
     else:
         patches = (models.describe(name).image_size // network.backbone.patch) ** 2
         assert positions.shape[1] == network.backbone.prefix_positions + patches
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_every_parameter_has_a_role(name):
+    network, variables = shapes(name)
+    paths = [path.removeprefix('params/backbone/') for path in variables if path.startswith('params/backbone/')]
+    roles = {path: network.backbone.role(path) for path in paths}
+    assert [path for path in paths if roles[path] is Role.INPUT] == [network.backbone.input_kernel]
+    assert Role.OTHER not in roles.values()
+    for path, role in roles.items():
+        assert (role in KERNELS) == path.endswith('/kernel'), path
+        assert (role in BIASES) == path.endswith('/bias'), path
+    has_positions = network.backbone.grid(32, 32) is not None
+    assert has_positions == (Role.POSITION in roles.values())
+
+
+def test_attention_and_tokens_are_told_from_other_parameters():
+    role = models.create('deit_ti16_distilled', num_classes=2).backbone.role
+    assert [role(f'block3/attn/{name}/kernel') for name in ('query', 'key', 'value', 'out')] == [
+        *(Role.QUERY, Role.KEY, Role.VALUE, Role.OUT)
+    ]
+    assert role('embed/dist_token') is role('embed/cls_token') is Role.TOKEN
+    assert role('block3/attn/query/bias') is Role.BIAS
+
+
+def test_parameters_of_another_shape_are_fitted_or_refused():
+    now = Preprocessing(32, (0.5,) * 3, (0.5,) * 3)
+    backbone = models.create('vit_tiny_test', num_classes=2).backbone
+    stored = np.zeros((1, 5, 16), np.float32)
+    assert backbone.fit('embed/pos_embed', stored, (1, 17, 16), None, now).shape == (1, 17, 16)
+    assert backbone.fit('embed/cls_token', stored, (1, 17, 16), None, now) is None
+    kernel = np.zeros((8, 8, 3, 16), np.float32)
+    assert backbone.fit('embed/patch/kernel', kernel, (8, 8, 1, 16), now, now).shape == (8, 8, 1, 16)
+    assert backbone.fit('block0/mlp/fc1/kernel', kernel, (8, 8, 1, 16), now, now) is None
+    assert backbone.fit('block0/mlp/fc1/kernel', kernel, kernel.shape, now, now) is kernel
+
+
+def test_the_side_that_position_embeddings_are_for():
+    backbone = models.create('vit_tiny_test', num_classes=2).backbone
+    assert backbone.side_of({'embed/pos_embed': (1, 17, 16)}, 16) == 32
+    assert backbone.side_of({'embed/pos_embed': (1, 16, 16)}, 16) == 16  # no square
+    assert backbone.side_of({}, 16) == 16
+    assert models.create('resnet_tiny', num_classes=2).backbone.side_of({'embed/pos_embed': (1, 17, 16)}, 16) == 16

@@ -52,6 +52,6 @@ def test_lists_become_tuples_and_whole_numbers_decimals():
 
 
 def test_an_image_of_too_many_patches_is_refused():
-    with pytest.raises(UserError, match='gives vit_ti16 262,144 patches of 16 pixels; at most 65,536'):
+    with pytest.raises(UserError, match='gives vit_ti16 262,144 patches; at most 65,536'):
         models.create('vit_ti16', num_classes=2, image_size=8192)
     models.create('vit_ti16', num_classes=2, image_size=4096)

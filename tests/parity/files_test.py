@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jtransfer.models.first_kernel import fit_channels
 from jtransfer.pretrained.export import export_model
-from jtransfer.pretrained.load import fit_channels
 from jtransfer.pretrained.model import load_model
 from tests.golden import check
 

@@ -22,6 +22,7 @@ from jtransfer.pretrained.export import export_model
 from jtransfer.pretrained.files import read_safetensors, write_safetensors
 from jtransfer.pretrained.model import load_model
 from jtransfer.transfer.plan import make_plan
+from tests.tiers import slow
 
 NAMES = ('ape', 'bee', 'cat')
 _BIT = {'depths': [1, 1], 'widths': [4, 8], 'stem_width': 8, 'norm_groups': 4}
@@ -243,11 +244,19 @@ def test_an_adapted_network_may_be_a_base(bases, tmp_path):
     assert_same(load_adapter(tmp_path / 'adapter.safetensors'), model)
 
 
+SEQUENTIAL = {'transfer.strategy': 'adapter', 'adapters.adapter_kind': 'sequential', 'adapters.adapter_dim': 2}
+
+
 @pytest.mark.parametrize(
     ('family', 'settings'),
     [
         ('vit', {'transfer.strategy': 'lora', 'transfer.frozen_dtype': 'bfloat16', 'data.validation_fraction': 0.2}),
-        ('resnet', {'transfer.strategy': 'adapter', 'adapters.adapter_kind': 'sequential', 'adapters.adapter_dim': 2}),
+        *slow(
+            (
+                'resnet',
+                {'transfer.strategy': 'adapter', 'adapters.adapter_kind': 'sequential', 'adapters.adapter_dim': 2},
+            )
+        ),
         ('resnet', {'transfer.strategy': 'bitfit', 'transfer.batch_norm': 'train', 'optim.ema_decay': 0.5}),
     ],
 )

@@ -10,12 +10,12 @@ import pytest
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.models import cost
 from jtransfer.preprocessing import IMAGENET_MEAN, Preprocessing
 from jtransfer.pretrained import entries
 from jtransfer.pretrained.entries import COLUMNS, TABLES, find, matching, read_table, table_row
 from jtransfer.pretrained.locate import shipped_path
 from jtransfer.pretrained.names import namings
+from tests.models.published import count
 
 ALL = list(entries.entries().values())
 HALF = (0.5, 0.5, 0.5)
@@ -84,14 +84,8 @@ def test_shipped_weights_are_in_the_package():
 @functools.cache
 def counted(architecture: str, options: str, size: int) -> tuple[int, int]:
     """Parameters of the backbone, and of the head for each class."""
-    given = json.loads(options)
-    blocks = models.describe(architecture).kwargs.get('blocks')
-    if not blocks:
-        return cost.count(models.create(architecture, num_classes=1, image_size=size, options=given), size)[:2]
-    # Blocks are alike, and tracing forty of them takes its time.
-    few = [models.create(architecture, num_classes=1, image_size=size, options={**given, 'blocks': n}) for n in (1, 2)]
-    (one, head, _), (two, _, _) = (cost.count(network, size) for network in few)
-    return one + (blocks - 1) * (two - one), head
+    numbers = count(architecture, 1, size, json.loads(options))
+    return numbers['params/backbone'], numbers['params/head']
 
 
 def test_parameters_are_those_of_our_networks():

@@ -10,9 +10,21 @@ from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import load
 
-FITTING = load.Fitting(prefix_positions=1)
+
+def _fit(architecture, size, was=None):
+    """As `load_model` has a network of square images fit what is stored."""
+    network = models.create(architecture, num_classes=4)
+    now = Preprocessing(size, (0.5,) * 3, (0.5,) * 3)
+
+    def fit(path, stored, shape):
+        if not path.startswith(load.BACKBONE):
+            return load.same_shape(path, stored, shape)
+        return network.backbone.fit(path.removeprefix(load.BACKBONE), stored, shape, was, now)
+
+    return fit
 
 
 def _shapes(architecture, classes=4, size=16):
@@ -121,7 +133,9 @@ def test_another_shape_outside_the_head_is_refused():
 def test_position_embeddings_at_another_resolution_are_resized_and_said():
     stored = _stored('vit_tiny_test', size=16)
     path = 'params/backbone/embed/pos_embed'
-    variables, report = load.load_into(_shapes('vit_tiny_test', size=32), stored, source='w', fitting=FITTING)
+    variables, report = load.load_into(
+        _shapes('vit_tiny_test', size=32), stored, source='w', fit=_fit('vit_tiny_test', 32)
+    )
     before, after = _flat(stored)[path], np.asarray(_flat(variables)[path])
     assert (before.shape, after.shape) == ((1, 5, 16), (1, 17, 16))
     np.testing.assert_array_equal(after[:, 0], before[:, 0])
@@ -134,16 +148,18 @@ def test_position_embeddings_at_another_resolution_are_resized_and_said():
 
 
 def test_position_embeddings_that_fit_no_square_grid_are_refused():
-    """Five tokens are four patches and one prefix token, never five patches."""
-    with pytest.raises(UserError, match=r'pos_embed is \(1, 5, 16\)'):
-        load.load_into(_shapes('vit_tiny_test', size=32), _stored('vit_tiny_test'), source='w')
+    """Four tokens are three patches and one prefix token, never four patches."""
+    target, stored = _shapes('vit_tiny_test', size=32), _stored('vit_tiny_test')
+    stored['params']['backbone']['embed']['pos_embed'] = np.zeros((1, 4, 16), np.float32)
+    with pytest.raises(UserError, match=r'pos_embed is \(1, 4, 16\)'):
+        load.load_into(target, stored, source='w', fit=_fit('vit_tiny_test', 32))
 
 
 def test_as_many_patches_on_another_grid_are_resized_too():
     stored, target = _stored('vit_tiny_test', size=32), _shapes('vit_tiny_test', size=32)
     path = 'params/backbone/embed/pos_embed'
-    fitting = load.Fitting(prefix_positions=1, grid=(2, 8))
-    variables, report = load.load_into(target, stored, source='w', fitting=fitting)
+    was = Preprocessing(16, (0.5,) * 3, (0.5,) * 3, image_width=64)
+    variables, report = load.load_into(target, stored, source='w', fit=_fit('vit_tiny_test', 32, was))
     assert report.resized == (path,)
     assert np.abs(_flat(variables)[path] - _flat(stored)[path]).max() > 0.1
 
@@ -154,7 +170,7 @@ def test_another_number_of_image_channels_is_fitted_and_said(channels):
     path = 'params/backbone/stem/conv/kernel'
     network = models.create('resnet_tiny', num_classes=4)
     target = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 16, 16, channels)))
-    variables, report = load.load_into(target, stored, source='w', fitting=load.Fitting(input_kernel=path))
+    variables, report = load.load_into(target, stored, source='w', fit=_fit('resnet_tiny', 16))
     assert report.resized == (path,)
     before, after = _flat(stored)[path], _flat(variables)[path]
     assert after.shape[2] == channels

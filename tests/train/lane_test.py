@@ -18,6 +18,7 @@ from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.log import read_log
 from jtransfer.train.loop import fit, fit_lanes
 from jtransfer.train.run_progress import RunProgress
+from tests.tiers import slow
 from tests.train.folds import (
     AUGMENT,
     FOLDS,
@@ -106,7 +107,7 @@ def test_every_fold_writes_what_it_would_write_alone(toy, whole, tmp_path):
 
 # 2: before any checkpoint; 3: with a best one alone; 4 and 8: while one is being written; 5: at a new phase; 7 and 11:
 # with a best checkpoint newer than the last.
-@pytest.mark.parametrize('at', [2, 3, 4, 5, 7, 8, 11])
+@pytest.mark.parametrize('at', [3, 8, *slow(2, 4, 5, 7, 11)])
 def test_interrupted_folds_resume_as_if_nothing_had_happened(toy, placement, whole, tmp_path, at):
     with pytest.raises(KeyboardInterrupt):
         train(toy, placement, tmp_path, cut(feeder(FOLDS, placement), at, interrupt))
@@ -114,7 +115,7 @@ def test_interrupted_folds_resume_as_if_nothing_had_happened(toy, placement, who
 
 
 # 3: at validation; 5: at a new phase, which no checkpoint was to be at.
-@pytest.mark.parametrize('at', [3, 5])
+@pytest.mark.parametrize('at', [5, *slow(3)])
 def test_folds_that_a_signal_ends_save_the_step_and_lose_nothing(toy, placement, whole, signalled, tmp_path, at):
     with pytest.raises(stopping.Stopped, match=f'stopped by SIGTERM: step {at} of {STEPS} of {FOLDS} folds is saved'):
         train(toy, placement, tmp_path, cut(feeder(FOLDS, placement), at - 1, signalled))
@@ -144,7 +145,7 @@ def test_finished_folds_resumed_do_nothing(toy, placement, whole, tmp_path):
     assert_same_runs(toy, again, tmp_path, whole)
 
 
-@pytest.mark.parametrize('ahead', [4, 8, STEPS])
+@pytest.mark.parametrize('ahead', [8, *slow(4, STEPS)])
 def test_folds_left_off_at_different_steps_wait_for_each_other(toy, placement, whole, tmp_path, ahead):
     with pytest.raises(KeyboardInterrupt):
         train(toy, placement, tmp_path, cut(feeder(FOLDS, placement), 5, interrupt))

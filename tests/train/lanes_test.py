@@ -11,6 +11,7 @@ from jtransfer.config.optim import Loss
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.rules import flatten
 from jtransfer.train.loop import fit, fit_lanes
+from tests.tiers import slow
 from tests.train.folds import (
     AUGMENT,
     FROZEN,
@@ -47,11 +48,9 @@ def assert_same_training(together, alone):
     ('folds', 'devices', 'mesh', 'name'),
     [
         (3, 8, (3, 2), 'resnet_tiny'),
-        (4, 8, (4, 2), 'dense_norm'),
-        (8, 8, (8, 1), 'dense_norm'),
-        (5, 8, (5, 1), 'dense_norm'),
         (5, 4, (1, 4), 'dense_norm'),
         (9, 6, (3, 2), 'dense_norm'),
+        *slow((4, 8, (4, 2), 'dense_norm'), (8, 8, (8, 1), 'dense_norm'), (5, 8, (5, 1), 'dense_norm')),
     ],
 )
 def test_side_by_side_trains_as_one_after_another(toy, folds, devices, mesh, name):
@@ -75,7 +74,8 @@ def test_side_by_side_trains_as_one_after_another(toy, folds, devices, mesh, nam
 
 
 @pytest.mark.parametrize(
-    'transfer', [Transfer('gradual', unfreeze_every=3, unfreeze_warmup=2), Transfer('lp_ft', first_phase=0.34)]
+    'transfer',
+    [Transfer('lp_ft', first_phase=0.34), *slow(Transfer('gradual', unfreeze_every=3, unfreeze_warmup=2))],
 )
 def test_planned_phases_and_sizes_side_by_side(toy, transfer):
     augment = dataclasses.replace(AUGMENT, sizes=(12, 16), size_schedule='random')

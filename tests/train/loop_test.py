@@ -23,6 +23,7 @@ from jtransfer.train.checkpoints import Checkpoints
 from jtransfer.train.log import read_log
 from jtransfer.train.loop import fit, total_steps
 from jtransfer.train.sizes import steps_by_size
+from tests.tiers import slow
 
 STEPS = 12
 # The logged, the evaluated and the saved steps mostly miss each other.
@@ -144,7 +145,7 @@ def test_the_best_step_is_chosen(toy, whole, states):
     assert [line['validation/top1'] for line in result.history if 'validation/top1' in line] == [*scores.values()]
 
 
-@pytest.mark.parametrize('at', [None, 7, 11])
+@pytest.mark.parametrize('at', [None, 7, *slow(11)])
 def test_of_equal_scores_the_lower_loss_is_chosen_and_of_equal_losses_the_latest(
     toy, placement, feed, states, tmp_path, at
 ):
@@ -181,7 +182,7 @@ def test_metrics_are_means_over_the_steps_since_the_last_line(toy, placement, fe
 
 # 2: before any checkpoint; 3: with a best one alone; 4 and 8: while one is being written; 7 and 11: with a best
 # checkpoint newer than the last.
-@pytest.mark.parametrize('at', [2, 3, 4, 7, 8, 11])
+@pytest.mark.parametrize('at', [3, 8, 11, *slow(2, 4, 7)])
 def test_an_interrupted_run_resumes_as_if_nothing_had_happened(toy, placement, feed, whole, states, tmp_path, at):
     parts, variables = make(toy)
     with pytest.raises(KeyboardInterrupt):
@@ -213,7 +214,7 @@ def test_the_best_survives_though_it_is_newer_than_the_last(toy, placement, feed
 
 
 # 1: no line yet; 3: at validation; 4: at a checkpoint; 7: between everything; 12: at the last validation.
-@pytest.mark.parametrize('at', [1, 3, 4, 7, 12])
+@pytest.mark.parametrize('at', [3, 7, *slow(1, 4, 12)])
 def test_a_run_that_a_signal_ends_loses_nothing(toy, placement, feed, whole, signalled, tmp_path, at):
     parts, variables = make(toy)
     with pytest.raises(stopping.Stopped, match=f'stopped by SIGTERM: step {at} of {STEPS} is saved'):

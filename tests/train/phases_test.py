@@ -23,6 +23,7 @@ from jtransfer.train.placement import make_placement
 from jtransfer.train.state import next_phase
 from jtransfer.train.step import make_train_step
 from tests.flips import damage_values
+from tests.tiers import slow
 
 STEPS = 12
 RATE, DECAY, CLIP, AVERAGE = 0.02, 0.1, 0.5, 0.9
@@ -273,13 +274,13 @@ def lines(directory):
     ('name', 'at'),
     [
         # Right at a boundary (3, 6, 9), between them, and before the first.
-        *(('gradual', at) for at in (2, 3, 4, 6, 8, 9, 11)),
-        *(('lp_ft', at) for at in (3, 4, 7)),
-        *(('one_then_all', at) for at in (5, 6)),
-        *(('rules', at) for at in (3, 5, 7, 10)),
-        *(('stalls', at) for at in (3, 4, 5, 7, 8, 11)),
-        *(('pulls', at) for at in (6, 8)),
-        *(('low', at) for at in (3, 6, 7, 10)),
+        *[('gradual', 3), ('gradual', 8), *slow(*(('gradual', at) for at in (2, 4, 6, 9, 11)))],
+        *[('lp_ft', 4), *slow(*(('lp_ft', at) for at in (3, 7)))],
+        *slow(*(('one_then_all', at) for at in (5, 6))),
+        *[('rules', 5), *slow(*(('rules', at) for at in (3, 7, 10)))],
+        *[('stalls', 7), *slow(*(('stalls', at) for at in (3, 4, 5, 8, 11)))],
+        *[('pulls', 6), *slow(('pulls', 8))],
+        *[('low', 7), *slow(*(('low', at) for at in (3, 6, 10)))],
     ],
 )
 def test_a_run_interrupted_in_any_phase_resumes_as_if_nothing_had_happened(

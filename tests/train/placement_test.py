@@ -12,6 +12,7 @@ from jtransfer.errors import UserError
 from jtransfer.rules import flatten
 from jtransfer.train.loop import fit
 from jtransfer.train.placement import JitPlacement, PmapPlacement, make_placement
+from tests.tiers import slow
 
 STEPS = 10
 AUGMENT = Augment(crop_scale=(0.3, 1.0), crop_ratio=(0.75, 1.33), horizontal_flip=0.5, brightness=0.3, saturation=0.3)
@@ -26,10 +27,12 @@ BOTH = pytest.mark.parametrize('make', [JitPlacement, PmapPlacement])
     ('name', 'accumulate_steps', 'augment'),
     [
         ('resnet_tiny', 1, AUGMENT),
-        ('resnet_tiny', 2, Augment()),
-        ('vit_tiny_test', 1, Augment()),
-        pytest.param('resnet_tiny', 2, AUGMENT, marks=pytest.mark.slow),
-        pytest.param('vit_tiny_test', 2, AUGMENT, marks=pytest.mark.slow),
+        *slow(
+            ('resnet_tiny', 2, Augment()),
+            ('vit_tiny_test', 1, Augment()),
+            ('resnet_tiny', 2, AUGMENT),
+            ('vit_tiny_test', 2, AUGMENT),
+        ),
     ],
 )
 def test_one_device_and_eight_and_pmap_train_alike(toy, name, accumulate_steps, augment):

@@ -17,6 +17,7 @@ from jtransfer.train import programs
 from jtransfer.train.loop import fit
 from jtransfer.train.placement import make_placement
 from jtransfer.train.sizes import at_size, check_sizes, step_size, steps_by_size
+from tests.tiers import slow
 
 SIZES = (12, 20, 16)
 CROPS = Augment(crop_scale=(0.3, 1.0), horizontal_flip=0.5, sizes=SIZES)
@@ -208,7 +209,7 @@ def test_without_sizes_nothing_is_logged_of_them(toy, counted):
     assert counted[0] == counted[1] == {16: 1}
 
 
-@pytest.mark.parametrize('schedule', ['random', 'progressive'])
+@pytest.mark.parametrize('schedule', ['random', *slow('progressive')])
 def test_an_interrupted_run_resumes_as_if_nothing_had_happened(toy, tmp_path, shared, schedule):
     augment = dataclasses.replace(CROPS, size_schedule=schedule)
     parts, variables = toy.make('dense_norm', augment=augment, optim=OPTIM, train=TRAIN, steps=STEPS)

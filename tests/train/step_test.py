@@ -21,6 +21,7 @@ from jtransfer.preprocessing import normalise
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.step import make_train_step, stream_key
 from jtransfer.transfer.plan import make_plan
+from tests.tiers import slow
 
 EVERYTHING_ON = Optim(weight_decay=0.1, ema_decay=0.9, accumulate_steps=2, clip_norm=0.1, learning_rate=0.01)
 
@@ -166,7 +167,7 @@ def flops(function, *args, compiled=True):
     return (lowered.compile() if compiled else lowered).cost_analysis()['flops']
 
 
-@pytest.mark.parametrize('name', ['resnet_tiny', 'resnet_small', 'vit_tiny_test', 'vit_mini'])
+@pytest.mark.parametrize('name', ['resnet_tiny', 'vit_tiny_test', *slow('resnet_small', 'vit_mini')])
 def test_a_frozen_backbone_costs_a_forward_pass(toy, name):
     optim = Optim(weight_decay=0.1, clip_norm=1.0, ema_decay=0.9)
     parts, variables = toy.make(name, Transfer('linear_probe'), optim)

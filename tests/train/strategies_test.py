@@ -1,7 +1,6 @@
 """Every strategy in the training step: what should move moves, and what should not is bit-identical.
 
-The expectation is written by hand for every strategy, as a predicate on paths, so that a wrong plan is found too. The
-steps run operation by operation: what compilation does to them is the business of the tests of the cost and the step.
+The expectation is written by hand for every strategy, as a predicate on paths, so that a wrong plan is found too.
 """
 
 import dataclasses
@@ -78,10 +77,9 @@ CASES = {
 def check_moved(toy, parts, variables, moves, statistics_move, steps=2):
     """Runs some steps, and compares every leaf of the state with the expectation."""
     state = parts.start(variables)
-    step = make_train_step(parts, state.trainable)
-    with jax.disable_jit():
-        for index in range(steps):
-            state, metrics = step(state, jax.tree.map(jnp.asarray, toy.batch(index)))
+    step = jax.jit(make_train_step(parts, state.trainable))
+    for index in range(steps):
+        state, metrics = step(state, jax.tree.map(jnp.asarray, toy.batch(index)))
     assert metrics['finite']
     before = rules.flatten(variables['params'])
     moving = {path for path in before if moves(path)}
@@ -204,7 +202,7 @@ def test_frozen_parameters_are_not_in_the_norm_that_clips(toy):
     for strategy in ('linear_probe', 'fine_tune'):
         parts, variables = toy.make('vit_small_test', Transfer(strategy), EVERYTHING_ON)
         state = parts.start(variables)
-        with jax.disable_jit():
-            _, metrics = make_train_step(parts, state.trainable)(state, jax.tree.map(jnp.asarray, toy.batch(0)))
+        step = jax.jit(make_train_step(parts, state.trainable))
+        _, metrics = step(state, jax.tree.map(jnp.asarray, toy.batch(0)))
         norms_of[strategy] = float(metrics['gradient_norm'])
     assert norms_of['linear_probe'] < 0.99 * norms_of['fine_tune']

@@ -8,6 +8,7 @@ import pytest
 
 from jtransfer import models
 from jtransfer.config import Optim, Transfer
+from jtransfer.models.role import usual_role
 from jtransfer.transfer import optimizer
 from jtransfer.transfer import plan as plan_lib
 from jtransfer.transfer.schedules import make_schedule
@@ -31,7 +32,7 @@ def schedules_of(optim, plan):
 
 
 def make_optimizer(optim, plan, trainable):
-    return optimizer.make_optimizer(optim, plan, trainable, schedules_of(optim, plan))
+    return optimizer.make_optimizer(optim, plan, trainable, schedules_of(optim, plan), usual_role)
 
 
 def run(optimizer, params, grads, steps=3):

@@ -1,5 +1,6 @@
 """Every rule equals torch's, or optax's, or its own formula, written out by hand."""
 
+import functools
 import re
 
 import jax
@@ -11,9 +12,10 @@ import pytest
 from jtransfer import rules
 from jtransfer.config.optim import OPTIMIZERS, Optim
 from jtransfer.errors import UserError
-from jtransfer.models import create, describe, variant_names
+from jtransfer.models.role import Role, usual_role
+from jtransfer.transfer import update_rules
 from jtransfer.transfer.schedules import make_schedule
-from jtransfer.transfer.update_rules import INPUT_KERNELS, MUON_RMS, muon_dimensions, sam_perturbation, update_rule
+from jtransfer.transfer.update_rules import MUON_RMS, sam_perturbation
 
 SHAPES = {
     'backbone/stem/conv/kernel': (3, 3, 3, 8),
@@ -36,8 +38,25 @@ MATRICES = {
     'backbone/block0/attn/out/kernel': (12, 12),
     'backbone/block0/mlp/fc1/kernel': (12, 24),
 }
+# What the names alone do not say.
+ROLES = {
+    'backbone/stem/conv/kernel': Role.INPUT,
+    'backbone/block0/attn/query/kernel': Role.QUERY,
+    'backbone/block0/attn/out/kernel': Role.OUT,
+}
 DECAY = 0.3
 OPTIM = Optim(learning_rate=0.05, schedule='linear', warmup=0.2)
+
+
+def role(path):
+    return ROLES.get(path) or usual_role(path)
+
+
+update_rule = functools.partial(update_rules.update_rule, role=role)
+
+
+def muon_dimensions(path, shape):
+    return update_rules.muon_dimensions(path, role(path), shape)
 
 
 def tree(seed, shapes=SHAPES):
@@ -189,27 +208,19 @@ def test_axes_of_muon_make_these_matrices(path, matrix):
 
 def test_attention_kernels_are_split_between_what_goes_in_and_what_comes_out():
     # Here the width is not heads times parts, as under a pooling by attention of another width.
-    assert muon_dimensions('backbone/block0/attn/value/kernel', (10, 3, 4)) == ((0,), (1, 2))
-    assert muon_dimensions('backbone/block0/attn/out/kernel', (3, 4, 10)) == ((0, 1), (2,))
+    dimensions = update_rules.muon_dimensions
+    assert dimensions('backbone/block0/attn/value/kernel', Role.VALUE, (10, 3, 4)) == ((0,), (1, 2))
+    assert dimensions('backbone/block0/attn/out/kernel', Role.OUT, (3, 4, 10)) == ((0, 1), (2,))
+
+
+def test_a_kernel_over_a_sequence_is_a_matrix_too():
+    assert muon_dimensions('backbone/stage1/conv/kernel', (3, 8, 16)) == ((0, 1), (2,))
+    assert muon_dimensions('backbone/stage1/conv/kernel', (3, 1, 16)) is None
 
 
 @pytest.mark.parametrize('path', [path for path in SHAPES if path not in MATRICES])
 def test_muon_does_not_take(path):
     assert muon_dimensions(path, SHAPES[path]) is None
-
-
-def test_the_input_kernel_of_every_network_is_known():
-    stated = {f'backbone/{create(name, num_classes=2).backbone.input_kernel}' for name in variant_names()}
-    assert stated == INPUT_KERNELS
-
-
-@pytest.mark.parametrize('name', ['resnet18', 'vit_ti16', 'convnext_atto', 'vgg11', 'alexnet', 'googlenet'])
-def test_no_other_kernel_of_a_family_is_taken_for_its_input_kernel(name):
-    network = create(name, num_classes=2)
-    image = jax.ShapeDtypeStruct((1, *np.broadcast_to(describe(name).image_size, 2), 3), jnp.float32)
-    shapes = jax.eval_shape(network.init, jax.random.key(0), image)['params']
-    taken = INPUT_KERNELS & set(rules.flatten(shapes))
-    assert taken == {f'backbone/{network.backbone.input_kernel}'}
 
 
 def groups():

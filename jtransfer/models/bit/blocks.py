@@ -8,7 +8,7 @@ convolution).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
 from jtransfer.models.layers.common import HE_NORMAL_FAN_OUT, DropPath
+from jtransfer.models.layers.operation import Operation
 
 EXPANSION = 4
 EPS = 1e-5
@@ -53,6 +54,8 @@ class StandardisedConv(nn.Module):
     eps: float
     dtype: Any
 
+    operation: ClassVar[Operation] = 'standardised'
+
     @nn.compact
     def __call__(self, inputs: Float[Array, 'batch h w channel']) -> Float[Array, 'batch h2 w2 features']:
         """Parameter: kernel (kernel, kernel, channel, features)."""
@@ -78,6 +81,8 @@ class NormReLU(nn.Module):
 
     groups: int
     dtype: Any
+
+    operation: ClassVar[Operation] = 'norm'
 
     @nn.compact
     def __call__(self, inputs: Float[Array, 'batch h w channel']) -> Float[Array, 'batch h w channel']:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.common import DropPath, layer_norm, stage_drop_path_rates
 from jtransfer.models.layers.depthwise import DepthwiseConv
+from jtransfer.models.layers.operation import Operation
 from jtransfer.models.stages import block_names
 
 KERNEL = 7
@@ -36,6 +37,8 @@ class PatchConv(nn.Module):
     patch: int
     width: int
     dtype: Any
+
+    operation: ClassVar[Operation] = 'conv'
 
     @nn.compact
     def __call__(self, inputs: Float[Array, 'batch h w channel']) -> Float[Array, 'batch h2 w2 width']:

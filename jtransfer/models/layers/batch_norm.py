@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
 from jtransfer.models.layers.common import is_frozen
+from jtransfer.models.layers.operation import Operation
 
 
 class BatchNorm(nn.Module):
@@ -35,6 +36,8 @@ class BatchNorm(nn.Module):
     axis_name: str | None = None
     dtype: Any = jnp.float32
     scale_init: nn.initializers.Initializer = nn.initializers.ones
+
+    operation: ClassVar[Operation] = 'norm'
 
     @nn.compact
     def __call__(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from jtransfer.models.layers.operation import Operation
 
 HE_NORMAL_FAN_OUT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
@@ -82,6 +84,8 @@ class PointwiseConv(nn.Module):
     features: int
     stride: int = 1
     dtype: Any = jnp.float32
+
+    operation: ClassVar[Operation] = 'conv'
 
     @nn.compact
     def __call__(self, inputs: Float[Array, 'batch h w channel']) -> Float[Array, 'batch h2 w2 features']:

@@ -8,7 +8,7 @@ numbers agree to rounding.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -17,6 +17,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jtransfer.models.layers.common import HE_NORMAL_FAN_OUT
+from jtransfer.models.layers.operation import Operation
 
 # A longer sum, XLA would take apart again to fuse its end with what follows, and it would compile every one of them for
 # seconds: it goes into a loop, over the halves of the picture.
@@ -44,6 +45,8 @@ class DepthwiseConv(nn.Module):
     use_bias: bool = False
     dtype: Any = jnp.float32
     kernel_init: nn.initializers.Initializer = HE_NORMAL_FAN_OUT
+
+    operation: ClassVar[Operation] = 'grouped'
 
     @nn.compact
     def __call__(self, inputs: Float[Array, 'batch h w channel']) -> Float[Array, 'batch h2 w2 channel']:

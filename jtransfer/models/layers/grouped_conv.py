@@ -6,7 +6,7 @@ Xie et al., Aggregated Residual Transformations for Deep Neural Networks, 2017 (
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
 from jtransfer.models.layers.common import HE_NORMAL_FAN_OUT
+from jtransfer.models.layers.operation import Operation
 
 
 class GroupedConv(nn.Module):
@@ -35,6 +36,8 @@ class GroupedConv(nn.Module):
     groups: int
     stride: int = 1
     dtype: Any = jnp.float32
+
+    operation: ClassVar[Operation] = 'grouped'
 
     @nn.compact
     def __call__(self, inputs: Float[Array, 'batch h w channel']) -> Float[Array, 'batch h2 w2 features']:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
 from jtransfer.models.layers.common import layer_norm
+from jtransfer.models.layers.operation import Operation
 
 
 class Patches(nn.Module):
@@ -28,6 +29,8 @@ class Patches(nn.Module):
     dtype: Any
     bias: bool = True
     truncate: bool = False
+
+    operation: ClassVar[Operation] = 'conv'
 
     @nn.compact
     def __call__(self, images: Float[Array, 'batch h w channel']) -> Float[Array, 'batch token dim']:

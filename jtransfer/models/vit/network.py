@@ -4,21 +4,36 @@ your ViT?, 2022. Options make it that of DeiT, DeiT-III, MAE, DINOv2, CLIP and S
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jtransfer.checks import one_of
 from jtransfer.errors import UserError
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.common import drop_path_rates, layer_norm
+from jtransfer.models.positions import fitted_to_grid
+from jtransfer.models.role import Role
 from jtransfer.models.stages import block_names
 from jtransfer.models.vit.embed import Embed
 from jtransfer.models.vit.layers import GELUS, XAVIER_UNIFORM, AttentionPool, Block
+from jtransfer.preprocessing import Preprocessing
 
+POSITIONS = 'embed/pos_embed'
+_ROLES = {
+    POSITIONS: Role.POSITION,
+    'embed/cls_token': Role.TOKEN,
+    'embed/dist_token': Role.TOKEN,
+    'embed/reg_tokens': Role.TOKEN,
+    'pool/probe': Role.TOKEN,
+}
+_ATTENTION = re.compile(r'(?:block\d+|pool)/attn/(query|key|value|out)/kernel')
 POOLS = ('token', 'class', 'avg', 'avg_norm', 'token_avg', 'map')
 
 
@@ -85,6 +100,7 @@ class ViT(Backbone):
     dtype: Any = jnp.float32
 
     input_kernel: ClassVar[str] = 'embed/patch/kernel'
+    block_counts: ClassVar[tuple[str, ...]] = ('blocks',)
 
     def __post_init__(self) -> None:
         """Raises `UserError` for options that contradict each other."""
@@ -125,6 +141,16 @@ class ViT(Backbone):
         return dict.fromkeys(('embed', *block_names(self.blocks), *after), ())
 
     @property
+    def token_blocks(self) -> tuple[str, ...]:
+        """All blocks."""
+        return block_names(self.blocks)
+
+    @property
+    def mlps(self) -> tuple[str, ...]:
+        """Those of the blocks."""
+        return tuple(f'{block}/mlp' for block in self.token_blocks)
+
+    @property
     def closing(self) -> tuple[str, ...]:
         """The stage norm, unless it normalises what is pooled already."""
         return () if self.pool == 'avg_norm' else ('norm',)
@@ -133,6 +159,45 @@ class ViT(Backbone):
     def head_depth(self) -> int:
         """The layer number of what comes after the blocks: 1 + their number."""
         return 1 + self.blocks
+
+    @nn.nowrap
+    def role(self, path: str) -> Role:
+        """As for every backbone, and what attention and the tokens consist of."""
+        if path in _ROLES:
+            return _ROLES[path]
+        found = _ATTENTION.fullmatch(path)
+        return Role(found[1]) if found else super().role(path)
+
+    @nn.nowrap
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of patches; what is left over at the edges fills none."""
+        return height // self.patch, width // self.patch
+
+    @nn.nowrap
+    def side_of(self, shapes: Mapping[str, tuple[int, ...]], usual: int) -> int:
+        """As the position embeddings say, where they are for a square."""
+        shape = shapes.get(POSITIONS, ())
+        count = shape[-2] - self.prefix_positions if len(shape) == 3 else 0
+        side = math.isqrt(max(0, count))
+        if not side or side * side != count or side == usual // self.patch:
+            return usual
+        return side * self.patch
+
+    @nn.nowrap
+    def fit(
+        self,
+        path: str,
+        stored: np.ndarray,
+        shape: tuple[int, ...],
+        was: Preprocessing | None,
+        now: Preprocessing,
+        how: str = '',
+    ) -> Any | None:
+        """As for every backbone; position embeddings are resampled, `how` is the method of `resize_positions`."""
+        if self.role(path) is not Role.POSITION:
+            return super().fit(path, stored, shape, was, now, how)
+        grids = (None if was is None else self.grid(*was.shape), self.grid(*now.shape))
+        return fitted_to_grid(stored, shape, self.prefix_positions, grids, how)
 
     def _run(
         self, name: str, x: Float[Array, 'batch ...'], *, train: bool, frozen: Sequence[str]

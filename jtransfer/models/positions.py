@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +67,45 @@ def resize_positions(
     patches = jnp.einsum('ra,cb,abd->rcd', vertical, horizontal, patches, precision=jax.lax.Precision.HIGHEST)
     patches = patches.reshape(1, -1, embeddings.shape[2]).astype(embeddings.dtype)
     return jnp.concatenate([embeddings[:, :prefix], patches], axis=1)
+
+
+def fitted_to_grid(
+    stored: np.ndarray, shape: tuple[int, ...], prefix: int, grids: tuple[Grid | None, Grid | None], method: str
+) -> Any | None:
+    """Stored position embeddings in the shape and for the grid that are needed; themselves where they are so already.
+
+    Args:
+        stored: of a file, (1, position, feature).
+        shape: needed.
+        prefix: see `resize_positions`.
+        grids: of the stored ones and of those needed; None stands for a square.
+        method: see `resize_positions`. '': `DEFAULT_METHOD`.
+
+    Returns:
+        None where one of the two is not of its grid, or they differ in more than the number of positions.
+    """
+    known = _known_grids(stored.shape, shape, prefix, grids)
+    if stored.shape == shape and (known is None or known[0] == known[1]):
+        return stored
+    if known is None:
+        return None
+    return resize_positions(jnp.asarray(stored, jnp.float32), prefix, *known, method or DEFAULT_METHOD)
+
+
+def _known_grids(
+    stored: tuple[int, ...], wanted: tuple[int, ...], prefix: int, grids: tuple[Grid | None, Grid | None]
+) -> tuple[Grid, Grid] | None:
+    """The grids of both, None where one of them is not a grid or the features differ."""
+    if len(stored) != 3 or len(wanted) != 3 or stored[0] != wanted[0] or stored[2] != wanted[2]:
+        return None
+    known = []
+    for shape, grid in zip((stored, wanted), grids, strict=True):
+        count = shape[1] - prefix
+        grid = grid or (math.isqrt(max(count, 0)),) * 2
+        if count <= 0 or math.prod(grid) != count:
+            return None
+        known.append(grid)
+    return known[0], known[1]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.pretrained.positions import METHODS, resize_positions
+from jtransfer.models.positions import METHODS, fitted_to_grid, resize_positions
 from tests.golden import check
 
 GOLDEN = check.golden('vit_positions')
@@ -84,3 +84,13 @@ def test_a_grid_of_as_many_patches_in_another_shape_is_resampled():
 def test_mistakes_are_named(arguments, message):
     with pytest.raises(UserError, match=message):
         resize_positions(jnp.zeros((1, 7, 4)), *arguments)
+
+
+def test_what_is_for_the_grid_stays_as_it_is_and_what_has_no_grid_is_refused():
+    stored = np.random.default_rng(0).normal(size=(1, 5, 4)).astype(np.float16)
+    assert fitted_to_grid(stored, (1, 5, 4), 1, (None, (2, 2)), '') is stored
+    assert fitted_to_grid(stored, (1, 10, 4), 1, (None, (3, 3)), '').shape == (1, 10, 4)
+    assert fitted_to_grid(stored, (1, 5, 4), 1, ((1, 4), (2, 2)), '') is not stored
+    # Five patches are no square, and four features are not six.
+    assert fitted_to_grid(stored, (1, 9, 4), 0, (None, (3, 3)), '') is None
+    assert fitted_to_grid(stored, (1, 10, 6), 1, (None, (3, 3)), '') is None
