@@ -3,33 +3,49 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from jtransfer.errors import UserError
 
 
-def nearest(word: str, known: Iterable[str], *, listed: bool = True) -> str:
+def nearest(word: str, known: Iterable[str], *, listed: bool = True, before: str = '') -> str:
     """' Did you mean …?' for the closest known word, or the list of them when nothing is close (and they are few).
 
     Args:
         word: what was written.
         known: what there is.
         listed: whether the list may be given at all.
+        before: what a person writes before such a word, as the dashes of a flag.
     """
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    if not close:
-        close = [k for k in known if k.startswith(word) or word.startswith(k)][:1]
-    if not close:
-        close = [k for k in known if initials(k) == word][:1]
-    if close:
-        return f" Did you mean '{close[0]}'?"
-    return f' Known: {", ".join(known)}.' if listed and len(known) <= 20 else ''
+    if close := closest(word, known):
+        return meant(f'{before}{close}')
+    return f' Known: {", ".join(f"{before}{name}" for name in known)}.' if listed and len(known) <= 20 else ''
 
 
-def initials(name: str) -> str:
-    """The first letters of the words of a dotted field's last name: `lr` of `optim.learning_rate`."""
+def meant(word: str) -> str:
+    """The end of a line that says what was probably meant."""
+    return f" Did you mean '{word}'?"
+
+
+def closest(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """The known word that is most like another one, begins as it does or has its initials; empty if none does.
+
+    Args:
+        word: what was written.
+        known: what there is.
+        cutoff: how alike they must be at least, in [0, 1].
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=cutoff)
+    beginning = (name for name in known if word and (name.startswith(word) or word.startswith(name)))
+    abbreviated = (name for name in known if _initials(name) == word)
+    return next(itertools.chain(close, beginning, abbreviated), '')
+
+
+def _initials(name: str) -> str:
     return ''.join(part[:1] for part in name.rpartition('.')[2].split('_'))
 
 
@@ -37,8 +53,7 @@ def one_of(field: str, value: str, known: Sequence[str]) -> None:
     """Raises `UserError` unless the value is one of the known words."""
     if value not in known:
         close = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
-        hint = f" Did you mean '{close[0]}'?" if close else ''
-        raise UserError(f'{field}={value!r} is not one of {", ".join(known)}.{hint}')
+        raise UserError(f'{field}={value!r} is not one of {", ".join(known)}.{meant(close[0]) if close else ""}')
 
 
 def at_least(field: str, value: float, low: float) -> None:

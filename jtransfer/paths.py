@@ -36,12 +36,12 @@ def exists(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def output_file(path: str | os.PathLike[str], name: str = '--output', example: str = '') -> Path:
+def output_file(path: str | os.PathLike[str], name: str = 'output', example: str = '') -> Path:
     """The path of a file that is to be written, or written anew; folders above it need not exist.
 
     Args:
         path: as a person wrote it.
-        name: of the flag or field it was given by.
+        name: of the argument or field it was given by.
         example: a file name such as would be right.
 
     Raises:
@@ -54,12 +54,12 @@ def output_file(path: str | os.PathLike[str], name: str = '--output', example: s
     return file
 
 
-def output_folder(path: str | os.PathLike[str], name: str = '--output', *, empty: bool = False) -> Path:
+def output_folder(path: str | os.PathLike[str], name: str = 'output', *, empty: bool = False) -> Path:
     """The path of a folder that is to be written into; neither it nor those above it need exist.
 
     Args:
         path: as a person wrote it.
-        name: of the flag or field it was given by.
+        name: of the argument or field it was given by.
         empty: whether it must be new, or hold nothing.
 
     Raises:

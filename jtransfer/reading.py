@@ -30,7 +30,16 @@ _NO_TEXT = re.compile(r'\\u(0000|d[89a-f])', re.IGNORECASE)
 
 
 class NotReadError(ValueError):
-    """A file that is not read; the message goes on from its name."""
+    """A file that is not read; the message goes on from its name.
+
+    Attributes:
+        too_large: whether that is for its length.
+    """
+
+    def __init__(self, said: str, too_large: bool = False) -> None:
+        """Takes the message."""
+        super().__init__(said)
+        self.too_large = too_large
 
 
 def read_bytes(path: str | os.PathLike[str], limit: int, *, remedy: str = '') -> bytes:
@@ -71,7 +80,8 @@ def regular_bytes(path: str | os.PathLike[str], limit: int) -> bytes:
             kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), 'something else')
             raise NotReadError(f'is no regular file, but {kind}')
         if status.st_size > limit:
-            raise NotReadError(f'has {status.st_size:,} bytes, more than the {limit:,} that are read')
+            said = f'has {status.st_size:,} bytes, more than the {limit:,} that are read'
+            raise NotReadError(said, too_large=True)
         with open(descriptor, 'rb', closefd=False) as file:
             return file.read(status.st_size)
     finally:

@@ -172,8 +172,8 @@ def _reason(error: Exception, argv: Sequence[str], flag_values: flags.FlagValues
         return told[-1]
     if isinstance(error, flags.UnrecognizedFlagError):
         name = error.flagname.lstrip('-')
-        hint = nearest(name, (known for known in flag_values if '.' not in known))
-        return UserError(f"there is no flag '--{name}'." + hint.replace("mean '", "mean '--"))
+        hint = nearest(name, (known for known in flag_values if '.' not in known), before='--')
+        return UserError(f"there is no flag '--{name}'.{hint}")
     if reason := _fault_of_file(causes[-1], argv) or _field_error(argv, error):
         return reason
     if isinstance(error, flags.Error):

@@ -16,6 +16,7 @@ import sys
 
 from absl import flags
 
+from jtransfer.errors import UserError
 from launch import app
 
 _CONFIG = app.define_config()
@@ -30,7 +31,9 @@ def main() -> None:
     config = _CONFIG()
     from jtransfer.experiments import summary, summary_plot, summary_table, sweep
 
-    over = sweep.parse_over(_OVER.value)
+    if not _OVER.value:
+        raise UserError('--over is missing; --over=seed=0,1,2 runs three seeds')
+    over = sweep.parse_fields(_OVER.value, '--over')
     tune = sweep.parse_fields(_TUNE.value, '--tune')
     folder, records = sweep.run(config, over, _OUTPUT.value, tune=tune, say=app.say)
     reported = [record for record in records if record.get('chosen', True)]

@@ -21,6 +21,14 @@ def test_nearest(word, expected):
     assert checks.nearest(word, ('steps', 'learning_rate')) == expected
 
 
+def test_what_was_meant_is_as_a_person_writes_it():
+    assert checks.nearest('outptu', ('output', 'part'), before='--') == " Did you mean '--output'?"
+    assert checks.nearest('zzz', ('output', 'part'), before='--') == ' Known: --output, --part.'
+    assert checks.closest('wd', ('momentum', 'weight_decay')) == 'weight_decay'
+    assert checks.closest('warm', ('momentum', 'warmup')) == 'warmup'
+    assert checks.closest('', ('momentum', 'warmup')) == ''
+
+
 @pytest.mark.parametrize(
     ('check', 'good', 'bad', 'message'),
     [

@@ -37,11 +37,11 @@ def test_what_can_be_written_is_nowhere_made(home, nowhere):
 @pytest.mark.parametrize(
     ('check', 'path', 'message'),
     [
-        (output_file, '~', '--output=~ is a folder; name a file$'),
-        (output_file, 'new/', '--output=new/ is a folder; name a file$'),
-        (output_file, 'file/p.csv', '--output=file/p.csv: .*/file is no folder$'),
-        (output_folder, 'file', '--output=file is a file; name a folder$'),
-        (output_folder, 'file/new', '--output=file/new: .*/file is no folder$'),
+        (output_file, '~', 'output=~ is a folder; name a file$'),
+        (output_file, 'new/', 'output=new/ is a folder; name a file$'),
+        (output_file, 'file/p.csv', 'output=file/p.csv: .*/file is no folder$'),
+        (output_folder, 'file', 'output=file is a file; name a folder$'),
+        (output_folder, 'file/new', 'output=file/new: .*/file is no folder$'),
         (output_folder, '~nobody-here', 'nobody of that name'),
     ],
 )
@@ -57,7 +57,7 @@ def test_the_flag_and_an_example_are_named():
         output_folder('file', 'run_dir')
     with pytest.raises(UserError, match=r'name a file in it: home/p\.csv$'):
         output_file('home', example='p.csv')
-    with pytest.raises(UserError, match=r'--output=\. exists already; name a new folder'):
+    with pytest.raises(UserError, match=r'output=\. exists already; name a new folder'):
         output_folder('.', empty=True)
 
 

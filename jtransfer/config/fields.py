@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import types
 import typing
 from typing import Any, TypeVar
 
-from jtransfer.checks import initials, nearest
+from jtransfer.checks import closest, meant, nearest
 from jtransfer.errors import UserError
 from jtransfer.text import clipped
 
@@ -58,19 +57,17 @@ def unknown_field(name: str, config: Any) -> UserError:
     """The error for a dotted name that the configuration does not have, with the nearest one that it has."""
     known = field_names(config)
     group, _, leaf = name.rpartition('.')
-    siblings = [k for k in known if k.rpartition('.')[0] == group]
-    same_leaf = [k for k in known if k.rpartition('.')[2] == leaf]
-    if same_leaf:
-        return UserError(f"the configuration has no field '{name}'. Did you mean '{same_leaf[0]}'?")
-    hint = nearest(leaf, [k.rpartition('.')[2] for k in siblings]) if siblings else ''
-    if not hint.startswith(' Did you mean'):
-        leaves = {k.rpartition('.')[2]: k for k in known}
-        close = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.7) or [k for k in leaves if initials(k) == leaf]
-        if close:
-            return UserError(f"the configuration has no field '{name}'. Did you mean '{leaves[close[0]]}'?")
-    if hint.startswith(' Did you mean') and group:
-        hint = hint.replace("mean '", f"mean '{group}.")
-    return UserError(f"the configuration has no field '{name}'.{hint or nearest(name, known)}")
+    siblings = [k.rpartition('.')[2] for k in known if k.rpartition('.')[0] == group]
+    elsewhere = {k.rpartition('.')[2]: k for k in reversed(known)}  # of several the first
+    if leaf in elsewhere:
+        hint = meant(elsewhere[leaf])
+    elif close := closest(leaf, siblings):
+        hint = meant(f'{group}.{close}' if group else close)
+    elif close := closest(leaf, elsewhere, cutoff=0.7):
+        hint = meant(elsewhere[close])
+    else:
+        hint = (nearest(leaf, siblings) if siblings else '') or nearest(name, known)
+    return UserError(f"the configuration has no field '{name}'.{hint}")
 
 
 def wrong_type(name: str, value: Any, config: Any) -> UserError:
@@ -155,11 +152,21 @@ def build(cls: type[T], values: dict[str, Any], prefix: str = '') -> T:
     return cls(**changes)
 
 
-def replace(config: T, field: str, value: Any) -> T:
-    """A copy of a configuration with one dotted field set; text is parsed to the field's type."""
+def replace(config: T, field: str, value: Any, where: str = '') -> T:
+    """A copy of a configuration with one dotted field set; text is parsed to the field's type.
+
+    Args:
+        config: a dataclass.
+        field: which.
+        value: its value, or text as on the command line.
+        where: what stands before the name of the field in messages.
+
+    Raises:
+        UserError: the field does not exist (the message has the nearest name) or the value does not fit its type.
+    """
     if field not in field_names(config):
         raise unknown_field(field, config)
-    return _replace(config, field, field, value)
+    return _replace(config, field, f'{where}{field}', value)
 
 
 def _replace(config: Any, field: str, whole: str, value: Any) -> Any:

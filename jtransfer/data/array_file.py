@@ -13,8 +13,10 @@ from jtransfer.checks import nearest
 from jtransfer.config.data import Data
 from jtransfer.data.array_names import find_arrays
 from jtransfer.data.array_sizes import check_array_sizes
-from jtransfer.data.arrays import TAKES_IT, ArraySource
+from jtransfer.data.arrays import ArraySource
 from jtransfer.data.class_names import are_texts, check_names, texts_of
+from jtransfer.data.given import opened
+from jtransfer.data.source import check_source
 from jtransfer.data.table_columns import Column
 from jtransfer.data.table_labels import read_labels
 from jtransfer.errors import OutOfMemoryError, UserError
@@ -114,10 +116,9 @@ def _source(
     if 'ids' not in extra:
         extra['ids'] = [f'{part or "train"}/{index}' for index in range(len(images))]
     every_class = part in ('', 'train') and not known
-    try:
-        source = ArraySource(images, labels, name=where, tasks=tasks, every_class=every_class, **extra)
-    except UserError as error:
-        raise UserError(str(error).removesuffix(TAKES_IT)) from None
+    source = ArraySource(images, labels, name=where, tasks=tasks, every_class=False, **extra)
+    if every_class:
+        check_source(opened(source), where)
     if {'groups', 'weights'} & set(own):
         means = {'groups': ' (no split divides one)', 'weights': ' (weigh the loss)'}
         said = [f'{field}={printable(own[field])}{means[field]}' for field in means if field in own]

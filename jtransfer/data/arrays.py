@@ -22,7 +22,7 @@ from jtransfer.tasks.door import ONLY, bare, by_task
 from jtransfer.tasks.labels import take
 
 # Advice for whoever makes such a source.
-TAKES_IT = '; every_class=False takes it, to evaluate on'
+_TAKES_IT = '; every_class=False takes it, to evaluate on'
 
 
 class ArraySource:
@@ -107,7 +107,7 @@ class ArraySource:
             if not every_class or not len(self.ids):
                 raise
             check_source(opened(self), name, every_class=False)
-            raise UserError(f'{error}{TAKES_IT}') from None
+            raise UserError(f'{error}{_TAKES_IT}') from None
 
     def __len__(self) -> int:
         """The number of images."""
@@ -139,8 +139,7 @@ def _rgb(image: Any, name: str) -> tuple[UInt8[np.ndarray, 'h w 3'], Narrow | No
             rgb, narrow = decoding.as_seen(image)
             return rgb, narrow and narrow._replace(grey=False)
         except UnknownRangeError as error:
-            what = str(error).partition(';')[0]
-            raise decoding.UnreadableImageError(f'{name} is {what}: scale it to 8 bits first') from None
+            raise decoding.UnreadableImageError(f'{name} is {error}: scale it to 8 bits first') from None
         except (OSError, ValueError) as error:
             raise decoding.UnreadableImageError(f'{name} cannot be decoded: {error}') from error
     image = np.asarray(image)

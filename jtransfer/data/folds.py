@@ -68,6 +68,7 @@ def make_folds(
     seed: int,
     groups: Sequence[str] | None = None,
     class_names: Sequence[str] = (),
+    field: str = 'crossval.folds',
 ) -> tuple[Fold, ...]:
     """Divides examples into folds, each tested once a repeat.
 
@@ -86,6 +87,7 @@ def make_folds(
         seed: of the draws, 0 to 2³² - 1.
         groups: a name an example; what has the same one is not divided. None: every example on its own.
         class_names: in label order, for errors. Empty: every number is a class.
+        field: that says how many, for errors.
 
     Returns:
         The folds of the first repeat, then those of the next.
@@ -96,9 +98,9 @@ def make_folds(
             groups where there are none, or for another form of labels; repeats that would all be the same.
     """
     _check_form(labels, splitter, groups)
-    folds = _check_numbers(len(labels), splitter, folds, groups)
+    folds = _check_numbers(len(labels), splitter, folds, groups, field)
     if splitter in ('stratified', 'stratified_grouped', 'multi_label'):
-        _check_classes(labels, splitter, folds, groups, class_names)
+        _check_classes(labels, splitter, folds, groups, class_names, field)
     with warnings.catch_warnings():
         # Only of examples without a label can there be fewer than folds here, and that is no concern.
         warnings.filterwarnings('ignore', message='The least populated class', category=UserWarning)
@@ -169,7 +171,7 @@ def _check_form(labels: np.ndarray, splitter: str, groups: Sequence[str] | None)
         )
 
 
-def _check_numbers(examples: int, splitter: str, folds: int, groups: Sequence[str] | None) -> int:
+def _check_numbers(examples: int, splitter: str, folds: int, groups: Sequence[str] | None, field: str) -> int:
     """The number of folds, or `UserError` where there are fewer examples or groups."""
     number = examples if groups is None else len(set(groups))
     if splitter == 'leave_one_group_out':
@@ -177,17 +179,22 @@ def _check_numbers(examples: int, splitter: str, folds: int, groups: Sequence[st
             raise UserError('crossval.splitter=leave_one_group_out needs two groups or more, and there is one')
         return number
     if examples < folds:
-        raise UserError(f'crossval.folds={folds} needs as many examples, and there are {examples}')
+        raise UserError(f'{field}={folds} needs as many examples, and there are {examples}')
     if number < folds and (splitter in _GROUPED or splitter == 'multi_label'):
         what = f'use at most {number} folds' if number > 1 else 'there is nothing to divide'
         raise UserError(
-            f'crossval.folds={folds}, but the {examples} examples are of {number} groups, which are kept whole: {what}'
+            f'{field}={folds}, but the {examples} examples are of {number} groups, which are kept whole: {what}'
         )
     return folds
 
 
 def _check_classes(
-    labels: np.ndarray, splitter: str, folds: int, groups: Sequence[str] | None, class_names: Sequence[str]
+    labels: np.ndarray,
+    splitter: str,
+    folds: int,
+    groups: Sequence[str] | None,
+    class_names: Sequence[str],
+    field: str,
 ) -> None:
     """Raises `UserError` for the first class that cannot be in the training part of every fold, or is too small."""
     member = group_numbers(groups)
@@ -214,6 +221,6 @@ def _check_classes(
                 'to train on: add groups, or leave the class out (data.classes)'
             )
         raise UserError(
-            f"class '{name}' has {count} examples, too few for crossval.folds={folds}: use at most {count} folds, add "
+            f"class '{name}' has {count} examples, too few for {field}={folds}: use at most {count} folds, add "
             f'examples, or set crossval.splitter={"grouped" if splitter == "stratified_grouped" else "k_fold"}'
         )

@@ -15,7 +15,16 @@ _PHOTOMETRIC, _BITS, _FORMAT, _LEAST, _LARGEST = 262, 258, 339, 340, 341
 
 
 class UnknownRangeError(ValueError):
-    """Nobody says which values of an image are black and white; the message says what the image is and what to do."""
+    """Nobody says which values of an image are black and white; the message says what the image is.
+
+    Attributes:
+        remedy: what helps, from the name of a field of `config.Data` on.
+    """
+
+    def __init__(self, said: str, remedy: str) -> None:
+        """Takes both."""
+        super().__init__(said)
+        self.remedy = remedy
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -49,7 +58,7 @@ def eight_bits(
         scaled = (values.astype(np.float64) - low) / (high - low) * 255
         grey = np.nan_to_num(np.clip(scaled, 0, 255), nan=0)
     elif image.mode == 'F' or values.min() < 0 or values.max() > 65535:
-        raise UnknownRangeError(_in_words(image.mode, values, tags))
+        raise UnknownRangeError(*_in_words(image.mode, values, tags))
     elif image.mode == 'L':
         grey = values
     else:
@@ -102,7 +111,8 @@ def _stated(mode: str, tags: dict[int, Any]) -> tuple[float, ...]:
     return float(low[0]), float(high[0])
 
 
-def _in_words(mode: str, values: np.ndarray, tags: dict[int, Any]) -> str:
+def _in_words(mode: str, values: np.ndarray, tags: dict[int, Any]) -> tuple[str, str]:
+    """What an image is, and what helps."""
     kind = 'float ' if mode == 'F' else 'signed ' if _is_signed(tags) else ''
     known = values[np.isfinite(values)]
     low, high = (known.min(), known.max()) if known.size else (0, 0)
@@ -110,8 +120,8 @@ def _in_words(mode: str, values: np.ndarray, tags: dict[int, Any]) -> str:
     bits = _first(tags, _BITS, 32)
     return (
         f'{"an" if bits == 8 else "a"} {bits}-bit {kind}image whose range is not stated '
-        f'(its values are {low:.6g} to {high:.6g}); '
-        f'data.pixel_range={ends} says which values are black and white'
+        f'(its values are {low:.6g} to {high:.6g})',
+        f'pixel_range={ends} says which values are black and white',
     )
 
 

@@ -64,7 +64,7 @@ class HfSource(EncodedSource):
         """
         encoded = self._pictures[int(self._rows[index])]
         if encoded is None:
-            raise UnreadableImageError(f'{self._place(index)} has no picture; --config.data.skip_unreadable skips such')
+            raise UnreadableImageError(f'{self._place(index)} has no picture', skip=True)
         return encoded
 
     def _place(self, index: int) -> str:

@@ -24,7 +24,7 @@ MAX_PIXELS = 100_000_000
 # written about them.
 _BYTES_PER_PIXEL, _BYTES_BESIDE = 8, 2**26
 
-SKIP = '--config.data.skip_unreadable skips such files'
+_MORE = 'max_pixels allows more'
 # What Pillow says of intact files whose kind of pixels it has no decoder for.
 _NO_DECODER = ('unknown pixel mode', 'unknown data organization', 'cannot handle', 'Unsupported')
 _SAMPLES = {1: 'unsigned', 2: 'signed', 3: 'float', 5: 'complex', 6: 'complex'}
@@ -42,6 +42,27 @@ _UPRIGHT = {
 
 class UnreadableImageError(UserError):
     """One image that cannot be used; `data.skip_unreadable` leaves such images out."""
+
+    def __init__(self, said: str, *remedies: str, skip: bool = False, where: str = 'data.') -> None:
+        """Takes what is wrong, and what helps.
+
+        Args:
+            said: names the image.
+            remedies: what helps, each beginning with the name of a field of `config.Data`.
+            skip: whether the line says that such images can be left out.
+            where: what stands before the names of fields.
+        """
+        self._said, self._remedies, self._skip = said, remedies, skip
+        helps = (*remedies, 'skip_unreadable skips such files') if skip else remedies
+        super().__init__('; '.join([said, *(f'{where}{text}' for text in helps)]))
+
+    def named(self, where: str) -> UnreadableImageError:
+        """The same for those who call the fields otherwise: `--` of flags."""
+        return UnreadableImageError(self._said, *self._remedies, skip=self._skip, where=where)
+
+    def skipped(self) -> str:
+        """The line where such images are left out already."""
+        return str(UnreadableImageError(self._said, *self._remedies))
 
 
 def decode_image(
@@ -113,7 +134,8 @@ def _decode(
             if image.width * image.height > max_pixels:
                 raise UnreadableImageError(
                     f'{name} has {image.width:,}x{image.height:,} pixels (a decompression bomb?); '
-                    f'{max_pixels:,} are allowed, and data.max_pixels allows more'
+                    f'{max_pixels:,} are allowed',
+                    _MORE,
                 )
             # Pillow takes the upper 8 bits of colour; afterwards nothing tells that there were more.
             deep = any(';16' in str(tile[3]) for tile in getattr(image, 'tile', ())) and not image.mode.startswith('I')
@@ -124,7 +146,7 @@ def _decode(
     except MissingDecoderError as error:
         raise UnreadableImageError(f'{name} {error}') from None
     except UnknownRangeError as error:
-        raise UnreadableImageError(f'{name} is {error}') from None
+        raise UnreadableImageError(f'{name} is {error}', error.remedy) from None
 
 
 def read_content(path: Path, name: str = '', max_pixels: int = MAX_PIXELS) -> bytes:
@@ -145,8 +167,7 @@ def read_content(path: Path, name: str = '', max_pixels: int = MAX_PIXELS) -> by
     except FileNotFoundError:
         raise UnreadableImageError(f'{name}: no such file') from None
     except NotReadError as error:
-        more = ', and data.max_pixels allows more' if 'bytes' in str(error) else ''
-        raise UnreadableImageError(f'{name} {error}{more}; {SKIP}') from None
+        raise UnreadableImageError(f'{name} {error}', *([_MORE] if error.too_large else []), skip=True) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL, which no path can hold
         reason = error.strerror if isinstance(error, OSError) else error
         raise UnreadableImageError(f'{name} cannot be read: {reason}') from None
@@ -167,7 +188,7 @@ def _too_large(content: bytes, name: str) -> UnreadableImageError:
     size = ''
     with contextlib.suppress(Exception), open_image(content) as image:
         size = f' of {image.width:,}x{image.height:,} pixels'
-    return UnreadableImageError(f'{name}{size} takes more memory than there is for one image; {SKIP}')
+    return UnreadableImageError(f'{name}{size} takes more memory than there is for one image', skip=True)
 
 
 def _unreadable(content: bytes, name: str) -> UnreadableImageError:
@@ -177,12 +198,12 @@ def _unreadable(content: bytes, name: str) -> UnreadableImageError:
     if format_ and (rare := _without_decoder(content, format_)):
         return UnreadableImageError(f'{name} is {rare}, which is not read: convert it to PNG or JPEG')
     if format_:
-        return UnreadableImageError(f'{name} is a truncated or damaged {format_}; {SKIP}')
+        return UnreadableImageError(f'{name} is a truncated or damaged {format_}', skip=True)
     if kind is None:
-        return UnreadableImageError(f'{name} is truncated or not an image; {SKIP}')
+        return UnreadableImageError(f'{name} is truncated or not an image', skip=True)
     if kind.advice:
         return UnreadableImageError(f'{name} is {kind.name}, which is not read: {kind.advice}')
-    return UnreadableImageError(f'{name} is {kind.name}, not an image; {SKIP}')
+    return UnreadableImageError(f'{name} is {kind.name}, not an image', skip=True)
 
 
 def _without_decoder(content: bytes, format_: str) -> str:

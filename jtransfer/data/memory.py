@@ -6,7 +6,6 @@ import collections
 import dataclasses
 import functools
 import math
-import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +17,7 @@ from jaxtyping import Float32, Int64
 
 from jtransfer.data.decode_cache import DecodeCache, Square, digest_of, open_cache, shape_of
 from jtransfer.data.describe import describe
-from jtransfer.data.images import SKIP, UnreadableImageError
+from jtransfer.data.images import UnreadableImageError
 from jtransfer.data.mapped import Images, map_rows
 from jtransfer.data.narrow import Narrow, narrow_in, narrow_note
 from jtransfer.data.part import Part
@@ -138,8 +137,6 @@ def can_be_cached(part: Part, pixels: Pixels) -> bool:
     return part.content is not None and describe(pixels) is not None
 
 
-# What an error says helps, where it is helped already.
-_REMEDY = re.compile(r'; --config\.data\.skip_unreadable')
 _MOST_REASONS = 3
 _Result = tuple[list[int], Images, Float32[np.ndarray, ' n'], tuple[bytes, ...]]
 
@@ -291,7 +288,7 @@ def _left_out(unread: Sequence[UnreadableImageError]) -> str:
     """A line about images that were left out: the first of every reason."""
     found: dict[str, list[str]] = {}
     for error in unread:
-        said = _REMEDY.split(str(error))[0]
+        said = error.skipped()
         found.setdefault(said.partition(' is ')[2] or said, []).append(said)
     shown = [
         f'{same[0]}{f" ({len(same):,} such)" if len(same) > 1 else ""}' for same in list(found.values())[:_MOST_REASONS]
@@ -312,7 +309,7 @@ def _each(function: Callable[[int], T], part: Part, workers: int) -> Iterator[T 
         except MemoryError:
             # Of a strip of millions of pixels, resizing alone takes gigabytes.
             name = part.ids[index]
-            return UnreadableImageError(f'{name} takes more memory than there is for one image; {SKIP}')
+            return UnreadableImageError(f'{name} takes more memory than there is for one image', skip=True)
 
     if not workers:
         yield from map(guarded, range(count))

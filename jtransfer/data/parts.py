@@ -220,13 +220,19 @@ def _divide(
 
 
 def hold_out_of(
-    pool: Source, of: Int64[np.ndarray, ' n'], fraction: float, seed: int, groups: Sequence[str] | None, what: str
+    pool: Source,
+    of: Int64[np.ndarray, ' n'],
+    fraction: float,
+    seed: int,
+    groups: Sequence[str] | None,
+    what: str,
+    settings: str = 'data',
 ) -> tuple[Int64[np.ndarray, ' kept'], Int64[np.ndarray, ' held']]:
     """Holds a share of some positions of a source out, see `splits.hold_out`; all are positions in the source."""
     labels: Labels = take(pool.labels, of)
-    own = {} if groups is None else {'groups': [groups[index] for index in of]}
+    own = None if groups is None else [groups[index] for index in of]
     tasks = tasks_of(pool)
-    kept, held = splits.hold_out(strata(labels, tasks), fraction, seed, stratum_names(tasks), what, **own)
+    kept, held = splits.hold_out(strata(labels, tasks), fraction, seed, stratum_names(tasks), what, own, settings)
     return of[kept], of[held]
 
 

@@ -27,6 +27,7 @@ def hold_out(
     class_names: Sequence[str],
     what: str,
     groups: Sequence[str] | None = None,
+    settings: str = 'data',
 ) -> tuple[Int64[np.ndarray, ' kept'], Int64[np.ndarray, ' held']]:
     """Holds out a share of the examples, every class in proportion.
 
@@ -43,6 +44,7 @@ def hold_out(
         class_names: in label order, for errors.
         what: what the held-out examples are for ('validation'), for errors.
         groups: a name an example; what has the same one is not divided. None: every example on its own.
+        settings: the part of the configuration whose `WHAT_fraction` is the share, for errors.
 
     Returns:
         Positions kept and positions held out, each ascending.
@@ -51,21 +53,21 @@ def hold_out(
         UserError: a class has a single example, fewer examples than classes would be held out or kept, or no group can
             be held out.
     """
+    field = f'{settings}.{what}_fraction'
     member = group_numbers(groups)
     if groups is not None and member is not None:
         held = hold_groups(labels, member, fraction, seed)
         if held is None:
             reason = 'have a class that no other group has' if member.any() else f"are one group ('{groups[0]}')"
             which = 'all groups' if member.any() else f'all {len(member)} examples'
-            raise UserError(f'{which} {reason}: none can be held out for {what}; set data.{what}_fraction=0')
+            raise UserError(f'{which} {reason}: none can be held out for {what}; set {field}=0')
         return np.flatnonzero(~held), np.flatnonzero(held)
     if labels.ndim == 1 and len(np.unique(labels)) > 1:
-        return _hold_stratified(labels, fraction, seed, class_names, what)
+        return _hold_stratified(labels, fraction, seed, class_names, what, field)
     number = math.ceil(fraction * len(labels))
     if not 0 < number < len(labels):
         raise UserError(
-            f'holding out {fraction:g} of {len(labels)} examples for {what} leaves none to train on; '
-            f'change data.{what}_fraction'
+            f'holding out {fraction:g} of {len(labels)} examples for {what} leaves none to train on; change {field}'
         )
     if labels.ndim > 1:
         part = iterative_stratification(labels, (len(labels) - number, number), seed)
@@ -77,7 +79,7 @@ def hold_out(
 
 
 def _hold_stratified(
-    labels: Int32[np.ndarray, ' n'], fraction: float, seed: int, class_names: Sequence[str], what: str
+    labels: Int32[np.ndarray, ' n'], fraction: float, seed: int, class_names: Sequence[str], what: str, field: str
 ) -> tuple[Int64[np.ndarray, ' kept'], Int64[np.ndarray, ' held']]:
     from sklearn.model_selection import StratifiedShuffleSplit
 
@@ -86,7 +88,7 @@ def _hold_stratified(
     if len(single) and single[0] < len(class_names):
         raise UserError(
             f"class '{class_names[single[0]]}' has 1 example: too few to hold some out for {what}; "
-            f'add examples or set data.{what}_fraction=0'
+            f'add examples or set {field}=0'
         )
     if len(single):  # The only example without a label is no stratum: it goes with those of the largest class.
         labels = np.where(labels == single[0], np.argmax(counts), labels)
@@ -96,7 +98,7 @@ def _hold_stratified(
     except ValueError:
         raise UserError(
             f'holding out {fraction:g} of {len(labels)} examples for {what} leaves a part with fewer examples than '
-            f'the {np.count_nonzero(counts)} classes; change data.{what}_fraction'
+            f'the {np.count_nonzero(counts)} classes; change {field}'
         ) from None
     return np.sort(kept), np.sort(held)
 

@@ -225,7 +225,7 @@ def _find_files(
         others = f', nor those of {len(missing) - 1} other rows' if len(missing) > 1 else ''
         raise UserError(
             f'{where}, {row}: there is no file {gone}{others}; data.data_dir says what paths are relative to, '
-            '--config.data.skip_unreadable leaves such rows out'
+            'data.skip_unreadable leaves such rows out'
         )
     return ids, paths
 

@@ -83,7 +83,7 @@ def show(
     """
     path = output_file(output or beside_run(config, '-augment.png'), example='augment.png')
     if path.suffix.lower() != '.png':
-        raise UserError(f'--output={path} must be named .png')
+        raise UserError(f'output={path} must be named .png')
     found = draw(config, images, draws, say)
     for step in found.steps or ('nothing: images are as evaluation sees them',):
         say(step)

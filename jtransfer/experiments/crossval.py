@@ -81,7 +81,8 @@ def run(
     """
     config = config_lib.validate(config)
     if fold is not None and config.crossval.side_by_side:
-        raise UserError('--fold runs one fold alone, and crossval.side_by_side all of them at once: choose one')
+        both = f'fold={fold} is one fold alone, and crossval.side_by_side trains all of them at once'
+        raise UserError(f'{both}: choose one')
     searched = _searched(config)
     folder = output_folder(config.run_dir or ROOT / f'crossval-{config.name}', 'run_dir')
     check_folder(folder, config)

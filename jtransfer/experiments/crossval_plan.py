@@ -237,22 +237,13 @@ def _set_apart(
     chooser, test = sources_part(sources, 'validation'), sources_part(sources, 'test')
     whole = len(kept)
     if test is None and cv.test_fraction:
-        kept, held = _hold_out(pool, kept, cv.test_fraction, seed, groups, 'test')
+        kept, held = hold_out_of(pool, kept, cv.test_fraction, seed, groups, 'test', 'crossval')
         test = Part(pool, held)
     if chooser is None and cv.afterwards == 'soup':
-        kept, held = _hold_out(pool, kept, cv.soup_fraction * whole / len(kept), seed, groups, 'soup')
+        share = cv.soup_fraction * whole / len(kept)
+        kept, held = hold_out_of(pool, kept, share, seed, groups, 'soup', 'crossval')
         chooser = Part(pool, held)
     return kept, chooser, test
-
-
-def _hold_out(
-    pool: Source, of: Int64[np.ndarray, ' n'], fraction: float, seed: int, groups: Sequence[str] | None, what: str
-) -> tuple[Int64[np.ndarray, ' kept'], Int64[np.ndarray, ' held']]:
-    """As `hold_out_of`; errors name the field that is meant here."""
-    try:
-        return hold_out_of(pool, of, fraction, seed, groups, what)
-    except UserError as error:
-        raise UserError(str(error).replace(f'data.{what}_fraction', f'crossval.{what}_fraction')) from None
 
 
 def _check_ids(sources: Mapping[str, Source]) -> None:

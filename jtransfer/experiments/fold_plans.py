@@ -113,7 +113,7 @@ def find_plan(plans: Sequence[FoldPlan], number: int) -> FoldPlan:
         UserError: there are fewer.
     """
     if not 0 <= number < len(plans):
-        raise UserError(f'--fold={number} is none of the {len(plans)} folds, counted from 0')
+        raise UserError(f'fold={number} is none of the {len(plans)} folds, counted from 0')
     return plans[number]
 
 

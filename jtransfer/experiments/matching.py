@@ -43,7 +43,13 @@ class Opened:
 
 
 def open_for_model(
-    source: str, model: Model, config: Config, *, part: str = '', data_dir: str = '', skip_unlabelled: bool = False
+    source: str,
+    model: Model,
+    config: Config,
+    *,
+    part: str = '',
+    data_dir: str = '',
+    skip_unlabelled: bool = False,
 ) -> Opened:
     """Opens labelled images to evaluate a network on; they need not be such as one could train on.
 
@@ -82,7 +88,8 @@ def open_for_model(
         others = {other: own for other, own in sources.items() if other != 'train' and has_label(own).any()}
         if name != 'train' and not others:
             # What is left may be what the network was trained on.
-            raise UserError(f'the {name} part of {source} has no labels; --part=train evaluates on the training part')
+            said = f'the {name} part of {source} has no labels'
+            raise UserError(f'{said}; part=train evaluates on the training part')
         notes.append(f'the {name} part has no labels and was left out')
         name = pick(part, others, source) if others else name
     chosen = sources[name]
@@ -95,7 +102,7 @@ def open_for_model(
             notes.append(f'{count_of(len(chosen) - len(kept), "example")} without a label left out')
         chosen = kept
     elif not has_label(chosen).all() and len(model.tasks) == 1 and model.tasks[0].exclusive:
-        raise unlabelled_error(chosen, where, field='--skip_unlabelled')
+        raise unlabelled_error(chosen, where, field='skip_unlabelled')
     elif unlabelled := int((~has_label(chosen)).sum()):
         notes.append(f'{unlabelled:,} of the {len(chosen):,} examples have no label and are not measured')
     matched = for_model(chosen, model, where)

@@ -129,7 +129,7 @@ def count_data(config: Config, num_classes: int = 0, say: Callable[[str], None] 
         return Extent((outputs, source), parts.tasks, parts)
     if config.loss.class_weights:
         return Extent((len(config.loss.class_weights), 'loss.class_weights'))
-    return Extent((SOME_CLASSES, 'assumed; --num_classes says otherwise'))
+    return Extent((SOME_CLASSES, 'assumed; num_classes says otherwise'))
 
 
 def _step(config: Config, extent: Extent) -> tuple[StepParts, Model]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jtransfer.checks import one_of
-from jtransfer.config import Config, replace
-from jtransfer.config.data import Data, check_pixel_range
+from jtransfer.config import Config, Data, Evaluate
 from jtransfer.data.confinement import check_inside
 from jtransfer.data.image_kinds import count_endings, left_out
 from jtransfer.data.images import UnreadableImageError, read_image
@@ -110,7 +109,14 @@ def evaluate_checkpoint(
     thresholds = _thresholds(checkpoint, model)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if source:
-        opened = open_for_model(source, model, config, part=part, data_dir=data_dir, skip_unlabelled=skip_unlabelled)
+        opened = open_for_model(
+            source,
+            model,
+            config,
+            part=part,
+            data_dir=data_dir,
+            skip_unlabelled=skip_unlabelled,
+        )
     else:
         chosen, labelled = _from_run(checkpoint, part, say)
         matched = for_model(labelled, model, 'the data of the run')
@@ -243,6 +249,37 @@ class _Given(NamedTuple):
     confine_paths: bool = False
     checkpoint_classes: str | Sequence[str] = ()
 
+    def of_data(self) -> dict[str, Any]:
+        """What is given of `config.Data`, checked; raises `UserError`."""
+        values = {
+            'max_pixels': self.max_pixels or None,
+            'pixel_range': self._numbers('pixel_range', self.pixel_range),
+            'confine_paths': self.confine_paths or None,
+        }
+        return self._checked(Data(), values)
+
+    def of_evaluate(self) -> dict[str, Any]:
+        """What is given of `config.Evaluate`, checked; raises `UserError`."""
+        values = {
+            'batch_size': self.batch_size or None,
+            'flips': self.flips,
+            'crops': self.crops or None,
+            'scales': self._numbers('scales', self.scales),
+        }
+        return self._checked(Evaluate(), values)
+
+    def _checked(self, usual: Data | Evaluate, values: Mapping[str, Any]) -> dict[str, Any]:
+        told = {name: value for name, value in values.items() if value is not None}
+        dataclasses.replace(usual, **told).check('')
+        return told
+
+    def _numbers(self, name: str, values: Sequence[float | str]) -> tuple[float, ...] | None:
+        texts = [text for text in map(str, values) if text.strip()]
+        try:
+            return tuple(map(float, texts)) or None
+        except ValueError:
+            raise UserError(f'{name}={",".join(texts)} must be numbers') from None
+
 
 def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, ...], Config]:
     """The model, or those of an ensemble, and the settings to read and evaluate with: the run's, if it is one.
@@ -253,25 +290,12 @@ def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, 
     several = is_ensemble(run)
     of = members_of(run)[0] if several else run
     config = read_config(of) if is_run(of) else Config()
-    numbers = [part for part in map(str, given.pixel_range) if part.strip()]
-    try:
-        check_pixel_range('--pixel_range', tuple(float(part) for part in numbers))
-    except ValueError as error:
-        said = str(error) if isinstance(error, UserError) else f'--pixel_range={",".join(numbers)} must be two numbers'
-        raise UserError(said) from None
-    changes: dict[str, Any] = {
-        'data.skip_unreadable': given.skip_unreadable or (own_data and config.data.skip_unreadable),
-        'data.max_pixels': given.max_pixels or None,
-        'data.pixel_range': ','.join([*numbers, '']) if numbers else None,
-        'data.confine_paths': given.confine_paths or None,
-        'evaluate.batch_size': given.batch_size or None,
-        'evaluate.flips': given.flips,
-        'evaluate.crops': given.crops or None,
-        'evaluate.scales': ','.join([*map(str, given.scales), '']) if given.scales else None,
-    }
-    for field, value in changes.items():
-        config = config if value is None else replace(config, field, value)
-    config.evaluate.check('evaluate.')
+    skip = given.skip_unreadable or (own_data and config.data.skip_unreadable)
+    config = dataclasses.replace(
+        config,
+        data=dataclasses.replace(config.data, skip_unreadable=skip, **given.of_data()),
+        evaluate=dataclasses.replace(config.evaluate, **given.of_evaluate()),
+    )
     if several and given.checkpoint_classes:
         raise UserError(f'{run} is an ensemble, whose networks know their classes; leave checkpoint_classes out')
     if several:
@@ -291,25 +315,23 @@ def _thresholds(checkpoint: str, model: Model) -> dict[str, list[float]] | None:
 
 
 def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views) -> Examples:
-    """`read_examples`; an unreadable image is reported with the flags of the scripts that come here."""
+    """`read_examples`; what helps an unreadable image is named as it was given here."""
     try:
         return read_examples(part, preprocessing, config, views)
     except UnreadableImageError as error:
-        raise UnreadableImageError(
-            re.sub(r'--config\.data\.|\bdata\.(?=max_pixels|pixel_range)', '--', str(error))
-        ) from None
+        raise error.named('') from None
 
 
 def _from_run(checkpoint: str, part: str, say: Callable[[str], None]) -> tuple[str, Source]:
     """The name of the part to evaluate, and its examples, of the data that a run divided."""
     run = expanded(checkpoint)
     if not is_run(run):
-        raise UserError(f'--source is missing: {checkpoint} is no run directory and has no data of its own')
+        raise UserError(f'source is missing: {checkpoint} is no run directory and has no data of its own')
     sources: dict[str, Source] = dict(parts_of_run(run))
     if not part and list(sources) == ['train']:
         raise UserError(
-            f'{checkpoint} has no images of its own that it was not trained on: name others with --source, or say '
-            '--part=train'
+            f'{checkpoint} has no images of its own that it was not trained on: name others with source=…, or '
+            'say part=train'
         )
     name = pick(part, sources, checkpoint)
     for line in describe_source(name, sources, checkpoint):

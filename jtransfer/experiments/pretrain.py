@@ -39,7 +39,7 @@ def run(config: Config, output: str | Path, *, say: Callable[[str], None] = lamb
             f'pretraining starts from random weights: set transfer.strategy=scratch, not {config.transfer.strategy}'
         )
     if output.suffix != '.safetensors':
-        raise UserError(f'--output={output} must be a .safetensors file')
+        raise UserError(f'output={output} must be a .safetensors file')
     result = finetune.run(config, say=say)
     with atomic_path(output) as partial:
         shutil.copyfile(result.directory.path / 'model.safetensors', partial)

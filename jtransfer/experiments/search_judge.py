@@ -178,6 +178,7 @@ def make_judge(config: Config, parts: Parts, groups: Sequence[str] | None = None
             seed=seed,
             groups=groups,
             class_names=train.class_names,
+            field='search.folds',
         )
         made = tuple(InnerFold(_part(inside, fold.train), _of(train, fold.test)) for fold in folds)
         for fold in made:
@@ -185,7 +186,7 @@ def make_judge(config: Config, parts: Parts, groups: Sequence[str] | None = None
             check_parts(fold.parts)
             check_part(fold.held, 'held-out')
     except UserError as error:
-        raise UserError(f'inner folds: {str(error).replace("crossval.folds", "search.folds")}') from None
+        raise UserError(f'inner folds: {error}') from None
     record = fold_record(folds, train.ids, splitter=splitter, seed=seed, class_names=train.class_names)
     return Judge(inside, made, record, notes)
 

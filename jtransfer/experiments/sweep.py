@@ -45,26 +45,18 @@ from jtransfer.transfer.set_aside import for_weights, random_weights_notes
 _LONGEST_NAME = 200
 
 
-def parse_over(texts: Sequence[str]) -> dict[str, list[str]]:
-    """The swept fields and their values, from `FIELD=VALUE,VALUE,…`.
-
-    >>> parse_over(['seed=0,1', 'augment.crop_scale=(0.5,1),(1,1)'])
-    {'seed': ['0', '1'], 'augment.crop_scale': ['(0.5,1)', '(1,1)']}
-
-    Raises:
-        UserError: no field, no value, or the same one twice.
-    """
-    if not texts:
-        raise UserError('--over is missing; --over=seed=0,1,2 runs three seeds')
-    return parse_fields(texts, '--over')
-
-
 def parse_fields(texts: Sequence[str], flag: str) -> dict[str, list[str]]:
-    """Fields and their values, from `FIELD=VALUE,VALUE,…`; as `parse_over`, and there may be none.
+    """Fields and their values, from `FIELD=VALUE,VALUE,…`.
+
+    >>> parse_fields(['seed=0,1', 'augment.crop_scale=(0.5,1),(1,1)'], '--over')
+    {'seed': ['0', '1'], 'augment.crop_scale': ['(0.5,1)', '(1,1)']}
 
     Args:
         texts: as written.
         flag: where, for the messages.
+
+    Raises:
+        UserError: a text without a field or a value, or the same one twice.
     """
     over: dict[str, list[str]] = {}
     for text in texts:
@@ -96,7 +88,7 @@ def combinations(
     for field, values in over.items():
         meant = [get_field(config_lib.replace(config, field, value), field) for value in values]
         if again := [value for index, value in enumerate(values) if meant[index] in meant[:index]]:
-            raise UserError(f'{"--tune" if field in tuned else "--over"}={field}=… has the value {again[0]} twice')
+            raise UserError(f'{"tune" if field in tuned else "over"}={field}=… has the value {again[0]} twice')
     result = []
     for values in itertools.product(*over.values()):
         variant = config
@@ -141,7 +133,7 @@ def run(
     variants = combinations(config, over, tune)
     folder = output_folder(folder or config.run_dir or ROOT / f'sweep-{config.name}')
     if (folder / CONFIG).exists():
-        raise UserError(f'{folder} holds a run, no sweep; name another folder with --output')
+        raise UserError(f'{folder} holds a run, no sweep; name another folder')
     check_free(folder)
     planned = []
     for fields, variant in variants:
@@ -151,7 +143,7 @@ def run(
         if not is_finished(path):
             RunDirectory.find(variant)  # refuses what is in the way before the first run starts
         elif differs := RunDirectory.differs(variant):
-            raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another --output')
+            raise UserError(f'{path} holds a finished run of another configuration ({differs}); name another folder')
         elif 'set_aside' not in read_record(path, NEEDED_OF_RUNS).values and for_weights(variant.transfer)[1]:
             raise UserError(
                 f'{path} was run when settings for pretrained weights were not set aside from scratch yet: '
@@ -220,7 +212,7 @@ def check_all(variants: Sequence[tuple[Path, Config]]) -> dict[Path, Parts]:
                 splits[key] = split_of(data[key])
             parts = found[path] = data[key]
             if changed := other_data(path / SPLIT, splits[key]):
-                raise UserError(f'it was run with {changed}; delete {path} to run it again, or name another --output')
+                raise UserError(f'it was run with {changed}; delete {path} to run it again, or name another folder')
             if is_finished(path):
                 continue
             check_data(parts)

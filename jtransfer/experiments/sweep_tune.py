@@ -26,11 +26,9 @@ def check_fields(over: Tune, tune: Tune) -> None:
     """Raises `UserError` for a field that is swept and tuned, and for the seed, which is no setting to choose."""
     for field in tune:
         if field == SEED:
-            raise UserError(
-                '--tune=seed would choose a lucky draw; --over=seed=0,1,2 runs several and shows their mean'
-            )
+            raise UserError('tune=seed would choose a lucky draw; over=seed=0,1,2 runs several and shows their mean')
         if field in over:
-            raise UserError(f'{field} is in --over and in --tune: either every value is shown, or one is chosen')
+            raise UserError(f'{field} is in over and in tune: either every value is shown, or one is chosen')
 
 
 def check_parts(planned: Mapping[Path, Parts]) -> None:
@@ -46,9 +44,9 @@ def check_parts(planned: Mapping[Path, Parts]) -> None:
         else:
             validated, tested = parts.validation is not None, parts.test is not None
         if not validated:
-            raise UserError('--tune chooses on the validation part: set data.validation_fraction above 0')
+            raise UserError('tune chooses on the validation part: set data.validation_fraction above 0')
         if not tested:
-            raise UserError('--tune reports what is chosen on the test part: set data.test_fraction above 0')
+            raise UserError('tune reports what is chosen on the test part: set data.test_fraction above 0')
 
 
 def validation_of(result: RunRecord) -> dict[str, float] | None:

@@ -215,6 +215,13 @@ SEVERAL = np.eye(2, dtype=np.float32)[[0, 0, 0, 0, 1]]
             {'folds': 5},
             r"class 'b' has 4 examples, too few for crossval.folds=5: use at most 4",
         ),
+        (
+            'stratified',
+            ODD,
+            None,
+            {'folds': 5, 'field': 'search.folds'},
+            r"class 'b' has 4 examples, too few for search.folds=5: use at most 4",
+        ),
         ('stratified', SMALL, None, {'folds': 5}, r'add examples, or set crossval.splitter=k_fold'),
         ('stratified', ODD, None, {'folds': 4}, r"class 'c' has 1 example, so that no fold can both train on it and"),
         ('stratified_grouped', SMALL, 'abcdefaaabcde', {'folds': 5}, r"class 'b' has 4 .* crossval.splitter=grouped"),

@@ -3,6 +3,7 @@
 import io
 import os
 import pathlib
+import pickle
 import struct
 import zlib
 
@@ -116,7 +117,7 @@ def test_truncated_file_is_named(tmp_path, format_):
     path = tmp_path / 'cut off.img'
     path.write_bytes(encoded(Image.fromarray(noise), format_)[:-700])
     with pytest.raises(
-        UnreadableImageError, match=f'cut off.img is a truncated or damaged {format_}; --config.data.skip_unreadable'
+        UnreadableImageError, match=f'cut off.img is a truncated or damaged {format_}; data.skip_unreadable'
     ) as error:
         decode_image(path)
     assert '\n' not in str(error.value)
@@ -125,11 +126,11 @@ def test_truncated_file_is_named(tmp_path, format_):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (b'', 'is an empty file, not an image; --config.data.skip_unreadable'),
-        (b'hello', 'is truncated or not an image; --config.data.skip_unreadable'),
-        (b'<!DOCTYPE html><html>', 'is an HTML page, not an image; --config.data.skip_unreadable'),
-        (b'\x89PNG\r\n\x1a\n', 'is a truncated or damaged PNG; --config.data.skip_unreadable'),
-        (b'\xff\xd8\xff', 'is a truncated or damaged JPEG; --config.data.skip_unreadable'),
+        (b'', 'is an empty file, not an image; data.skip_unreadable'),
+        (b'hello', 'is truncated or not an image; data.skip_unreadable'),
+        (b'<!DOCTYPE html><html>', 'is an HTML page, not an image; data.skip_unreadable'),
+        (b'\x89PNG\r\n\x1a\n', 'is a truncated or damaged PNG; data.skip_unreadable'),
+        (b'\xff\xd8\xff', 'is a truncated or damaged JPEG; data.skip_unreadable'),
         (b'%!PS-Adobe-3.0 EPSF-3.0\n', 'is a PostScript drawing, which is not read: convert it to PNG or JPEG$'),
         (b'<svg xmlns="http://www.w3.org/2000/svg"/>', 'is an SVG drawing, which is not read: convert it'),
         (b'version https://git-lfs.github.com/spec/v1', 'is a Git LFS pointer, which is not read: git lfs pull'),
@@ -157,7 +158,7 @@ def test_decompression_bomb_is_refused_from_its_header(side, monkeypatch):
     monkeypatch.setattr(PngImagePlugin.PngImageFile, 'load', lambda self: decoded.append(self.size))
     with pytest.raises(
         UnreadableImageError,
-        match=r'bomb.png has .*pixels .*; 100,000,000 are allowed, and data.max_pixels allows more',
+        match=r'bomb.png has .*pixels .*; 100,000,000 are allowed; data.max_pixels allows more',
     ):
         decode_image(bomb, name='bomb.png')
     assert not decoded
@@ -192,3 +193,11 @@ def test_a_strip_that_does_not_fit_into_memory_is_one_image_less():
     strip = png(100_000_000, 1, b'')
     with pytest.raises(UnreadableImageError, match='strip of 100,000,000x1 pixels takes more memory than there is'):
         decode_image(strip, 'strip')
+
+
+def test_what_helps_is_named_as_the_caller_names_it():
+    error = UnreadableImageError('a.png is torn', 'max_pixels allows more', skip=True)
+    assert str(error) == 'a.png is torn; data.max_pixels allows more; data.skip_unreadable skips such files'
+    assert str(error.named('--')) == 'a.png is torn; --max_pixels allows more; --skip_unreadable skips such files'
+    assert error.skipped() == 'a.png is torn; data.max_pixels allows more'
+    assert str(pickle.loads(pickle.dumps(error)).named('')) == str(error.named(''))

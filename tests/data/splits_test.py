@@ -41,6 +41,8 @@ def test_hold_out_needs_enough_examples():
         hold_out(np.array([0, 0, 1, 2, 2], np.int32), 0.4, 0, NAMES, 'validation')
     with pytest.raises(UserError, match=r'holding out 0.1 of 6 examples for test'):
         hold_out(np.array([0, 0, 1, 1, 2, 2], np.int32), 0.1, 0, NAMES, 'test')
+    with pytest.raises(UserError, match=r'classes; change crossval\.soup_fraction$'):
+        hold_out(np.array([0, 0, 1, 1, 2, 2], np.int32), 0.1, 0, NAMES, 'soup', settings='crossval')
 
 
 @settings(max_examples=30, deadline=None)

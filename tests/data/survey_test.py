@@ -62,7 +62,7 @@ def test_pictures_of_every_kind_are_counted_as_they_are_seen(tmp_path, workers):
     assert [name for name, _ in facts.unreadable] == ['odd/empty.png', 'odd/torn.jpg']
     for name, reason in facts.unreadable:
         what = 'an empty file, not an image' if name == 'odd/empty.png' else 'a truncated or damaged JPEG'
-        assert reason.startswith(f'{tmp_path}/{name} is {what}; --config.data.skip_unreadable')
+        assert reason.startswith(f'{tmp_path}/{name} is {what}; data.skip_unreadable')
     assert facts.imbalance == {'': 2.0}
     assert (facts.groups, facts.weights, facts.numbers, facts.unlabelled) == (0, None, {}, {'': 0})
     assert told == [(done, 12) for done in range(1, 13)]

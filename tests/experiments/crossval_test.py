@@ -235,8 +235,8 @@ def test_damaged_records_are_told_before_a_missing_fold_is_trained(copied, make,
     [
         ({'optim.learning_rate': 0.01}, {}, 'holds another cross-validation .*optim.learning_rate is 0.05 there'),
         ({'crossval.folds': 4}, {}, 'holds another cross-validation .*crossval.folds is 3 there and 4 here'),
-        ({}, {'fold': 3}, '--fold=3 is none of the 3 folds'),
-        ({'crossval.side_by_side': True}, {'fold': 0}, '--fold runs one fold alone'),
+        ({}, {'fold': 3}, 'fold=3 is none of the 3 folds'),
+        ({'crossval.side_by_side': True}, {'fold': 0}, 'fold=0 is one fold alone'),
         ({'crossval.afterwards': 'soup'}, {}, 'was begun with crossval.afterwards=none'),
     ],
 )

@@ -61,7 +61,7 @@ def test_directories_are_named_by_repeat_and_fold(tmp_path, repeats, names):
     assert [plan.path.parent for plan in plans] == [tmp_path] * len(names)
     assert [find_plan(plans, number).path.name for number in range(len(names))] == names
     for number in (-1, len(names)):
-        with pytest.raises(UserError, match=f'--fold={number} is none of the {len(names)} folds'):
+        with pytest.raises(UserError, match=f'^fold={number} is none of the {len(names)} folds'):
             find_plan(plans, number)
 
 

@@ -184,7 +184,7 @@ def test_heads_that_the_data_lack_are_left_out_and_whole_numbers_stay_numbers(tm
 def test_unlabelled_examples_are_told_or_left_out(tmp_path):
     model = load_model(architecture='resnet_tiny', class_names=('light', 'dark'))
     name = table(tmp_path, {'label': ['dark', '', 'light', '', 'dark', 'dark']})
-    with pytest.raises(UserError, match=r'2 of the 6 examples of csv:.* --skip_unlabelled=true leaves them out'):
+    with pytest.raises(UserError, match=r'2 of the 6 examples of csv:.* skip_unlabelled=true leaves them out'):
         open_for_model(name, model, Config())
     opened = open_for_model(name, model, Config(), skip_unlabelled=True)
     assert opened.source.labels[''].tolist() == [1, 0, 1, 1]
@@ -202,7 +202,7 @@ def test_unlabelled_examples_are_told_or_left_out(tmp_path):
     columns['split'][2] = 'train'  # no validation part: what is left may be what the network was trained on
     name = table(tmp_path / 'parts', columns)
     with pytest.raises(
-        UserError, match=r'the test part of .* has no labels; --part=train evaluates on the training part'
+        UserError, match=r'the test part of .* has no labels; part=train evaluates on the training part'
     ):
         open_for_model(name, model, Config(), skip_unlabelled=True)
     with pytest.raises(UserError, match='none of the 3 examples of the test part'):

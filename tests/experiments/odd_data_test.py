@@ -99,7 +99,7 @@ def test_unreadable_files_stop_a_run_or_are_counted(make, tmp_path, torn, placem
     config = make(torn, **{'data.placement': placement})
     line = refused(finetune.run, config, tmp_path)
     assert line.startswith(f'{torn}/')
-    assert 'is a truncated or damaged PNG; --config.data.skip_unreadable skips such files' in line
+    assert 'is a truncated or damaged PNG; data.skip_unreadable skips such files' in line
     result = finetune.run(make(torn, **{'data.placement': placement, 'data.skip_unreadable': True}))
     record = read_result(result.directory.path)
     assert record['skipped_images'] == result.skipped == 2
@@ -199,7 +199,7 @@ def test_a_table_with_files_that_are_missing(make, tmp_path, rows):
     source = table(tmp_path / 'table.csv', [*rows, ('no such.png', 'bee'), ('photos/ant/folder.png', 'ant')])
     line = refused(finetune.run, make(source), tmp_path)
     assert line.startswith(f'{tmp_path}/table.csv, row 19: there is no file {tmp_path}/no such.png')
-    assert '--config.data.skip_unreadable leaves such rows out' in line
+    assert 'data.skip_unreadable leaves such rows out' in line
     said = []
     result = finetune.run(make(source, **{'data.skip_unreadable': True}), say=said.append)
     assert '2 files of the table are missing and were left out' in said

@@ -90,7 +90,7 @@ def test_classes_are_counted_where_that_needs_no_picture(tiny_config):
     assert count_data(tiny_config()).classes[0] == 3
     assert count_data(Config(data=Data('digits'))).classes[0] == 10
     assert count_data(Config(data=Data('glyphs'))).classes[0] == 47
-    assert count_data(Config(data=Data('tfds:mnist'))).classes == (10, 'assumed; --num_classes says otherwise')
+    assert count_data(Config(data=Data('tfds:mnist'))).classes == (10, 'assumed; num_classes says otherwise')
     weighted = Config(data=Data('tfds:mnist'), loss=Loss(class_weights=(1.0, 2.0)))
     assert count_data(weighted).classes == (2, 'loss.class_weights')
     assert count_data(dataclasses.replace(weighted, data=Data('digits'))).classes == (10, 'digits')

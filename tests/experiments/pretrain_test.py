@@ -29,7 +29,7 @@ def test_it_writes_a_network_that_loads_and_its_record(tiny_config, nowhere):
     [
         ('fine_tune', 'mine.safetensors', 'set transfer.strategy=scratch'),
         ('scratch', 'mine.npz', 'must be a .safetensors file'),
-        ('scratch', 'mine/', '--output=mine/ is a folder; name a file in it: mine/weights.safetensors'),
+        ('scratch', 'mine/', 'output=mine/ is a folder; name a file in it: mine/weights.safetensors'),
     ],
 )
 def test_what_it_refuses(tiny_config, nowhere, strategy, output, message):

@@ -33,13 +33,12 @@ pytestmark = pytest.mark.usefixtures('compile_once')
     ],
 )
 def test_over_is_parsed(texts, expected):
-    assert sweep.parse_over(texts) == expected
+    assert sweep.parse_fields(texts, '--over') == expected
 
 
 @pytest.mark.parametrize(
     ('texts', 'message'),
     [
-        ([], '--over is missing'),
         (['seed'], 'not of the form'),
         (['seed='], 'not of the form'),
         (['=1'], 'not of the form'),
@@ -52,7 +51,7 @@ def test_over_is_parsed(texts, expected):
 )
 def test_over_is_refused(texts, message):
     with pytest.raises(UserError, match=message):
-        sweep.parse_over(texts)
+        sweep.parse_fields(texts, '--over')
 
 
 def test_combinations_are_all_of_them_in_order(tiny_config):
@@ -69,7 +68,7 @@ def test_combinations_are_all_of_them_in_order(tiny_config):
     ('over', 'message'),
     [
         ({'optim.learning_rate': ['0.1', '0']}, r'optim\.learning_rate=0\.0 must be above 0'),
-        ({'optim.learning_rate': ['0.1', '1e-1']}, r'--over=optim\.learning_rate=… has the value 1e-1 twice'),
+        ({'optim.learning_rate': ['0.1', '1e-1']}, r'^over=optim\.learning_rate=… has the value 1e-1 twice'),
         ({'seed': ['1.5']}, r'seed=1\.5 is not of type int'),
         ({'sed': ['0']}, "Did you mean 'seed'"),
         ({'optim.lr': ['0']}, r"Did you mean 'optim\.learning_rate'"),
@@ -188,7 +187,7 @@ def test_the_runs_go_where_they_are_told_to(tiny_config, nowhere, quick_runs, mo
     folder, [record] = sweep.run(config, {'seed': ['0']})
     assert folder == nowhere / 'home' / 'mine'
     assert record['run_dir'] == str(folder / 'seed=0')
-    with pytest.raises(UserError, match='seed=0 holds a run, no sweep; name another folder with --output'):
+    with pytest.raises(UserError, match='seed=0 holds a run, no sweep; name another folder'):
         sweep.run(config, {'seed': ['0']}, folder / 'seed=0')
     assert [path.name for path in nowhere.iterdir()] == ['home']
 
@@ -209,7 +208,9 @@ def test_what_is_in_the_way_is_refused_before_the_first_run(tiny_config, nowhere
     sweep.run(tiny_config(), over, 'out')
     quick_runs.clear()
     (nowhere / 'out' / 'seed=0').rename(nowhere / 'elsewhere')
-    with pytest.raises(UserError, match=r'seed=1 holds a finished run .*train\.steps is 4 there and 2 here.*--output'):
+    with pytest.raises(
+        UserError, match=r'seed=1 holds a finished run .*train\.steps is 4 there and 2 here.*name another'
+    ):
         sweep.run(tiny_config(**{'train.steps': 2}), over, 'out')
     (nowhere / 'out' / 'seed=0').mkdir()
     (nowhere / 'out' / 'seed=0' / 'notes.txt').touch()

@@ -127,10 +127,10 @@ def test_test_results_of_what_was_not_chosen_are_shown_nowhere(config, nowhere, 
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        ({'data.validation_fraction': 0.0}, r'--tune chooses on the validation part: set data\.validation_fraction'),
+        ({'data.validation_fraction': 0.0}, r'^tune chooses on the validation part: set data\.validation_fraction'),
         (
             {'data.validation_fraction': 0.3, 'data.test_fraction': 0.0},
-            r'--tune reports what is chosen on the test part: set data\.test_fraction',
+            r'^tune reports what is chosen on the test part: set data\.test_fraction',
         ),
     ],
 )
@@ -146,16 +146,16 @@ def test_finished_runs_without_a_validation_are_no_choice_either(config, nowhere
     path = nowhere / 'out' / 'transfer.strategy=scratch,seed=0,optim.learning_rate=0.001' / 'result.json'
     result = json.loads(path.read_text())
     path.write_text(json.dumps({**result, 'best_validation_accuracy': None}))
-    with pytest.raises(UserError, match='--tune chooses on the validation part'):
+    with pytest.raises(UserError, match=r'^tune chooses on the validation part'):
         tuned(config)
 
 
 @pytest.mark.parametrize(
     ('tune', 'message'),
     [
-        ({'seed': ['5', '6']}, '--tune=seed would choose a lucky draw'),
-        ({'transfer.strategy': ['lora', 'ssf']}, 'transfer.strategy is in --over and in --tune'),
-        ({'optim.learning_rate': ['1e-2', '0.01']}, r'--tune=optim\.learning_rate=… has the value 0\.01 twice'),
+        ({'seed': ['5', '6']}, 'tune=seed would choose a lucky draw'),
+        ({'transfer.strategy': ['lora', 'ssf']}, 'transfer.strategy is in over and in tune'),
+        ({'optim.learning_rate': ['1e-2', '0.01']}, r'^tune=optim\.learning_rate=… has the value 0\.01 twice'),
         ({'optim.lr': ['1']}, "Did you mean 'optim.learning_rate'"),
     ],
 )

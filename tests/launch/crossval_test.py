@@ -31,5 +31,5 @@ def test_a_fold_alone_then_the_rest(here):
 
 def test_a_mistake_is_one_line(here):
     done = launch(here, 'crossval', '--config=saved/config.py', '--fold=2', status=2)
-    assert done.stderr.strip().splitlines() == ['error: --fold=2 is none of the 2 folds, counted from 0']
+    assert done.stderr.strip().splitlines() == ['error: fold=2 is none of the 2 folds, counted from 0']
     assert not (here / 'runs').exists()

@@ -47,7 +47,7 @@ def test_it_overwrites_nothing(finished):
     here, _ = finished
     before = {path: path.read_bytes() for path in (here / 'runs').rglob('*') if path.is_file()}
     done = launch(here, 'lr_find', QUICKSTART, status=2)
-    assert done.stderr == 'error: --output=runs/quickstart-lr_find exists already; name a new folder\n'
+    assert done.stderr == 'error: output=runs/quickstart-lr_find exists already; name a new folder\n'
     assert before == {path: path.read_bytes() for path in (here / 'runs').rglob('*') if path.is_file()}
 
 

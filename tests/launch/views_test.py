@@ -52,8 +52,8 @@ def test_crops_and_scales_are_flags(here, photos):
 @pytest.mark.parametrize(
     ('flag', 'message'),
     [
-        ('--crops=10', 'evaluate.crops=10 must be 1 (the centre) or 5 (four corners and the centre)'),
-        ('--scales=1,big', "evaluate.scales='1,big,' is not of type"),
+        ('--crops=10', 'crops=10 must be 1 (the centre) or 5 (four corners and the centre)'),
+        ('--scales=1,big', 'scales=1,big must be numbers'),
     ],
 )
 def test_what_cannot_be_is_one_line(here, photos, flag, message):
