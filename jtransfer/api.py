@@ -31,7 +31,7 @@ from jtransfer.evaluate.views import make_views
 from jtransfer.experiments import crossval, finetune
 from jtransfer.experiments.crossval_results import CrossResult
 from jtransfer.experiments.matching import for_model, labelled_for_model, open_for_model
-from jtransfer.experiments.prepare import prepare
+from jtransfer.experiments.prepare import plan_for, prepare
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.result import Result
 from jtransfer.experiments.scoring import score
@@ -41,7 +41,6 @@ from jtransfer.pretrained.model import Model
 from jtransfer.tasks.labels import check_labels, tasks_of
 from jtransfer.tasks.measured import Measured
 from jtransfer.terminal import PlainConsole
-from jtransfer.transfer import plan as plan_lib
 from jtransfer.transfer.plan import Plan
 
 # Fields that several groups have: the group that is meant when the name stands alone.
@@ -115,8 +114,8 @@ def make_plan(model: Model, strategy: str = 'fine_tune', *, weight_decay: float 
         UserError: a rule that has no effect, or a plan that trains nothing.
     """
     # Whether there is a validation part to wait for, `fit` will see.
-    transfer = validate_parts(configure(strategy=strategy, **settings)).transfer
-    return plan_lib.make_plan(model.network, model.variables['params'], transfer, weight_decay)
+    config = validate_parts(configure(strategy=strategy, weight_decay=weight_decay, **settings))
+    return plan_for(config, model)
 
 
 def adapt_model(model: Model, strategy: str, *, seed: int = 0, **settings: Any) -> Model:
@@ -180,7 +179,8 @@ def evaluate_model(model: Model, part: Part | Source | str | os.PathLike[str], *
     """
     if isinstance(part, Parts):
         raise UserError('evaluate_model takes one part of what load_data gives: jt.evaluate_model(model, data.test)')
-    config, skip = validate_parts(configure(**settings)), 'skip_unlabelled' in settings and settings['skip_unlabelled']
+    config = validate_parts(configure(**settings))
+    skip = config.data.skip_unlabelled
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if isinstance(part, os.PathLike):
         part = source_of_path(part)

@@ -116,6 +116,8 @@ def test_what_is_set_is_checked_whatever_the_call_makes_of_it(photos, checkpoint
         for name, value in (('seed', -1), ('learning_rate', 0.0), ('first_phase', 1.0), ('crops', 3), ('log_every', 0)):
             with pytest.raises(jt.UserError, match=f'{name}={value} must be'):
                 call(**{name: value})
+    with pytest.raises(jt.UserError, match=r'weight_decay=-1\.0 must be at least 0'):
+        jt.make_plan(model, weight_decay=-1)
     jt.make_plan(model, 'gradual')  # whether there is a validation part to wait for, `fit` sees
 
 

@@ -47,6 +47,11 @@ class Config:
     crossval: CrossVal = dataclasses.field(default_factory=CrossVal)
     search: Search = dataclasses.field(default_factory=Search)
 
+    @property
+    def split_seed(self) -> int:
+        """The seed of the draws that divide the data, unless folds have one of their own."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
+
 
 def validate(config: Config) -> Config:
     """Returns the configuration of an experiment with its values checked and brought to their declared types.

@@ -84,7 +84,7 @@ class Crossing:
         Raises:
             UserError: a class without a training example, or a batch larger than the training part.
         """
-        data, seed = config.data, seed_of(config)
+        data, seed = config.data, config.split_seed
         train, validation = np.asarray(fold.train), None
         if data.examples_per_class:
             drawn = self._few(train, config)
@@ -118,7 +118,7 @@ class Crossing:
         everything = np.arange(len(self.pool))
         chosen = self._few(everything, config) if config.data.examples_per_class else everything
         said = self._undrawn(everything, chosen, None) if config.data.examples_per_class else []
-        trained, unlabelled, notes = altered(self._of(chosen), config.data, seed_of(config))
+        trained, unlabelled, notes = altered(self._of(chosen), config.data, config.split_seed)
         check_training(trained, config.data.batch_size)
         return Parts(trained, None, self.test, self.pool.class_names, (*said, *notes), unlabelled)
 
@@ -127,7 +127,7 @@ class Crossing:
         names, number = stratum_names(self.pool.tasks), config.data.examples_per_class
         check_classes(names, number)
         labels = strata(take(self.pool.labels, positions), self.pool.tasks)
-        return positions[few_shot(labels, number, seed_of(config), names)]
+        return positions[few_shot(labels, number, config.split_seed, names)]
 
     def _undrawn(
         self, of: Int64[np.ndarray, ' n'], drawn: Int64[np.ndarray, ' drawn'], validation: np.ndarray | None
@@ -141,11 +141,6 @@ class Crossing:
 def directory_name(repeat: int, number: int, repeats: int) -> str:
     """Name of the directory of a fold's run, given how many repeats there are."""
     return f'fold-{number}' if repeats == 1 else f'repeat-{repeat}-fold-{number}'
-
-
-def seed_of(config: Config) -> int:
-    """The seed of draws inside a fold's training part."""
-    return config.seed if config.data.split_seed is None else config.data.split_seed
 
 
 def divide(
@@ -182,7 +177,7 @@ def divide(
     keeps = guard is not None and data.duplicates != 'report'
     groups = guard.groups('train', own) if guard is not None and keeps else None if own is None else tuple(own)
 
-    seed = cv.seed if cv.seed is not None else seed_of(config)
+    seed = cv.seed if cv.seed is not None else config.split_seed
     kept, chooser, test = _set_apart(config, sources, groups, seed)
     inside = None if groups is None else tuple(groups[index] for index in kept)
     part = Part(pool, kept)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from jtransfer.checks import one_of
-from jtransfer.config import Config, Data, Evaluate
+from jtransfer.config import Config, Data
 from jtransfer.data.confinement import check_inside
 from jtransfer.data.image_kinds import count_endings, left_out
 from jtransfer.data.images import UnreadableImageError, read_image
@@ -36,6 +35,7 @@ from jtransfer.experiments.ensemble import (
 )
 from jtransfer.experiments.matching import Opened, for_model, open_for_model, pick
 from jtransfer.experiments.page import wrong_pictures
+from jtransfer.experiments.prediction_settings import PredictionSettings
 from jtransfer.experiments.reading import Examples, read_examples
 from jtransfer.experiments.reopen import parts_of_run
 from jtransfer.experiments.run_dir import RESULT, is_finished, is_run, read_config, read_result
@@ -103,24 +103,15 @@ def evaluate_checkpoint(
     if part:
         one_of('part', part, NAMES)
     read = (skip_unreadable, flips, crops, scales, max_pixels, pixel_range, confine_paths)
-    given = _Given(batch_size, *read, checkpoint_classes)
+    given = PredictionSettings(batch_size, *read, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=not source)
     model = models[0]
     thresholds = _thresholds(checkpoint, model)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     if source:
-        opened = open_for_model(
-            source,
-            model,
-            config,
-            part=part,
-            data_dir=data_dir,
-            skip_unlabelled=skip_unlabelled,
-        )
+        opened = open_for_model(source, model, config, part=part, data_dir=data_dir, skip_unlabelled=skip_unlabelled)
     else:
-        chosen, labelled = _from_run(checkpoint, part, say)
-        matched = for_model(labelled, model, 'the data of the run')
-        opened = Opened(chosen, matched, tuple(absent_lines(model.tasks, matched.labels, f'the {chosen} part')))
+        opened = _from_run(checkpoint, part, model, say)
     for line in opened.notes:
         say(line)
     held_out = Part(opened.source, np.arange(len(opened.source)))
@@ -196,7 +187,7 @@ def predict_folder(
     if not files:
         raise UserError('; '.join([f'{folder} holds no images', *left]))
     read = (skip_unreadable, flips, crops, scales, max_pixels, pixel_range, confine_paths)
-    given = _Given(batch_size, *read, checkpoint_classes)
+    given = PredictionSettings(batch_size, *read, checkpoint_classes)
     models, config = _open(checkpoint, given, own_data=False)
     if config.data.confine_paths:
         check_inside(files, folder if folder.is_dir() else folder.parent)
@@ -236,52 +227,7 @@ class _Files:
         return {'image': image, 'labels': take(self.labels, index), 'id': name, 'narrow': narrow}
 
 
-class _Given(NamedTuple):
-    """Settings of a call, see `evaluate_checkpoint`; what is empty is left as the run had it."""
-
-    batch_size: int = 0
-    skip_unreadable: bool = False
-    flips: bool | None = None
-    crops: int = 0
-    scales: Sequence[float | str] = ()
-    max_pixels: int = 0
-    pixel_range: Sequence[float | str] = ()
-    confine_paths: bool = False
-    checkpoint_classes: str | Sequence[str] = ()
-
-    def of_data(self) -> dict[str, Any]:
-        """What is given of `config.Data`, checked; raises `UserError`."""
-        values = {
-            'max_pixels': self.max_pixels or None,
-            'pixel_range': self._numbers('pixel_range', self.pixel_range),
-            'confine_paths': self.confine_paths or None,
-        }
-        return self._checked(Data(), values)
-
-    def of_evaluate(self) -> dict[str, Any]:
-        """What is given of `config.Evaluate`, checked; raises `UserError`."""
-        values = {
-            'batch_size': self.batch_size or None,
-            'flips': self.flips,
-            'crops': self.crops or None,
-            'scales': self._numbers('scales', self.scales),
-        }
-        return self._checked(Evaluate(), values)
-
-    def _checked(self, usual: Data | Evaluate, values: Mapping[str, Any]) -> dict[str, Any]:
-        told = {name: value for name, value in values.items() if value is not None}
-        dataclasses.replace(usual, **told).check('')
-        return told
-
-    def _numbers(self, name: str, values: Sequence[float | str]) -> tuple[float, ...] | None:
-        texts = [text for text in map(str, values) if text.strip()]
-        try:
-            return tuple(map(float, texts)) or None
-        except ValueError:
-            raise UserError(f'{name}={",".join(texts)} must be numbers') from None
-
-
-def _open(checkpoint: str, given: _Given, own_data: bool) -> tuple[tuple[Model, ...], Config]:
+def _open(checkpoint: str, given: PredictionSettings, own_data: bool) -> tuple[tuple[Model, ...], Config]:
     """The model, or those of an ensemble, and the settings to read and evaluate with: the run's, if it is one.
 
     What the run did with unreadable images holds for its own data, not for others.
@@ -322,8 +268,8 @@ def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views
         raise error.named('') from None
 
 
-def _from_run(checkpoint: str, part: str, say: Callable[[str], None]) -> tuple[str, Source]:
-    """The name of the part to evaluate, and its examples, of the data that a run divided."""
+def _from_run(checkpoint: str, part: str, model: Model, say: Callable[[str], None]) -> Opened:
+    """The part to evaluate of the data that a run divided."""
     run = expanded(checkpoint)
     if not is_run(run):
         raise UserError(f'source is missing: {checkpoint} is no run directory and has no data of its own')
@@ -336,4 +282,5 @@ def _from_run(checkpoint: str, part: str, say: Callable[[str], None]) -> tuple[s
     name = pick(part, sources, checkpoint)
     for line in describe_source(name, sources, checkpoint):
         say(line)
-    return name, sources[name]
+    matched = for_model(sources[name], model, 'the data of the run')
+    return Opened(name, matched, tuple(absent_lines(model.tasks, matched.labels, f'the {name} part')))

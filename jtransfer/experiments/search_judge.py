@@ -19,7 +19,6 @@ from jtransfer.data.measurable import check_part, check_parts
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, Parts, check_training, split_record
 from jtransfer.errors import UserError
-from jtransfer.experiments.crossval_plan import seed_of
 from jtransfer.experiments.prepare import Prepared, prepare
 from jtransfer.experiments.reading import read_examples
 from jtransfer.experiments.run_split import LABELS, split_of
@@ -166,7 +165,7 @@ def make_judge(config: Config, parts: Parts, groups: Sequence[str] | None = None
     notes: tuple[str, ...] = ()
     if groups is None:
         groups, notes = _groups(config, train)
-    labels, seed = strata(train.labels, train.tasks), seed_of(config)
+    labels, seed = strata(train.labels, train.tasks), config.split_seed
     wanted = config.crossval.splitter
     splitter = choose_splitter('auto' if wanted == 'leave_one_group_out' else wanted, labels, groups)
     try:

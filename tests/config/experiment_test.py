@@ -84,6 +84,11 @@ def test_replace_parses_text_by_type():
         config_lib.replace(config, 'optim.learning_rate', 'fast')
 
 
+def test_the_data_are_divided_by_a_seed_of_their_own_or_that_of_the_run():
+    assert good(seed=3).split_seed == 3
+    assert good(seed=3, data=Data(split_seed=0)).split_seed == 0
+
+
 def test_json_round_trip():
     config = good(transfer=Transfer(rules=(('head/.*', 'train'),)), data=Data(split_seed=0))
     assert config_lib.from_dict(json.loads(json.dumps(config_lib.to_dict(config)))) == config
