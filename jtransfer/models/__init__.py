@@ -2,6 +2,6 @@
 
 from jtransfer.models.network import Network
 from jtransfer.models.variant import Variant
-from jtransfer.models.variants import create, describe, variant_names
+from jtransfer.models.variants import add_family, create, describe, variant_names
 
-__all__ = ['Network', 'Variant', 'create', 'describe', 'variant_names']
+__all__ = ['Network', 'Variant', 'add_family', 'create', 'describe', 'variant_names']

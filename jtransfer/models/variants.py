@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -42,6 +42,22 @@ _VARIANTS = {
 
 # Patches have an embedding each, and attention looks at all pairs of them.
 MAX_PATCHES = 2**16
+
+
+def add_family(variants: Iterable[Variant]) -> None:
+    """Makes the named networks of a family known to `describe`, `create` and all that is built on them.
+
+    For families outside this package; what is in it stands in the table above. A name map for weights that others
+    publish is `pretrained.names.add_namings`.
+
+    Raises:
+        UserError: a name that stands for another network already.
+    """
+    added = tuple(variants)
+    for variant in added:
+        if _VARIANTS.get(variant.name, variant) != variant:
+            raise UserError(f"there is a network '{printable(variant.name)}' already; give the new one another name")
+    _VARIANTS.update((variant.name, variant) for variant in added)
 
 
 def variant_names() -> tuple[str, ...]:

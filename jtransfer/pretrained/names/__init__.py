@@ -21,11 +21,21 @@ _NAMINGS: dict[str, Callable[[Any], Sequence[NameMap]]] = {
 }
 
 
+def add_namings(family: str, make: Callable[[Any], Sequence[NameMap]]) -> None:
+    """Makes the namings of a family outside this package known; see `models.add_family`.
+
+    Args:
+        family: of the variants.
+        make: from a backbone to the namings in which such networks are published, the most usual first.
+    """
+    _NAMINGS[family] = make
+
+
 def namings(family: str, backbone: Any) -> Sequence[NameMap]:
-    """The namings in which a network of a family is published, the most usual first.
+    """The namings in which a network of a family is published, the most usual first; none of a family without any.
 
     Args:
         family: of the variant.
         backbone: the module.
     """
-    return _NAMINGS[family](backbone)
+    return _NAMINGS[family](backbone) if family in _NAMINGS else ()
