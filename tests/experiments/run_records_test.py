@@ -13,6 +13,7 @@ from jtransfer.data.parts import load_parts, split_record
 from jtransfer.errors import UserError
 from jtransfer.experiments import compare, prediction
 from jtransfer.experiments.outputs import Outputs, write_outputs
+from jtransfer.experiments.prediction_settings import PredictionSettings
 from jtransfer.experiments.reopen import parts_of_run
 from jtransfer.experiments.run_dir import RunDirectory, is_run, read_config, read_record, read_result
 from jtransfer.experiments.run_records import NEEDED_OF_FOLDS, RunRecord, read_split_file
@@ -118,7 +119,7 @@ def attempts(copy, run, config):
         'compare': lambda: compare.compare(run, copy),
         'soup': lambda: open_members([run, copy], 'uniform'),
         'fold': lambda: read_result(copy, NEEDED_OF_FOLDS),
-        'predict': lambda: prediction._open(str(copy), prediction._Given(), True),
+        'predict': lambda: prediction._open(str(copy), PredictionSettings(), True),
     }
 
 
