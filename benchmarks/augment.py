@@ -30,7 +30,7 @@ from benchmarks.timm_augment import CLASSES, make_batches
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Config, Model, Optim, Train, Transfer
-from jtransfer.preprocessing import CROP_MARGIN, Preprocessing, normalise
+from jtransfer.inputs.image import CROP_MARGIN, Preprocessing, normalise
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.choose_loss import task_losses
 from jtransfer.tasks.criterion import make_criterion

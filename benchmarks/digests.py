@@ -22,13 +22,13 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.machine import circumstances
-from jtransfer.data.decode_cache import DecodeCache, Square, digest_of
-from jtransfer.pretrained import files
+from jtransfer.data.decode.decode_cache import DecodeCache, Square, digest_of
+from jtransfer.pretrained.files import safetensors
 from jtransfer.pretrained.model import load_model
 from jtransfer.rules import flatten
-from jtransfer.train import checkpoints, digests
-from jtransfer.train.checkpoints import Checkpoints
-from jtransfer.train.run_progress import RunProgress
+from jtransfer.train.saving import checkpoints, digests
+from jtransfer.train.saving.checkpoints import Checkpoints
+from jtransfer.train.saving.run_progress import RunProgress
 from jtransfer.train.state import TrainState
 
 _ROUNDS = flags.DEFINE_integer('rounds', 5, 'Times that each is done with digests, and without.', lower_bound=1)
@@ -85,9 +85,9 @@ def _network(variables: Any) -> Callable[[pathlib.Path], Seconds]:
     def measure(folder: pathlib.Path) -> Seconds:
         path = folder / 'model.safetensors'
         began = time.perf_counter()
-        files.write_safetensors(path, arrays)
+        safetensors.write_safetensors(path, arrays)
         written = time.perf_counter()
-        read = {name: np.array(array) for name, array in files.read_safetensors(path)[0].items()}
+        read = {name: np.array(array) for name, array in safetensors.read_safetensors(path)[0].items()}
         assert len(read) == len(arrays)
         return {'write': written - began, 'read': time.perf_counter() - written}
 
@@ -99,8 +99,8 @@ def _without() -> Iterator[None]:
     with (
         mock.patch.object(digests, 'digests_of', return_value={}),
         mock.patch.object(checkpoints, 'check_state'),
-        mock.patch.object(files, 'digest_of', return_value=''),
-        mock.patch.object(files, 'check_digest'),
+        mock.patch.object(safetensors, 'digest_of', return_value=''),
+        mock.patch.object(safetensors, 'check_digest'),
     ):
         yield
 

@@ -6,7 +6,8 @@
 
 The first plants copies of photographs, each made in one way (`WAYS`), among all the photographs, looks for duplicates,
 and counts the copies that are paired with their original, the pairs of different photographs, and the pairs among the
-photographs themselves, which are named, to be looked at. Two thresholds of `jtransfer.data.perceptual_hash` were chosen
+photographs themselves, which are named, to be looked at. Two thresholds of
+`jtransfer.data.duplicates.perceptual_hash` were chosen
 on `insects`, not on `clothing`. The second does the same by the features of a network, at several similarities.
 
 The third takes 60 photographs of each class of clothing, plants copies of a share of them under the same labels, and
@@ -28,11 +29,11 @@ from absl import app, flags
 from PIL import Image
 
 from benchmarks.machine import circumstances
-from jtransfer.data.duplicates import find_duplicates, merge_groups
-from jtransfer.data.folder import FolderSource, load_folder
-from jtransfer.data.images import decode_image
-from jtransfer.experiments.duplicate_report import write_duplicates
-from jtransfer.experiments.embedding_duplicates import embedding_pairs
+from jtransfer.data.decode.images import decode_image
+from jtransfer.data.duplicates.find import find_duplicates, merge_groups
+from jtransfer.data.sources.folder import FolderSource, load_folder
+from jtransfer.experiments.inspect.duplicates import write_duplicates
+from jtransfer.experiments.inspect.embedding_duplicates import embedding_pairs
 from jtransfer.pretrained.features import extract_features
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.labels import take

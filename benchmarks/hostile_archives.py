@@ -16,9 +16,9 @@ import flax.serialization
 import numpy as np
 
 from benchmarks.hostile_values import Action, mangled
-from jtransfer.pretrained.files import write_safetensors
+from jtransfer.pretrained.files.safetensors import write_safetensors
+from jtransfer.pretrained.files.weight_file import read_weights
 from jtransfer.pretrained.model import load_model
-from jtransfer.pretrained.weight_file import read_weights
 from tests.pretrained.ordinary import ARCHITECTURE
 
 

@@ -18,9 +18,9 @@ from benchmarks.hostile_networks import ordinary_arrays
 from benchmarks.hostile_values import Action, mangled
 from jtransfer.config import Config, Data, to_dict
 from jtransfer.data.parts import load_parts
-from jtransfer.experiments.ensemble import members_of
-from jtransfer.experiments.run_dir import read_config, read_result
-from jtransfer.pretrained.files import write_safetensors
+from jtransfer.experiments.predict.ensemble import members_of
+from jtransfer.experiments.run.directory import read_config, read_result
+from jtransfer.pretrained.files.safetensors import write_safetensors
 
 
 def ensemble(random: np.random.Generator, folder: pathlib.Path) -> Action:

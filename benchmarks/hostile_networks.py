@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.hostile_values import VALUES, Action, any_value, mangled
 from jtransfer import models
-from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained.files import write_safetensors
+from jtransfer.inputs.image import Preprocessing
+from jtransfer.pretrained.files.safetensors import write_safetensors
 from jtransfer.pretrained.model import load_model, merge_model
 from jtransfer.pretrained.names import namings
 from jtransfer.rules import flatten

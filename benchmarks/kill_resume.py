@@ -303,7 +303,7 @@ def _prepare(place: pathlib.Path) -> None:
 def _import_everything() -> None:
     """What is imported here no run has to import; no device is touched, for that does not survive a fork."""
     for name in (
-        'jtransfer.experiments.finetune',
+        'jtransfer.experiments.run.finetune',
         'matplotlib.font_manager',
         'sklearn.metrics',
         'sklearn.model_selection',

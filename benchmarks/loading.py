@@ -40,9 +40,9 @@ from jtransfer.config import Config, validate
 from jtransfer.config import replace as configured
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
-from jtransfer.experiments.feeding import feeds
-from jtransfer.experiments.prepare import make_step_parts
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.experiments.run.feed import feeds
+from jtransfer.experiments.run.prepare import make_step_parts
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.pretrained.model import load_model
 from jtransfer.train.placement import make_placement
 from jtransfer.transfer.plan import make_plan

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jtransfer.data.images import decode_image
+from jtransfer.data.decode.images import decode_image
+from jtransfer.data.feed.stream import stream_batches
 from jtransfer.data.part import Part
-from jtransfer.data.stream import stream_batches
-from jtransfer.preprocessing import Preprocessing, training_pixels, whole_picture
+from jtransfer.inputs.image import Preprocessing, training_pixels, whole_picture
 
 BATCH = 32
 SIDE = 256

@@ -20,10 +20,10 @@ from absl import app, flags, logging
 from benchmarks.machine import circumstances
 from configs import finetune as finetune_config
 from configs import quickstart
-from jtransfer.better import rank
 from jtransfer.config import Augment, Config, Data, Model, Optim, Train, Transfer
-from jtransfer.experiments import finetune, run_dir
-from jtransfer.experiments.run_records import RunRecord
+from jtransfer.experiments.run import directory, finetune
+from jtransfer.experiments.run.records import RunRecord
+from jtransfer.tasks.better import rank
 
 _TASK = flags.DEFINE_enum('task', 'digits', ('digits', 'digits_vit', 'clothing'), 'The task.')
 _STRATEGIES = flags.DEFINE_list('strategies', None, 'Some of the strategies. None: all.')
@@ -92,9 +92,9 @@ def configured(task: str, variant: str, rate: float, seed: int) -> Config:
 def run(config: Config) -> RunRecord:
     """The numbers of a run, made now or before."""
     folder = pathlib.Path(config.run_dir)
-    if not run_dir.is_finished(folder):
+    if not directory.is_finished(folder):
         finetune.run(config)
-    return run_dir.read_record(folder)
+    return directory.read_record(folder)
 
 
 def measure(task: str, variant: str) -> dict[str, object]:

@@ -38,11 +38,11 @@ import json, os, pathlib, re, sys, time
 import jax
 import numpy as np
 
-from jtransfer.data.folder import load_folder
-from jtransfer.data.memory import readable_part
+from jtransfer.data.sources.folder import load_folder
+from jtransfer.data.decode.memory import readable_part
 from jtransfer.data.part import Part
-from jtransfer.data.stream import stream_batches
-from jtransfer.preprocessing import Preprocessing, training_pixels
+from jtransfer.data.feed.stream import stream_batches
+from jtransfer.inputs.image import Preprocessing, training_pixels
 
 folder, workers, batch, epochs = sys.argv[1], *map(int, sys.argv[2:])
 

@@ -25,7 +25,7 @@ from jtransfer import adapters, models, rules
 from jtransfer.config import Config, Data, Train
 from jtransfer.config.optim import OPTIMIZERS, Optim
 from jtransfer.config.transfer import ADAPTATIONS, Adapters, Transfer
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.tasks.base import single_label
 from jtransfer.tasks.choose_loss import task_losses
 from jtransfer.tasks.criterion import make_criterion

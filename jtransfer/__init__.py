@@ -25,12 +25,12 @@ if TYPE_CHECKING:
         make_plan,
     )
     from jtransfer.config import Config
-    from jtransfer.data.arrays import ArraySource
-    from jtransfer.data.combine import concatenate, filter_classes, filter_examples, subset
+    from jtransfer.data.derive.combine import concatenate, filter_classes, filter_examples, subset
+    from jtransfer.data.sources.arrays import ArraySource
     from jtransfer.errors import TrainingDivergedError, UserError
-    from jtransfer.experiments.range_test import range_test
-    from jtransfer.experiments.soup import make_soup
-    from jtransfer.preprocessing import Preprocessing
+    from jtransfer.experiments.inspect.lr_find import range_test
+    from jtransfer.experiments.soup.soup import make_soup
+    from jtransfer.inputs.image import Preprocessing
     from jtransfer.pretrained.adapter_file import load_adapter, save_adapter
     from jtransfer.pretrained.checkpoint import save_model
     from jtransfer.pretrained.export import export_model
@@ -41,35 +41,35 @@ if TYPE_CHECKING:
 __version__ = '0.1.0'
 
 _HOMES = {
-    'ArraySource': 'jtransfer.data.arrays',
+    'ArraySource': 'jtransfer.data.sources.arrays',
     'Config': 'jtransfer.config',
     'Model': 'jtransfer.pretrained.model',
-    'Preprocessing': 'jtransfer.preprocessing',
+    'Preprocessing': 'jtransfer.inputs.image',
     'Task': 'jtransfer.tasks',
     'TrainingDivergedError': 'jtransfer.errors',
     'UserError': 'jtransfer.errors',
     'adapt_model': 'jtransfer.api',
-    'concatenate': 'jtransfer.data.combine',
+    'concatenate': 'jtransfer.data.derive.combine',
     'configure': 'jtransfer.api',
     'cross_validate': 'jtransfer.api',
     'evaluate_model': 'jtransfer.api',
     'export_model': 'jtransfer.pretrained.export',
     'extract_features': 'jtransfer.pretrained.features',
-    'filter_classes': 'jtransfer.data.combine',
-    'filter_examples': 'jtransfer.data.combine',
+    'filter_classes': 'jtransfer.data.derive.combine',
+    'filter_examples': 'jtransfer.data.derive.combine',
     'fine_tune': 'jtransfer.api',
     'fit': 'jtransfer.api',
     'load_adapter': 'jtransfer.pretrained.adapter_file',
     'load_data': 'jtransfer.api',
     'load_model': 'jtransfer.pretrained.model',
     'make_plan': 'jtransfer.api',
-    'make_soup': 'jtransfer.experiments.soup',
+    'make_soup': 'jtransfer.experiments.soup.soup',
     'merge_model': 'jtransfer.pretrained.model',
-    'range_test': 'jtransfer.experiments.range_test',
+    'range_test': 'jtransfer.experiments.inspect.lr_find',
     'save_adapter': 'jtransfer.pretrained.adapter_file',
     'save_model': 'jtransfer.pretrained.checkpoint',
     'single_label': 'jtransfer.tasks',
-    'subset': 'jtransfer.data.combine',
+    'subset': 'jtransfer.data.derive.combine',
 }
 
 __all__ = [

@@ -22,25 +22,26 @@ from jtransfer.config.fields import field_names, unknown_field
 from jtransfer.config.transfer import ADAPTATIONS
 from jtransfer.data.given import opened
 from jtransfer.data.measurable import check_parts
-from jtransfer.data.opening import source_of_path
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts, load_parts
 from jtransfer.data.source import Source
+from jtransfer.data.sources.opening import source_of_path
 from jtransfer.errors import UserError
 from jtransfer.evaluate.views import make_views
-from jtransfer.experiments import crossval, finetune
-from jtransfer.experiments.crossval_results import CrossResult
-from jtransfer.experiments.matching import for_model, labelled_for_model, open_for_model
-from jtransfer.experiments.prepare import plan_for, prepare
-from jtransfer.experiments.reading import read_examples
-from jtransfer.experiments.result import Result
-from jtransfer.experiments.scoring import score
-from jtransfer.experiments.start import adapted
-from jtransfer.experiments.training import Trained, train_model
+from jtransfer.experiments.crossval import crossval
+from jtransfer.experiments.crossval.results import CrossResult
+from jtransfer.experiments.data.matching import for_model, labelled_for_model, open_for_model
+from jtransfer.experiments.data.read import read_examples
+from jtransfer.experiments.run import finetune
+from jtransfer.experiments.run.prepare import plan_for, prepare
+from jtransfer.experiments.run.result import Result
+from jtransfer.experiments.run.score import score
+from jtransfer.experiments.run.start import adapted
+from jtransfer.experiments.run.train import Trained, train_model
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.labels import check_labels, tasks_of
-from jtransfer.tasks.measured import Measured
-from jtransfer.terminal import PlainConsole
+from jtransfer.tasks.metrics.measured import Measured
+from jtransfer.text.terminal import PlainConsole
 from jtransfer.transfer.plan import Plan
 
 # Fields that several groups have: the group that is meant when the name stands alone.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from jtransfer.text import printable
+from jtransfer.text.outside import printable
 
 # Letters of a message. Names and values in it come from files, and may have millions.
 _LONGEST = 4000

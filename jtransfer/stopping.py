@@ -30,8 +30,8 @@ from types import FrameType
 from typing import NoReturn
 
 from jtransfer.errors import TrainingDivergedError
-from jtransfer.text import printable
-from jtransfer.writing import drop_unfinished, is_partial
+from jtransfer.files.writing import drop_unfinished, is_partial
+from jtransfer.text.outside import printable
 
 SIGNALS = tuple(getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP') if hasattr(signal, name))
 

@@ -25,11 +25,11 @@ from jtransfer.checks import nearest
 from jtransfer.config import Config
 from jtransfer.config.fields import field_names, unknown_field, wrong_type
 from jtransfer.errors import DataWarning, RunWarning, TrainingDivergedError, UserError
+from jtransfer.files.paths import expanded
+from jtransfer.files.writing import NO_ROOM, refused, unwritten
 from jtransfer.out_of_memory import is_out_of_memory, out_of_memory_line
-from jtransfer.paths import expanded
-from jtransfer.terminal import enduring, lost, soften, wide_console
-from jtransfer.text import printable, printable_lines, printable_path
-from jtransfer.writing import NO_ROOM, refused, unwritten
+from jtransfer.text.outside import printable, printable_lines, printable_path
+from jtransfer.text.terminal import enduring, lost, soften, wide_console
 
 # Flags defined by functions here are those of the script that calls them, and stand in its --help.
 flags.disclaim_key_flags()

@@ -8,7 +8,7 @@ Bengio, 2003), which allows for folds that share training images.
 
 from absl import flags
 
-from jtransfer.paths import output_file
+from jtransfer.files.paths import output_file
 from launch import app
 
 ARGUMENTS = ('RUN_A', 'RUN_B')
@@ -18,7 +18,7 @@ _OUTPUT = flags.DEFINE_string('output', '', 'A JSON file for the numbers, too.')
 
 def main(first: str, second: str) -> None:
     """Reads both, compares them, and shows the outcome."""
-    from jtransfer.experiments import compare
+    from jtransfer.experiments.crossval import compare
 
     if _OUTPUT.value:
         output_file(_OUTPUT.value, example='comparison.json')  # known before anything is read

@@ -19,11 +19,11 @@ _FOLD = flags.DEFINE_integer('fold', None, 'Run this fold alone, counted from 0 
 def main() -> None:
     """Checks the configuration, runs the folds that are not there yet, and shows what they amount to."""
     config = _CONFIG()
-    from jtransfer.experiments import crossval, crossval_results
+    from jtransfer.experiments.crossval import crossval, results
 
     result = crossval.run(config, fold=_FOLD.value, say=app.say)
     if result is not None:
-        app.show(crossval_results.describe(result))
+        app.show(results.describe(result))
 
 
 if __name__ == '__main__':

@@ -11,16 +11,16 @@ from launch import app
 
 _CONFIG = app.define_config()
 _OUTPUT = flags.DEFINE_string(
-    'output', '', 'Folder for contact_sheet.png, survey.json and duplicates.html; RUN_DIR-data by default.'
+    'output', '', 'Folder for contact_sheet.png, data.json and duplicates.html; RUN_DIR-data by default.'
 )
 
 
 def main() -> None:
     """Says what is there, and writes it."""
     config = _CONFIG()
-    from jtransfer.experiments import survey
+    from jtransfer.experiments.inspect import data
 
-    app.show(survey.describe(survey.survey(config, _OUTPUT.value, say=app.say)))
+    app.show(data.describe(data.survey(config, _OUTPUT.value, say=app.say)))
 
 
 if __name__ == '__main__':

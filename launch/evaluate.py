@@ -8,7 +8,7 @@ python -m launch.evaluate --checkpoint=runs/quickstart --flips --crops=5 --outpu
 from absl import flags
 
 from jtransfer.errors import UserError
-from jtransfer.paths import expanded
+from jtransfer.files.paths import expanded
 from launch import app
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Catalogue name, .safetensors file or run directory.')
@@ -39,9 +39,9 @@ def main() -> None:
     if not _CHECKPOINT.value:
         raise UserError('--checkpoint is missing; --checkpoint=runs/quickstart takes a finished run')
     output = expanded(_OUTPUT.value or 'evaluation')
-    from jtransfer.experiments import prediction
+    from jtransfer.experiments.predict import predict
 
-    metrics, part = prediction.evaluate_checkpoint(
+    metrics, part = predict.evaluate_checkpoint(
         _CHECKPOINT.value,
         output,
         source=_SOURCE.value,
@@ -59,7 +59,7 @@ def main() -> None:
         checkpoint_classes=_CLASSES.value,
         say=app.say,
     )
-    app.say(prediction.describe(metrics, part))
+    app.say(predict.describe(metrics, part))
     app.say(f'{output}: report.html, metrics.json and tables')
 
 

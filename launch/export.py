@@ -10,7 +10,7 @@ python -m launch.export --checkpoint=weights.npz --architecture=vit_b16 --naming
 from absl import flags
 
 from jtransfer.errors import UserError
-from jtransfer.paths import expanded
+from jtransfer.files.paths import expanded
 from launch import app
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Run directory, catalogue name or file of weights.')
@@ -37,8 +37,8 @@ def main() -> None:
             '--output is missing; --output=model.safetensors names a file to write, --output=model a folder'
         )
     from jtransfer.config.fields import parse_options
-    from jtransfer.pretrained import heads
     from jtransfer.pretrained.export import export_model, export_notes, is_export_folder
+    from jtransfer.pretrained.load import heads
     from jtransfer.pretrained.model import load_model
 
     model = load_model(

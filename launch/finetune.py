@@ -2,7 +2,7 @@
 
     python -m launch.finetune --config=configs/quickstart.py
 
-What a run does, in order, stands in `jtransfer/experiments/finetune.py`.
+What a run does, in order, stands in `jtransfer/experiments/run/finetune.py`.
 """
 
 from launch import app
@@ -13,9 +13,9 @@ _CONFIG = app.define_config()
 def main() -> None:
     """Checks the configuration, runs it, and shows how it ended."""
     config = _CONFIG()
-    from jtransfer.experiments import finetune, tables  # JAX starts only after the configuration has been checked
+    from jtransfer.experiments.run import finetune, terminal  # JAX starts only after the configuration has been checked
 
-    app.show(tables.describe(finetune.run(config, say=app.say)))
+    app.show(terminal.describe(finetune.run(config, say=app.say)))
 
 
 if __name__ == '__main__':

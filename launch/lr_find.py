@@ -18,9 +18,9 @@ _PHASE = flags.DEFINE_integer('phase', 0, 'Of a strategy with phases: which one,
 def main() -> None:
     """Checks the configuration, makes the test, and says what it suggests and where the picture is."""
     config = _CONFIG()
-    from jtransfer.experiments import range_test  # JAX starts only after the configuration has been checked
+    from jtransfer.experiments.inspect import lr_find  # JAX starts only after the configuration has been checked
 
-    found, folder = range_test.find(
+    found, folder = lr_find.find(
         config,
         _OUTPUT.value,
         lowest=_LOWEST.value,

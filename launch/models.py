@@ -25,7 +25,7 @@ def main() -> None:
     choosing = (_FILTER, _FAMILY, _LICENCE, _MAX_PARAMETERS, _MIN_ACCURACY, _SORT)
     if (_NAME.present or _ARCHITECTURES.value) and any(flag.present for flag in choosing):
         raise UserError('--name and --architectures stand alone; the other flags choose among the weights')
-    from jtransfer.experiments import model_page, model_tables
+    from jtransfer.experiments.inspect import model_page, models
 
     if _NAME.present:
         if not _NAME.value:
@@ -33,10 +33,10 @@ def main() -> None:
         # A checkpoint may be pinned to a commit; what is known of it is the same.
         model_page.print_one(_NAME.value.partition('@')[0])
     elif _ARCHITECTURES.value:
-        model_tables.print_architectures()
+        models.print_architectures()
     else:
-        model_tables.print_weights(
-            model_tables.select(
+        models.print_weights(
+            models.select(
                 _FILTER.value,
                 family=_FAMILY.value.lower(),
                 licence=_LICENCE.value,

@@ -24,9 +24,9 @@ def main() -> None:
     """Checks the configuration, and shows the plan with its costs."""
     config = _CONFIG()
     sizes = [_whole_number(text) for text in _BATCH_SIZES.value]
-    from jtransfer.experiments import planning  # JAX starts only after the configuration has been checked
+    from jtransfer.experiments.inspect import plan  # JAX starts only after the configuration has been checked
 
-    report = planning.plan_report(config, sizes, num_classes=_NUM_CLASSES.value, say=app.say)
+    report = plan.plan_report(config, sizes, num_classes=_NUM_CLASSES.value, say=app.say)
     app.say(str(report).rstrip('\n'))
     report.check()
 

@@ -6,8 +6,8 @@ python -m launch.predict --checkpoint=runs/quickstart --images=photos --output=p
 from absl import flags
 
 from jtransfer.errors import UserError
-from jtransfer.paths import expanded
-from jtransfer.text import count_of
+from jtransfer.files.paths import expanded
+from jtransfer.text.outside import count_of
 from launch import app
 
 _CHECKPOINT = flags.DEFINE_string('checkpoint', '', 'Catalogue name, .safetensors file or run directory.')
@@ -36,9 +36,9 @@ def main() -> None:
         raise UserError('--checkpoint is missing; --checkpoint=runs/quickstart takes a finished run')
     if not _IMAGES.value:
         raise UserError('--images is missing; --images=FOLDER names the images to classify')
-    from jtransfer.experiments import prediction
+    from jtransfer.experiments.predict import predict
 
-    count, skipped = prediction.predict_folder(
+    count, skipped = predict.predict_folder(
         _CHECKPOINT.value,
         _IMAGES.value,
         _OUTPUT.value,

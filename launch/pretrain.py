@@ -14,10 +14,10 @@ _OUTPUT = flags.DEFINE_string('output', '', 'The .safetensors file to write; NAM
 def main() -> None:
     """Checks the configuration, then trains and writes."""
     config = _CONFIG()
-    from jtransfer.experiments import pretrain, tables
+    from jtransfer.experiments.run import pretrain, terminal
 
     result, record = pretrain.run(config, _OUTPUT.value or f'{config.name}.safetensors', say=app.say)
-    app.show(tables.describe(result))
+    app.show(terminal.describe(result))
     app.say(f'weights {record.with_suffix(".safetensors")}, record {record}')
 
 

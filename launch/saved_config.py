@@ -2,7 +2,7 @@
 
 from jtransfer.config import Config, from_dict
 from jtransfer.errors import UserError
-from jtransfer.reading import read_json_object
+from jtransfer.files.reading import read_json_object
 
 
 def get_config(path: str) -> Config:

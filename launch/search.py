@@ -14,10 +14,10 @@ _CONFIG = app.define_config()
 def main() -> None:
     """Checks the configuration and the space, takes the trials that are missing, and shows the best of them."""
     config = _CONFIG()
-    from jtransfer.experiments import search, search_report
+    from jtransfer.experiments.search import report, search
 
     found = search.run(config, say=app.say)
-    app.show(search_report.trials_table(found.trials, found.space, found.score))
+    app.show(report.trials_table(found.trials, found.space, found.score))
     app.say(f'{found.folder}: trials.csv, search.png, best.json' + (', best/' if found.result else ''))
 
 

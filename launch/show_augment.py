@@ -19,9 +19,9 @@ _DRAWS = flags.DEFINE_integer('draws', 8, 'How many draws, a column each.', lowe
 def main() -> None:
     """Checks the configuration, draws the picture, and says where it is."""
     config = _CONFIG()
-    from jtransfer.experiments import augment_grid  # JAX starts only after the configuration has been checked
+    from jtransfer.experiments.inspect import augment  # JAX starts only after the configuration has been checked
 
-    path = augment_grid.show(config, _OUTPUT.value, images=_IMAGES.value, draws=_DRAWS.value, say=app.say)
+    path = augment.show(config, _OUTPUT.value, images=_IMAGES.value, draws=_DRAWS.value, say=app.say)
     app.say(f'{path}: {_DRAWS.value} draws beside each image')
 
 

@@ -27,7 +27,7 @@ def main() -> None:
         raise UserError('--output is missing; --output=runs/soup names a new folder')
     if _ALPHA.present and _RECIPE.value != 'wise':
         raise UserError(f'--alpha is for --recipe=wise, not {_RECIPE.value}')
-    from jtransfer.experiments import soup  # JAX starts only after the flags have been checked
+    from jtransfer.experiments.soup import soup  # JAX starts only after the flags have been checked
 
     made = soup.make_soup(
         _RUN.value, _OUTPUT.value, recipe=_RECIPE.value, alpha=_ALPHA.value, recalibrate=_RECALIBRATE.value
@@ -46,7 +46,7 @@ def scored(part: str, scores: Mapping[str, Any]) -> str:
         part: its name.
         scores: what `soup.json` says of it.
     """
-    from jtransfer.tasks.figure import Figure
+    from jtransfer.tasks.metrics.figure import Figure
 
     score = Figure.of_record(scores)
     interval = f' ({score.confidence:.0%} interval {score.interval_text})' if score.interval else ''
@@ -63,7 +63,7 @@ def table(record: Mapping[str, Any]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    from jtransfer.tasks.figure import Figure
+    from jtransfer.tasks.metrics.figure import Figure
 
     held = [record[part] for part in ('validation', 'test')]
     score = Figure(record['score_name'], None, record['score_unit'])

@@ -29,7 +29,7 @@ _TUNE = flags.DEFINE_multi_string('tune', [], 'FIELD=VALUE,VALUE,…, of which e
 def main() -> None:
     """Checks the configurations, runs what is not there yet, and shows the table."""
     config = _CONFIG()
-    from jtransfer.experiments import summary, summary_plot, summary_table, sweep
+    from jtransfer.experiments.sweep import plot, summary, sweep, table
 
     if not _OVER.value:
         raise UserError('--over is missing; --over=seed=0,1,2 runs three seeds')
@@ -41,8 +41,8 @@ def main() -> None:
     metric = next((name for record in finished for name in record['metrics']), summary.METRIC)
     rows = summary.summarise(records, list(over), metric, list(tune))
     summary.write_tables(folder, records, rows)
-    summary_plot.plot(folder / 'summary.png', rows, metric)
-    summary_table.print_table(rows, metric)
+    plot.plot(folder / 'summary.png', rows, metric)
+    table.print_table(rows, metric)
     app.say(f'{folder}: summary.png, summary.csv, runs.csv and a directory a run')
     if len(finished) < len(reported):
         sys.exit(1)

@@ -9,7 +9,7 @@ import pytest
 
 import jtransfer as jt
 from jtransfer import api
-from jtransfer.experiments.run_dir import read_result
+from jtransfer.experiments.run.directory import read_result
 
 pytestmark = pytest.mark.usefixtures('compile_once')
 

@@ -11,8 +11,8 @@ import pytest
 from jtransfer import config as config_lib
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.experiments import finetune
-from jtransfer.pretrained.locate import locate
+from jtransfer.experiments.run import finetune
+from jtransfer.pretrained.catalogue.locate import locate
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.base import single_label
 from jtransfer.tasks.choose_loss import task_losses
@@ -134,8 +134,8 @@ def _preprocessing(name):
 
 
 def _few_digits():
-    from jtransfer.data.arrays import ArraySource
-    from jtransfer.data.digits import load_digits
+    from jtransfer.data.sources.arrays import ArraySource
+    from jtransfer.data.sources.digits import load_digits
 
     digits = load_digits()
     images = [digits[i]['image'] for i in range(300)]
@@ -143,7 +143,7 @@ def _few_digits():
 
 
 def _few(config):
-    from jtransfer.data.glyphs import GlyphSource
+    from jtransfer.data.sources.glyphs import GlyphSource
 
     assert config.model.name
     return {part: GlyphSource(part, size=94) for part in ('train', 'validation', 'test')}

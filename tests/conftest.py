@@ -64,7 +64,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope='session', autouse=True)
 def decoded_elsewhere(tmp_path_factory) -> Iterator[pathlib.Path]:
     """Where decoded pictures are kept by default: not in the cache of the person who runs the tests."""
-    from jtransfer.data import decode_cache
+    from jtransfer.data.decode import decode_cache
 
     folder = tmp_path_factory.mktemp('decoded')
     with pytest.MonkeyPatch.context() as patch:

@@ -2,7 +2,7 @@
 
 import pickle
 
-from jtransfer.data.images import UnreadableImageError
+from jtransfer.data.decode.images import UnreadableImageError
 from jtransfer.errors import UserError
 
 

@@ -11,14 +11,14 @@ from scipy.special import expit
 
 import jtransfer as jt
 from jtransfer.errors import UserError
-from jtransfer.experiments import prediction
+from jtransfer.experiments.predict import predict as prediction
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks import base
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.classification import Classification
-from jtransfer.tasks.figure import Figure
-from jtransfer.tasks.figure_metrics import FigureMetrics
-from jtransfer.tasks.wrong import Wrong
+from jtransfer.tasks.metrics.figure import Figure
+from jtransfer.tasks.metrics.figure_metrics import FigureMetrics
+from jtransfer.tasks.metrics.wrong import Wrong
 
 GRADES = ('dark', 'dim', 'light', 'bright')
 

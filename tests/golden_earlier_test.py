@@ -17,13 +17,18 @@ import pytest
 import jtransfer as jt
 from jtransfer import rules
 from jtransfer.evaluate.views import make_views
-from jtransfer.experiments import crossval, finetune, prediction, search, soup, sweep
-from jtransfer.experiments.compare import compare
-from jtransfer.experiments.outputs import OUTPUTS, read_outputs
-from jtransfer.experiments.reading import read_examples
-from jtransfer.experiments.reopen import parts_of_run
-from jtransfer.experiments.run_dir import read_config, read_record
-from jtransfer.experiments.scoring import score
+from jtransfer.experiments.crossval import crossval
+from jtransfer.experiments.crossval.compare import compare
+from jtransfer.experiments.data.read import read_examples
+from jtransfer.experiments.data.reopen import parts_of_run
+from jtransfer.experiments.predict import predict
+from jtransfer.experiments.run import finetune
+from jtransfer.experiments.run.directory import read_config, read_record
+from jtransfer.experiments.run.outputs import OUTPUTS, read_outputs
+from jtransfer.experiments.run.score import score
+from jtransfer.experiments.search import search
+from jtransfer.experiments.soup import soup
+from jtransfer.experiments.sweep import sweep
 from jtransfer.pretrained.model import merge_model
 from tests.golden import earlier
 
@@ -48,7 +53,7 @@ def files(tmp_path_factory):
 def _no_pages(monkeypatch):
     """What is for people to look at is tested elsewhere, and takes its time."""
     monkeypatch.setattr(finetune, 'write_page', lambda *arguments: None)
-    monkeypatch.setattr(prediction, 'write_report', lambda *arguments, **named: None)
+    monkeypatch.setattr(predict, 'write_report', lambda *arguments, **named: None)
     monkeypatch.setattr(search, 'plot', lambda *arguments: None)
 
 
@@ -155,10 +160,10 @@ def test_a_run_is_evaluated_and_predicts_what_it_predicted(run, tmp_path):
         part = parts_of_run(pathlib.Path(run), in_memory(run))['test']
         same_score(jt.evaluate_model(loaded(run), part, **{'evaluate.batch_size': 16}), result)
     else:
-        metrics, part = prediction.evaluate_checkpoint(run, tmp_path / 'evaluation')
+        metrics, part = predict.evaluate_checkpoint(run, tmp_path / 'evaluation')
         assert part == result['part']
         same_score(metrics, result)
-    prediction.predict_folder(run, earlier.PHOTOS, tmp_path / 'predictions.csv')
+    predict.predict_folder(run, earlier.PHOTOS, tmp_path / 'predictions.csv')
     same_tables(tmp_path / 'predictions.csv', f'{run}/predictions.csv')
 
 
@@ -234,10 +239,10 @@ def test_cross_validations_are_compared_and_gathered(tmp_path):
     compared = compare('crossval', 'crossval_other')
     assert compared.scores == tuple(result['score'] for result in results)
     assert compared.folds == 2
-    metrics, part = prediction.evaluate_checkpoint('crossval/ensemble', tmp_path / 'evaluation')
+    metrics, part = predict.evaluate_checkpoint('crossval/ensemble', tmp_path / 'evaluation')
     ensemble = recorded('crossval/ensemble/result.json')
     assert (part, metrics.score) == ('test', pytest.approx(ensemble['score']))
-    prediction.predict_folder('crossval/ensemble', earlier.PHOTOS, tmp_path / 'predictions.csv')
+    predict.predict_folder('crossval/ensemble', earlier.PHOTOS, tmp_path / 'predictions.csv')
     same_tables(tmp_path / 'predictions.csv', 'crossval/ensemble/predictions.csv')
     # Every fold is finished: what they amount to is put together again.
     gathered = crossval.run(dataclasses.replace(read_config('crossval'), run_dir='crossval'))

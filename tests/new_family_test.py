@@ -9,15 +9,15 @@ import pytest
 
 import jtransfer as jt
 from jtransfer import models, rules
-from jtransfer.data.arrays import ArraySource
+from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models import variants
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.common import layer_norm
 from jtransfer.models.positions import fitted_to_grid
 from jtransfer.models.role import Role
 from jtransfer.models.variant import HALF, Variant
-from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import names
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.model import load_model

@@ -14,7 +14,7 @@ import pytest
 
 from jtransfer import config as config_lib
 from jtransfer import models
-from jtransfer.experiments import sweep
+from jtransfer.experiments.sweep import sweep
 from jtransfer.transfer.plan import make_plan
 from tests.launch.process import launch
 

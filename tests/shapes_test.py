@@ -4,7 +4,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from jtransfer.preprocessing import Preprocessing, evaluation_pixels
+from jtransfer.inputs.image import Preprocessing, evaluation_pixels
 from jtransfer.train import step
 from tests.conftest import stating_shapes
 

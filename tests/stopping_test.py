@@ -118,7 +118,7 @@ def diverged():
     with stopping.finishing(), stopping.interruptible(save):
         anywhere()
 def writing():
-    from jtransfer.writing import atomic_path, temporary_folder
+    from jtransfer.files.writing import atomic_path, temporary_folder
     with atomic_path('a.txt') as partial, temporary_folder(beside=partial) as folder:
         partial.touch()
         (folder / 'b').touch()

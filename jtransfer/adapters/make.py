@@ -20,7 +20,7 @@ from jtransfer.config.transfer import ADAPTATIONS, Adapters
 from jtransfer.errors import UserError
 from jtransfer.models import Network
 from jtransfer.models.options import MAX_SIZE
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 _CLASSES: dict[str, type[Lora] | type[Bottleneck] | type[Prompts] | type[Ssf]] = {
     'lora': Lora,

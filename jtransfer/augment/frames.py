@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key, UInt8
 from jtransfer.augment import crop, geometry, matrices, pad_crop
 from jtransfer.config.operations import Operation
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 
 # From keys, pictures as they are kept, and the width / height of the true pictures, to images in the network's shape,
 # float32 in [0, 255]; the maps from their pixels to shares of the sides of the true pictures; and which boxes of those

@@ -17,7 +17,7 @@ from jtransfer.augment.pixel_operations import make_moves, make_pixel_operation
 from jtransfer.augment.stored import stored
 from jtransfer.config.augment import Augment
 from jtransfer.config.operations import FRAME, GEOMETRY, MIX, Operation
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 
 # From the keys of the images and float32 images of [0, 255] to changed ones and the maps from the pixels of the output
 # to those of the input.

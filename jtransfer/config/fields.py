@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from jtransfer.checks import closest, meant, nearest
 from jtransfer.errors import UserError
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 T = TypeVar('T')
 

@@ -11,7 +11,7 @@ from jtransfer.data.parts import Parts
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.labels import Labels, tasks_of
 from jtransfer.tasks.present import narrowed, present_tasks
-from jtransfer.text import first_few, printable
+from jtransfer.text.outside import first_few, printable
 
 
 def check_parts(parts: Parts) -> None:

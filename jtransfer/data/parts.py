@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import Int64
 
 from jtransfer import config
-from jtransfer.data import splits
-from jtransfer.data.altered import altered
-from jtransfer.data.opening import given_sources, open_source
+from jtransfer.data.derive.altered import altered
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source, check_every_class
+from jtransfer.data.sources.opening import given_sources, open_source
+from jtransfer.data.split import hold_out
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.labels import Labels, count, strata, take, tasks_of
-from jtransfer.text import count_of
+from jtransfer.text.outside import count_of
 
 NAMES = ('train', 'validation', 'test')
 
@@ -195,7 +195,7 @@ def _divide(
         names = stratum_names(tasks_of(pool))
         check_classes(names, data.examples_per_class)
         labels = strata(pool.labels, tasks_of(pool))
-        train = splits.few_shot(labels, data.examples_per_class, seed, names)
+        train = hold_out.few_shot(labels, data.examples_per_class, seed, names)
         rest = np.setdiff1d(everything, train)
         if groups is not None:
             of = np.asarray(groups)
@@ -228,11 +228,11 @@ def hold_out_of(
     what: str,
     settings: str = 'data',
 ) -> tuple[Int64[np.ndarray, ' kept'], Int64[np.ndarray, ' held']]:
-    """Holds a share of some positions of a source out, see `splits.hold_out`; all are positions in the source."""
+    """Holds a share of some positions of a source out, see `hold_out.hold_out`; all are positions in the source."""
     labels: Labels = take(pool.labels, of)
     own = None if groups is None else [groups[index] for index in of]
     tasks = tasks_of(pool)
-    kept, held = splits.hold_out(strata(labels, tasks), fraction, seed, stratum_names(tasks), what, own, settings)
+    kept, held = hold_out.hold_out(strata(labels, tasks), fraction, seed, stratum_names(tasks), what, own, settings)
     return of[kept], of[held]
 
 
@@ -255,9 +255,9 @@ def _groups(data: config.Data, sources: Mapping[str, Source]) -> tuple[Sequence[
     groups: Sequence[str] | None = getattr(sources['train'], 'groups', None)
     if data.duplicates not in ('group', 'report'):
         return groups, ()
-    from jtransfer.data import leaks
+    from jtransfer.data.duplicates import guard
 
-    return leaks.guard_parts(data, sources, groups)
+    return guard.guard_parts(data, sources, groups)
 
 
 def _check_disjoint(parts: Parts) -> None:

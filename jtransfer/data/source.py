@@ -22,8 +22,8 @@ from typing import Any, NotRequired, Protocol, TypedDict, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from jtransfer.data.class_names import check_names
-from jtransfer.data.narrow import Narrow
+from jtransfer.data.decode.narrow import Narrow
+from jtransfer.data.sources.class_names import check_names
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.labels import Labels, check_labels, tasks_of

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from jtransfer.data.images import UnreadableImageError, kind_of
-from jtransfer.data.narrow import Narrow, narrow_in
+from jtransfer.data.decode.images import UnreadableImageError, kind_of
+from jtransfer.data.decode.narrow import Narrow, narrow_in
 from jtransfer.data.source import Source
 from jtransfer.tasks.base import Task, labelled
 from jtransfer.tasks.labels import count, tasks_of

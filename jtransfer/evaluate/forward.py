@@ -14,8 +14,8 @@ from jaxtyping import Array, Bool, UInt8
 
 from jtransfer.adapters import AnyNetwork
 from jtransfer.evaluate.views import ONE_LABEL, Kinds, average_views
+from jtransfer.inputs.image import Preprocessing, normalise
 from jtransfer.models.heads import are_ours
-from jtransfer.preprocessing import Preprocessing, normalise
 
 # To outputs [batch, outputs] by task.
 Forward = Callable[[Mapping[str, Any], UInt8[np.ndarray, 'batch h w 3']], dict[str, Any]]

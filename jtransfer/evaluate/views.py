@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Float32, UInt8
 from jtransfer.adapters import AnyNetwork
 from jtransfer.config.evaluate import Evaluate
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing, evaluation_pixels, resized_picture, resized_shape
+from jtransfer.inputs.image import Preprocessing, evaluation_pixels, resized_picture, resized_shape
 from jtransfer.tasks.base import Task, task_class
 from jtransfer.tasks.door import ONLY
 

@@ -10,12 +10,12 @@ import urllib.parse
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from jtransfer.record_types import SCHEMA
+from jtransfer.files.record_types import SCHEMA
+from jtransfer.files.writing import atomic_text
 from jtransfer.tasks.door import ONLY
 from jtransfer.tasks.labels import Labels
-from jtransfer.tasks.measured import Measured
-from jtransfer.text import to_cell
-from jtransfer.writing import atomic_text
+from jtransfer.tasks.metrics.measured import Measured
+from jtransfer.text.outside import to_cell
 
 
 def write_csv(path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -11,13 +11,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.auxiliary import Auxiliary
 from jtransfer.models.first_kernel import fitted_to_channels
 from jtransfer.models.layers.pooling import check_sides
 from jtransfer.models.mode import EVALUATION, Mode
 from jtransfer.models.role import Role, usual_role
 from jtransfer.models.stages import selected
-from jtransfer.preprocessing import Preprocessing
 
 
 class Backbone(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 from jtransfer.checks import fraction, nearest
 from jtransfer.errors import UserError
 from jtransfer.models.variant import Variant
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 # What `create` sets by arguments of its own.
 GIVEN = ('drop_path', 'dropout', 'dtype')

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax.errors import FlaxError
 
 from jtransfer.errors import UserError
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 # 16 GiB of float32; ViT-G/14 has 1.8 billion.
 MAX_PARAMETERS = 2**32

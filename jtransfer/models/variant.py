@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.backbone import Backbone
-from jtransfer.preprocessing import Preprocessing
 
 HALF = (0.5, 0.5, 0.5)
 

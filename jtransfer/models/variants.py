@@ -24,7 +24,7 @@ from jtransfer.models.variant import Variant
 from jtransfer.models.vgg import variants as vgg_variants
 from jtransfer.models.vit import variants as vit_variants
 from jtransfer.tasks.door import ONLY
-from jtransfer.text import clipped, printable
+from jtransfer.text.outside import clipped, printable
 
 _VARIANTS = {
     variant.name: variant

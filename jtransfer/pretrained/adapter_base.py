@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from jtransfer import rules
 from jtransfer.errors import UserError
-from jtransfer.paths import expanded, is_file
-from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values, shortened
+from jtransfer.files.paths import expanded, is_file
 from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, read_base
-from jtransfer.pretrained.files import is_safetensors, read_metadata
-from jtransfer.pretrained.stored import Stored
+from jtransfer.pretrained.files.safetensors import is_safetensors, read_metadata
+from jtransfer.pretrained.load.base import BACKBONE, Base, base_hash, kept_values, shortened
+from jtransfer.pretrained.load.stored import Stored
 
 if TYPE_CHECKING:
     from jtransfer.pretrained.model import Model

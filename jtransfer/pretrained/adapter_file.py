@@ -17,10 +17,10 @@ import numpy as np
 
 from jtransfer import rules
 from jtransfer.errors import UserError
-from jtransfer.paths import expanded
-from jtransfer.pretrained.base import BACKBONE, Base, base_hash, kept_values
+from jtransfer.files.paths import expanded
 from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, save_model
-from jtransfer.pretrained.files import is_safetensors, read_metadata
+from jtransfer.pretrained.files.safetensors import is_safetensors, read_metadata
+from jtransfer.pretrained.load.base import BACKBONE, Base, base_hash, kept_values
 from jtransfer.pretrained.model import Model, load_model
 
 ADAPTER_FILE = 'adapter.safetensors'

@@ -27,16 +27,16 @@ from flax import traverse_util
 from jtransfer import adapters
 from jtransfer.adapters import Adaptation
 from jtransfer.errors import UserError
+from jtransfer.files.reading import parse_json
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.positions import DEFAULT_METHOD, METHODS
-from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained import heads
-from jtransfer.pretrained.base import Base
-from jtransfer.pretrained.files import read_metadata, read_safetensors, write_safetensors
-from jtransfer.pretrained.stored import Stored, head_outputs, shapes_of
-from jtransfer.reading import parse_json
+from jtransfer.pretrained.files.safetensors import read_metadata, read_safetensors, write_safetensors
+from jtransfer.pretrained.load import heads
+from jtransfer.pretrained.load.base import Base
+from jtransfer.pretrained.load.stored import Stored, head_outputs, shapes_of
 from jtransfer.tasks.base import Task, single_label
 from jtransfer.tasks.task_json import from_dict, to_dict
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 FORMAT = 'jtransfer/1'
 ADAPTER_FORMAT = 'jtransfer-adapter/1'

@@ -11,12 +11,12 @@ from typing import Any
 
 from jtransfer.checks import split_values
 from jtransfer.errors import UserError
-from jtransfer.paths import is_file
-from jtransfer.pretrained import heads
-from jtransfer.pretrained.stored import Stored
-from jtransfer.reading import parse_json, read_bytes
+from jtransfer.files.paths import is_file
+from jtransfer.files.reading import parse_json, read_bytes
+from jtransfer.pretrained.load import heads
+from jtransfer.pretrained.load.stored import Stored
 from jtransfer.tasks.base import Task
-from jtransfer.text import clipped, first_few, printable
+from jtransfer.text.outside import clipped, first_few, printable
 
 REMEDY = 'checkpoint_classes names them instead'
 _FILES = ('.json', '.txt')

@@ -13,16 +13,16 @@ from jtransfer import models, rules
 from jtransfer.adapters import can_merge, to_dict
 from jtransfer.checks import nearest
 from jtransfer.errors import UserError
-from jtransfer.paths import expanded, output_file
+from jtransfer.files.paths import expanded, output_file
+from jtransfer.files.writing import temporary_folder, told_plainly
+from jtransfer.pretrained.catalogue.locate import MODEL_FILE
 from jtransfer.pretrained.export_files import published_files, reader_notes
-from jtransfer.pretrained.files import write_safetensors
+from jtransfer.pretrained.files.safetensors import write_safetensors
 from jtransfer.pretrained.header import Header
-from jtransfer.pretrained.locate import MODEL_FILE
+from jtransfer.pretrained.load.namemap import NameMap
+from jtransfer.pretrained.load.stored import SHAPE
 from jtransfer.pretrained.model import Model, merge_model
-from jtransfer.pretrained.namemap import NameMap
 from jtransfer.pretrained.names import namings
-from jtransfer.pretrained.stored import SHAPE
-from jtransfer.writing import temporary_folder, told_plainly
 
 # transformers refuses a safetensors file that does not say which framework's layout it holds.
 _METADATA = {'format': 'pt'}

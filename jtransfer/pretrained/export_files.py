@@ -7,13 +7,13 @@ from typing import Any
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained.locate import CONFIG_FILE, PROCESSOR_FILE
+from jtransfer.inputs.image import Preprocessing
+from jtransfer.pretrained.catalogue.locate import CONFIG_FILE, PROCESSOR_FILE
+from jtransfer.pretrained.load.namemap import NameMap
 from jtransfer.pretrained.model import Model
-from jtransfer.pretrained.namemap import NameMap
 from jtransfer.pretrained.names.huggingface_files import network_config, processor_config
-from jtransfer.pretrained.timm_config import timm_config
-from jtransfer.pretrained.timm_names import named_by_timm
+from jtransfer.pretrained.timm.config import timm_config
+from jtransfer.pretrained.timm.names import named_by_timm
 
 
 def published_files(model: Model, naming: NameMap) -> tuple[dict[str, str], tuple[str, ...]]:

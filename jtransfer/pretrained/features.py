@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, UInt8
 
 from jtransfer.checks import nearest
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import evaluation_pixels, normalise
+from jtransfer.inputs.image import evaluation_pixels, normalise
 from jtransfer.pretrained.model import Model
 
 POOLED = 'pooled'

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import MAX_CHANNELS, MAX_SIDE
 from jtransfer.models.options import MAX_SIZE
-from jtransfer.preprocessing import MAX_CHANNELS, MAX_SIDE
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 _MAX_ENTRIES = 64
 _MAX_LETTERS = 200

@@ -12,24 +12,24 @@ from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.shapes import variable_shapes
-from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained import heads
+from jtransfer.pretrained.catalogue.locate import Located
 from jtransfer.pretrained.class_names import REMEDY, stated_by_huggingface, stated_by_timm
 from jtransfer.pretrained.fields import OBJECT, TEXT, check_fields
-from jtransfer.pretrained.files import check_finite
+from jtransfer.pretrained.files.safetensors import check_finite
+from jtransfer.pretrained.files.weight_file import read_weights
 from jtransfer.pretrained.header import Header
-from jtransfer.pretrained.load import BACKBONE, HEAD, check_blocks
-from jtransfer.pretrained.locate import Located
-from jtransfer.pretrained.namemap import NameMap, Shape, choose
+from jtransfer.pretrained.load import heads
+from jtransfer.pretrained.load.audit import BACKBONE, HEAD, check_blocks
+from jtransfer.pretrained.load.namemap import NameMap, Shape, choose
+from jtransfer.pretrained.load.stored import SHAPE, Stored, head_outputs, shapes_of
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.names.huggingface import described as described_by_huggingface
 from jtransfer.pretrained.names.huggingface_files import KINDS, processor_config
 from jtransfer.pretrained.names.huggingface_processor import framing
-from jtransfer.pretrained.stored import SHAPE, Stored, head_outputs, shapes_of
-from jtransfer.pretrained.timm_names import configuration_of, preprocessing_of
-from jtransfer.pretrained.timm_names import described as described_by_timm
-from jtransfer.pretrained.weight_file import read_weights
+from jtransfer.pretrained.timm.names import configuration_of, preprocessing_of
+from jtransfer.pretrained.timm.names import described as described_by_timm
 from jtransfer.tasks.base import Task
 
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jtransfer.errors import UserError
+from jtransfer.files.reading import parse_json
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.positions import METHODS
-from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained import heads
 from jtransfer.pretrained.fields import OBJECT, TEXT, Kind, check_fields
-from jtransfer.reading import parse_json
+from jtransfer.pretrained.load import heads
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.task_json import from_dict, to_dict
 

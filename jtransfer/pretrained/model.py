@@ -18,16 +18,17 @@ from jtransfer import models, rules
 from jtransfer.adapters import Adaptation, AdaptedNetwork, AnyNetwork, merge
 from jtransfer.checks import one_of
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import Preprocessing, restated
 from jtransfer.models.positions import DEFAULT_METHOD
 from jtransfer.models.shapes import variable_shapes
-from jtransfer.preprocessing import Preprocessing, restated
-from jtransfer.pretrained import heads
 from jtransfer.pretrained.adapter_base import on_base
+from jtransfer.pretrained.catalogue.locate import Located, locate
 from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT, FORMAT, open_adapter, open_model
 from jtransfer.pretrained.class_names import about_heads, given_names, name_outputs
-from jtransfer.pretrained.files import is_safetensors, read_metadata
+from jtransfer.pretrained.files.safetensors import is_safetensors, read_metadata
 from jtransfer.pretrained.foreign import open_published
-from jtransfer.pretrained.load import (
+from jtransfer.pretrained.load import heads
+from jtransfer.pretrained.load.audit import (
     BACKBONE,
     LoadReport,
     Shape,
@@ -36,8 +37,7 @@ from jtransfer.pretrained.load import (
     random_report,
     same_shape,
 )
-from jtransfer.pretrained.locate import Located, locate
-from jtransfer.pretrained.stored import Stored
+from jtransfer.pretrained.load.stored import Stored
 from jtransfer.tasks.base import Task, single_label
 
 # Part of the stream's definition: the same seed gives other streams (augmentation, order, dropout) other keys.

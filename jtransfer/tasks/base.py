@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 from jtransfer.errors import UserError
-from jtransfer.tasks.figure import Figure
+from jtransfer.tasks.metrics.figure import Figure
 
 if TYPE_CHECKING:
     from jax import Array
 
     from jtransfer.config.optim import Loss
-    from jtransfer.tasks.wrong import Wrong
+    from jtransfer.tasks.metrics.wrong import Wrong
 
 # From outputs [batch, outputs] and labels to the losses [batch].
 ExampleLoss: TypeAlias = 'Callable[[Array, Array], Array]'

@@ -10,9 +10,9 @@ import numpy as np
 
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.class_figures import top_prediction
-from jtransfer.tasks.classification_metrics import SCORE, Metrics, classification_metrics
-from jtransfer.tasks.wrong import Wrong
+from jtransfer.tasks.metrics.class_figures import top_prediction
+from jtransfer.tasks.metrics.classification import SCORE, Metrics, classification_metrics
+from jtransfer.tasks.metrics.wrong import Wrong
 
 if TYPE_CHECKING:
     from jax import Array

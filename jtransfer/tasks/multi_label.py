@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jtransfer.errors import UserError
-from jtransfer.number_text import number
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.classification import LEAST_SHARE
-from jtransfer.tasks.multi_label_metrics import (
+from jtransfer.tasks.metrics.multi_label import (
     SCORE,
     MultiLabelMetrics,
     binary_cross_entropy,
     joined,
     multi_label_metrics,
 )
+from jtransfer.tasks.metrics.wrong import Wrong
 from jtransfer.tasks.thresholds import predict_labels, sigmoid
-from jtransfer.tasks.wrong import Wrong
+from jtransfer.text.numbers import number
 
 if TYPE_CHECKING:
     from jax import Array

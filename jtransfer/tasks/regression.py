@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from jtransfer.errors import UserError
-from jtransfer.number_text import digits_of, exact, number, rounded
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.regression_metrics import SCORE, RegressionMetrics, regression_metrics
-from jtransfer.tasks.wrong import Wrong
+from jtransfer.tasks.metrics.regression import SCORE, RegressionMetrics, regression_metrics
+from jtransfer.tasks.metrics.wrong import Wrong
+from jtransfer.text.numbers import digits_of, exact, number, rounded
 
 # Rows of a sheet that shows what the numbers mean.
 _ROWS = 8

@@ -9,7 +9,7 @@ from typing import Any
 
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 
 def to_dict(task: Task) -> dict[str, Any]:

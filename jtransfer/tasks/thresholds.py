@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Num
 
-from jtransfer.tasks.ranking import ranks
+from jtransfer.tasks.metrics.ranking import ranks
 
 
 def fit_thresholds(

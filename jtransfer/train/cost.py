@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jtransfer.preprocessing import training_pixels
+from jtransfer.inputs.image import training_pixels
 from jtransfer.train.placement import JitPlacement
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import TrainStep, make_train_step

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from jtransfer.data.batches import about
-from jtransfer.data.mapped import MappedImages
-from jtransfer.data.order import make_order
+from jtransfer.data.decode.mapped import MappedImages
+from jtransfer.data.feed.batches import about
+from jtransfer.data.feed.order import make_order
 from jtransfer.tasks.labels import Labels
 from jtransfer.train.placement import Placement
 

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
-from jtransfer.data.batches import about
-from jtransfer.data.mapped import MappedImages
-from jtransfer.data.order import Order
+from jtransfer.data.decode.mapped import MappedImages
+from jtransfer.data.feed.batches import about
+from jtransfer.data.feed.order import Order
 from jtransfer.tasks.labels import Labels
 from jtransfer.train.feed import Feed
 from jtransfer.train.lane_placement import LanePlacement

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from jtransfer.adapters import AnyNetwork
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
-from jtransfer.preprocessing import normalise
+from jtransfer.inputs.image import normalise
 from jtransfer.train.cost import CompiledStep, abstract_batch, abstract_state, flops_of, quickly
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import Batch, TrainStep, stream_key

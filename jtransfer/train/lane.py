@@ -15,14 +15,14 @@ import jax
 import numpy as np
 
 from jtransfer import rules
-from jtransfer.better import deciding
 from jtransfer.config import Config
 from jtransfer.errors import UserError
-from jtransfer.train.checkpoints import Checkpoints
-from jtransfer.train.log import MetricLog, line_before, read_log
-from jtransfer.train.log_values import in_float32
-from jtransfer.train.resuming import Fresh, find_resumed
-from jtransfer.train.run_progress import RunProgress
+from jtransfer.tasks.better import deciding
+from jtransfer.train.logs.log import MetricLog, line_before, read_log
+from jtransfer.train.logs.log_values import in_float32
+from jtransfer.train.saving.checkpoints import Checkpoints
+from jtransfer.train.saving.resuming import Fresh, find_resumed
+from jtransfer.train.saving.run_progress import RunProgress
 from jtransfer.train.state import TrainState
 from jtransfer.train.step_parts import StepParts
 

@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from jtransfer.better import VALIDATED
 from jtransfer.errors import TrainingDivergedError, UserError
+from jtransfer.tasks.better import VALIDATED
 from jtransfer.train.lane import Lane, find_lane
-from jtransfer.train.log_values import log_values
+from jtransfer.train.logs.log_values import log_values
 from jtransfer.train.placement import Placement
 from jtransfer.train.state import TrainState, next_phase
 from jtransfer.train.step_parts import StepParts

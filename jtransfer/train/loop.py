@@ -27,8 +27,8 @@ from jtransfer.train.feed import FeedMaker, close_feed
 from jtransfer.train.lane import FitResult
 from jtransfer.train.lane_placement import LanePlacement
 from jtransfer.train.lanes import check_settings, check_side_by_side, find_lanes
+from jtransfer.train.logs.progress import progress_bar
 from jtransfer.train.placement import Placement
-from jtransfer.train.progress import progress_bar
 from jtransfer.train.step_parts import StepParts
 from jtransfer.train.training import LaneValidate, Observe, Training
 from jtransfer.transfer.settings import Settings

@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, UInt8
 
-from jtransfer.data.order import process_rows
+from jtransfer.data.feed.order import process_rows
 from jtransfer.errors import UserError
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import TrainStep, make_train_step

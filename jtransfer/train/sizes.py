@@ -15,7 +15,7 @@ import numpy as np
 from jtransfer.adapters import AnyNetwork
 from jtransfer.config import Augment
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.train.memory_check import CheckedStep
 from jtransfer.train.placement import Placement
 from jtransfer.train.programs import program

@@ -20,8 +20,8 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from jtransfer.augment.keys import example_keys
+from jtransfer.inputs.image import normalise
 from jtransfer.models.network import TrainingOutput
-from jtransfer.preprocessing import normalise
 from jtransfer.train.accumulate import accumulate
 from jtransfer.train.state import TrainState
 from jtransfer.train.step_parts import Setup, StepParts, set_up

@@ -13,7 +13,7 @@ from jtransfer.adapters import AnyNetwork
 from jtransfer.augment.pipeline import AugmentFunction, make_augment
 from jtransfer.config import Config
 from jtransfer.config.optim import Optim
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.tasks.criterion import Criterion
 from jtransfer.train.state import TrainState, init_state
 from jtransfer.transfer.optimizer import make_optimizer

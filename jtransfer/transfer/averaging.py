@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from jtransfer import rules
-from jtransfer.better import rank
 from jtransfer.errors import UserError
+from jtransfer.tasks.better import rank
 
 Variables = Mapping[str, Any]
 HEAD = 'params/head/.*'

@@ -11,7 +11,7 @@ from jtransfer.augment import geometry, pad_crop
 from jtransfer.augment.frames import make_frame
 from jtransfer.config.operations import parse_operation
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing, evaluation_pixels, whole_picture
+from jtransfer.inputs.image import Preprocessing, evaluation_pixels, whole_picture
 
 PHOTO = load_sample_image('flower.jpg')[:300, :200]
 KEYS = jax.random.split(jax.random.key(0), 5)

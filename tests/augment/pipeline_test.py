@@ -14,7 +14,7 @@ from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config.augment import Augment
 from jtransfer.config.operations import FRAME, MIX, OPERATIONS
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 
 FULL = Augment(
     crop_scale=(0.3, 1.0),

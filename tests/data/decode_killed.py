@@ -8,11 +8,11 @@ import sys
 
 import numpy as np
 
-from jtransfer.data import decode_cache
-from jtransfer.data.folder import load_folder
-from jtransfer.data.memory import decode_part
+from jtransfer.data.decode import decode_cache
+from jtransfer.data.decode.memory import decode_part
 from jtransfer.data.part import Part
-from jtransfer.preprocessing import whole_picture
+from jtransfer.data.sources.folder import load_folder
+from jtransfer.inputs.image import whole_picture
 
 PIXELS = functools.partial(whole_picture, side=24)
 

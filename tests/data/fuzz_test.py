@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jtransfer.config import Data
-from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import Parts, load_parts
+from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.errors import UserError
-from jtransfer.text import printable
+from jtransfer.text.outside import printable
 
 _FUZZ = settings(
     derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False

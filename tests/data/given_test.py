@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jtransfer.config import Data
-from jtransfer.data.arrays import ArraySource
-from jtransfer.data.combine import concatenate, filter_classes, filter_examples, subset
+from jtransfer.data.derive.combine import concatenate, filter_classes, filter_examples, subset
 from jtransfer.data.given import Given, opened
-from jtransfer.data.opening import given_sources
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source
+from jtransfer.data.sources.arrays import ArraySource
+from jtransfer.data.sources.opening import given_sources
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from jtransfer.data.arrays import ArraySource
-from jtransfer.data.digits import load_digits
 from jtransfer.data.part import Part
+from jtransfer.data.sources.arrays import ArraySource
+from jtransfer.data.sources.digits import load_digits
 from jtransfer.tasks.base import Task
 
 IMAGES = np.arange(6 * 2 * 2 * 3, dtype=np.uint8).reshape(6, 2, 2, 3)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jtransfer import config
-from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import check_batch_size, load_parts, split_record
+from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 

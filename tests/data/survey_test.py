@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jtransfer.data.arrays import ArraySource
-from jtransfer.data.folder import load_folder
+from jtransfer.data.decode.images import UnreadableImageError
 from jtransfer.data.given import opened
-from jtransfer.data.images import UnreadableImageError
+from jtransfer.data.sources.arrays import ArraySource
+from jtransfer.data.sources.folder import load_folder
 from jtransfer.data.survey import survey_part, to_dict
 from jtransfer.tasks.base import Task
 

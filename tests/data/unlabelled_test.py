@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from jtransfer.config.data import Data
-from jtransfer.data.arrays import ArraySource
 from jtransfer.data.parts import load_parts
+from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.data.unlabelled import has_label, without_unlabelled
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, single_label
-from tests.data import hf_source_test, tfds_source_test
+from tests.data.sources import hf_test, tfds_test
 
 COUNT = 10
 
@@ -29,8 +29,8 @@ def load(data, **settings):
 
 
 def of_hf(folder, labels):
-    hf_source_test.write(folder / 'train/0.parquet', range(COUNT))
-    hf_source_test.write(folder / 'test/0.parquet', range(COUNT), labels)
+    hf_test.write(folder / 'train/0.parquet', range(COUNT))
+    hf_test.write(folder / 'test/0.parquet', range(COUNT), labels)
     return f'hf:{folder}', {}
 
 
@@ -51,7 +51,7 @@ def of_table(folder, labels):
 
 def of_tfds(folder, labels):
     values = iter([*(np.arange(COUNT) % 2), *labels])
-    tfds_source_test.prepare(folder, {'train': COUNT, 'test': COUNT}, label=lambda i: int(next(values)))
+    tfds_test.prepare(folder, {'train': COUNT, 'test': COUNT}, label=lambda i: int(next(values)))
     return 'tfds:tiny', {'data_dir': str(folder)}
 
 

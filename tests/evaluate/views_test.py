@@ -11,7 +11,7 @@ from sklearn.datasets import load_sample_images
 from jtransfer.config.evaluate import Evaluate
 from jtransfer.errors import UserError
 from jtransfer.evaluate.views import Views, average_views, kinds_of, make_views, view_pixels
-from jtransfer.preprocessing import Preprocessing, evaluation_pixels
+from jtransfer.inputs.image import Preprocessing, evaluation_pixels
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.base import Task, single_label
 

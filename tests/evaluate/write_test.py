@@ -8,8 +8,8 @@ import pytest
 
 from jtransfer.evaluate.write import task_folder, write_csv, write_evaluation
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.classification_metrics import classification_metrics
-from jtransfer.tasks.several import measure, measure_tasks
+from jtransfer.tasks.metrics.classification import classification_metrics
+from jtransfer.tasks.metrics.several import measure, measure_tasks
 
 NAMES = ['plain', 'with, comma', 'a "quoted"\nname']
 

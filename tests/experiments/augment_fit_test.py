@@ -6,7 +6,7 @@ import pytest
 
 from jtransfer.config import Augment
 from jtransfer.errors import UserError
-from jtransfer.experiments import finetune
+from jtransfer.experiments.run import finetune
 
 
 def test_sizes_one_after_another_need_a_step_each(tiny_config, tmp_path):

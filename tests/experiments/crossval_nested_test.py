@@ -6,8 +6,8 @@ import pytest
 
 from jtransfer.config.fields import get_field
 from jtransfer.errors import UserError
-from jtransfer.experiments import crossval
-from jtransfer.experiments.run_dir import read_config
+from jtransfer.experiments.crossval import crossval
+from jtransfer.experiments.run.directory import read_config
 
 pytest.importorskip('optuna')
 pytestmark = pytest.mark.usefixtures('compile_once')

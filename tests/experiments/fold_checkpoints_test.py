@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from jtransfer.errors import UserError
-from jtransfer.experiments import crossval, prediction
+from jtransfer.experiments.crossval import crossval
+from jtransfer.experiments.predict import predict
 from jtransfer.pretrained.model import load_model
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -54,17 +55,17 @@ def made(tiny_config, tmp_path_factory):
 @pytest.mark.parametrize('kind', ['ensemble', 'soup', 'refit'])
 def test_the_columns_mean_what_they_meant(made, tmp_path, kind):
     folder, results = made
-    metrics, part = prediction.evaluate_checkpoint(
+    metrics, part = predict.evaluate_checkpoint(
         str(results[kind]), tmp_path / 'out', source=f'csv:{folder / "table.csv"}'
     )
     assert (metrics.examples, part) == (30, 'all')
-    count, _ = prediction.predict_folder(str(results[kind]), folder, tmp_path / 'p.csv')
+    count, _ = predict.predict_folder(str(results[kind]), folder, tmp_path / 'p.csv')
     assert count == 30
 
 
 def test_its_own_images_are_those_that_no_fold_has_seen(made, tmp_path):
     _, results = made
-    metrics, part = prediction.evaluate_checkpoint(str(results['ensemble']), tmp_path / 'out')
+    metrics, part = predict.evaluate_checkpoint(str(results['ensemble']), tmp_path / 'out')
     assert (metrics.examples, part) == (6, 'test')
     stored = json.loads((results['ensemble'] / 'result.json').read_text())
     assert metrics.score == stored['score']
@@ -74,7 +75,7 @@ def test_its_own_images_are_those_that_no_fold_has_seen(made, tmp_path):
 def test_images_it_was_trained_on_are_not_taken_for_others(made, tmp_path, kind):
     _, results = made
     with pytest.raises(UserError, match='has no images of its own that it was not trained on'):
-        prediction.evaluate_checkpoint(str(results[kind]), tmp_path / 'out')
+        predict.evaluate_checkpoint(str(results[kind]), tmp_path / 'out')
 
 
 def test_few_images_are_few_in_the_refit_too(made):

@@ -14,8 +14,9 @@ import pathlib
 import pytest
 
 from jtransfer.config import Config, Model, Train
-from jtransfer.experiments import crossval, search
-from jtransfer.experiments.run_dir import RunDirectory, write_text
+from jtransfer.experiments.crossval import crossval
+from jtransfer.experiments.run.directory import RunDirectory, write_text
+from jtransfer.experiments.search import search
 
 CONFIG = Config(name='bees', model=Model(checkpoint='x'), train=Train(steps=3, resume='auto'))
 SPLIT, RESULT = {'train': {'ids': ['a', 'b']}}, {'accuracy': 0.5}

@@ -10,10 +10,10 @@ import sys
 import pytest
 from safetensors.numpy import load_file
 
-from jtransfer.experiments import finetune
-from jtransfer.experiments.run_dir import read_result, write_config
-from jtransfer.train.log import read_log
-from tests.experiments.finetune_test import THOROUGH
+from jtransfer.experiments.run import finetune
+from jtransfer.experiments.run.directory import read_result, write_config
+from jtransfer.train.logs.log import read_log
+from tests.experiments.run.finetune_test import THOROUGH
 from tests.tiers import slow
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -25,8 +25,8 @@ import os, signal, sys
 import jax
 
 from jtransfer import config as config_lib
-from jtransfer.experiments import finetune, run_dir
-from jtransfer.train.log import MetricLog
+from jtransfer.experiments.run import directory, finetune
+from jtransfer.train.logs.log import MetricLog
 
 file, folder, cache, at = sys.argv[1:]
 write = MetricLog.write
@@ -39,7 +39,7 @@ def killing(self, step, *arguments, **options):
 MetricLog.write = killing
 jax.config.update('jax_compilation_cache_dir', cache)
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
-finetune.run(config_lib.replace(run_dir.read_config(file), 'run_dir', folder))
+finetune.run(config_lib.replace(directory.read_config(file), 'run_dir', folder))
 """
 
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
-from jtransfer.experiments import crossval, finetune
-from jtransfer.experiments.run_dir import read_result
+from jtransfer.experiments.crossval import crossval
+from jtransfer.experiments.run import finetune
+from jtransfer.experiments.run.directory import read_result
 
 pytestmark = pytest.mark.usefixtures('compile_once')
 CLASSES = ('ant', 'bee', 'cat')

@@ -16,17 +16,21 @@ from jtransfer.data.given import opened
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
-from jtransfer.experiments import augment_grid, finetune, matching, planning, prediction, range_test, scoring
-from jtransfer.experiments.outputs import OUTPUTS, read_outputs
-from jtransfer.experiments.reading import read_examples
-from jtransfer.experiments.run_dir import read_result
-from jtransfer.experiments.scoring import score
-from jtransfer.experiments.soup import make_soup
-from jtransfer.experiments.tables import describe
+from jtransfer.experiments.data import matching
+from jtransfer.experiments.data.read import read_examples
+from jtransfer.experiments.inspect import augment, lr_find, plan
+from jtransfer.experiments.predict import predict
+from jtransfer.experiments.run import finetune
+from jtransfer.experiments.run import score as scoring
+from jtransfer.experiments.run.directory import read_result
+from jtransfer.experiments.run.outputs import OUTPUTS, read_outputs
+from jtransfer.experiments.run.score import score
+from jtransfer.experiments.run.terminal import describe
+from jtransfer.experiments.soup.soup import make_soup
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.base import Task, single_label
 from jtransfer.tasks.door import bare
-from jtransfer.train.log import MetricLog, read_log
+from jtransfer.train.logs.log import MetricLog, read_log
 from launch.soup import scored, table
 from tests.experiments.pictures import Pictures
 from tests.tiers import slow
@@ -256,7 +260,7 @@ def test_evaluation_and_predictions_of_a_saved_network(run, tmp_path, monkeypatc
         for index in range(3):
             Image.fromarray(source.images[index]).save(folder / f'{index}.png')
         table = tmp_path / 'table.csv'
-        count, skipped = prediction.predict_folder(str(result.directory.path), folder, table)
+        count, skipped = predict.predict_folder(str(result.directory.path), folder, table)
         assert (count, skipped) == (3, ())
         with open(table, newline='') as file:
             rows = list(csv.DictReader(file))
@@ -267,7 +271,7 @@ def test_evaluation_and_predictions_of_a_saved_network(run, tmp_path, monkeypatc
             assert {row['kind class'] for row in rows} <= {'dark', 'light'}
             assert 0 <= float(rows[0]['tags probability red']) <= 1
         monkeypatch.setattr(matching, 'open_source', lambda data, known, source=source: {'train': opened(source)})
-        metrics, _ = prediction.evaluate_checkpoint(
+        metrics, _ = predict.evaluate_checkpoint(
             str(result.directory.path), tmp_path / f'out{len(tasks)}', source='csv:it'
         )
         own = score(
@@ -280,7 +284,7 @@ def test_a_checkpoint_on_other_tasks_is_refused_in_one_line(run, tmp_path, monke
     result, _, _ = run((LIGHT,))
     monkeypatch.setattr(matching, 'open_source', lambda data, known: {'train': opened(pictures((TAGS,)))})
     with pytest.raises(UserError, match=r'has labels for 2 labels \(red, striped\), and the model has heads for'):
-        prediction.evaluate_checkpoint(str(result.directory.path), tmp_path / 'out', source='csv:it')
+        predict.evaluate_checkpoint(str(result.directory.path), tmp_path / 'out', source='csv:it')
     model = load_model(result.directory.path)
     with pytest.raises(UserError, match='the part has labels for 2 labels'):
         jt.evaluate_model(model, whole(pictures((TAGS,))))
@@ -360,21 +364,21 @@ def test_the_average_of_runs_with_several_scalings(run, tiny_config, tmp_path):
 
 def test_learning_rates_of_several_heads_can_be_looked_for(tiny_config, tmp_path):
     config = tiny_config(**TRAINED)
-    found, _ = range_test.find(config, tmp_path / 'lr', pictures(HEADS, missing=True), steps=10)
+    found, _ = lr_find.find(config, tmp_path / 'lr', pictures(HEADS, missing=True), steps=10)
     assert np.isfinite(found.losses).all()
 
 
 def test_augmented_pictures_have_their_labels_in_words(tiny_config, monkeypatch):
     source = pictures(HEADS, missing=True)
-    monkeypatch.setattr(augment_grid, 'load_parts', lambda data, seed: load_parts(data, seed, source))
-    drawn = augment_grid.draw(tiny_config(**{'augment.operations': ('mixup(alpha=0.4)',)}), 4, 2)
+    monkeypatch.setattr(augment, 'load_parts', lambda data, seed: load_parts(data, seed, source))
+    drawn = augment.draw(tiny_config(**{'augment.operations': ('mixup(alpha=0.4)',)}), 4, 2)
     assert all(text.startswith('kind: ') and '\nlight: ' in text for text in drawn.names)
     assert 'no label' in ' '.join(drawn.names)
 
 
 def test_a_run_of_several_heads_can_be_planned(tiny_config, monkeypatch):
-    monkeypatch.setattr(planning, 'load_parts', lambda data, seed: load_parts(data, seed, pictures(HEADS)))
-    report = planning.plan_report(tiny_config(**{**TRAINED, 'data.source': 'csv:any', 'loss.class_balance': 'inverse'}))
+    monkeypatch.setattr(plan, 'load_parts', lambda data, seed: load_parts(data, seed, pictures(HEADS)))
+    report = plan.plan_report(tiny_config(**{**TRAINED, 'data.source': 'csv:any', 'loss.class_balance': 'inverse'}))
     assert report.model.tasks == HEADS
     assert report.model.network.heads == {'kind': 2, 'tags': 2, 'light': 1}
     assert report.classes == (5, 'csv:any')

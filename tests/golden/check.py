@@ -17,7 +17,7 @@ import numpy as np
 from flax import traverse_util
 
 from jtransfer.models import Network
-from jtransfer.pretrained.namemap import NameMap
+from jtransfer.pretrained.load.namemap import NameMap
 from jtransfer.pretrained.names import namings
 
 Arrays = Mapping[str, np.ndarray]

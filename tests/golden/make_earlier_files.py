@@ -27,12 +27,16 @@ import numpy as np
 from jtransfer import config as config_lib
 from jtransfer import rules, stopping
 from jtransfer.config import Config, Data, Evaluate, Optim, Search, Train
-from jtransfer.experiments import crossval, finetune, prediction, search, search_study, sweep
-from jtransfer.pretrained.base import Base
+from jtransfer.experiments.crossval import crossval
+from jtransfer.experiments.predict import predict
+from jtransfer.experiments.run import finetune
+from jtransfer.experiments.search import search, study
+from jtransfer.experiments.sweep import sweep
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.export import export_model
+from jtransfer.pretrained.load.base import Base
 from jtransfer.pretrained.model import load_model
-from jtransfer.train.log import MetricLog
+from jtransfer.train.logs.log import MetricLog
 from tests.golden import earlier
 
 # Of the random ones, in the files beside the runs.
@@ -140,7 +144,7 @@ def write_runs() -> None:
     for name, settings in RUNS.items():
         result = finetune.run(tiny(name, **settings), sources.get(name))
         print(name, result.headline)
-        prediction.predict_folder(name, earlier.PHOTOS, f'{name}/predictions.csv')
+        predict.predict_folder(name, earlier.PHOTOS, f'{name}/predictions.csv')
     for name in ('single_label', 'memory'):
         with stopped(STOPPED_AT):
             # The same run in every field but its directory.
@@ -154,7 +158,7 @@ def write_crossvals() -> None:
     settings |= {'crossval.test_fraction': 0.2, 'train.steps': 4}
     first = {**settings, 'crossval.afterwards': 'ensemble'}
     crossval.run(tiny('crossval', **first), say=print)
-    prediction.predict_folder('crossval/ensemble', earlier.PHOTOS, 'crossval/ensemble/predictions.csv')
+    predict.predict_folder('crossval/ensemble', earlier.PHOTOS, 'crossval/ensemble/predictions.csv')
     crossval.run(tiny('crossval_other', **{**settings, 'optim.learning_rate': 0.2}), say=print)
 
 
@@ -164,7 +168,7 @@ def write_several() -> None:
     sweep.run(tiny('sweep', **settings), {'seed': ['0', '1']}, say=print)
     space = ('optim.learning_rate=log(1e-3, 1)', 'transfer.strategy=choice(linear_probe, norm_only)')
     searched = dataclasses.replace(tiny('search', **settings), search=Search(space=space, trials=2))
-    with mock.patch.object(search_study, '_this_process', return_value='elsewhere 1'):
+    with mock.patch.object(study, '_this_process', return_value='elsewhere 1'):
         search.run(searched, say=print)
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.experiments.compare_test import FIRST, SECOND, crossed, rights
+from tests.experiments.crossval.compare_test import FIRST, SECOND, crossed, rights
 from tests.launch.process import launch
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jtransfer.experiments.run_dir import write_config
+from jtransfer.experiments.run.directory import write_config
 from tests.launch.process import launch
 
 

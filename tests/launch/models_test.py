@@ -2,7 +2,7 @@
 
 import pytest
 
-from jtransfer.pretrained.entries import entries, matching
+from jtransfer.pretrained.catalogue.entries import entries, matching
 from tests.launch.process import launch
 
 

@@ -54,7 +54,7 @@ def test_finetune_says_how_it_ended(finished, here):
 @pytest.mark.parametrize('saved', ['runs/tiny/config.py', 'runs/tiny/config.json', 'runs/tiny', 'runs/tiny/'])
 def test_the_saved_configuration_is_the_one_that_ran(finished, here, saved):
     assert finished.returncode == 0
-    program = 'import sys; from launch import app; from jtransfer.experiments.run_dir import read_config; '
+    program = 'import sys; from launch import app; from jtransfer.experiments.run.directory import read_config; '
     program += 'c = app.define_config(); app.parse(sys.argv); print(c() == read_config("runs/tiny"))'
     done = launch(here, 'finetune', f'--config={saved}', code=program)
     assert done.stdout == 'True\n', done.stderr

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from jtransfer.config import Search
-from jtransfer.experiments.run_dir import write_config
+from jtransfer.experiments.run.directory import write_config
 from tests.launch.process import launch
 
 pytest.importorskip('optuna')

@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from jtransfer.tasks.figure import Figure
+from jtransfer.tasks.metrics.figure import Figure
 from launch.soup import scored, table
 from tests.launch.process import launch
 
@@ -14,7 +14,7 @@ from tests.launch.process import launch
 @pytest.fixture(scope='module')
 def here(tmp_path_factory, tiny_config, compile_once):
     """A folder with two finished runs in it."""
-    from jtransfer.experiments import finetune
+    from jtransfer.experiments.run import finetune
 
     folder = tmp_path_factory.mktemp('here')
     for seed in range(2):

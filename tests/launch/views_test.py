@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from jtransfer.experiments import finetune
+from jtransfer.experiments.run import finetune
 from tests.launch.process import launch
 
 

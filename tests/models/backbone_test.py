@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jtransfer import models, rules
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.role import BIASES, KERNELS, Role
-from jtransfer.preprocessing import Preprocessing
 
 NAMES = (
     'resnet18d',

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from jtransfer import models
-from jtransfer.preprocessing import evaluation_pixels, normalise
-from jtransfer.pretrained.entries import Entry, entries
+from jtransfer.inputs.image import evaluation_pixels, normalise
+from jtransfer.pretrained.catalogue.entries import Entry, entries
 from jtransfer.pretrained.names import namings
-from jtransfer.pretrained.timm_names import architecture_of, preprocessing_of
+from jtransfer.pretrained.timm.names import architecture_of, preprocessing_of
 from jtransfer.rules import flatten
 
 pytestmark = pytest.mark.parity

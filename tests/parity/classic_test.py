@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jtransfer import models
+from jtransfer.inputs.image import normalise
 from jtransfer.models.layers.pooling import adaptive_average_pool, ceil_max_pool
-from jtransfer.preprocessing import normalise
 from tests.golden import check
 
 pytestmark = pytest.mark.parity

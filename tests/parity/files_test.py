@@ -197,7 +197,7 @@ def test_pictures_are_framed_as_the_processors_of_transformers_frame_them(tmp_pa
     import transformers
     from PIL import Image
 
-    from jtransfer.preprocessing import evaluation_pixels, normalise
+    from jtransfer.inputs.image import evaluation_pixels, normalise
     from jtransfer.pretrained.names.huggingface_processor import framing
 
     processor = getattr(transformers, name)(**settings)

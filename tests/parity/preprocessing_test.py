@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jtransfer.preprocessing import Preprocessing, evaluation_pixels, normalise
+from jtransfer.inputs.image import Preprocessing, evaluation_pixels, normalise
 from jtransfer.pretrained.names.huggingface_processor import _OF_TYPE, framing
 
 pytestmark = pytest.mark.parity

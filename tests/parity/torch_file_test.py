@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.pretrained.namemap import NameMap, Rule
-from jtransfer.pretrained.unread import is_unread, kind_of
-from jtransfer.pretrained.weight_file import read_weights
+from jtransfer.pretrained.files.unread import is_unread, kind_of
+from jtransfer.pretrained.files.weight_file import read_weights
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 
 pytestmark = pytest.mark.parity
 torch = pytest.importorskip('torch')

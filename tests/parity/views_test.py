@@ -6,7 +6,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from jtransfer.evaluate.views import view_pixels
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 
 pytestmark = pytest.mark.parity
 pytest.importorskip('torch')

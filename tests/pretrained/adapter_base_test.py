@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.pretrained.adapter_base import on_base
-from jtransfer.pretrained.base import Base
 from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT
-from jtransfer.pretrained.files import write_safetensors
-from jtransfer.pretrained.stored import Stored
+from jtransfer.pretrained.files.safetensors import write_safetensors
+from jtransfer.pretrained.load.base import Base
+from jtransfer.pretrained.load.stored import Stored
 
 
 def adapter(path, base):

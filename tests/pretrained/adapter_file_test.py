@@ -14,12 +14,12 @@ import pytest
 from jtransfer import adapters, rules
 from jtransfer.config.transfer import ADAPTATIONS, Adapters, Transfer
 from jtransfer.errors import UserError
-from jtransfer.experiments import finetune
-from jtransfer.experiments.prediction import evaluate_checkpoint
+from jtransfer.experiments.predict.predict import evaluate_checkpoint
+from jtransfer.experiments.run import finetune
 from jtransfer.pretrained.adapter_file import load_adapter, save_adapter
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.export import export_model
-from jtransfer.pretrained.files import read_safetensors, write_safetensors
+from jtransfer.pretrained.files.safetensors import read_safetensors, write_safetensors
 from jtransfer.pretrained.model import load_model
 from jtransfer.transfer.plan import make_plan
 from tests.tiers import slow

@@ -8,9 +8,9 @@ import pytest
 
 from jtransfer.adapters import Lora
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.pretrained.checkpoint import open_model, save_model
-from jtransfer.pretrained.files import read_safetensors, write_safetensors
+from jtransfer.pretrained.files.safetensors import read_safetensors, write_safetensors
 
 VARIABLES = {
     'params': {

@@ -10,11 +10,11 @@ import pytest
 from jtransfer.api import configure
 from jtransfer.config import validate
 from jtransfer.errors import UserError
-from jtransfer.experiments import prediction
-from jtransfer.experiments.start import make_model
+from jtransfer.experiments.predict import predict
+from jtransfer.experiments.run.start import make_model
 from jtransfer.pretrained.class_names import given_names, stated_by_huggingface, stated_by_timm
 from jtransfer.pretrained.export import published_arrays
-from jtransfer.pretrained.files import write_safetensors
+from jtransfer.pretrained.files.safetensors import write_safetensors
 from jtransfer.pretrained.model import load_model
 
 # Of vit_tiny_test, as transformers writes it.
@@ -72,11 +72,11 @@ def test_classes_that_are_called_by_number_keep_their_names_and_their_head(folde
 
 
 def test_predictions_have_the_names_that_the_files_state(folder, photos, nowhere):
-    prediction.predict_folder(str(folder(id2label={k: str(10 * k) for k in range(5)})), photos / 'ant', 'p.csv')
+    predict.predict_folder(str(folder(id2label={k: str(10 * k) for k in range(5)})), photos / 'ant', 'p.csv')
     found = {line.split(',')[0] for line in (nowhere / 'p.csv').read_text().splitlines()[1:]}
     assert found
     assert found <= {'0', '10', '20', '30', '40'}
-    metrics, _ = prediction.evaluate_checkpoint(
+    metrics, _ = predict.evaluate_checkpoint(
         str(folder()), 'out', source=f'folder:{photos}', checkpoint_classes=['ant', 'bee', 'cat', 'd', 'e']
     )
     assert 0 <= metrics.top1 <= 1

@@ -7,9 +7,9 @@ import pytest
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.shapes import variable_shapes
-from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained.files import write_safetensors
+from jtransfer.pretrained.files.safetensors import write_safetensors
 from jtransfer.pretrained.model import load_model
 from jtransfer.rules import flatten
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained import locate as locate_lib
+from jtransfer.inputs.image import Preprocessing
+from jtransfer.pretrained.catalogue import locate as locate_lib
+from jtransfer.pretrained.catalogue.entries import entries
 from jtransfer.pretrained.checkpoint import save_model
-from jtransfer.pretrained.download import fetch_hub
-from jtransfer.pretrained.entries import entries
+from jtransfer.pretrained.download.fetch import fetch_hub
 from jtransfer.pretrained.export import published_arrays
-from jtransfer.pretrained.files import write_safetensors
+from jtransfer.pretrained.files.safetensors import write_safetensors
 from jtransfer.pretrained.model import load_model
 from tests.pretrained.local_server import COMMIT, serve
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from jtransfer.errors import UserError
-from jtransfer.experiments import prediction
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.experiments.predict import predict
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.pretrained.export import export_model, export_notes, is_export_folder
-from jtransfer.pretrained.files import read_safetensors, write_safetensors
+from jtransfer.pretrained.files.safetensors import read_safetensors, write_safetensors
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.base import Task
 
@@ -67,7 +67,7 @@ def test_all_of_a_model_comes_back_from_the_export_alone(model, exported, path):
 
 def test_the_exported_network_predicts_the_names_of_its_classes(exported, tmp_path, nowhere):
     Image.new('RGB', (20, 20), (200, 0, 0)).save(tmp_path / 'red.png')
-    prediction.predict_folder(str(exported / 'w.safetensors'), tmp_path / 'red.png', 'p.csv')
+    predict.predict_folder(str(exported / 'w.safetensors'), tmp_path / 'red.png', 'p.csv')
     assert (nowhere / 'p.csv').read_text().splitlines()[1].startswith('10,')
     assert load_model(exported / 'huggingface', class_names=NAMES).load_report.re_initialised == ()
 

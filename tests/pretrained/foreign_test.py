@@ -13,9 +13,9 @@ from jtransfer import rules
 from jtransfer.errors import UserError
 from jtransfer.pretrained import foreign
 from jtransfer.pretrained import model as model_module
+from jtransfer.pretrained.catalogue.locate import Located, locate
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.export import export_model, export_names, export_notes, published_arrays
-from jtransfer.pretrained.locate import Located, locate
 from jtransfer.pretrained.model import load_model, open_stored
 
 SIZES = {'resnet_tiny': 16, 'vit_tiny_test': 16}

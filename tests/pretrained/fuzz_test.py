@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.shapes import variable_shapes
-from jtransfer.preprocessing import Preprocessing
 from jtransfer.pretrained import foreign
+from jtransfer.pretrained.catalogue.locate import locate
 from jtransfer.pretrained.checkpoint import open_model
-from jtransfer.pretrained.files import read_safetensors, write_safetensors
-from jtransfer.pretrained.locate import locate
+from jtransfer.pretrained.files.safetensors import read_safetensors, write_safetensors
 from jtransfer.rules import flatten
 from tests.pretrained.ordinary import PROCESSOR, TIMM, TIMM_VIT, TRANSFORMERS
 

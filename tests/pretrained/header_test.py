@@ -3,7 +3,7 @@
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.pretrained.header import Header
 from jtransfer.tasks.base import Task, single_label
 

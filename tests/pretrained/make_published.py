@@ -21,12 +21,12 @@ from typing import Any
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models import cost
 from jtransfer.models.variant import HALF
-from jtransfer.preprocessing import Preprocessing
-from jtransfer.pretrained.entries import ARCHITECTURE_CLASSES, COLUMNS, NORMS, Entry, table_row
+from jtransfer.pretrained.catalogue.entries import ARCHITECTURE_CLASSES, COLUMNS, NORMS, Entry, table_row
 from jtransfer.pretrained.names import namings
-from jtransfer.pretrained.timm_names import architecture_of, preprocessing_of
+from jtransfer.pretrained.timm.names import architecture_of, preprocessing_of
 from tests.golden.reference import import_timm, import_torchvision
 from tests.pretrained import published_facts, published_google, published_hub, published_siglip
 from tests.pretrained.published_about import about_timm

@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jtransfer import adapters
 from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.export import export_model, export_names
 from jtransfer.pretrained.model import load_model, merge_model

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.variant import HALF
-from jtransfer.preprocessing import Preprocessing
 
 Facts = dict[str, Any]
 

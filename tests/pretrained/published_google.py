@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.variant import HALF
-from jtransfer.preprocessing import Preprocessing
 from tests.pretrained.published_facts import (
     APACHE,
     IMAGENET21K_CLASSES,

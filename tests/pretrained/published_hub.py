@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.variant import HALF
 from jtransfer.models.vit.variants import CLIP_MEAN, CLIP_STD
-from jtransfer.preprocessing import Preprocessing
 from tests.pretrained.published_facts import APACHE, IMAGENET_CLASSES, Facts, cropped, of_hub, squashed
 
 _EPS = 1e-12  # of transformers' ViT, DeiT and MAE

@@ -10,10 +10,10 @@ from flax import traverse_util
 from PIL import Image
 
 from jtransfer import models
-from jtransfer.preprocessing import Preprocessing, normalise
-from jtransfer.pretrained.namemap import choose
+from jtransfer.inputs.image import Preprocessing, normalise
+from jtransfer.pretrained.files.tfjs import read_tfjs
+from jtransfer.pretrained.load.namemap import choose
 from jtransfer.pretrained.names import namings
-from jtransfer.pretrained.tfjs import read_tfjs
 
 DATA = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
 FOLDER = DATA / 'weights' / 'mobilenet_v2_035_224'

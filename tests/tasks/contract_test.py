@@ -10,8 +10,8 @@ import pytest
 
 from jtransfer.errors import UserError
 from jtransfer.tasks import Task, from_dict, kinds, task_class, to_dict
-from jtransfer.tasks.figure import Figure
-from jtransfer.tasks.several import measure
+from jtransfer.tasks.metrics.figure import Figure
+from jtransfer.tasks.metrics.several import measure
 
 EXAMPLES = 12
 NAMES = ('a', 'b', 'c')

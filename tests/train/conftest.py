@@ -17,12 +17,12 @@ from jtransfer import adapters, models, rules
 from jtransfer.config import Augment, Config, Data, Optim, Train, Transfer
 from jtransfer.config.optim import Loss
 from jtransfer.config.transfer import ADAPTATIONS, Adapters
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models import Network
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.bit.network import BiT
 from jtransfer.models.layers.batch_norm import BatchNorm
 from jtransfer.models.vit.network import ViT
-from jtransfer.preprocessing import Preprocessing
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.criterion import Criterion, Term
 from jtransfer.tasks.regression import Regression

@@ -11,9 +11,9 @@ import pytest
 
 from jtransfer.config import Augment, Optim, Transfer
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.network import Network
-from jtransfer.preprocessing import Preprocessing
 from jtransfer.train.cost import abstract_batch, abstract_state, compile_step, step_cost, tree_bytes
 from jtransfer.train.step import make_train_step
 from jtransfer.transfer.plan import make_plan

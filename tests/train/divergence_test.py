@@ -7,9 +7,9 @@ import pytest
 
 from jtransfer.config import Optim, Train, Transfer
 from jtransfer.errors import TrainingDivergedError
-from jtransfer.train.checkpoints import Checkpoints, read_variables
-from jtransfer.train.log import read_log
+from jtransfer.train.logs.log import read_log
 from jtransfer.train.loop import fit
+from jtransfer.train.saving.checkpoints import Checkpoints, read_variables
 from jtransfer.train.sizes import steps_by_size
 
 

@@ -9,7 +9,7 @@ from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Optim, Transfer
 from jtransfer.config.optim import Loss
-from jtransfer.preprocessing import normalise
+from jtransfer.inputs.image import normalise
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.placement import JitPlacement, PmapPlacement

@@ -9,11 +9,11 @@ import sys
 import jax
 import numpy as np
 
-from jtransfer.data.arrays import ArraySource
-from jtransfer.data.memory import decode_part
+from jtransfer.data.decode.memory import decode_part
+from jtransfer.data.feed.stream import host_batches, stream_batches
 from jtransfer.data.part import Part
-from jtransfer.data.stream import host_batches, stream_batches
-from jtransfer.preprocessing import Preprocessing, training_pixels
+from jtransfer.data.sources.arrays import ArraySource
+from jtransfer.inputs.image import Preprocessing, training_pixels
 from jtransfer.train.feed import device_feed, stream_feed
 from jtransfer.train.placement import make_placement
 

@@ -10,8 +10,8 @@ import sys
 import numpy as np
 import pytest
 
-from jtransfer.data.batches import training_batch
-from jtransfer.data.memory import decode_part
+from jtransfer.data.decode.memory import decode_part
+from jtransfer.data.feed.batches import training_batch
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 

@@ -10,14 +10,14 @@ import pytest
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Data
-from jtransfer.data.arrays import ArraySource
-from jtransfer.data.batches import training_batch
-from jtransfer.data.mapped import MappedImages
-from jtransfer.data.memory import decode_part
+from jtransfer.data.decode.mapped import MappedImages
+from jtransfer.data.decode.memory import decode_part
+from jtransfer.data.feed.batches import training_batch
+from jtransfer.data.feed.stream import host_batches, stream_batches
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
-from jtransfer.data.stream import host_batches, stream_batches
-from jtransfer.preprocessing import Preprocessing, training_pixels
+from jtransfer.data.sources.arrays import ArraySource
+from jtransfer.inputs.image import Preprocessing, training_pixels
 from jtransfer.tasks.base import Task
 from jtransfer.train.feed import device_feed, stream_feed
 from jtransfer.train.placement import JitPlacement, PmapPlacement

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from jtransfer.data.order import make_order
+from jtransfer.data.feed.order import make_order
 from jtransfer.train.feed import device_feed
 from jtransfer.train.fold_feed import FoldExamples, fold_feed
 from jtransfer.train.lane_placement import LanePlacement

@@ -7,13 +7,13 @@ import jax
 import numpy as np
 
 from jtransfer.config import Augment, Optim, Train, Transfer
-from jtransfer.data.order import make_order
-from jtransfer.train.checkpoints import Checkpoints
+from jtransfer.data.feed.order import make_order
 from jtransfer.train.feed import device_feed
 from jtransfer.train.fold_feed import FoldExamples, fold_feed
 from jtransfer.train.lane_placement import LanePlacement
-from jtransfer.train.log import read_log
+from jtransfer.train.logs.log import read_log
 from jtransfer.train.loop import fit_lanes
+from jtransfer.train.saving.checkpoints import Checkpoints
 
 BATCH, EXAMPLES, SEED = 16, 40, 0
 # Adam would make large differences of the smallest gradients' last bits.

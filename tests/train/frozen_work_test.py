@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from jtransfer.config import Optim, Transfer
-from jtransfer.preprocessing import normalise
+from jtransfer.inputs.image import normalise
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.cost import compile_step, step_cost
 from jtransfer.train.frozen_work import frozen_backward

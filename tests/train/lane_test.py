@@ -14,10 +14,10 @@ import pytest
 
 from jtransfer import stopping
 from jtransfer.errors import TrainingDivergedError, UserError
-from jtransfer.train.checkpoints import Checkpoints
-from jtransfer.train.log import read_log
+from jtransfer.train.logs.log import read_log
 from jtransfer.train.loop import fit, fit_lanes
-from jtransfer.train.run_progress import RunProgress
+from jtransfer.train.saving.checkpoints import Checkpoints
+from jtransfer.train.saving.run_progress import RunProgress
 from tests.tiers import slow
 from tests.train.folds import (
     AUGMENT,

@@ -18,10 +18,10 @@ import pytest
 from jtransfer import stopping
 from jtransfer.config import Augment, Config, Data, Optim, Train, Transfer
 from jtransfer.errors import UserError
-from jtransfer.train import orbax_errors
-from jtransfer.train.checkpoints import Checkpoints
-from jtransfer.train.log import read_log
+from jtransfer.train.logs.log import read_log
 from jtransfer.train.loop import fit, total_steps
+from jtransfer.train.saving import orbax_errors
+from jtransfer.train.saving.checkpoints import Checkpoints
 from jtransfer.train.sizes import steps_by_size
 from tests.tiers import slow
 

@@ -14,12 +14,12 @@ import pytest
 from jtransfer import rules
 from jtransfer.config import Optim, Train, Transfer
 from jtransfer.errors import RunWarning, UserError
-from jtransfer.preprocessing import normalise
+from jtransfer.inputs.image import normalise
 from jtransfer.tasks.losses import cross_entropy
-from jtransfer.train.checkpoints import Checkpoints
-from jtransfer.train.log import read_log
+from jtransfer.train.logs.log import read_log
 from jtransfer.train.loop import fit
 from jtransfer.train.placement import make_placement
+from jtransfer.train.saving.checkpoints import Checkpoints
 from jtransfer.train.state import next_phase
 from jtransfer.train.step import make_train_step
 from tests.flips import damage_values

@@ -11,7 +11,7 @@ import pytest
 
 from jtransfer.config import Augment, Optim, Train, Transfer
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing, training_pixels
+from jtransfer.inputs.image import Preprocessing, training_pixels
 from jtransfer.train import placement as placement_module
 from jtransfer.train import programs
 from jtransfer.train.loop import fit

@@ -15,7 +15,7 @@ import pytest
 from jtransfer import rules
 from jtransfer.config import Optim, Transfer
 from jtransfer.config.optim import Loss
-from jtransfer.preprocessing import normalise
+from jtransfer.inputs.image import normalise
 from jtransfer.tasks.base import Task
 from jtransfer.train.placement import make_placement
 

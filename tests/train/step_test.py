@@ -13,11 +13,11 @@ import pytest
 
 from jtransfer import rules
 from jtransfer.config import Augment, Optim, Transfer
+from jtransfer.inputs.image import normalise
 from jtransfer.models.auxiliary import Auxiliary
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.batch_norm import BatchNorm
 from jtransfer.models.network import Network
-from jtransfer.preprocessing import normalise
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.step import make_train_step, stream_key
 from jtransfer.transfer.plan import make_plan

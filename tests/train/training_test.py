@@ -6,7 +6,7 @@ import pytest
 
 from jtransfer.config import Train, Transfer
 from jtransfer.train import loop
-from jtransfer.train.log import read_log
+from jtransfer.train.logs.log import read_log
 from tests.train.folds import OnceFolds, feeder, folders
 
 STEPS = 4

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from jtransfer.models.alexnet.network import AlexNet
 from jtransfer.models.variant import Variant
-from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 # As torchvision's weights were evaluated: shorter side 256, the central 224.
 _IMAGENET = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bilinear', crop_fraction=0.875)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.bit.network import BiT
 from jtransfer.models.variant import HALF, Variant
-from jtransfer.preprocessing import Preprocessing
 
 # As Google evaluates: both sides resized to the input's, bilinear.
 _SQUASHED = Preprocessing(224, HALF, HALF, interpolation='bilinear', squash=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from jtransfer.models.convnext.network import ConvNeXt
 from jtransfer.models.variant import Variant
-from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 # As the authors and timm evaluate most weights at 224.
 _IMAGENET = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic', crop_fraction=0.875)

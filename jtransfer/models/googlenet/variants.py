@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.googlenet.network import GoogLeNet
 from jtransfer.models.variant import HALF, Variant
-from jtransfer.preprocessing import Preprocessing
 
 # As torchvision's weights were evaluated: shorter side 256, the central 224. They want the numbers 2x - 1 of pixels x
 # in [0, 1]; torchvision makes them from ImageNet-normalised ones inside the network.

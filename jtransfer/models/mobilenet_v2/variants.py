@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from jtransfer.models.mobilenet_v2.network import MobileNetV2
 from jtransfer.models.variant import Variant
-from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 # As timm evaluates its weights.
 _IMAGENET = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic', crop_fraction=0.875)

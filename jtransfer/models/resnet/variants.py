@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from jtransfer.models.resnet.network import ResNet
 from jtransfer.models.variant import HALF, Variant
-from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 # As torchvision's first weights were evaluated: shorter side 256, the central 224.
 _IMAGENET = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bilinear', crop_fraction=0.875)

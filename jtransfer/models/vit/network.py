@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from jtransfer.checks import one_of
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.common import drop_path_rates, layer_norm
 from jtransfer.models.mode import Mode
@@ -24,7 +25,6 @@ from jtransfer.models.role import Role
 from jtransfer.models.stages import block_names
 from jtransfer.models.vit.embed import Embed
 from jtransfer.models.vit.layers import GELUS, XAVIER_UNIFORM, AttentionPool, Block
-from jtransfer.preprocessing import Preprocessing
 
 POSITIONS = 'embed/pos_embed'
 _ROLES = {

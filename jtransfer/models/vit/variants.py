@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from jtransfer.models.variant import HALF, Variant
 from jtransfer.models.vit.network import ViT
-from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)

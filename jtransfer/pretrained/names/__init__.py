@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jtransfer.pretrained.namemap import NameMap
+from jtransfer.pretrained.load.namemap import NameMap
 from jtransfer.pretrained.names import alexnet, bit, convnext, googlenet, mobilenet_v2, resnet, vgg, vit
 
 # A family's namings may depend on the network (the indices of VGG's layers do).

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jtransfer.models.alexnet.network import GRID, AlexNet
-from jtransfer.pretrained.layouts import Flattened
-from jtransfer.pretrained.namemap import NameMap
+from jtransfer.pretrained.load.layouts import Flattened
+from jtransfer.pretrained.load.namemap import NameMap
 from jtransfer.pretrained.names.common import affine, conv, dense
 
 # Where the convolutions stand in torchvision's `features`, between ReLUs and pools.

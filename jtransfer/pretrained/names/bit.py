@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jtransfer.models.bit.network import BiT
-from jtransfer.pretrained.layouts import LINEAR, SAME, Layout, Shape
-from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.load.layouts import LINEAR, SAME, Layout, Shape
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, conv, dense, norm
 
 _BLOCK = 'backbone/stage{s+1}/block{b}'

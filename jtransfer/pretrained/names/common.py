@@ -1,13 +1,13 @@
 """Rules of whole layers in torch's naming, from which the tables of the families are put together.
 
 `theirs` is the layer's published name, `ours` its path below `params`; both may hold placeholders
-(`jtransfer.pretrained.namemap`).
+(`jtransfer.pretrained.load.namemap`).
 """
 
 from __future__ import annotations
 
-from jtransfer.pretrained.layouts import CONV, LINEAR, Layout
-from jtransfer.pretrained.namemap import Rule
+from jtransfer.pretrained.load.layouts import CONV, LINEAR, Layout
+from jtransfer.pretrained.load.namemap import Rule
 
 
 def norm(theirs: str, ours: str) -> tuple[Rule, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from jtransfer.errors import UserError
 from jtransfer.models.convnext import variants as convnext_variants
 from jtransfer.models.mobilenet_v2 import variants as mobilenet_v2_variants
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 TYPES = ('convnext', 'convnextv2', 'mobilenet_v2')
 

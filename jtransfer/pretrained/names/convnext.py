@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jtransfer.models.convnext.network import ConvNeXt
-from jtransfer.pretrained.layouts import Layout, Shape
-from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.load.layouts import Layout, Shape
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, conv, dense, norm
 
 

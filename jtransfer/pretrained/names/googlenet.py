@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from jtransfer.models.googlenet.blocks import AUX_GRID, BLOCKS
 from jtransfer.models.googlenet.network import GoogLeNet
-from jtransfer.pretrained.layouts import Flattened
-from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.load.layouts import Flattened
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, batch_norm, conv, dense
 
 # A pool comes first in branch 4.

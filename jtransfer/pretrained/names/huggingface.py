@@ -10,9 +10,9 @@ import jtransfer.pretrained.names.resnet_config as resnet_config
 import jtransfer.pretrained.names.vit_config as vit_config
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.pretrained.fields import COUNT, FLAG, NUMBER, OBJECT, SIDE, SIZE, SIZES, TEXT, TEXTS, check_fields
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 _READERS = {
     kind: reader.options_from_config for reader in (resnet_config, convnet_config, vit_config) for kind in reader.TYPES

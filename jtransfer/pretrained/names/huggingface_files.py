@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import Preprocessing
 from jtransfer.models.mobilenet_v2 import variants as mobilenet_v2_variants
 from jtransfer.models.resnet.network import EXPANSION
-from jtransfer.preprocessing import Preprocessing
 from jtransfer.tasks.base import Task
 
 Fields = dict[str, Any]

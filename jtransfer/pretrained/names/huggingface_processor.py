@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import MAX_SIDE, Preprocessing
 from jtransfer.models.variant import HALF
 from jtransfer.models.vit.variants import CLIP_MEAN, CLIP_STD
-from jtransfer.preprocessing import MAX_SIDE, Preprocessing
 from jtransfer.pretrained.fields import COUNT, FLAG, NUMBER, TEXT, check_fields, is_number, is_whole
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 # Pillow's numbers of its filters.
 _RESAMPLE = {2: 'bilinear', 3: 'bicubic'}

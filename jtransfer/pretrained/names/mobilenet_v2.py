@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from jtransfer.models.mobilenet_v2.network import MobileNetV2
 from jtransfer.models.variant import HALF
-from jtransfer.pretrained.layouts import SAME, Layout, Transposed
-from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.load.layouts import SAME, Layout, Transposed
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import batch_norm, conv, dense
 
 _PARTS = ('expand', 'depthwise', 'project')

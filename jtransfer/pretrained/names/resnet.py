@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jtransfer.models.resnet.network import ResNet
-from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import batch_norm, conv, dense
 
 _STEM, _BLOCK = 'backbone/stem', 'backbone/stage{s}/block{b}'

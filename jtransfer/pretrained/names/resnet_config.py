@@ -11,7 +11,7 @@ from jtransfer.models.bit import variants as bit_variants
 from jtransfer.models.resnet import variants as resnet_variants
 from jtransfer.models.resnet.network import EXPANSION
 from jtransfer.models.variant import Variant
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 _SIZES = {'embedding_size': 64, 'hidden_sizes': [256, 512, 1024, 2048], 'depths': [3, 4, 6, 3]}
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from jtransfer.models.vgg.network import GRID, VGG
-from jtransfer.pretrained.layouts import Flattened, Shape
-from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.load.layouts import Flattened, Shape
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, batch_norm, conv, dense
 
 

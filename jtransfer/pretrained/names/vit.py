@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jtransfer.models.vit.network import ViT
-from jtransfer.pretrained.namemap import NameMap
+from jtransfer.pretrained.load.namemap import NameMap
 from jtransfer.pretrained.names import vit_google, vit_huggingface, vit_timm
 from jtransfer.pretrained.names.vit_clip import OPENAI_CLIP
 

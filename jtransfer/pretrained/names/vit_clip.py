@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jtransfer.pretrained.layouts import Leading
-from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.load.layouts import Leading
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, conv, dense, norm
 from jtransfer.pretrained.names.vit_rules import BLOCK, HEADS_OUT, embedding, fused
 

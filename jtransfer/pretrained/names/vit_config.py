@@ -8,7 +8,7 @@ from typing import Any
 
 from jtransfer.errors import UserError
 from jtransfer.models.vit.variants import VARIANTS
-from jtransfer.text import clipped
+from jtransfer.text.outside import clipped
 
 _GELUS = {
     'gelu': 'erf',

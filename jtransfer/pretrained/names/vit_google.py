@@ -12,8 +12,8 @@ import numpy as np
 
 from jtransfer.models.variant import HALF
 from jtransfer.models.vit.network import ViT
-from jtransfer.pretrained.layouts import Shape
-from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.load.layouts import Shape
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 from jtransfer.pretrained.names.vit_rules import QKV, embedding
 
 # Both codebases evaluate on pictures squashed to a square, with values in [-1, 1].

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from jtransfer.models.vit.network import ViT
-from jtransfer.pretrained.layouts import CONV, LINEAR, SAME, Heads, HeadsOut, Layout, Leading
-from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.load.layouts import CONV, LINEAR, SAME, Heads, HeadsOut, Layout, Leading
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, conv, dense, norm
 from jtransfer.pretrained.names.vit_rules import BLOCK, HEADS_OUT, embedding, fused, head, separate
 

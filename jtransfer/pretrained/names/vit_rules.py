@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jtransfer.pretrained.layouts import SAME, Heads, HeadsOut, Layout
-from jtransfer.pretrained.namemap import Rule
+from jtransfer.pretrained.load.layouts import SAME, Heads, HeadsOut, Layout
+from jtransfer.pretrained.load.namemap import Rule
 from jtransfer.pretrained.names.common import affine, dense
 
 EMBED = 'params/backbone/embed'

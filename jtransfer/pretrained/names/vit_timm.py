@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jtransfer.models.vit.network import ViT
-from jtransfer.pretrained.namemap import NameMap, Rule
+from jtransfer.pretrained.load.namemap import NameMap, Rule
 from jtransfer.pretrained.names.common import affine, conv, dense, norm
 from jtransfer.pretrained.names.vit_rules import BLOCK, HEADS_OUT, embedding, fused, head
 

@@ -7,7 +7,7 @@ import pytest
 
 from jtransfer.models.bit.network import BiT
 from jtransfer.models.network import Network
-from jtransfer.pretrained.namemap import choose
+from jtransfer.pretrained.load.namemap import choose
 from jtransfer.pretrained.names.bit import namings
 from tests.golden import check
 

@@ -5,7 +5,7 @@ import pytest
 
 from jtransfer.models.convnext.network import ConvNeXt
 from jtransfer.models.network import Network
-from jtransfer.pretrained.namemap import choose
+from jtransfer.pretrained.load.namemap import choose
 from jtransfer.pretrained.names import namings
 from tests.golden import check
 

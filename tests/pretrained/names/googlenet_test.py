@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from jtransfer.inputs.image import normalise
 from jtransfer.models import describe
 from jtransfer.models.googlenet import blocks as googlenet_blocks
 from jtransfer.models.googlenet.network import PUBLISHED, GoogLeNet
 from jtransfer.models.network import Network
-from jtransfer.preprocessing import normalise
 from tests.golden import check
 
 # The published widths over 16, as in the fixture.

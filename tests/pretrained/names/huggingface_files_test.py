@@ -6,11 +6,11 @@ import pytest
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import Preprocessing, resized_shape
+from jtransfer.inputs.image import Preprocessing, resized_shape
 from jtransfer.pretrained.names.huggingface import described
 from jtransfer.pretrained.names.huggingface_files import network_config, processor_config
 from jtransfer.pretrained.names.huggingface_processor import framing
-from jtransfer.pretrained.timm_arguments import backbone_of
+from jtransfer.pretrained.timm.arguments import backbone_of
 from jtransfer.tasks.base import Task, single_label
 
 TASKS = (single_label(('10', '2', '1')),)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jtransfer.errors import UserError
-from jtransfer.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, evaluation_pixels, normalise
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, evaluation_pixels, normalise
 from jtransfer.pretrained.names.huggingface_processor import framing
 
 HALF = (0.5,) * 3

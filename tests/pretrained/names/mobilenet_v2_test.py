@@ -6,7 +6,7 @@ import pytest
 
 from jtransfer.models.mobilenet_v2.network import MobileNetV2
 from jtransfer.models.network import Network
-from jtransfer.pretrained.namemap import choose
+from jtransfer.pretrained.load.namemap import choose
 from jtransfer.pretrained.names import namings
 from tests.golden import check
 

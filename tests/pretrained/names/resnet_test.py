@@ -7,7 +7,7 @@ import pytest
 
 from jtransfer.models.network import Network
 from jtransfer.models.resnet.network import ResNet
-from jtransfer.pretrained.namemap import choose
+from jtransfer.pretrained.load.namemap import choose
 from jtransfer.pretrained.names.resnet import namings
 from tests.golden import check
 

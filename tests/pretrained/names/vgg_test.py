@@ -7,7 +7,7 @@ from jtransfer.errors import UserError
 from jtransfer.models import describe
 from jtransfer.models.network import Network
 from jtransfer.models.vgg.network import VGG
-from jtransfer.pretrained.namemap import choose
+from jtransfer.pretrained.load.namemap import choose
 from jtransfer.pretrained.names import namings
 from tests.golden import check
 

@@ -8,7 +8,7 @@ import pytest
 from jtransfer.errors import UserError
 from jtransfer.models.network import Network
 from jtransfer.models.vit.network import ViT
-from jtransfer.pretrained.namemap import choose
+from jtransfer.pretrained.load.namemap import choose
 from jtransfer.pretrained.names import namings
 from tests.golden import check
 

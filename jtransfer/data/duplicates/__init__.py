@@ -1,0 +1,1 @@
+"""Images that are there twice, and what keeps them on one side of a split."""

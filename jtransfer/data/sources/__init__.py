@@ -1,0 +1,1 @@
+"""Sources of labelled examples, a file a source."""

@@ -1,0 +1,1 @@
+"""Cross-validation: the folds, and what they amount to together."""

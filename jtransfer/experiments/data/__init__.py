@@ -1,0 +1,1 @@
+"""The data of an experiment: read, checked, told, opened again."""

@@ -1,0 +1,1 @@
+"""Files: where they are, read within bounds, written whole or not at all."""

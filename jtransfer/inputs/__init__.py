@@ -1,0 +1,1 @@
+"""What a network reads: from an example to its input."""

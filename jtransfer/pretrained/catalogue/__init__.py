@@ -1,0 +1,1 @@
+"""The catalogue of published weights, and where a checkpoint is."""

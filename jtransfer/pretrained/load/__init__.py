@@ -1,0 +1,1 @@
+"""The audited load: names, layouts, positions, heads."""

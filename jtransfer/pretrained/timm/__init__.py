@@ -1,0 +1,1 @@
+"""What timm's names, arguments and configurations mean here."""

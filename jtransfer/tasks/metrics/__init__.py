@@ -1,0 +1,1 @@
+"""What is measured of a task, and how it is told."""

@@ -1,0 +1,1 @@
+"""Text that a person reads: from outside, numbers, the terminal."""

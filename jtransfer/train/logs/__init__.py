@@ -1,0 +1,1 @@
+"""What a training says on its way."""

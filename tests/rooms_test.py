@@ -1,0 +1,56 @@
+"""Imports point one way: a room imports those below it, and no file, by way of others, itself."""
+
+import ast
+import graphlib
+import pathlib
+
+LIBRARY = pathlib.Path(__file__).parent.parent / 'jtransfer'
+# From the ground up, as in docs/architecture.md.
+ROOMS = (
+    *('text', 'errors', 'checks', 'files', 'out_of_memory', 'rules', 'stopping', 'config'),
+    *('tasks', 'inputs', 'models', 'adapters', 'pretrained', 'transfer', 'augment'),
+    *('data', 'evaluate', 'report', 'train', 'experiments', 'api'),
+)
+MODULES = {
+    '.'.join(path.relative_to(LIBRARY.parent).with_suffix('').parts).removesuffix('.__init__'): path
+    for path in LIBRARY.rglob('*.py')
+}
+
+
+def imported(path, everywhere=True):
+    """The library's modules that a file imports; at its top alone, or in functions too."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    for node in ast.walk(tree) if everywhere else tree.body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split('.')[0] == 'jtransfer':
+            inner = [f'{node.module}.{alias.name}' for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in inner)
+
+
+def room(module):
+    return module.split('.')[1] if '.' in module else ''
+
+
+def test_every_room_is_known():
+    assert {room(module) for module in MODULES} - {''} == set(ROOMS)
+
+
+def test_no_room_imports_a_higher_one():
+    height = {name: index for index, name in enumerate(ROOMS)}
+    wrong = [
+        (module, other)
+        for module, path in MODULES.items()
+        if room(module)
+        for other in imported(path)
+        if room(other) and height[room(other)] > height[room(module)]
+    ]
+    assert not wrong
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    graph = {
+        module: {other for other in imported(path, everywhere=False) if other != module and path.name != '__init__.py'}
+        for module, path in MODULES.items()
+    }
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises `CycleError`, which names the circle
