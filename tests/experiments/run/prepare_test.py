@@ -103,7 +103,7 @@ def test_a_model_at_hand_is_checked_once_and_not_loaded(tiny_config, checkpoints
 
 
 def test_a_range_test_is_prepared_once(tiny_config, nowhere, calls, monkeypatch):
-    monkeypatch.setattr(lr_find.feeding, 'feeds', interrupt)
+    monkeypatch.setattr(lr_find.feed, 'feeds', interrupt)
     with pytest.raises(InterruptedError):
         lr_find.find(tiny_config())
     assert calls == {**dict.fromkeys(ONCE, 1), 'make_views': 0, 'check_parts': 1}
