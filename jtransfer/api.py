@@ -24,7 +24,7 @@ from jtransfer.data.given import opened
 from jtransfer.data.measurable import check_parts
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts, load_parts
-from jtransfer.data.source import Source
+from jtransfer.data.source import SourceLike
 from jtransfer.data.sources.opening import source_of_path
 from jtransfer.errors import UserError
 from jtransfer.evaluate.views import make_views
@@ -39,7 +39,7 @@ from jtransfer.experiments.run.score import score
 from jtransfer.experiments.run.start import adapted
 from jtransfer.experiments.run.train import Trained, train_model
 from jtransfer.pretrained.model import Model
-from jtransfer.tasks.labels import check_labels, tasks_of
+from jtransfer.tasks.labels import check_labels
 from jtransfer.tasks.metrics.measured import Measured
 from jtransfer.text.terminal import PlainConsole
 from jtransfer.transfer.plan import Plan
@@ -55,7 +55,7 @@ _MEANT = {
 }
 _DEFAULT_EPOCHS = 30.0
 
-Images = str | os.PathLike[str] | Source | Mapping[str, Source]
+Images = str | os.PathLike[str] | SourceLike | Mapping[str, SourceLike]
 
 
 def configure(config: Config | None = None, **settings: Any) -> Config:
@@ -162,7 +162,7 @@ def fit(model: Model, data: Parts, plan: Plan | None = None, **settings: Any) ->
     return train_model(prepare(config, data, model=model, plan=plan, evaluated=False))
 
 
-def evaluate_model(model: Model, part: Part | Source | str | os.PathLike[str], **settings: Any) -> Measured:
+def evaluate_model(model: Model, part: Part | SourceLike | str | os.PathLike[str], **settings: Any) -> Measured:
     """Measures a model on every example of a part.
 
     Heads, classes and numbers are matched by name; those that the part has no labels of have no figure of their own.
@@ -189,7 +189,7 @@ def evaluate_model(model: Model, part: Part | Source | str | os.PathLike[str], *
         source = open_for_model(part, model, config, data_dir=config.data.data_dir, skip_unlabelled=skip).source
     else:
         source = opened(part)
-        check_labels(source.labels, tasks_of(source), source.ids, 'the part')
+        check_labels(source.labels, source.tasks, source.ids, 'the part')
         source = for_model(labelled_for_model(source, model, 'the part', skip), model, 'the part')
     held = source if isinstance(source, Part) else Part(source, np.arange(len(source)))
     return score(model, read_examples(held, model.preprocessing, config, views), config).metrics
@@ -255,7 +255,7 @@ def _base(settings: Mapping[str, Any]) -> Config:
     return Config(train=Train(epochs=0.0 if told else _DEFAULT_EPOCHS))
 
 
-def _with_source(config: Config, source: Images) -> tuple[Config, Source | Mapping[str, Source] | None]:
+def _with_source(config: Config, source: Images) -> tuple[Config, SourceLike | Mapping[str, SourceLike] | None]:
     if isinstance(source, os.PathLike):
         source = source_of_path(Path(source))
     if isinstance(source, str):

@@ -9,7 +9,7 @@ import numpy as np
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, tasks_of
+from jtransfer.tasks.labels import Labels
 from jtransfer.tasks.present import narrowed, present_tasks
 from jtransfer.text.outside import first_few, printable
 
@@ -30,7 +30,7 @@ def check_part(part: Part, name: str) -> None:
     Raises:
         UserError: no example has a label for a task, or none has any of several labels: there is no figure to give.
     """
-    for task in tasks_of(part):
+    for task in part.tasks:
         check_labels(task, part.labels, f'the {name} part')
 
 
@@ -43,9 +43,9 @@ def without_figure(parts: Parts) -> list[str]:
     """A line about each part to choose by or to test on that lacks some classes: these have no figure of their own."""
     lines = []
     for name, part in _named(parts):
-        for task in tasks_of(part):
+        for task in part.tasks:
             lines += constant_lines(task, part.labels, f'the {name} part')
-        for task in tasks_of(part) if name != 'train' else ():
+        for task in part.tasks if name != 'train' else ():
             if missing := missing_classes(task, part.labels):
                 lines.append(missing_line(f'the {name} part', task, missing))
     return lines

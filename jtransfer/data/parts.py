@@ -13,12 +13,12 @@ from jaxtyping import Int64
 from jtransfer import config
 from jtransfer.data.derive.altered import altered
 from jtransfer.data.part import Part
-from jtransfer.data.source import Source, check_every_class
+from jtransfer.data.source import Source, SourceLike, check_every_class
 from jtransfer.data.sources.opening import given_sources, open_source
 from jtransfer.data.split import hold_out
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, count, strata, take, tasks_of
+from jtransfer.tasks.labels import Labels, count, strata, take
 from jtransfer.text.outside import count_of
 
 NAMES = ('train', 'validation', 'test')
@@ -61,7 +61,7 @@ class Parts:
 def load_parts(
     data: config.Data,
     seed: int,
-    source: Source | Mapping[str, Source] | None = None,
+    source: SourceLike | Mapping[str, SourceLike] | None = None,
     training: bool = True,
 ) -> Parts:
     """Divides a source into parts; no image is decoded unless duplicates are to be found.
@@ -104,7 +104,7 @@ def load_parts(
     return result
 
 
-def take_sources(data: config.Data, source: Source | Mapping[str, Source] | None) -> dict[str, Source]:
+def take_sources(data: config.Data, source: SourceLike | Mapping[str, SourceLike] | None) -> dict[str, Source]:
     """The sources by part: those handed over, or those that `data.source` names.
 
     Raises:
@@ -141,12 +141,12 @@ def split_record(parts: Parts) -> dict[str, Any]:
 
 def source_notes(sources: Mapping[str, Source]) -> Sequence[str]:
     """Lines about how the sources were read: what is missing or not chosen, and what each says itself."""
-    missing = sum(getattr(source, 'missing', 0) for source in sources.values())
+    missing = sum(source.missing for source in sources.values())
     is_missing = 'is missing and was' if missing == 1 else 'are missing and were'
     lines = [f'{count_of(missing, "file")} of the table {is_missing} left out'] if missing else []
-    if unchosen := sum(getattr(source, 'unchosen', 0) for source in sources.values()):
+    if unchosen := sum(source.unchosen for source in sources.values()):
         lines.append(f'{count_of(unchosen, "example")} of other classes left out (data.classes)')
-    own = (note for source in sources.values() for note in getattr(source, 'notes', ()))
+    own = (note for source in sources.values() for note in source.notes)
     return list(dict.fromkeys([*lines, *own]))
 
 
@@ -192,9 +192,9 @@ def _divide(
         return hold_out_of(pool, of, fraction, seed, groups, what)
 
     if data.examples_per_class:
-        names = stratum_names(tasks_of(pool))
+        names = stratum_names(pool.tasks)
         check_classes(names, data.examples_per_class)
-        labels = strata(pool.labels, tasks_of(pool))
+        labels = strata(pool.labels, pool.tasks)
         train = hold_out.few_shot(labels, data.examples_per_class, seed, names)
         rest = np.setdiff1d(everything, train)
         if groups is not None:
@@ -231,7 +231,7 @@ def hold_out_of(
     """Holds a share of some positions of a source out, see `hold_out.hold_out`; all are positions in the source."""
     labels: Labels = take(pool.labels, of)
     own = None if groups is None else [groups[index] for index in of]
-    tasks = tasks_of(pool)
+    tasks = pool.tasks
     kept, held = hold_out.hold_out(strata(labels, tasks), fraction, seed, stratum_names(tasks), what, own, settings)
     return of[kept], of[held]
 
@@ -252,7 +252,7 @@ def stratum_names(tasks: Sequence[Task]) -> tuple[str, ...]:
 
 def _groups(data: config.Data, sources: Mapping[str, Source]) -> tuple[Sequence[str] | None, Sequence[str]]:
     """What a hold-out keeps together, and what is to be said about it."""
-    groups: Sequence[str] | None = getattr(sources['train'], 'groups', None)
+    groups = sources['train'].groups
     if data.duplicates not in ('group', 'report'):
         return groups, ()
     from jtransfer.data.duplicates import guard

@@ -14,7 +14,7 @@ from jtransfer.data.decode.images import UnreadableImageError, kind_of
 from jtransfer.data.decode.narrow import Narrow, narrow_in
 from jtransfer.data.source import Source
 from jtransfer.tasks.base import Task, labelled
-from jtransfer.tasks.labels import count, tasks_of
+from jtransfer.tasks.labels import count
 
 Progress = Callable[[int, int], None]
 IN_MEMORY = 'array'
@@ -71,7 +71,7 @@ def survey_part(source: Source, *, workers: int = 0, progress: Progress | None =
     Returns:
         The facts; sides of 0 where no picture can be read.
     """
-    tasks, labels, ids = tasks_of(source), source.labels, source.ids
+    tasks, labels, ids = source.tasks, source.labels, source.ids
     total = count(labels)
     sides: list[tuple[int, int]] = []
     modes: collections.Counter[str] = collections.Counter()
@@ -87,7 +87,6 @@ def survey_part(source: Source, *, workers: int = 0, progress: Progress | None =
                 narrow[ids[index]] = found[2]
         if progress:
             progress(index + 1, total)
-    groups = getattr(source, 'groups', None)
     return PartSurvey(
         examples=total,
         counts={task.name: _counts(task, labels[task.name]) for task in tasks if task.has_classes},
@@ -99,8 +98,8 @@ def survey_part(source: Source, *, workers: int = 0, progress: Progress | None =
         modes=dict(modes.most_common()),
         unreadable=tuple(unreadable),
         narrow=narrow,
-        groups=0 if groups is None else len(set(groups)),
-        weights=_range(getattr(source, 'weights', None)),
+        groups=0 if source.groups is None else len(set(source.groups)),
+        weights=_range(source.weights),
     )
 
 
@@ -131,8 +130,7 @@ def _look(source: Source, index: int) -> _Look | str:
     except UnreadableImageError as error:
         return str(error)
     height, width = example['image'].shape[:2]
-    content = getattr(source, 'content', None)
-    kind = IN_MEMORY if content is None else kind_of(content(index))
+    kind = IN_MEMORY if source.content is None else kind_of(source.content(index))
     return (width, height), kind, narrow_in(example)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import numpy as np
@@ -12,7 +13,6 @@ from jtransfer.data.part import Part
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import labelled
-from jtransfer.tasks.labels import tasks_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,15 +25,15 @@ class Kept(Part):
 
     notes: tuple[str, ...] = ()
 
-    @property
+    @functools.cached_property
     def missing(self) -> int:
         """How many files of the source are not there."""
-        return int(getattr(self.source, 'missing', 0))
+        return self.source.missing
 
 
 def has_label(source: Source) -> Bool[np.ndarray, ' n']:
     """Which examples have a label for one task at least."""
-    return np.any([labelled(source.labels[task.name]) for task in tasks_of(source)], axis=0)
+    return np.any([labelled(source.labels[task.name]) for task in source.tasks], axis=0)
 
 
 def without_unlabelled(sources: Mapping[str, Source], skip: bool) -> dict[str, Source]:
@@ -55,7 +55,7 @@ def without_unlabelled(sources: Mapping[str, Source], skip: bool) -> dict[str, S
     gone: list[str] = []
     for part, source in sources.items():
         known = has_label(source)
-        tasks = tasks_of(source)
+        tasks = source.tasks
         needed = len(tasks) == 1 and tasks[0].exclusive
         total, lost = len(known), int((~known).sum())
         if not lost:
@@ -66,7 +66,7 @@ def without_unlabelled(sources: Mapping[str, Source], skip: bool) -> dict[str, S
                 f'{lost:,} of the {total:,} examples of the {part} part have no label: nothing is learnt from them or '
                 'measured on them (data.skip_unlabelled leaves them out)'
             )
-            kept[part] = Kept(source, np.arange(total), (*getattr(source, 'notes', ()), said))
+            kept[part] = Kept(source, np.arange(total), (*source.notes, said))
             continue
         if not skip or (lost == total and part == 'train'):
             raise unlabelled_error(source, f'the {part} part', skip)
@@ -77,11 +77,11 @@ def without_unlabelled(sources: Mapping[str, Source], skip: bool) -> dict[str, S
             )
             continue
         said = f'{lost:,} of the {total:,} examples of the {part} part have no label and were left out'
-        kept[part] = Kept(source, np.flatnonzero(known), (*getattr(source, 'notes', ()), said))
+        kept[part] = Kept(source, np.flatnonzero(known), (*source.notes, said))
     if gone:
         train = kept['train']
         whole, indices = (train.source, train.indices) if isinstance(train, Kept) else (train, np.arange(len(train)))
-        kept['train'] = Kept(whole, indices, (*getattr(train, 'notes', ()), *gone))
+        kept['train'] = Kept(whole, indices, (*train.notes, *gone))
     return kept
 
 

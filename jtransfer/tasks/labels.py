@@ -9,16 +9,11 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from jtransfer.errors import UserError
-from jtransfer.tasks.base import Task, single_label
+from jtransfer.tasks.base import Task
 from jtransfer.tasks.door import ONLY
 
 # By the task's name, int32 [n], float32 or float64 [n, outputs]; see `jtransfer.tasks.Task`. So are outputs.
 Labels: TypeAlias = dict[str, np.ndarray]
-
-
-def tasks_of(source: Any) -> tuple[Task, ...]:
-    """The tasks of a source, part or decoded part; one of a single label where it says nothing else."""
-    return tuple(getattr(source, 'tasks', ())) or (single_label(source.class_names),)
 
 
 def take(labels: Mapping[str, np.ndarray], index: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from jtransfer.data.source import Source
 from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.data.sources.opening import given_sources
 from jtransfer.errors import UserError
-from jtransfer.tasks.base import Task
+from jtransfer.tasks.base import Task, single_label
 
 NAMES = ('a', 'b', 'c')
 
@@ -59,15 +59,17 @@ def test_labels_come_through_every_door_as_they_were(labels, data):
         assert concatenate([source, source], ('p', 'q')).labels[''].tolist() == labels * 2
 
 
-def test_whatever_else_a_source_has_is_there_and_nothing_more():
+def test_whatever_else_a_source_has_is_there_and_the_rest_is_nothing():
     source = opened(Theirs())
     assert isinstance(source, Given)
     assert (source.groups, source.content(2)) == (('group 0', 'group 1', 'group 2', 'group 0'), bytes([2]))
-    assert getattr(source, 'weights', 'none') == getattr(source, 'tasks', 'none') == 'none'
+    assert source.tasks == (single_label(NAMES),)
+    assert (source.weights, source.notes, source.pixel_range) == (None, (), ())
+    assert (source.missing, source.unchosen, source.complete) == (0, 0, False)
     assert 'label' not in source[0]
     assert opened(source) is source
     again = pickle.loads(pickle.dumps(source))
-    assert again.labels[''].tolist() == [0, 1, 2, 0]
+    assert (again.labels[''].tolist(), again.content(1)) == ([0, 1, 2, 0], bytes([1]))
 
 
 def test_parts_of_one_experiment_are_taken_in_python():

@@ -10,7 +10,7 @@ from jtransfer.data.derive.combine import WithLabels
 from jtransfer.data.part import Part
 from jtransfer.errors import UserError
 from jtransfer.tasks.door import ONLY
-from jtransfer.tasks.labels import strata, tasks_of
+from jtransfer.tasks.labels import strata
 
 
 def altered(train: Part, data: config.Data, seed: int) -> tuple[Part, Part | None, tuple[str, ...]]:
@@ -54,7 +54,7 @@ def altered(train: Part, data: config.Data, seed: int) -> tuple[Part, Part | Non
 
 
 def _classes(train: Part, field: str) -> np.ndarray:
-    tasks, labels = tasks_of(train), train.labels
+    tasks, labels = train.tasks, train.labels
     if ONLY not in labels or not tasks[0].exclusive:
         held = tasks[0].held if ONLY in labels else 'several heads'
         raise UserError(f'data.{field} is for one label an image, and these have {held}: leave it out')

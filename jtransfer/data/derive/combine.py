@@ -11,72 +11,67 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int, Int64
 
 from jtransfer.checks import nearest
+from jtransfer.data.derived import Derived
 from jtransfer.data.given import opened
-from jtransfer.data.part import Part, pixel_range_of
-from jtransfer.data.source import Example, Source
+from jtransfer.data.part import Part
+from jtransfer.data.source import Example, Source, SourceLike
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import Labels, check_labels, count, take, tasks_of
+from jtransfer.tasks.labels import Labels, check_labels, count, take
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Combined:
+class Combined(Source):
     """Examples of one source or of several, under tasks, labels and names of their own; itself a `Source`.
 
     Attributes:
         sources: where the examples come from.
         places: of every example the number of its source, and its index there.
-        tasks: what the labels are of.
         class_names: of all classes, in label order.
         labels: of every example, by task.
         ids: name of every example.
+        tasks: what the labels are of.
         groups: of every example, or None.
         weights: how much every example counts in the training loss, or None.
     """
 
     sources: tuple[Source, ...]
     places: Int64[np.ndarray, 'n 2']
-    tasks: tuple[Task, ...]
-    class_names: tuple[str, ...]
-    labels: Labels
-    ids: tuple[str, ...]
-    groups: tuple[str, ...] | None
-    weights: Float32[np.ndarray, ' n'] | None
+    # Fields without a value, where a source has one by default.
+    class_names: tuple[str, ...] = dataclasses.field()
+    labels: Labels = dataclasses.field()
+    ids: tuple[str, ...] = dataclasses.field()
+    tasks: tuple[Task, ...] = dataclasses.field()
+    groups: tuple[str, ...] | None = dataclasses.field()
+    weights: Float32[np.ndarray, ' n'] | None = dataclasses.field()
 
-    @property
+    @functools.cached_property
     def content(self) -> Callable[[int], bytes] | None:
         """From an index to the encoded bytes of the example, where every source has them and decodes them alike."""
-        own = [getattr(source, 'content', None) for source in self.sources]
-        if any(content is None for content in own) or len(set(map(pixel_range_of, self.sources))) > 1:
-            return None
+        all_have_it = all(source.content is not None for source in self.sources)
+        alike = len({source.pixel_range for source in self.sources}) == 1
+        return self._content if all_have_it and alike else None
 
-        def content(index: int) -> bytes:
-            source, place = self.places[index].tolist()
-            result: bytes = own[source](place)  # type: ignore[misc]
-            return result
-
-        return content
-
-    @property
+    @functools.cached_property
     def pixel_range(self) -> tuple[float, ...]:
         """What `content` is decoded with, see `data.pixel_range`."""
-        return pixel_range_of(self.sources[0])
+        return self.sources[0].pixel_range
 
-    @property
+    @functools.cached_property
     def notes(self) -> tuple[str, ...]:
         """Lines of the sources that a person should know."""
-        return tuple(dict.fromkeys(line for source in self.sources for line in getattr(source, 'notes', ())))
+        return tuple(dict.fromkeys(line for source in self.sources for line in source.notes))
 
-    @property
+    @functools.cached_property
     def unchosen(self) -> int:
         """How many examples of the sources are left out, being of other classes."""
-        inside = sum(getattr(source, 'unchosen', 0) for source in self.sources)
+        inside = sum(source.unchosen for source in self.sources)
         return inside + sum(count(source.labels) for source in self.sources) - len(self)
 
-    @property
+    @functools.cached_property
     def missing(self) -> int:
         """How many files of the sources are not there."""
-        return sum(getattr(source, 'missing', 0) for source in self.sources)
+        return sum(source.missing for source in self.sources)
 
     def __len__(self) -> int:
         """The number of examples."""
@@ -88,73 +83,47 @@ class Combined:
         example: Example = self.sources[source][place]
         return {**example, 'labels': take(self.labels, index), 'id': self.ids[index]}
 
+    def _content(self, index: int) -> bytes:
+        source, place = self.places[index].tolist()
+        content = self.sources[source].content
+        assert content is not None  # or nobody has this
+        return content(place)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class WithLabels:
+class WithLabels(Derived):
     """The same examples with other labels; itself a `Source`.
 
     Attributes:
-        source: where the examples come from.
         labels: of every example, by task.
         others: the tasks that the labels are of, where they are not the source's.
     """
 
-    source: Source
-    labels: Labels
+    labels: Labels = dataclasses.field()
     others: tuple[Task, ...] = ()
+    complete = False
 
     def __post_init__(self) -> None:
         """Raises `UserError` for labels that the tasks cannot have."""
-        object.__setattr__(self, 'source', opened(self.source))
+        super().__post_init__()
         check_labels(self.labels, self.tasks, self.ids, 'the other labels of a source')
 
-    @property
+    @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
         """Of all classes, in label order."""
         return self.tasks[0].class_names
 
-    @property
+    @functools.cached_property
     def tasks(self) -> tuple[Task, ...]:
         """What the labels are of."""
-        return self.others or tasks_of(self.source)
-
-    @functools.cached_property
-    def ids(self) -> Sequence[str]:
-        """Name of every example."""
-        return self.source.ids
-
-    @property
-    def groups(self) -> Sequence[str] | None:
-        """The group of every example, where the source has groups."""
-        groups: Sequence[str] | None = getattr(self.source, 'groups', None)
-        return groups
-
-    @property
-    def weights(self) -> Float32[np.ndarray, ' n'] | None:
-        """How much every example counts in the training loss, where the source says so."""
-        return _weights(self.source)
-
-    @property
-    def content(self) -> Callable[[int], bytes] | None:
-        """From an index to the encoded bytes of the example, where the source has them."""
-        content: Callable[[int], bytes] | None = getattr(self.source, 'content', None)
-        return content
-
-    @property
-    def pixel_range(self) -> tuple[float, ...]:
-        """What `content` is decoded with, see `data.pixel_range`."""
-        return pixel_range_of(self.source)
-
-    def __len__(self) -> int:
-        """The number of examples."""
-        return len(self.source)
+        return self.others or self.source.tasks
 
     def __getitem__(self, index: int) -> Example:
         """Decodes the example at an index."""
         return {**self.source[index], 'labels': take(self.labels, index)}
 
 
-def concatenate(sources: Sequence[Source], names: Sequence[str] | None = None) -> Source:
+def concatenate(sources: Sequence[SourceLike], names: Sequence[str] | None = None) -> Source:
     """The examples of several sources, one source after another.
 
     With one label an image, the classes are those of all sources, united by name in the order in which they come up;
@@ -169,33 +138,33 @@ def concatenate(sources: Sequence[Source], names: Sequence[str] | None = None) -
         UserError: no source, tasks that cannot be joined, two sources of one name, or ids that are still the same under
             the names of their sources.
     """
-    sources = [opened(source) for source in sources]
-    names = [str(number) for number in range(len(sources))] if names is None else list(names)
+    given = [opened(source) for source in sources]
+    names = [str(number) for number in range(len(given))] if names is None else list(names)
     if not sources:
         raise UserError('there are no sources to put one after another')
-    if len(names) != len(sources) or len(set(names)) < len(names):
-        raise UserError(f'{len(sources)} sources need as many names, all different, unlike {", ".join(names)}')
-    for source, name in zip(sources, names, strict=True):
-        check_labels(source.labels, tasks_of(source), source.ids, name)
-    task, labels, class_names = _joined_labels(sources, names)
-    numbers = [np.full(len(source.ids), number) for number, source in enumerate(sources)]
+    if len(names) != len(given) or len(set(names)) < len(names):
+        raise UserError(f'{len(given)} sources need as many names, all different, unlike {", ".join(names)}')
+    for source, name in zip(given, names, strict=True):
+        check_labels(source.labels, source.tasks, source.ids, name)
+    task, labels, class_names = _joined_labels(given, names)
+    numbers = [np.full(len(source.ids), number) for number, source in enumerate(given)]
     places = np.stack([np.concatenate(numbers), np.concatenate([np.arange(len(n)) for n in numbers])], axis=1)
-    groups = [getattr(source, 'groups', None) for source in sources]
-    weights = [_weights(source) for source in sources]
+    groups = [source.groups for source in given]
+    weights = [source.weights for source in given]
     weighed = [np.ones(len(n), np.float32) if w is None else w for w, n in zip(weights, numbers, strict=True)]
     return Combined(
-        tuple(sources),
+        tuple(given),
         places,
-        task,
         class_names,
         labels,
-        _joined_ids(sources, names),
+        _joined_ids(given, names),
+        task,
         None if any(g is None for g in groups) else tuple(name for g in groups for name in g or ()),
         None if all(w is None for w in weights) else np.concatenate(weighed),
     )
 
 
-def subset(source: Source, indices: Int[np.ndarray, ' n'] | Sequence[int]) -> Part:
+def subset(source: SourceLike, indices: Int[np.ndarray, ' n'] | Sequence[int]) -> Part:
     """Some examples of a source, in the order given.
 
     Raises:
@@ -217,7 +186,7 @@ def subset(source: Source, indices: Int[np.ndarray, ' n'] | Sequence[int]) -> Pa
     return Part(source, chosen)
 
 
-def filter_examples(source: Source, keep: Callable[[int], bool] | Bool[np.ndarray, ' n'] | Sequence[bool]) -> Part:
+def filter_examples(source: SourceLike, keep: Callable[[int], bool] | Bool[np.ndarray, ' n'] | Sequence[bool]) -> Part:
     """The examples to be kept, in their order.
 
     Args:
@@ -237,7 +206,7 @@ def filter_examples(source: Source, keep: Callable[[int], bool] | Bool[np.ndarra
     return subset(source, np.flatnonzero(mask))
 
 
-def filter_classes(source: Source, classes: Sequence[str]) -> Source:
+def filter_classes(source: SourceLike, classes: Sequence[str]) -> Source:
     """The source with these classes alone, in this order: they are numbered anew.
 
     With one label an image, the examples of other classes are left out. With several, all examples are kept, and the
@@ -252,7 +221,7 @@ def filter_classes(source: Source, classes: Sequence[str]) -> Source:
             heads; no example of any of the classes.
     """
     source = opened(source)
-    tasks = tasks_of(source)
+    tasks = source.tasks
     check_labels(source.labels, tasks, source.ids, 'data.classes')
     if len(tasks) > 1 or not tasks[0].has_classes:
         kinds = 'several heads' if len(tasks) > 1 else 'numbers'
@@ -274,14 +243,14 @@ def filter_classes(source: Source, classes: Sequence[str]) -> Source:
             raise UserError(f'data.classes={tuple(classes)}: there is no example of these classes')
     else:
         changed, kept = labels[:, columns], np.arange(len(labels), dtype=np.int64)
-    ids, groups, weights = source.ids, getattr(source, 'groups', None), _weights(source)
+    ids, groups, weights = source.ids, source.groups, source.weights
     return Combined(
         (source,),
         np.stack([np.zeros(len(kept), np.int64), kept], axis=1),
-        (dataclasses.replace(tasks[0], class_names=tuple(classes)),),
         tuple(classes),
         {tasks[0].name: changed[kept]},
         tuple(ids[index] for index in kept.tolist()),
+        (dataclasses.replace(tasks[0], class_names=tuple(classes)),),
         None if groups is None else tuple(groups[index] for index in kept.tolist()),
         None if weights is None else weights[kept],
     )
@@ -289,10 +258,10 @@ def filter_classes(source: Source, classes: Sequence[str]) -> Source:
 
 def _joined_labels(sources: Sequence[Source], names: Sequence[str]) -> tuple[tuple[Task, ...], Labels, tuple[str, ...]]:
     """Tasks, labels and class names of the sources together."""
-    first = tasks_of(sources[0])
+    first = sources[0].tasks
     alone = len(first) == 1 and first[0].exclusive
     for source, name in zip(sources, names, strict=True):
-        own = tasks_of(source)
+        own = source.tasks
         if own != first and not (alone and len(own) == 1 and _classless(own[0]) == _classless(first[0])):
             raise UserError(
                 f"the tasks of '{name}' ({_described(own)}) are not those of '{names[0]}' ({_described(first)}): only "
@@ -304,7 +273,7 @@ def _joined_labels(sources: Sequence[Source], names: Sequence[str]) -> tuple[tup
     number: dict[str, int] = {}
     parts = []
     for source in sources:
-        task = tasks_of(source)[0]
+        task = source.tasks[0]
         table = [number.setdefault(name, len(number)) for name in task.class_names]
         parts.append(np.array([*table, -1], np.int32)[source.labels[task.name]])
     task = dataclasses.replace(first[0], class_names=tuple(number))
@@ -330,8 +299,3 @@ def _classless(task: Task) -> Task:
 
 def _described(tasks: Sequence[Task]) -> str:
     return ', '.join(f'{task.name + ": " if task.name else ""}{task.kind} of {task.outputs}' for task in tasks)
-
-
-def _weights(source: Source) -> Float32[np.ndarray, ' n'] | None:
-    weights = getattr(source, 'weights', None)
-    return None if weights is None else np.asarray(weights, np.float32)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int32, UInt8
+from jaxtyping import Float, Float32, Int32, UInt8
 from PIL import Image
 
 from jtransfer.data.decode import images as decoding
 from jtransfer.data.decode.grey import UnknownRangeError
 from jtransfer.data.decode.narrow import Narrow
 from jtransfer.data.given import opened
-from jtransfer.data.source import Example, check_source
+from jtransfer.data.source import Example, Source, check_source
 from jtransfer.data.sources.class_names import are_texts, check_names, class_name, numbered, texts_of
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, single_label
@@ -25,7 +25,7 @@ from jtransfer.tasks.labels import take
 _TAKES_IT = '; every_class=False takes it, to evaluate on'
 
 
-class ArraySource:
+class ArraySource(Source):
     """A source over arrays; see `jtransfer.data.source.Source`.
 
     Attributes:
@@ -37,6 +37,14 @@ class ArraySource:
         weights: of every image, if they were given.
         notes: lines a person should know.
     """
+
+    class_names: tuple[str, ...]
+    labels: Any
+    ids: Sequence[str]
+    tasks: tuple[Task, ...]
+    groups: tuple[str, ...] | None
+    weights: Float32[np.ndarray, ' n'] | None
+    notes: tuple[str, ...]
 
     def __init__(
         self,
@@ -82,9 +90,7 @@ class ArraySource:
         self.class_names = self.tasks[0].class_names if self.tasks else ()
         if tasks and class_names:
             raise UserError(f'{name}: class_names are those of the tasks: leave them out')
-        self.ids: Sequence[str] = (
-            tuple(f'{name}/{i}' for i in range(len(images))) if ids is None else tuple(map(str, ids))
-        )
+        self.ids = tuple(f'{name}/{i}' for i in range(len(images))) if ids is None else tuple(map(str, ids))
         labelled = len(next(iter(given.values()), ()))
         if not len(images) == labelled == len(self.ids):
             raise UserError(f'{name}: {len(images)} images, {labelled} labels and {len(self.ids)} ids do not match')
@@ -93,10 +99,9 @@ class ArraySource:
             raise UserError(f"{name}: two images are called '{twice}'")
         of = {task.name: task for task in self.tasks}
         self._labels = {key: _read(values, of.get(key), name) for key, values in given.items()}
-        self.labels: Any = bare(self._labels)
+        self.labels = bare(self._labels)
         self.groups = None if groups is None else tuple(str(group) for group in groups)
         self.weights = None if weights is None else np.asarray(weights, np.float32)
-        self.notes: tuple[str, ...] = ()
         self._images = images
         for image in images if not isinstance(images, np.ndarray) else images[:1]:
             if not isinstance(image, Image.Image):

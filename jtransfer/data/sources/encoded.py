@@ -6,15 +6,19 @@ import abc
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float32
+
 from jtransfer.config.data import Data
 from jtransfer.data.decode import images
-from jtransfer.data.source import Example, check_source
+from jtransfer.data.source import Example, Source, check_source
 from jtransfer.data.sources.table_labels import Facts
 from jtransfer.errors import UserError
-from jtransfer.tasks.labels import take
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, take
 
 
-class EncodedSource(abc.ABC):
+class EncodedSource(Source):
     """Pictures that are decoded when they are asked for; see `jtransfer.data.source.Source`.
 
     Attributes:
@@ -28,6 +32,16 @@ class EncodedSource(abc.ABC):
         pixel_range: as `data.pixel_range`.
         complete: whether an image has all labels that apply, so that a class which none has is known to be absent.
     """
+
+    class_names: tuple[str, ...]
+    labels: Labels
+    ids: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    groups: tuple[str, ...] | None
+    weights: Float32[np.ndarray, ' n'] | None
+    notes: tuple[str, ...]
+    pixel_range: tuple[float, ...]
+    complete: bool
 
     def __init__(self, facts: Facts, ids: Sequence[str], max_pixels: int, pixel_range: Sequence[float] = ()) -> None:
         """Takes what is known of the examples.
@@ -44,7 +58,7 @@ class EncodedSource(abc.ABC):
         self.complete = facts.complete
         self.ids = tuple(ids)
         self._max_pixels, self.pixel_range = max_pixels, tuple(pixel_range)
-        self.notes: tuple[str, ...] = facts.notes
+        self.notes = facts.notes
 
     @abc.abstractmethod
     def content(self, index: int) -> bytes:

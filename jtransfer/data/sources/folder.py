@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jtransfer.data.decode import image_kinds, images
-from jtransfer.data.source import Example, check_source
+from jtransfer.data.source import Example, Source, check_source
 from jtransfer.data.sources.confinement import check_inside
 from jtransfer.data.sources.layout import check_folder, find_parts
 from jtransfer.data.sources.left_out import Beside, beside, left_out
@@ -18,11 +18,11 @@ from jtransfer.data.sources.listing import Files, has_images, list_files, subfol
 from jtransfer.errors import UserError
 from jtransfer.files.paths import expanded
 from jtransfer.tasks.door import by_task
-from jtransfer.tasks.labels import take
+from jtransfer.tasks.labels import Labels, take
 from jtransfer.text.outside import first_few, printable, printable_path
 
 
-class FolderSource:
+class FolderSource(Source):
     """Images under class folders; see `jtransfer.data.source.Source`. Images are decoded when they are asked for.
 
     Attributes:
@@ -32,6 +32,12 @@ class FolderSource:
         notes: lines about class folders that were taken together, and about what was left out.
         pixel_range: as `data.pixel_range`.
     """
+
+    class_names: tuple[str, ...]
+    labels: Labels
+    ids: tuple[str, ...]
+    notes: tuple[str, ...]
+    pixel_range: tuple[float, ...]
 
     def __init__(
         self,

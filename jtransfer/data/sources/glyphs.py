@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from jtransfer.data.source import Example
+from jtransfer.data.source import Example, Source
 from jtransfer.tasks.door import ONLY, by_task
-from jtransfer.tasks.labels import take
+from jtransfer.tasks.labels import Labels, take
 
 _OWN_LOWERCASE = 'abdefghnqrt'
 CLASS_NAMES = tuple('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ' + _OWN_LOWERCASE)
@@ -45,7 +45,7 @@ _CORNERS = np.array([[p, p + _CELLS + 1, p + _CELLS + 2, p + 1] for p in _UPPER_
 _BOXES = [tuple((_GRID[[p, p + _CELLS + 2]] + _CANVAS / 2).astype(int).ravel().tolist()) for p in _UPPER_LEFT]
 
 
-class GlyphSource:
+class GlyphSource(Source):
     """Rendered characters; see `jtransfer.data.source.Source`. An image is a pure function of (seed, split, index).
 
     Bright ink on a dark ground, filling the frame as scikit-learn's digits do, with random font, stroke width,
@@ -56,6 +56,10 @@ class GlyphSource:
         labels: class number of every example: the classes take turns, so that they are balanced.
         ids: name of every example.
     """
+
+    class_names: tuple[str, ...]
+    labels: Labels
+    ids: tuple[str, ...]
 
     def __init__(self, split: str, size: int | None = None, side: int = 16, seed: int = 0) -> None:
         """Chooses one of the three splits; nothing is rendered yet.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from jtransfer import config
 from jtransfer.data.derive.combine import filter_classes
 from jtransfer.data.given import opened
-from jtransfer.data.source import Source, check_source
+from jtransfer.data.source import Source, SourceLike, check_source
 from jtransfer.data.sources.digits import load_digits
 from jtransfer.data.sources.folder import load_folder
 from jtransfer.data.sources.glyphs import SIZES, GlyphSource
@@ -20,7 +20,6 @@ from jtransfer.data.unlabelled import without_unlabelled
 from jtransfer.errors import UserError
 from jtransfer.files.paths import expanded
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import tasks_of
 
 _FORMS = {
     'digits': 'digits',
@@ -91,7 +90,7 @@ def source_of_path(path: os.PathLike[str]) -> str:
     return f'{kind}:{path}'
 
 
-def given_sources(data: config.Data, source: Source | Mapping[str, Source]) -> dict[str, Source]:
+def given_sources(data: config.Data, source: SourceLike | Mapping[str, SourceLike]) -> dict[str, Source]:
     """The parts that were handed over in Python, with the classes that the configuration asks for.
 
     Raises:
@@ -111,7 +110,7 @@ def no_names(named: Mapping[str, str], source: str) -> None:
         raise UserError(f'data.{part}_split={name!r} has no meaning for {source}, whose parts have no names')
 
 
-def check_given(sources: Mapping[str, Source], every_class: bool = True) -> None:
+def check_given(sources: Mapping[str, SourceLike], every_class: bool = True) -> None:
     """Checks sources that were handed over.
 
     Args:
@@ -126,13 +125,13 @@ def check_given(sources: Mapping[str, Source], every_class: bool = True) -> None
     if 'train' not in sources:
         raise UserError("the sources have no part called 'train'")
     for part, given in sources.items():
-        if not isinstance(given, Source):
+        if not isinstance(given, SourceLike):
             raise UserError(f'{part} is a {type(given).__name__}, and no source of images, such as jt.ArraySource')
         source, train = opened(given), opened(sources['train'])
         check_source(source, part, every_class=every_class and part == 'train')
         if source.class_names != train.class_names:
             raise UserError(f"the classes of part '{part}' are not those of the training part")
-        if tasks_of(source) != tasks_of(train):
+        if source.tasks != train.tasks:
             raise UserError(f"the tasks of part '{part}' are not those of the training part")
 
 

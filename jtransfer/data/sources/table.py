@@ -33,6 +33,8 @@ class TableSource(EncodedSource):
         missing: number of rows of the part that were left out because their file is missing.
     """
 
+    missing: int
+
     def __init__(
         self,
         root: Path,

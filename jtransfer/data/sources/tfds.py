@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from jtransfer.data.decode import images
-from jtransfer.data.source import Example, check_source
+from jtransfer.data.source import Example, Source, check_source
 from jtransfer.data.sources.part_names import check_known, choose_splits
 from jtransfer.errors import UserError
 from jtransfer.files.paths import expanded
 from jtransfer.tasks.door import by_task
-from jtransfer.tasks.labels import take
+from jtransfer.tasks.labels import Labels, take
 from jtransfer.text.outside import count_of
 
 
-class TfdsSource:
+class TfdsSource(Source):
     """One split of a prepared data set; see `jtransfer.data.source.Source`. Images are decoded when asked for.
 
     Attributes:
@@ -30,6 +30,12 @@ class TfdsSource:
         ids: `SPLIT/NUMBER` of every example, whatever expression chose it.
         notes: lines about splits that were left out.
     """
+
+    class_names: tuple[str, ...]
+    labels: Labels
+    ids: tuple[str, ...]
+    notes: tuple[str, ...]
+    pixel_range: tuple[float, ...]
 
     def __init__(
         self,
@@ -61,7 +67,6 @@ class TfdsSource:
         self._image_key, self._label_key = _features(builder.info, name)
         self._directory, self._max_pixels, self.pixel_range = directory, max_pixels, tuple(pixel_range)
         self.class_names = tuple(builder.info.features[self._label_key].names)
-        self.notes: tuple[str, ...] = ()
         self._positions = _positions(builder.info.splits, expression, name)
         self.ids = tuple(f'{split}/{number}' for split, number in self._positions)
         label_only = tfds.features.FeaturesDict({self._label_key: builder.info.features[self._label_key]})

@@ -11,7 +11,7 @@ from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.config.fields import field_names
 from jtransfer.data.duplicates import guard
-from jtransfer.data.source import Source
+from jtransfer.data.source import Source, SourceLike
 from jtransfer.errors import UserError
 from jtransfer.experiments.crossval import afterwards, results
 from jtransfer.experiments.crossval import side_by_side as crossval_side
@@ -49,7 +49,6 @@ from jtransfer.experiments.search.space import parse_space
 from jtransfer.experiments.search.study import need_optuna
 from jtransfer.files.paths import output_folder
 from jtransfer.pretrained.load import heads
-from jtransfer.tasks.labels import tasks_of
 
 # What may differ between two sittings of one experiment: it changes no fold.
 _BESIDES = ('crossval.side_by_side', 'crossval.afterwards')
@@ -57,7 +56,7 @@ _BESIDES = ('crossval.side_by_side', 'crossval.afterwards')
 
 def run(
     config: Config,
-    source: Source | Mapping[str, Source] | None = None,
+    source: SourceLike | Mapping[str, SourceLike] | None = None,
     *,
     fold: int | None = None,
     say: Callable[[str], None] = lambda line: None,
@@ -97,7 +96,7 @@ def run(
 def _cross(
     config: Config,
     folder: Path,
-    source: Source | Mapping[str, Source] | None,
+    source: SourceLike | Mapping[str, SourceLike] | None,
     fold: int | None,
     searched: Sequence[str],
     say: Callable[[str], None],
@@ -247,7 +246,7 @@ def _embedder(config: Config) -> Callable[[Source], list[guard.Pair]] | None:
         raise UserError('crossval.duplicate_embeddings needs pretrained weights: transfer.strategy=scratch has none')
 
     def pairs(source: Source) -> list[guard.Pair]:
-        backbone = make_model(config, source.class_names, tasks_of(source))
+        backbone = make_model(config, source.class_names, source.tasks)
         return embedding_pairs(source, backbone, similarity=similarity, batch_size=config.evaluate.batch_size)
 
     return pairs

@@ -26,7 +26,7 @@ from jtransfer.data.parts import (
     take_sources,
     undrawn_lines,
 )
-from jtransfer.data.source import Source
+from jtransfer.data.source import Source, SourceLike
 from jtransfer.data.split.fold_file import fold_record, is_digest_of, labels_digest, read_fold_record, read_folds
 from jtransfer.data.split.folds import Fold, choose_splitter, make_folds
 from jtransfer.data.split.group_numbers import group_numbers
@@ -144,7 +144,7 @@ def directory_name(repeat: int, number: int, repeats: int) -> str:
 
 
 def divide(
-    config: Config, folder: Path, source: Source | Mapping[str, Source] | None = None, embed: Any = None
+    config: Config, folder: Path, source: SourceLike | Mapping[str, SourceLike] | None = None, embed: Any = None
 ) -> Crossing:
     """Opens the data, looks for duplicates and makes the folds, or takes those that the folder has already.
 
@@ -161,7 +161,7 @@ def divide(
     sources = take_sources(data, source)
     pool = sources['train']
     _check_ids(sources)
-    own: Sequence[str] | None = getattr(pool, 'groups', None)
+    own = pool.groups
     if cv.splitter == 'leave_one_group_out' and own is None:
         raise UserError('crossval.splitter=leave_one_group_out needs groups, and there are none: set data.group_column')
     if embed is not None and data.duplicates == 'ignore':

@@ -8,7 +8,6 @@ from jtransfer.data.measurable import without_figure
 from jtransfer.data.parts import Parts, source_notes
 from jtransfer.data.source import Source
 from jtransfer.pretrained.load import heads
-from jtransfer.tasks.labels import tasks_of
 
 
 def describe_parts(parts: Parts, source: str) -> list[str]:
@@ -37,5 +36,5 @@ def describe_source(part: str, sources: Mapping[str, Source], name: str) -> list
     """
     source = sources[part]
     of = f' of the {part} part' if len(sources) > 1 else ''
-    line = f'{name}: {heads.in_words(tasks_of(source))}; images: {len(source.ids):,}{of}'
+    line = f'{name}: {heads.in_words(source.tasks)}; images: {len(source.ids):,}{of}'
     return [line, *source_notes(sources)]

@@ -22,7 +22,6 @@ from jtransfer.experiments.data.data_lines import describe_source
 from jtransfer.pretrained.load import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
-from jtransfer.tasks.labels import tasks_of
 from jtransfer.tasks.present import narrowed, present_tasks
 from jtransfer.text.outside import count_of, first_few, printable
 
@@ -162,7 +161,8 @@ def for_model(source: Source, model: Model, what: str) -> Source:
 
 def match(source: Source, tasks: Sequence[Task], what: str) -> Source:
     """The source under other tasks, see `for_model`; itself where they are the same."""
-    source, theirs = opened(source), tasks_of(source)
+    source = opened(source)
+    theirs = source.tasks
     if heads.matches(theirs, tasks):
         return source
     known = {task.name: task for task in tasks}
@@ -174,11 +174,10 @@ def match(source: Source, tasks: Sequence[Task], what: str) -> Source:
                 f'{heads.in_words(tasks) or "nothing"}: names and kinds must be the same.{close}'
             )
     own = {task.name: task for task in theirs}
-    complete = bool(getattr(_innermost(source), 'complete', False))
     labels = {
         name: task.unlabelled(len(source.ids))
         if name not in own
-        else _matched(source.labels[name], own[name], task, what, complete)
+        else _matched(source.labels[name], own[name], task, what, source.complete)
         for name, task in known.items()
     }
     return WithLabels(source, labels, tuple(tasks))
@@ -197,10 +196,3 @@ def _check_known(names: Sequence[str], known: Mapping[str, int], what: str, kind
             f"{what} has the {kind} '{printable(unknown[0])}' ({len(unknown)} such), which the model does not know; it "
             f'knows {first_few(tuple(known))}.{nearest(unknown[0], known)}'
         )
-
-
-def _innermost(source: Source) -> Source:
-    """What a part, or a part of a part, is of."""
-    while isinstance(source, Part):
-        source = source.source
-    return source

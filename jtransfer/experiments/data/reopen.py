@@ -10,14 +10,14 @@ import numpy as np
 from jtransfer.data.duplicates.guard import joined
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, load_parts, split_record, take_sources
-from jtransfer.data.source import Source
+from jtransfer.data.source import SourceLike
 from jtransfer.errors import UserError
 from jtransfer.experiments.data.split import what_changed
 from jtransfer.experiments.run.directory import FOLDS, SPLIT, read_config
 from jtransfer.experiments.run.records import read_split_file
 
 
-def parts_of_run(run: Path, source: Source | Mapping[str, Source] | None = None) -> dict[str, Part]:
+def parts_of_run(run: Path, source: SourceLike | Mapping[str, SourceLike] | None = None) -> dict[str, Part]:
     """The parts of a run by name.
 
     They are divided again as the configuration says, and compared with `split.json`. Those of a fold are taken from

@@ -14,7 +14,6 @@ from jtransfer.data.decode.images import UnreadableImageError
 from jtransfer.data.given import opened
 from jtransfer.data.source import Source
 from jtransfer.files.writing import atomic_path
-from jtransfer.tasks.labels import tasks_of
 from jtransfer.text.outside import printable
 
 _SIDE, _GAP, _TITLE = 96, 6, 18  # pixels
@@ -90,6 +89,6 @@ def _shortened(title: str, measure: Callable[[str], float], most: float) -> str:
 
 def _rows(source: Source) -> list[tuple[str, np.ndarray]]:
     """A title and the examples of each row."""
-    tasks = tasks_of(source)
+    tasks = source.tasks
     task = next((task for task in tasks if task.has_classes), tasks[0])
     return task.groups(source.labels[task.name])

@@ -20,7 +20,7 @@ from jtransfer.data.duplicates.guard import Guard
 from jtransfer.data.measurable import check_parts
 from jtransfer.data.part import Part
 from jtransfer.data.parts import NAMES, load_parts
-from jtransfer.data.source import Source
+from jtransfer.data.source import Source, SourceLike
 from jtransfer.data.survey import PartSurvey, survey_part, to_dict
 from jtransfer.errors import UserError
 from jtransfer.experiments.inspect.contact_sheet import contact_sheet
@@ -64,7 +64,7 @@ class Survey:
 def survey(
     config: Config,
     output: str | Path = '',
-    source: Source | Mapping[str, Source] | None = None,
+    source: SourceLike | Mapping[str, SourceLike] | None = None,
     *,
     say: Callable[[str], None] = lambda line: None,
 ) -> Survey:

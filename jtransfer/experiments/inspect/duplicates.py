@@ -12,7 +12,7 @@ from jtransfer.data.duplicates.find import Duplicates, Pair
 from jtransfer.data.source import Source
 from jtransfer.files.writing import atomic_text
 from jtransfer.report.page import environment, picture_source
-from jtransfer.tasks.labels import take, tasks_of
+from jtransfer.tasks.labels import take
 from jtransfer.text.outside import printable_lines
 
 _PICTURES = 8
@@ -89,7 +89,7 @@ def labels_differ(source: Source, examples: Sequence[int] | np.ndarray) -> bool:
     What has no label contradicts nothing.
     """
     labels = take(source.labels, np.asarray(examples))
-    for task in tasks_of(source):
+    for task in source.tasks:
         values = labels[task.name]
         known = values[values >= 0] if values.ndim == 1 else values[~np.isnan(values).any(axis=1)]
         if len(known) and (known != known[0]).any():
@@ -99,7 +99,7 @@ def labels_differ(source: Source, examples: Sequence[int] | np.ndarray) -> bool:
 
 def label_text(source: Source, index: int) -> str:
     """The label of an example in words: names of classes, or numbers by their names; several tasks by theirs."""
-    tasks = tasks_of(source)
+    tasks = source.tasks
     labels = take(source.labels, np.array([index]))
     texts = [task.label_text(labels[task.name][0]) for task in tasks]
     return '; '.join(f'{task.name}: {text}' if task.name else text for task, text in zip(tasks, texts, strict=True))

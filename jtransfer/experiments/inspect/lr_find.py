@@ -21,7 +21,7 @@ from jtransfer.checks import at_least
 from jtransfer.config import Config, to_dict, validate
 from jtransfer.data.measurable import check_parts
 from jtransfer.data.parts import Parts, load_parts
-from jtransfer.data.source import Source
+from jtransfer.data.source import SourceLike
 from jtransfer.errors import UserError
 from jtransfer.evaluate.write import write_csv
 from jtransfer.experiments.data.data_lines import describe_parts
@@ -193,7 +193,7 @@ def measure(
 def find(
     config: Config,
     output: str | Path = '',
-    source: Source | Mapping[str, Source] | None = None,
+    source: SourceLike | Mapping[str, SourceLike] | None = None,
     *,
     lowest: float = LOWEST,
     highest: float = HIGHEST,

@@ -43,7 +43,8 @@ from jtransfer.inputs.image import Preprocessing
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.report.page import write_report
 from jtransfer.report.predictions import to_results, write_task_predictions_csv
-from jtransfer.tasks.labels import take
+from jtransfer.tasks.base import Task
+from jtransfer.tasks.labels import Labels, take
 from jtransfer.tasks.metrics.measured import Measured
 from jtransfer.text.outside import count_of, printable_path
 
@@ -209,17 +210,19 @@ def describe(metrics: Measured, part: str) -> str:
     return f'{metrics.describe(part)}; test-time augmentation: {metrics.test_time_augmentation}'
 
 
-class _Files:
+class _Files(Source):
     """Images without labels as a source, every label 0."""
+
+    class_names: tuple[str, ...]
+    labels: Labels
+    ids: tuple[str, ...]
+    tasks: tuple[Task, ...]
 
     def __init__(self, files: tuple[str, ...], model: Model, data: Data) -> None:
         self.class_names, self.ids = model.class_names, tuple(printable_path(name) for name in files)
         self.tasks = model.tasks
         self.labels = {task.name: task.blank(len(files)) for task in model.tasks}
         self._files, self._max_pixels, self._pixel_range = files, data.max_pixels, data.pixel_range
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
         name = self.ids[index]

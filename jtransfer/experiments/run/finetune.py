@@ -15,7 +15,7 @@ import jax
 from jtransfer import adapters, stopping
 from jtransfer.config import Config, validate
 from jtransfer.data.parts import Parts, load_parts
-from jtransfer.data.source import Source
+from jtransfer.data.source import SourceLike
 from jtransfer.evaluate.write import write_evaluation
 from jtransfer.experiments.data.checking import check_data, reported
 from jtransfer.experiments.data.data_lines import describe_parts
@@ -42,7 +42,7 @@ from jtransfer.tasks.metrics.measured import Measured
 
 def run(
     config: Config,
-    source: Source | Mapping[str, Source] | None = None,
+    source: SourceLike | Mapping[str, SourceLike] | None = None,
     *,
     parts: Parts | None = None,
     prepared: Prepared | None = None,

@@ -26,7 +26,7 @@ from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import is_classifier
 from jtransfer.tasks.choose_loss import task_losses
 from jtransfer.tasks.criterion import make_criterion
-from jtransfer.tasks.labels import Labels, tasks_of
+from jtransfer.tasks.labels import Labels
 from jtransfer.train.loop import epoch_steps, total_steps
 from jtransfer.train.placement import make_placement
 from jtransfer.train.sizes import at_size, check_sizes
@@ -137,7 +137,7 @@ def check_tasks(model: Model, parts: Parts) -> None:
     """Raises `UserError` for a model without a head, or with heads for something else than the data are about."""
     if not model.tasks:
         raise UserError('the network has no head to train: load_model(…, class_names=data.class_names) makes one')
-    own, theirs = model.tasks, tasks_of(parts.train)
+    own, theirs = model.tasks, parts.train.tasks
     if is_classifier(own) and is_classifier(theirs):
         return
     if not heads.matches(own, theirs):

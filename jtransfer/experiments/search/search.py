@@ -15,7 +15,7 @@ from jtransfer import config as config_lib
 from jtransfer import stopping
 from jtransfer.config import Config
 from jtransfer.data.parts import Parts, load_parts
-from jtransfer.data.source import Source
+from jtransfer.data.source import SourceLike
 from jtransfer.errors import TrainingDivergedError, UserError
 from jtransfer.experiments.data.checking import check_data
 from jtransfer.experiments.data.data_lines import describe_parts
@@ -81,7 +81,7 @@ class SearchResult:
 
 def run(
     config: Config,
-    source: Source | Mapping[str, Source] | None = None,
+    source: SourceLike | Mapping[str, SourceLike] | None = None,
     *,
     parts: Parts | None = None,
     folder: str | Path = '',

@@ -15,7 +15,7 @@ import numpy as np
 
 from jtransfer.checks import one_of
 from jtransfer.config import Config
-from jtransfer.data.source import Source
+from jtransfer.data.source import SourceLike
 from jtransfer.errors import UserError
 from jtransfer.experiments.data.read import read_examples
 from jtransfer.experiments.data.reopen import parts_of_run
@@ -75,7 +75,7 @@ def make_soup(
     recipe: str = 'greedy',
     alpha: float | Sequence[float] = 0.5,
     recalibrate: bool = True,
-    source: Source | Mapping[str, Source] | None = None,
+    source: SourceLike | Mapping[str, SourceLike] | None = None,
 ) -> Soup:
     """Averages the networks of finished runs and writes the result, a whole model.
 

@@ -16,6 +16,7 @@ from jtransfer import config
 from jtransfer.data.decode.images import UnreadableImageError
 from jtransfer.data.decode.mapped import MappedImages
 from jtransfer.data.decode.memory import can_be_cached, decode_part, readable_part
+from jtransfer.data.derived import Derived
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.data.sources.arrays import ArraySource
@@ -149,17 +150,12 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp('cache') / 'new'
 
 
-class Counting:
+class Counting(Derived):
     """A source that counts what is decoded."""
 
     def __init__(self, source):
-        self.source, self.decoded = source, []
-
-    def __getattr__(self, name):
-        return getattr(self.source, name)
-
-    def __len__(self):
-        return len(self.source)
+        super().__init__(source)
+        self.decoded = []
 
     def __getitem__(self, index):
         self.decoded.append(index)

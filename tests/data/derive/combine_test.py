@@ -14,7 +14,6 @@ from jtransfer.data.part import Part
 from jtransfer.data.source import Source, check_source
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task, single_label
-from jtransfer.tasks.labels import tasks_of
 
 SMALL = settings(max_examples=30, deadline=None, derandomize=True)
 
@@ -203,7 +202,7 @@ def test_of_single_labels_only_examples_of_the_chosen_classes_stay(labels, order
             filter_classes(source, chosen)
         return
     found = filter_classes(source, chosen)
-    assert found.class_names == tasks_of(found)[0].class_names == tuple(chosen)
+    assert found.class_names == found.tasks[0].class_names == tuple(chosen)
     assert found.ids == tuple(source.ids[index] for index in wanted)
     assert [chosen[label] for label in found.labels['']] == ['abcd'[labels[index]] for index in wanted]
     last = found[len(found) - 1]
