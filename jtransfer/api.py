@@ -106,8 +106,8 @@ def make_plan(model: Model, strategy: str = 'fine_tune', *, weight_decay: float 
 
     Args:
         model: the network.
-        strategy: one of `config.transfer.STRATEGIES`: `linear_probe`, `fine_tune`, `gradual`, …; for `lora`, `adapter`,
-            `prompt` and `ssf` the model must be adapted first, see `adapt_model`.
+        strategy: one of `config.transfer.strategies()`: `linear_probe`, `fine_tune`, `gradual`, …; for `lora`,
+            `adapter`, `prompt` and `ssf` the model must be adapted first, see `adapt_model`.
         weight_decay: of kernels.
         **settings: other fields of `config.Transfer` (`layer_decay=0.75`, `rules=(('backbone/stem/.*', 'freeze'),)`).
 

@@ -7,6 +7,8 @@ from jtransfer.config.part import Part
 from jtransfer.errors import UserError
 
 OPTIMIZERS = ('adamw', 'sgd', 'lamb', 'lion', 'muon')
+# Names of optimisers that were added, see `transfer.update_rules.add_optimizer`.
+_ADDED: list[str] = []
 SCHEDULES = ('cosine', 'linear', 'step', 'one_cycle', 'constant')
 LOSSES = (
     'auto',
@@ -15,12 +17,24 @@ LOSSES = (
 )
 
 
+def optimizers() -> tuple[str, ...]:
+    """Names of all optimisers."""
+    return (*OPTIMIZERS, *_ADDED)
+
+
+def take_optimizer(name: str) -> None:
+    """Takes a name for that of an optimiser from now on."""
+    if name not in optimizers():
+        _ADDED.append(name)
+
+
 @dataclasses.dataclass
 class Optim(Part):
     """The optimiser, its schedule, and what happens to a gradient on the way.
 
     Attributes:
-        name: `adamw`, `sgd` (with momentum), `lamb`, `lion`, or `muon` (kernels of the backbone; AdamW for the rest).
+        name: `adamw`, `sgd` (with momentum), `lamb`, `lion`, `muon` (kernels of the backbone; AdamW for the rest),
+            or what `add_optimizer` has made known.
         learning_rate: peak learning rate, > 0.
         schedule: after the warmup, `cosine` or `linear` decay to `final_learning_rate_scale`, `step` (times
             `step_factor` at each of `step_milestones`), `one_cycle` (Smith and Topin, 2018: cosines up, over the
@@ -62,7 +76,7 @@ class Optim(Part):
 
     def check(self, where: str) -> None:
         """As `Part.check`."""
-        checks.one_of(f'{where}name', self.name, OPTIMIZERS)
+        checks.one_of(f'{where}name', self.name, optimizers())
         checks.one_of(f'{where}schedule', self.schedule, SCHEDULES)
         checks.above(f'{where}learning_rate', self.learning_rate, 0)
         for name in ('weight_decay', 'clip_norm', 'sam_rho', 'final_learning_rate_scale'):

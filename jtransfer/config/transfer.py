@@ -14,6 +14,19 @@ STRATEGIES = (
     *PHASED,
     *ADAPTATIONS,
 )
+# Names of strategies that were added, see `transfer.strategies.add_strategy`.
+_ADDED: list[str] = []
+
+
+def strategies() -> tuple[str, ...]:
+    """Names of all strategies."""
+    return (*STRATEGIES, *_ADDED)
+
+
+def take_strategy(name: str) -> None:
+    """Takes a name for that of a strategy from now on."""
+    if name not in strategies():
+        _ADDED.append(name)
 
 
 @dataclasses.dataclass
@@ -35,6 +48,7 @@ class Transfer(Part):
             first stage (where neither `stage_learning_rates` nor `layer_decay` say otherwise). `gradual`: stage after
             stage, from the head down (Howard and Ruder, 2018).
             `lora`, `adapter`, `prompt`, `ssf`: what is added to the network, see `adapters`.
+            Or what `add_strategy` has made known.
         rules: ordered `(pattern, treatment)` pairs tried before those of the strategy; the pattern is matched
             against the whole '/'-joined parameter path (`re.fullmatch`), the treatment is `freeze`, `train`, or
             settings as in `learning_rate=0.1,weight_decay=0,optimizer=sgd,schedule=constant,phase=1` (the first a
@@ -90,7 +104,7 @@ class Transfer(Part):
 
     def check(self, where: str) -> None:
         """As `Part.check`."""
-        checks.one_of(f'{where}strategy', self.strategy, STRATEGIES)
+        checks.one_of(f'{where}strategy', self.strategy, strategies())
         for name in ('backbone_learning_rate_scale', 'layer_decay'):
             checks.above(f'{where}{name}', getattr(self, name), 0)
         if self.layer_decay > 1:

@@ -109,7 +109,7 @@ def gauge(figure: Figure, baseline: Baseline | None) -> Gauge:
 
 
 def _section(name: str, metrics: Measured) -> Section:
-    tiles = [Tile(figure.title, figure.text, figure.note) for figure in metrics.figures()]
+    tiles = [Tile(figure.title, figure.text, figure.note) for figure in metrics.all_figures()]
     if metrics.unlabelled:
         tiles.append(Tile('Not labelled', f'{metrics.unlabelled:,}', 'examples left out'))
     if absent := metrics.without_figure():

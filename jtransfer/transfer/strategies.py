@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from jtransfer import rules
 from jtransfer.adapters import AnyNetwork
 from jtransfer.checks import nearest
-from jtransfer.config.transfer import ADAPTATIONS, Transfer
+from jtransfer.config.transfer import ADAPTATIONS, STRATEGIES, Transfer, take_strategy
 from jtransfer.errors import UserError
 from jtransfer.models.role import BIASES, NORMS, Role
 from jtransfer.rules import Where
+from jtransfer.text.outside import printable
 from jtransfer.transfer.treatment import Treatment
 
 Rules = list[tuple[str | Where, Treatment]]
@@ -23,6 +25,34 @@ BIASES_NAME = 'backbone/.*/bias'
 AUXILIARY_NAME = r'head/aux\d+/.*'
 # Learning rate of the first stage against the last: fastai's `lr_mult` of 100.
 _ONE_THEN_ALL_SPREAD = 0.01
+
+
+def add_strategy(name: str, make: Callable[[AnyNetwork, Transfer], Rules]) -> None:
+    """Makes a strategy of one's own known, by `transfer.strategy`.
+
+    Call it before the name is used, in every process that trains with it or goes on from its checkpoints.
+
+    >>> add_strategy('half', lambda network, transfer: [  # doctest: +SKIP
+    ...     *((f'backbone/{stage}/.*', FREEZE) for stage in network.stages[: len(network.stages) // 2]),
+    ...     ('backbone/.*', Treatment(learning_rate_scale=0.1)),
+    ... ])
+
+    Args:
+        name: letters, digits and underscores.
+        make: from the network and the settings to the rules of all of the backbone's parameters: pairs of a pattern
+            over paths, or a `rules.Where` that asks (`network.role(path)` says what a parameter is), and a `Treatment`;
+            the first that matches wins, and one without effect is refused. The head and what is added to a network
+            train.
+
+    Raises:
+        UserError: a name that cannot be, or that another strategy has.
+    """
+    if not re.fullmatch(r'\w+', name):
+        raise UserError(f"a strategy is called '{printable(name)}', but must be letters, digits and underscores")
+    if name in STRATEGIES or _STRATEGIES.get(name, make) is not make:
+        raise UserError(f"there is a strategy '{name}' already; give the new one another name")
+    _STRATEGIES[name] = make
+    take_strategy(name)
 
 
 def strategy_rules(network: AnyNetwork, transfer: Transfer) -> Rules:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jtransfer.checks import nearest
-from jtransfer.config.optim import OPTIMIZERS, SCHEDULES
+from jtransfer.config.optim import SCHEDULES, optimizers
 from jtransfer.errors import UserError
 
 
@@ -19,7 +19,7 @@ class Treatment:
         trainable: whether they move at all.
         learning_rate_scale: factor on the learning rate, > 0.
         weight_decay: decay coefficient, ≥ 0. None: the configured one on kernels, none on anything else.
-        optimizer: of `config.optim.OPTIMIZERS`. None: the configured one.
+        optimizer: of `config.optim.optimizers()`. None: the configured one.
         schedule: of `config.optim.SCHEDULES`. None: the configured one.
         phase: the phase from which on they move, ≥ 0; frozen before.
     """
@@ -90,7 +90,7 @@ def parse_treatment(pattern: str, text: str) -> Treatment:
     if treatment.phase < 0:
         raise UserError(f"phase in the rule '{pattern}' must be at least 0, the first")
     for name, chosen, known in (
-        ('optimizer', treatment.optimizer, OPTIMIZERS),
+        ('optimizer', treatment.optimizer, optimizers()),
         ('schedule', treatment.schedule, SCHEDULES),
     ):
         if chosen is not None and chosen not in known:

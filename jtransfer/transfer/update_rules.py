@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,15 +12,44 @@ import optax
 from jaxtyping import Array, Float
 
 from jtransfer import checks
-from jtransfer.config.optim import OPTIMIZERS, Optim
+from jtransfer.config.optim import OPTIMIZERS, Optim, optimizers, take_optimizer
+from jtransfer.errors import UserError
 from jtransfer.models.role import KERNELS, Role
+from jtransfer.text.outside import printable
 
 Tree = TypeVar('Tree')
 # Of a leaf's key path and the leaf.
 Dimensions = Callable[[Any, Any], optax.contrib.MuonDimensionNumbers | None]
 
+Make = Callable[[Optim, optax.Schedule, Any], optax.GradientTransformation]
+_ADDED: dict[str, Make] = {}
+
 # Root mean square of Muon's update before the learning rate: what AdamW's is in practice (Liu et al., 2025).
 MUON_RMS = 0.2
+
+
+def add_optimizer(name: str, make: Make) -> None:
+    """Makes an optimiser of one's own known, by `optim.name` and `optimizer=NAME` in a rule.
+
+    Call it before the name is used, in every process that trains with it or goes on from its checkpoints.
+
+    >>> add_optimizer('signs', lambda optim, schedule, weight_decay: optax.sign_sgd(schedule))  # doctest: +SKIP
+
+    Args:
+        name: letters, digits and underscores.
+        make: from `config.Optim` (its numbers may be traced: use them in computations alone), the learning rate by the
+            group's own count of updates and the group's weight decay (a number that may be traced, too) to what turns
+            gradients into updates, the learning rate and the sign included.
+
+    Raises:
+        UserError: a name that cannot be, or that another optimiser has.
+    """
+    if not re.fullmatch(r'\w+', name):
+        raise UserError(f"an optimiser is called '{printable(name)}', but must be letters, digits and underscores")
+    if name in OPTIMIZERS or _ADDED.get(name, make) is not make:
+        raise UserError(f"there is an optimiser '{name}' already; give the new one another name")
+    _ADDED[name] = make
+    take_optimizer(name)
 
 
 def update_rule(
@@ -42,7 +72,7 @@ def update_rule(
       and decay found for AdamW fit, and one schedule serves both halves of the group.
 
     Args:
-        name: one of `OPTIMIZERS`.
+        name: one of `config.optim.optimizers()`.
         optim: momentum and moment decays.
         schedule: learning rate by the group's own count of updates, from zero.
         weight_decay: of every parameter of the group, ≥ 0, times the learning rate.
@@ -51,7 +81,9 @@ def update_rule(
     Raises:
         UserError: an unknown name.
     """
-    checks.one_of('optimizer', name, OPTIMIZERS)
+    checks.one_of('optimizer', name, optimizers())
+    if name in _ADDED:
+        return optax.with_extra_args_support(_ADDED[name](optim, schedule, weight_decay))
     b1, b2 = optim.b1, optim.b2
     if name == 'sgd':
         sgd = optax.sgd(schedule, momentum=optim.momentum or None)

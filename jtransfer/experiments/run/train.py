@@ -114,9 +114,7 @@ def make_validator(examples: Examples, model: Model, config: Config) -> Validate
     forward, bare = make_forward(model.network, model.preprocessing), without_scaling(model)
 
     def validate(variables: Mapping[str, Any]) -> dict[str, float]:
-        found: dict[str, float] = score(
-            bare, examples, config, variables=variables, forward=forward
-        ).metrics.validation()
+        found: dict[str, float] = score(bare, examples, config, variables=variables, forward=forward).metrics.logged()
         return found
 
     return validate

@@ -52,7 +52,7 @@ class FigureMetrics(Measured):
         values = super().to_dict()
         for name in ('task', 'told', 'further', 'shown', 'compared'):
             del values[name]
-        return values | {'figures': {figure.name: figure.value for figure in self.further}}
+        return values | {'figures': {figure.name: figure.value for figure in (*self.further, *self.added)}}
 
     def tables(self, outputs: Any, labels: Any, ids: Sequence[Any]) -> list[Table]:
         """The predictions: of each example its label, in words, and what the task says of its outputs."""

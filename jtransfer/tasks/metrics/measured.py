@@ -32,6 +32,7 @@ class Measured:
         test_time_augmentation: the views of each image that were averaged, see `Views.name`.
         unlabelled: how many examples were left out because they have no label.
         absent: names of the network's other outputs, for which no example has a label: they have no figures.
+        added: figures that somebody added to the kind, see `added.add_figure`.
         wrong_title: what the page calls the images that the network got most wrong.
     """
 
@@ -41,6 +42,7 @@ class Measured:
     test_time_augmentation: str = 'none'
     unlabelled: int = 0
     absent: tuple[str, ...] = ()
+    added: tuple[Figure, ...] = ()
 
     wrong_title: ClassVar[str] = 'Most wrong'
 
@@ -88,7 +90,7 @@ class Measured:
 
     def more(self) -> list[tuple[str, str]]:
         """Further figures for the terminal, with a name each."""
-        return [('also', '; '.join(f'{figure.name} {figure.text}' for figure in self.figures()))]
+        return [('also', '; '.join(f'{figure.name} {figure.text}' for figure in self.all_figures()))]
 
     def describe(self, part: str) -> str:
         """The evaluation of a part in a line."""
@@ -104,6 +106,10 @@ class Measured:
         """Further figures."""
         return (Figure('loss', self.loss),)
 
+    def all_figures(self) -> tuple[Figure, ...]:
+        """Those, and what somebody added."""
+        return (*self.figures(), *self.added)
+
     def blocks(self) -> Sequence[Block]:
         """Diagrams and tables."""
         return ()
@@ -115,14 +121,27 @@ class Measured:
         common = [field.name for field in dataclasses.fields(Measured)]
         own = [field.name for field in dataclasses.fields(self) if field.name not in common]
         values = {name: getattr(self, name) for name in (*own, *common)}
+        del values['added']
         if not self.absent:
             del values['absent']
+        if self.added:
+            values['figures'] = {figure.name: figure.value for figure in self.added}
         figures = {name: value for name, value in values.items() if not isinstance(value, np.ndarray)}
         return {**self.score_figure.record(), **_plain(figures)}
 
     def validation(self) -> dict[str, float]:
         """What a validation tells: `score`, or `top1` of one label an image, and `loss`."""
         return {'score': self.score, 'loss': self.loss}
+
+    def logged(self) -> dict[str, float]:
+        """What is logged of a validation: what it tells, and the figures that somebody added."""
+        added = {
+            f'{figure.name}/{name}' if name else figure.name: float(figure.value)
+            for name, metrics in self.of_tasks().items()
+            for figure in metrics.added
+            if figure.value is not None
+        }
+        return {**added, **self.validation()}
 
     def record(self) -> dict[str, Any]:
         """What every record says of an evaluation: how many examples, the score and the loss."""

@@ -13,6 +13,7 @@ from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.door import ONLY
 from jtransfer.tasks.labels import Labels
+from jtransfer.tasks.metrics.added import added_figures
 from jtransfer.tasks.metrics.figure import Figure
 from jtransfer.tasks.metrics.measured import Measured
 from jtransfer.tasks.present import narrowed, present_tasks
@@ -148,7 +149,8 @@ def measure(
     if left_out:
         outputs, labels = outputs[keep], labels[keep]
     metrics: Measured = task.measure(outputs, labels, confidence=confidence, bins=bins, thresholds=thresholds)
-    return dataclasses.replace(metrics, unlabelled=left_out) if left_out else metrics
+    added = added_figures(task, outputs, labels)
+    return dataclasses.replace(metrics, unlabelled=left_out, added=added) if left_out or added else metrics
 
 
 def measure_tasks(
