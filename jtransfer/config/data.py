@@ -19,7 +19,7 @@ class Data(Part):
         source: `digits` (scikit-learn's handwritten digits), `glyphs` (rendered letters and digits), `folder:PATH`
             (class sub-folders, with or without train/val/test above them), `csv:FILE` or `parquet:FILE` (a table of
             image paths and labels), `hf:PATH` (a Hugging Face data set on disk: parquet with the images in it),
-            `npz:FILE` (arrays) or `tfds:NAME` (a prepared TFDS data set).
+            `npz:FILE` (arrays), `tfds:NAME` (a prepared TFDS data set) or what `add_source` has made known.
         data_dir: where prepared TFDS data sets live (empty: TFDS's own default), or what the image paths of a table are
             relative to (empty: the table's folder).
         task: of tables: `single_label`, `multi_label` (columns of 0 and 1, or one column of several labels),

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from jtransfer.config.data import Data
 from jtransfer.data.decode import image_kinds, images
 from jtransfer.data.source import Example, Source, check_source
 from jtransfer.data.sources.confinement import check_inside
 from jtransfer.data.sources.layout import check_folder, find_parts
 from jtransfer.data.sources.left_out import Beside, beside, left_out
 from jtransfer.data.sources.listing import Files, has_images, list_files, subfolders
+from jtransfer.data.sources.part_names import named_parts
 from jtransfer.errors import UserError
 from jtransfer.files.paths import expanded
+from jtransfer.tasks.base import Task
 from jtransfer.tasks.door import by_task
 from jtransfer.tasks.labels import Labels, take
 from jtransfer.text.outside import first_few, printable, printable_path
@@ -174,6 +177,11 @@ def load_folder(
     _confined(sources, root, confine)
     train.notes = (*train.notes, *_left_out(sources, folders, root))
     return sources
+
+
+def open_folder(path: str, data: Data, known: Sequence[Task]) -> dict[str, FolderSource]:
+    """As `kinds.Open`."""
+    return load_folder(path, named_parts(data), data.max_pixels, data.pixel_range, not known, data.confine_paths)
 
 
 def _confined(sources: Mapping[str, FolderSource], root: Path, confine: bool) -> None:

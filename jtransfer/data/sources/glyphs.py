@@ -9,12 +9,15 @@ from __future__ import annotations
 import functools
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from jtransfer.config.data import Data
 from jtransfer.data.source import Example, Source
+from jtransfer.tasks.base import Task
 from jtransfer.tasks.door import ONLY, by_task
 from jtransfer.tasks.labels import Labels, take
 
@@ -87,6 +90,12 @@ class GlyphSource(Source):
         labels = take(self.labels, index)
         grey = render(CLASS_NAMES[labels[ONLY]], self._side, np.random.default_rng((*self._key, index)))
         return {'image': np.repeat(grey[..., None], 3, axis=-1), 'labels': labels, 'id': self.ids[index]}
+
+
+def open_glyphs(argument: str, data: Data, known: Sequence[Task]) -> dict[str, GlyphSource]:
+    """As `kinds.Open`."""
+    del argument, data, known
+    return {part: GlyphSource(part) for part in SIZES}
 
 
 def render(class_name: str, side: int, rng: np.random.Generator) -> np.ndarray:

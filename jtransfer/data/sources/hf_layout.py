@@ -9,6 +9,7 @@ from pathlib import Path
 from jtransfer.checks import nearest
 from jtransfer.config.data import Data
 from jtransfer.data.sources.confinement import is_plain_name
+from jtransfer.data.sources.listing import has_images
 from jtransfer.data.sources.part_names import check_known, check_named, choose_splits, named_parts, part_called
 from jtransfer.errors import UserError
 from jtransfer.files.reading import read_json_object
@@ -53,6 +54,12 @@ def find_parts(
     parts = {part: (name, splits[name]) for part, name in chosen.items()}
     _check_one_data_set(root, parts)
     return parts, others
+
+
+def is_data_set(folder: Path) -> bool:
+    """Whether a folder is such a data set by what is in it: what `save_to_disk` writes, or parquet and no images."""
+    saved = any((folder / name).is_file() for name in ('dataset_dict.json', 'state.json'))
+    return saved or (not has_images(folder) and any(folder.rglob('*.parquet')))
 
 
 def _splits(root: Path, data: Data) -> dict[str, list[Path]]:

@@ -129,6 +129,16 @@ def load_table(path: str, data: Data, form: str, known: Sequence[Task] = ()) -> 
     return sources
 
 
+def open_csv(path: str, data: Data, known: Sequence[Task]) -> dict[str, TableSource]:
+    """As `kinds.Open`."""
+    return load_table(path, data, 'csv', known)
+
+
+def open_parquet(path: str, data: Data, known: Sequence[Task]) -> dict[str, TableSource]:
+    """As `kinds.Open`."""
+    return load_table(path, data, 'parquet', known)
+
+
 def settle_split(roles: Roles, columns: Mapping[str, Column], data: Data) -> Roles:
     """The roles, without a column that might be one of parts by its name, and of whose values none is a part's."""
     if not roles.maybe or any(part_of_name(str(cell).strip(), data) for cell in set(columns[roles.split].cells)):

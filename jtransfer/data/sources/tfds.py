@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from jtransfer.config.data import Data
 from jtransfer.data.decode import images
 from jtransfer.data.source import Example, Source, check_source
-from jtransfer.data.sources.part_names import check_known, choose_splits
+from jtransfer.data.sources.part_names import check_known, choose_splits, named_parts
 from jtransfer.errors import UserError
 from jtransfer.files.paths import expanded
+from jtransfer.tasks.base import Task
 from jtransfer.tasks.door import by_task
 from jtransfer.tasks.labels import Labels, take
 from jtransfer.text.outside import count_of
@@ -175,6 +177,11 @@ def load_tfds(
         f"{count_of(number, 'example')} of the split '{split}' left out" for split, number in left.items() if number
     )
     return sources
+
+
+def open_tfds(name: str, data: Data, known: Sequence[Task]) -> dict[str, TfdsSource]:
+    """As `kinds.Open`."""
+    return load_tfds(name, data.data_dir, named_parts(data), data.max_pixels, data.pixel_range, not known)
 
 
 def _find(name: str, data_dir: str) -> Path:

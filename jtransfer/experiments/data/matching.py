@@ -14,7 +14,8 @@ from jtransfer.data.given import opened
 from jtransfer.data.measurable import absent_lines, check_labels
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source
-from jtransfer.data.sources.opening import COLUMNS, ENCODED, TABLES, open_source
+from jtransfer.data.sources.kinds import COLUMNS, kind_named
+from jtransfer.data.sources.opening import open_source
 from jtransfer.data.sources.part_names import named_parts
 from jtransfer.data.unlabelled import has_label, unlabelled_error, without_unlabelled
 from jtransfer.errors import UserError
@@ -66,14 +67,14 @@ def open_for_model(
     Raises:
         UserError: no such part, or what `open_source` and `for_model` refuse.
     """
-    kind = source.partition(':')[0]
-    table = kind in TABLES
-    told = {name: getattr(config.data, name) for name in (*COLUMNS, 'label_separator')} if table else {}
-    if kind in ENCODED:
-        told['pixel_range'] = config.data.pixel_range
+    reads = () if (kind := kind_named(source)) is None else kind.reads
+    told = {name: getattr(config.data, name) for name in (*COLUMNS, 'pixel_range') if name in reads}
+    table = 'label_columns' in reads
+    if table:
+        told['label_separator'] = config.data.label_separator
     if table and any(task.name for task in model.tasks):
         told |= {'task': 'heads', 'label_columns': told['label_columns'] or tuple(task.name for task in model.tasks)}
-    elif model.tasks and (table or source.startswith('npz:')):
+    elif model.tasks and 'task' in reads:
         told['task'] = model.tasks[0].kind
     told |= {name: getattr(config.data, name) for name in ('max_pixels', 'confine_paths')}
     if source == config.data.source:
