@@ -121,7 +121,8 @@ def test_folder_source(tmp_path):
     (tmp_path / 'train/a/notes.txt').write_text('x')
     parts = load_parts(data(source=f'folder:{tmp_path}', validation_fraction=0.4), 0)
     assert sizes(parts) == [6, 4, 10]
-    assert parts.notes == ('1 file in the folders is no image and was left out (.txt 1)',)
+    assert parts.notes[0].startswith("folder 'train' holds the train part")
+    assert parts.notes[1:] == ('1 file in the folders is no image and was left out (.txt 1)',)
     with pytest.raises(UserError, match='is in the train part and in the test part'):
         load_parts(data(source=f'folder:{tmp_path}', test_split='train'), 0)
 
@@ -139,7 +140,7 @@ def test_batch_larger_than_the_training_part():
         ({'source': 'digit'}, "not one of digits, glyphs, folder:PATH, .*tfds:NAME.*'digits'"),
         ({'source': 'folder:'}, 'names no data: write folder:PATH'),
         ({'source': 'folder:/no/such/place'}, 'there is no folder /no/such/place'),
-        ({'source': 'digits', 'test_split': 'test'}, "data.test_split='test' has no meaning for digits"),
+        ({'source': 'digits', 'test_split': 'test'}, "data.test_split='test' has no meaning for data.source=digits"),
         ({'source': 'digits', 'examples_per_class': 175}, "class '8' has only 174 examples"),
     ],
 )

@@ -30,11 +30,15 @@ class FoundArrays:
 
     Attributes:
         parts: of every part that has images, the name of the array of each field; '' is an undivided file.
-        unread: names of arrays that are nothing of these.
+        unread: names of arrays that are nothing of these, or of a part without images.
     """
 
     parts: dict[str, dict[str, str]]
     unread: tuple[str, ...]
+
+    def named(self, field: str) -> list[str]:
+        """The names of a field's arrays in all parts that have one."""
+        return [own[field] for own in self.parts.values() if field in own]
 
 
 def find_arrays(arrays: Mapping[str, np.ndarray], data: Data, where: str) -> FoundArrays:
@@ -54,7 +58,7 @@ def find_arrays(arrays: Mapping[str, np.ndarray], data: Data, where: str) -> Fou
     named = named_parts(data)
     stated: dict[str, str] = {}
     for name in arrays:
-        if name.casefold() == CLASS_NAMES:
+        if name == CLASS_NAMES:
             continue
         field, word = _divided(name)
         part = part_of_name(word, data) if word else ''
@@ -71,6 +75,7 @@ def find_arrays(arrays: Mapping[str, np.ndarray], data: Data, where: str) -> Fou
                 else UserError(f"{where} has both '{own[field]}' and '{name}': leave one of them out")
             )
         own[field] = name
+    unread += [name for own in parts.values() if 'images' not in own for name in own.values()]
     parts = {part: own for part, own in parts.items() if 'images' in own}
     if not parts:
         more = f'; {FIELDS} say what else parts are called' if odd else ''

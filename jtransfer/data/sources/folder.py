@@ -12,6 +12,7 @@ import numpy as np
 from jtransfer.config.data import Data
 from jtransfer.data.decode import image_kinds, images
 from jtransfer.data.source import Example, Source, check_source
+from jtransfer.data.sources import taken
 from jtransfer.data.sources.confinement import check_inside
 from jtransfer.data.sources.layout import check_folder, find_parts
 from jtransfer.data.sources.left_out import Beside, beside, left_out
@@ -165,7 +166,7 @@ def load_folder(
         }
         _confined(sources, root, confine)
         first = next(iter(sources.values()))
-        first.notes = (*first.notes, *_left_out(sources, folders, root))
+        first.notes = (_levels(folders, root), *first.notes, *_left_out(sources, folders, root))
         return sources
     train = FolderSource(folders['train'], root, None, max_pixels, pixel_range, _inside(folders['train'], folders))
     others = {
@@ -175,7 +176,7 @@ def load_folder(
     }
     sources = {'train': train, **others}
     _confined(sources, root, confine)
-    train.notes = (*train.notes, *_left_out(sources, folders, root))
+    train.notes = (_levels(folders, root), *train.notes, *_left_out(sources, folders, root))
     return sources
 
 
@@ -193,6 +194,14 @@ def _confined(sources: Mapping[str, FolderSource], root: Path, confine: bool) ->
 def _inside(folder: Path, folders: Mapping[str, Path]) -> list[Path]:
     """The folders of other parts, which may lie in this one."""
     return [other for other in folders.values() if other != folder]
+
+
+def _levels(folders: Mapping[str, Path], root: Path) -> str:
+    """What the folders were taken for."""
+    if list(folders.values()) == [root]:
+        return taken.taken('folder', [([printable_path(root.absolute().name)], 'a folder for each class')])
+    roles = [([printable_path(os.path.relpath(own, root))], f'the {part} part') for part, own in folders.items()]
+    return f'{taken.taken("folder", roles)}, with a folder for each class'
 
 
 def _left_out(sources: Mapping[str, FolderSource], folders: Mapping[str, Path], root: Path) -> list[str]:

@@ -13,7 +13,8 @@ from jtransfer.checks import nearest
 from jtransfer.config.data import Data
 from jtransfer.data.given import opened
 from jtransfer.data.source import check_source
-from jtransfer.data.sources.array_names import find_arrays
+from jtransfer.data.sources import taken
+from jtransfer.data.sources.array_names import CLASS_NAMES, find_arrays
 from jtransfer.data.sources.array_sizes import check_array_sizes
 from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.data.sources.class_names import are_texts, check_names, texts_of
@@ -23,7 +24,6 @@ from jtransfer.errors import OutOfMemoryError, UserError
 from jtransfer.files.paths import expanded
 from jtransfer.out_of_memory import check_room
 from jtransfer.tasks.base import Task, single_label
-from jtransfer.text.outside import first_few, printable
 
 _STREAMED = 'save the images as files, which are streamed (data.source=folder:PATH)'
 
@@ -75,9 +75,16 @@ def load_npz(path: str, data: Data, known: Sequence[Task] = ()) -> dict[str, Arr
         for part, names in found.parts.items():
             if part != first:
                 sources[part] = _source(file, arrays, part, names, data, sources['train'].tasks)
-    if found.unread:
-        first_source = next(iter(sources.values()))
-        first_source.notes += (f'arrays of {file} left out: {first_few(found.unread)}',)
+    source = next(iter(sources.values()))
+    roles = [
+        (found.named('images'), taken.IMAGES),
+        *taken.labels(found.named('labels'), source.tasks),
+        (found.named('groups'), taken.GROUP),
+        (found.named('weights'), taken.WEIGHT),
+        (found.named('ids'), 'the names of the images'),
+        ([CLASS_NAMES] if CLASS_NAMES in arrays else [], 'those of the classes'),
+    ]
+    source.notes = (taken.taken('array', roles, found.unread),)
     return sources
 
 
@@ -119,10 +126,6 @@ def _source(
     source = ArraySource(images, labels, name=where, tasks=tasks, every_class=False, **extra)
     if every_class:
         check_source(opened(source), where)
-    if {'groups', 'weights'} & set(own):
-        means = {'groups': ' (no split divides one)', 'weights': ' (weigh the loss)'}
-        said = [f'{field}={printable(own[field])}{means[field]}' for field in means if field in own]
-        source.notes = (f'arrays: {", ".join(said)}',)
     return source
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from jtransfer.checks import nearest
 from jtransfer.config.data import Data
+from jtransfer.data.sources import taken
 from jtransfer.errors import UserError
 from jtransfer.tasks.base import Task
-from jtransfer.text.outside import first_few, from_cell, printable
+from jtransfer.text.outside import from_cell, printable
 
 IMAGE_NAMES = ('image', 'path', 'file', 'filename', 'file_name', 'image_path', 'filepath')
 LABEL_NAMES = ('label', 'labels', 'class', 'target', 'category', 'class_name', 'y')
@@ -60,15 +61,14 @@ class Roles:
 
     def in_words(self, tasks: Sequence[Task]) -> tuple[str, ...]:
         """What each column was taken for, in a line; and one where a column could be of weights, and is not."""
-        kinds = {task.name: task.kind for task in tasks}
-        whole = '' if '' not in kinds else f' ({kinds[""]})'
-        labels = ', '.join(f'{name} ({kinds[name]})' if name in kinds else name for name in self.labels)
-        said = [f'image={self.image}', f'label={labels}{whole}']
-        said += [f'group={self.group} (no split divides one)'] if self.group else []
-        said += [f'split={self.split}'] if self.split else []
-        said += [f'weight={self.weight} (weighs the loss)'] if self.weight else []
-        unused = f'; not read: {first_few(self.unused)}' if self.unused else ''
-        lines = [f'columns: {printable(", ".join(said))}{unused}']
+        found = [
+            ([self.image], taken.IMAGES),
+            *taken.labels(self.labels, tasks),
+            ([self.group] if self.group else [], taken.GROUP),
+            ([self.split] if self.split else [], taken.PART),
+            ([self.weight] if self.weight else [], taken.WEIGHT),
+        ]
+        lines = [taken.taken('column', found, self.unused)]
         maybe = next((name for name in self.unused if name.casefold() in _MAYBE_WEIGHT_NAMES), '')
         if maybe and not self.weight:
             name = printable(maybe)

@@ -14,6 +14,7 @@ import numpy as np
 from jtransfer.config.data import Data
 from jtransfer.data.decode import images
 from jtransfer.data.source import Example, Source, check_source
+from jtransfer.data.sources import taken
 from jtransfer.data.sources.part_names import check_known, choose_splits, named_parts
 from jtransfer.errors import UserError
 from jtransfer.files.paths import expanded
@@ -67,6 +68,7 @@ class TfdsSource(Source):
                 f'`tfds build {builder.info.name} --file_format=array_record`'
             )
         self._image_key, self._label_key = _features(builder.info, name)
+        self._unread = tuple(key for key in builder.info.features if key not in (self._image_key, self._label_key))
         self._directory, self._max_pixels, self.pixel_range = directory, max_pixels, tuple(pixel_range)
         self.class_names = tuple(builder.info.features[self._label_key].names)
         self._positions = _positions(builder.info.splits, expression, name)
@@ -92,6 +94,11 @@ class TfdsSource(Source):
         name = f'{self._directory}: {self.ids[index]}'
         image, narrow = images.read_image(self.content(index), name, self._max_pixels, self.pixel_range)
         return {'image': image, 'labels': take(self.labels, index), 'id': self.ids[index], 'narrow': narrow}
+
+    def taken(self) -> str:
+        """What the features were taken for."""
+        roles = [([self._image_key], taken.IMAGES), *taken.labels([self._label_key], self.tasks)]
+        return taken.taken('feature', roles, self._unread)
 
     def content(self, index: int) -> bytes:
         """The encoded bytes of the image at an index."""
@@ -173,9 +180,11 @@ def load_tfds(
     }
     if training:
         check_source(sources['train'], f'tfds:{name} {expressions["train"]}')
-    next(iter(sources.values())).notes = tuple(
+    first = next(iter(sources.values()))
+    gone = tuple(
         f"{count_of(number, 'example')} of the split '{split}' left out" for split, number in left.items() if number
     )
+    first.notes = (first.taken(), *gone)
     return sources
 
 

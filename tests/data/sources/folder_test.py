@@ -39,6 +39,7 @@ def test_undivided(tmp_path):
     assert source.ids == ('cat/a.jpg', 'cat/b.PNG', 'dog/2.png', 'dog/deep/er/1.webp')
     np.testing.assert_array_equal(source.labels[''], [0, 0, 1, 1])
     assert source.notes == (
+        f"folder '{tmp_path.name}' holds a folder for each class",
         '2 files in the folders are no images and were left out (.md 1, .txt 1)',
         '3 hidden files left out',
     )
@@ -80,7 +81,7 @@ def test_divided_by_name(tmp_path):
 def test_classes_may_be_called_like_parts(tmp_path):
     fill(tmp_path, 'train/1.png', 'bus/1.png', 'car/red/1.png', 'train/wagons/2.png')
     source = load_folder(str(tmp_path))['train']
-    assert (source.class_names, len(source), source.notes) == (('bus', 'car', 'train'), 4, ())
+    assert (source.class_names, len(source), len(source.notes)) == (('bus', 'car', 'train'), 4, 1)
 
 
 def test_a_stray_image_does_not_turn_parts_into_classes(tmp_path):
@@ -167,7 +168,9 @@ def test_the_folder_itself_may_be_the_training_part(tmp_path):
     assert {part: source.class_names for part, source in beside.items()} == dict.fromkeys(
         ('train', 'test'), ('bus', 'train')
     )
-    assert beside['train'].notes == ()
+    assert beside['train'].notes == (
+        "folder '.' holds the train part, 'test' the test part, with a folder for each class",
+    )
 
 
 @pytest.mark.parametrize('part', ['', 'train/'])
@@ -187,7 +190,7 @@ def test_folders_of_one_name_in_two_forms_are_one_class(tmp_path):
     assert (source.class_names, source.labels[''].tolist()) == (('café', 'tea'), [0, 0, 1, 1])
     assert len(set(source.ids)) == 4
     assert {source[index]['image'].shape for index in range(4)} == {(3, 4, 3)}
-    [note] = source.notes
+    [_, note] = source.notes
     assert note.startswith("class 'café' is in 2 folders of")
 
 

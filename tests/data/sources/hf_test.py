@@ -95,8 +95,8 @@ def test_groups_and_weights(tmp_path):
     assert source.groups == tuple('ppqq')
     np.testing.assert_array_equal(source.weights, [1, 2, 3, 4])
     assert source.notes == (
-        'columns: image=image, label=label (single_label), group=patient (no split divides one), weight=sample_weight '
-        '(weighs the loss)',
+        "column 'image' holds the images, 'label' the label (single_label), 'patient' the group (no split divides "
+        "one), 'sample_weight' the weight in the loss",
     )
 
 
@@ -105,7 +105,9 @@ def test_columns_that_are_not_read_are_said(tmp_path):
         extra = {'split': ['a'] * len(rows), 'weight': [1.0] * len(rows)}
         write(tmp_path / f'{name}-00000-of-00001.parquet', rows, extra=extra)
     notes = load_hf(str(tmp_path), Data())['test'].notes
-    assert notes[0] == 'columns: image=image, label=label (single_label); not read: weight, split'
+    assert notes[0] == (
+        "column 'image' holds the images, 'label' the label (single_label); not read: 'weight', 'split'"
+    )
     assert notes[1].startswith("column 'weight' does not weigh the loss")
 
 

@@ -42,6 +42,7 @@ def test_the_counts_add_up(root, splits, used):
 
 def test_what_is_left_out_is_named(root):
     assert load_folder(str(root), {'train': 'train', 'validation': 'test'})['train'].notes == (
+        "folder 'train' holds the train part, 'test' the validation part, with a folder for each class",
         '2 images beside the class folders left out: root.png, train/stray.png',
         "4 images in 'eval' left out, which is no part",
         "2 images in 'more' left out, which is no part",

@@ -53,7 +53,10 @@ def test_names_groups_and_weights(tmp_path):
     assert source.class_names == ('p', 'q', 'r')
     assert source.groups == ('0', '0', '1', '1', '2', '2')
     assert source.ids == tuple('uvwxyz')
-    assert source.notes[0] == 'arrays: groups=groups (no split divides one), weights=weights (weigh the loss)'
+    assert source.notes == (
+        "array 'images' holds the images, 'labels' the label (single_label), 'groups' the group (no split divides "
+        "one), 'weights' the weight in the loss, 'ids' the names of the images, 'class_names' those of the classes",
+    )
     np.testing.assert_array_equal(source[0]['image'], IMAGES[0, ..., :1].repeat(3, -1))
 
 
@@ -141,8 +144,13 @@ def test_what_is_no_part_stops_or_is_left_out_and_said(tmp_path):
         load_npz(path, Data())
     sources = load_npz(path, Data(train_split='train'))
     assert list(sources) == ['train']
-    assert sources['train'].notes == (f'arrays of {path} left out: x_more, y_more',)
-    assert list(load_npz(path, Data(train_split='train', test_split='more'))) == ['train', 'test']
+    read = "array 'x_train' holds the images, 'y_train' the label (single_label); not read: 'x_more', 'y_more'"
+    assert sources['train'].notes == (read,)
+    sources = load_npz(path, Data(train_split='train', test_split='more'))
+    assert list(sources) == ['train', 'test']
+    assert sources['train'].notes == (
+        "arrays 'x_train', 'x_more' hold the images, 'y_train', 'y_more' the labels (single_label)",
+    )
 
 
 def test_arrays_beyond_the_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):

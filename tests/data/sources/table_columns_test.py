@@ -98,11 +98,14 @@ def test_what_columns_were_taken_for_is_said():
     known = ['path', 'label', 'patient', 'split', 'Weight', 'a\x1b', 'b', 'c', 'd', 'e']
     lines = find_roles(known, Data(), 'here').in_words((single_label(('x', 'y')),))
     assert lines == (
-        'columns: image=path, label=label (single_label), group=patient (no split divides one), split=split; '
-        'not read: Weight, a\\x1b, b, c, d, … (6)',
+        "column 'path' holds the images, 'label' the label (single_label), 'patient' the group (no split divides one), "
+        "'split' the part; not read: 'Weight', 'a\\x1b', 'b', 'c', 'd', … (6)",
         "column 'Weight' does not weigh the loss: data.weight_column=Weight would make it do so",
     )
     data = Data(label_columns=('b', 'c'), weight_column='Weight')
     tasks = (single_label(('x', 'y'), 'b'), Task('c', 'regression', ('c',)))
     (line,) = find_roles(['path', 'b', 'c', 'Weight'], data, 'here').in_words(tasks)
-    assert line == 'columns: image=path, label=b (single_label), c (regression), weight=Weight (weighs the loss)'
+    assert line == (
+        "column 'path' holds the images, 'b' the label (single_label), 'c' the label (regression), 'Weight' the weight "
+        'in the loss'
+    )

@@ -340,7 +340,7 @@ def test_a_weight_in_grams_weighs_nothing_until_it_is_named(pictures):
     source = load_table(path, Data())['train']
     assert source.weights is None
     assert source.notes == (
-        'columns: image=path, label=label (single_label); not read: Weight',
+        "column 'path' holds the images, 'label' the label (single_label); not read: 'Weight'",
         "column 'Weight' does not weigh the loss: data.weight_column=Weight would make it do so",
     )
     assert load_table(path, Data(weight_column='Weight'))['train'].weights.tolist() == [1200, 8, 950, 7, 1100, 9]
@@ -349,10 +349,10 @@ def test_a_weight_in_grams_weighs_nothing_until_it_is_named(pictures):
 @pytest.mark.parametrize(
     ('values', 'settings', 'parts', 'line'),
     [
-        (['train'] * 4 + ['test'] * 2, {}, {'train': 4, 'test': 2}, 'split=set'),
-        (['A', 'B'] * 3, {}, {'train': 6}, 'not read: set'),
-        (['train', 'test'] * 3, {'split_column': 'none'}, {'train': 6}, 'not read: set'),
-        (['A'] * 4 + ['B'] * 2, {'train_split': 'A', 'test_split': 'B'}, {'train': 4, 'test': 2}, 'split=set'),
+        (['train'] * 4 + ['test'] * 2, {}, {'train': 4, 'test': 2}, "'set' the part"),
+        (['A', 'B'] * 3, {}, {'train': 6}, "not read: 'set'"),
+        (['train', 'test'] * 3, {'split_column': 'none'}, {'train': 6}, "not read: 'set'"),
+        (['A'] * 4 + ['B'] * 2, {'train_split': 'A', 'test_split': 'B'}, {'train': 4, 'test': 2}, "'set' the part"),
     ],
 )
 def test_a_column_that_may_be_of_parts_is_where_it_names_one(pictures, values, settings, parts, line):
@@ -370,7 +370,7 @@ def test_a_part_that_is_not_understood_says_how_to_go_on(pictures):
 def test_notes_stay_where_classes_are_chosen(pictures):
     path = table(pictures, {'label': ['cat', 'dog', 'cow'] * 2}, 'three.csv')
     sources = open_source(Data(source=f'csv:{path}', classes=('cow', 'cat')))
-    assert sources['train'].notes == ('columns: image=path, label=label (single_label)',)
+    assert sources['train'].notes == ("column 'path' holds the images, 'label' the label (single_label)",)
 
 
 def test_paths_out_of_the_folder_are_read_unless_that_is_forbidden(pictures, tmp_path):

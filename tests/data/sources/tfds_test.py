@@ -163,6 +163,7 @@ def test_another_split_stops_or_is_left_out_and_counted(tmp_path):
     sources = load_tfds('tiny', data_dir, {'train': 'train[:6]'})
     assert {part: len(source) for part, source in sources.items()} == {'train': 6, 'test': 4}
     assert sources['train'].notes == (
+        "feature 'image' holds the images, 'label' the label (single_label); not read: 'name'",
         "2 examples of the split 'train' left out",
         "3 examples of the split 'extra' left out",
     )

@@ -71,9 +71,10 @@ def test_a_run_leaves_everything_it_lists(finished):
     assert sorted(p.name for p in (path / 'checkpoints').iterdir()) == ['best', 'last']
     assert not list(path.rglob('*.partial*'))
     assert '3 classes (ant, bee, cat); images: 13 to train on, 8 to validate on, 15 to test on' in lines[0]
-    assert 're-initialised the head' in lines[1]
-    assert lines[2].startswith('trained: head, backbone')
-    assert lines[3] == f'writing {path}'
+    assert lines[1].endswith('holds a folder for each class')
+    assert 're-initialised the head' in lines[2]
+    assert lines[3].startswith('trained: head, backbone')
+    assert lines[4] == f'writing {path}'
 
 
 def test_its_numbers_agree_everywhere(finished):
@@ -289,7 +290,7 @@ def test_unreadable_images_are_skipped_and_counted(tiny_config, photos, nowhere)
     assert result.skipped == read_result(result.directory.path)['skipped_images'] == 2
     record = read_result(result.directory.path)
     assert record['train_examples'] + record['examples'] == 36
-    assert '1 file in the folders is no image and was left out (.txt 1)' in lines[1]
+    assert '1 file in the folders is no image and was left out (.txt 1)' in lines[2]
 
 
 def test_labels_outside_the_range_and_other_arrays(tiny_config, nowhere):
