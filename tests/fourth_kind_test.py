@@ -10,6 +10,7 @@ import pytest
 from scipy.special import expit
 
 import jtransfer as jt
+from jtransfer.config import optim
 from jtransfer.errors import UserError
 from jtransfer.experiments.predict import predict as prediction
 from jtransfer.pretrained.model import load_model
@@ -28,6 +29,7 @@ def kind():
     """The kind, known while this file is tested: others ask which kinds there are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(base, '_CLASSES', dict(base._CLASSES))
+        patch.setattr(optim, '_FURTHER', {})
         yield make_kind()
 
 
@@ -35,7 +37,7 @@ def make_kind():
     class Ordinal(Classification, kind='ordinal'):
         """Labels are class numbers; output k is the logit of a label above k (Frank and Hall, 2001)."""
 
-        words, held, losses = ('grade', 'grades'), 'one grade an image', ('cumulative',)
+        words, held, losses = ('grade', 'grades'), 'one grade an image', ('cumulative', 'summed')
         score = Figure('within one grade', None, 'share')
 
         @property
@@ -43,7 +45,10 @@ def make_kind():
             return len(self.class_names) - 1
 
         def loss(self, settings, smoothing):
-            return lambda outputs, labels: optax.sigmoid_binary_cross_entropy(outputs, self.above(labels)).mean(-1)
+            reduced = jnp.sum if settings.name == 'summed' else jnp.mean
+            return lambda outputs, labels: reduced(
+                optax.sigmoid_binary_cross_entropy(outputs, self.above(labels)), axis=-1
+            )
 
         def above(self, labels):
             return (labels[:, None] > jnp.arange(self.outputs)).astype(jnp.float32)
@@ -130,7 +135,7 @@ def test_it_trains_is_evaluated_and_predicts(source, checkpoints, photos, nowher
 def test_what_it_does_not_say_that_it_can_is_refused(source, checkpoints, nowhere):
     with pytest.raises(UserError, match='labels of ordinal cannot be mixed'):
         jt.fine_tune(checkpoints['resnet'], source, **SETTINGS, operations=('mixup',), run_dir='run')
-    with pytest.raises(UserError, match=r'loss.name=focal does not fit ordinal: auto does, and cumulative'):
+    with pytest.raises(UserError, match=r'loss.name=focal does not fit ordinal: auto does, and cumulative, summed'):
         jt.fine_tune(checkpoints['resnet'], source, **SETTINGS, **{'loss.name': 'focal'}, run_dir='run')
     with pytest.raises(UserError, match=r'evaluate.temperature is for one label an image, and there is no such task'):
         jt.fine_tune(checkpoints['resnet'], source, **SETTINGS, temperature=True, run_dir='run')
@@ -139,7 +144,7 @@ def test_what_it_does_not_say_that_it_can_is_refused(source, checkpoints, nowher
 
 @pytest.mark.usefixtures('compile_once')
 def test_it_is_cross_validated(source, checkpoints, nowhere):
-    folds = {'folds': 3, 'run_dir': 'folds', 'afterwards': 'ensemble'}
+    folds = {'folds': 3, 'run_dir': 'folds', 'afterwards': 'ensemble', 'loss.name': 'summed'}
     result = jt.cross_validate(checkpoints['resnet'], source, **SETTINGS, **folds)
     assert result.score.name == 'within one grade'
     page = (nowhere / 'folds/report.html').read_text()

@@ -1,6 +1,7 @@
 """The part of the configuration that says what is minimised, and how."""
 
 import dataclasses
+from collections.abc import Iterable
 
 from jtransfer import checks
 from jtransfer.config.part import Part
@@ -15,6 +16,13 @@ LOSSES = (
     *('cross_entropy', 'focal', 'binary', 'binary_sum'),
     *('mse', 'huber', 'generalized_cross_entropy', 'symmetric_cross_entropy'),
 )
+# Those of kinds of tasks that are defined outside the library, in the order in which they were met.
+_FURTHER: dict[str, None] = {}
+
+
+def add_losses(names: Iterable[str]) -> None:
+    """Makes names of losses ones that `loss.name` may have, as a kind of task does with its own."""
+    _FURTHER.update(dict.fromkeys(name for name in names if name not in LOSSES))
 
 
 def optimizers() -> tuple[str, ...]:
@@ -131,7 +139,7 @@ class Loss(Part):
 
     def check(self, where: str) -> None:
         """As `Part.check`."""
-        checks.one_of(f'{where}name', self.name, LOSSES)
+        checks.one_of(f'{where}name', self.name, (*LOSSES, *_FURTHER))
         for name in ('focal_gamma', 'symmetric_alpha', 'symmetric_beta'):
             checks.at_least(f'{where}{name}', getattr(self, name), 0)
         checks.above(f'{where}huber_delta', self.huber_delta, 0)

@@ -44,7 +44,7 @@ def without_figure(parts: Parts) -> list[str]:
     lines = []
     for name, part in _named(parts):
         for task in part.tasks:
-            lines += constant_lines(task, part.labels, f'the {name} part')
+            lines += task.remarks(part.labels[task.name], f'the {name} part')
         for task in part.tasks if name != 'train' else ():
             if missing := missing_classes(task, part.labels):
                 lines.append(missing_line(f'the {name} part', task, missing))
@@ -66,25 +66,10 @@ def absent_lines(tasks: Sequence[Task], labels: Labels, where: str) -> list[str]
                 f'{where} has no labels for {len(without)} of the {task.outputs} outputs{of} ({first_few(without)}): '
                 'no figures of their own'
             )
-        lines += constant_lines(own.task, narrowed(labels, [own]), where)
+        lines += own.task.remarks(narrowed(labels, [own])[task.name], where)
         if missing := missing_classes(own.task, narrowed(labels, [own])):
             lines.append(missing_line(where, own.task, missing))
     return lines
-
-
-def constant_lines(task: Task, labels: Labels, where: str) -> list[str]:
-    """A line about the numbers of a task that are the same in every example, of which R² says nothing."""
-    if task.has_classes:
-        return []
-    values = labels[task.name]
-    known = [column[~np.isnan(column)] for column in np.reshape(values, (len(values), -1)).T]
-    same = [name for name, column in zip(task.class_names, known, strict=True) if len(column) and np.ptp(column) == 0]
-    if not same:
-        return []
-    return [
-        f'{where} has one value alone of {first_few(same)}: R² says nothing there (it is 1 if every prediction is '
-        'exact, and else 0)'
-    ]
 
 
 def missing_classes(task: Task, labels: Labels) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from jtransfer.config.optim import add_losses
 from jtransfer.errors import UserError
 from jtransfer.tasks.metrics.figure import Figure
 
@@ -43,7 +44,8 @@ class Task:
         scale: of regression: what the outputs are multiplied by, each > 0. Empty: 1.
         words: what an output is called, one and several.
         held: what the labels of an example are called.
-        losses: names of the losses that fit; the first is the usual one.
+        losses: names of the losses that fit; the first is the usual one, `loss.name` may take any. Those of no other
+            kind are the kind's own, and `loss` makes them.
         has_classes: whether outputs are classes, which examples may have or not.
         exclusive: whether an example has exactly one of these.
         has_thresholds: whether a class is predicted from a probability on that may be fitted.
@@ -78,6 +80,7 @@ class Task:
         super().__init_subclass__(**options)
         if kind:
             _CLASSES[kind] = cls
+            add_losses(getattr(cls, 'losses', ()))
             # What the labels and outputs of a kind are, a kind made of it may have changed.
             cls.mixes, cls.softmax = (cls.__dict__.get(name, False) for name in ('mixes', 'softmax'))
 
@@ -102,13 +105,18 @@ class Task:
 
     @property
     def outputs(self) -> int:
-        """Width of the head."""
+        """Width of the head. A kind may have more or fewer than it has names."""
         return len(self.class_names)
 
     @property
     def rows(self) -> tuple[int, ...]:
         """Shape of the label of one example."""
-        return () if self.exclusive else (self.outputs,)
+        return () if self.exclusive else (len(self.class_names),)
+
+    @property
+    def name_by_name(self) -> bool:
+        """Whether every name has an output and a label of its own, so that some of them are a task, too."""
+        return self.rows == (self.outputs,) == (len(self.class_names),)
 
     @property
     def any_number(self) -> bool:
@@ -140,7 +148,7 @@ class Task:
         Raises:
             UserError: they are no numbers; `where` names them.
         """
-        values = labels[:, None] if labels.ndim == 1 and self.outputs == 1 else labels
+        values = labels[:, None] if labels.ndim == 1 and self.rows == (1,) else labels
         try:
             return values.astype(self.type_of(values))
         except (TypeError, ValueError) as error:
@@ -173,7 +181,7 @@ class Task:
         if labels.shape[1:] != self.rows or not np.issubdtype(labels.dtype, np.floating):
             raise UserError(
                 f'{where}: labels are {labels.dtype} {list(labels.shape)}, but must be floating numbers '
-                f'[{len(labels)}, {self.outputs}]'
+                f'{[len(labels), *self.rows]}'
             )
 
     def allowed(self, labels: np.ndarray) -> tuple[np.ndarray, str]:
@@ -206,9 +214,13 @@ class Task:
             complete: whether an example is known not to have the classes that the other task does not name.
         """
         number = {name: index for index, name in enumerate(self.class_names)}
-        whole = np.full((len(labels), self.outputs), 0.0 if complete else np.nan, labels.dtype)
+        whole = np.full((len(labels), *self.rows), 0.0 if complete else np.nan, labels.dtype)
         whole[:, [number[name] for name in theirs.class_names]] = labels
         return whole
+
+    def remarks(self, labels: np.ndarray, where: str) -> list[str]:
+        """Lines about labels of which the metrics say less than they seem to; `where` names them."""
+        return []
 
     def needed_names(self, labels: np.ndarray) -> Sequence[str]:
         """The names of outputs without which labels say something else."""
@@ -320,7 +332,10 @@ def task_class(kind: str, where: str = '') -> type[Task]:
         UserError: there is no such kind; `where` stands before the message.
     """
     if kind not in _CLASSES:
-        raise UserError(f'{where}kind={kind!r} is not one of {", ".join(kinds())}')
+        raise UserError(
+            f'{where}kind={kind!r} is not one of {", ".join(kinds())}; one of your own is known once the module that '
+            'defines its class is imported'
+        )
     return _CLASSES[kind]
 
 

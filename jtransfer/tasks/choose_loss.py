@@ -66,4 +66,4 @@ def _balanced(loss: Loss, task: Task, labels: Labels | None) -> tuple[float, ...
     from jtransfer.tasks.class_balance import class_weights
 
     values = labels[task.name]
-    return class_weights(values[labelled(values)], task.outputs, loss.class_balance, loss.class_balance_beta)
+    return class_weights(values[labelled(values)], len(task.class_names), loss.class_balance, loss.class_balance_beta)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jtransfer.tasks.base import Task
+from jtransfer.tasks.base import Task, labelled
 from jtransfer.tasks.labels import Labels
 
 
@@ -27,9 +27,8 @@ def present_tasks(tasks: Sequence[Task], labels: Labels) -> list[Present]:
     found = []
     for task in tasks:
         values = labels[task.name]
-        if values.ndim == 1:
-            there = (values >= 0).any()
-            found += [Present(task, None)] if there else []
+        if not task.name_by_name:
+            found += [Present(task, None)] if labelled(values).any() else []
             continue
         columns = np.flatnonzero(~np.isnan(values).all(axis=0))
         if len(columns) == task.outputs:

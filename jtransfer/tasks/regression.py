@@ -13,6 +13,7 @@ from jtransfer.tasks.base import Task
 from jtransfer.tasks.metrics.regression import SCORE, RegressionMetrics, regression_metrics
 from jtransfer.tasks.metrics.wrong import Wrong
 from jtransfer.text.numbers import digits_of, exact, number, rounded
+from jtransfer.text.outside import first_few
 
 # Rows of a sheet that shows what the numbers mean.
 _ROWS = 8
@@ -41,6 +42,17 @@ class Regression(Task, kind='regression'):
     def allowed(self, labels: np.ndarray) -> tuple[np.ndarray, str]:
         """Finite numbers, and NaN."""
         return (np.isnan(labels) | np.isfinite(labels)).all(axis=1), 'not finite'
+
+    def remarks(self, labels: np.ndarray, where: str) -> list[str]:
+        """A line about the numbers that are the same in every example."""
+        known = [column[~np.isnan(column)] for column in labels.T]
+        same = [name for name, one in zip(self.class_names, known, strict=True) if len(one) and np.ptp(one) == 0]
+        if not same:
+            return []
+        return [
+            f'{where} has one value alone of {first_few(same)}: R² says nothing there (it is 1 if every prediction is '
+            'exact, and else 0)'
+        ]
 
     def fitted(self, labels: np.ndarray) -> Task:
         """With mean and standard deviation of the labels (1 where all are alike), unless it has a scaling already.

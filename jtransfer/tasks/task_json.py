@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jtransfer.errors import UserError
-from jtransfer.tasks.base import Task
+from jtransfer.tasks.base import Task, task_class
 from jtransfer.text.outside import clipped
 
 
@@ -26,14 +26,26 @@ def from_dict(values: Any) -> Task:
     Raises:
         UserError: a field is missing or unknown, or holds a value of another kind.
     """
-    known = {field.name for field in dataclasses.fields(Task)}
-    if not isinstance(values, Mapping) or set(values) - known or not {'name', 'kind', 'class_names'} <= set(values):
-        raise UserError(f'a task has the fields {", ".join(sorted(known))}, unlike {clipped(str(values))}')
+    if not isinstance(values, Mapping) or not {'name', 'kind', 'class_names'} <= set(values):
+        raise _unlike(Task, values)
     for field, value in values.items():
-        if not _KINDS_OF_FIELDS[field](value):
+        if field in _KINDS_OF_FIELDS and not _KINDS_OF_FIELDS[field](value):
             raise UserError(f'a task has {field}={clipped(repr(value))}, which is of another kind')
-    tuples = {name: tuple(values[name]) for name in ('class_names', 'offset', 'scale') if name in values}
-    return Task(**{**values, **tuples})
+    # A kind may have fields of its own beside those of all.
+    kind = task_class(values['kind'], f"task '{values['name']}': ")
+    if set(values) - {field.name for field in dataclasses.fields(kind)}:
+        raise _unlike(kind, values)
+    return kind(**{name: _tupled(value) for name, value in values.items()})
+
+
+def _unlike(kind: type[Task], values: Any) -> UserError:
+    known = sorted(field.name for field in dataclasses.fields(kind))
+    return UserError(f'a task has the fields {", ".join(known)}, unlike {clipped(str(values))}')
+
+
+def _tupled(value: Any) -> Any:
+    """Lists, which JSON makes of tuples, as tuples, at any depth."""
+    return tuple(map(_tupled, value)) if isinstance(value, list | tuple) else value
 
 
 def _is_text(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from jtransfer.config import optim
 from jtransfer.config.optim import LOSSES, OPTIMIZERS, SCHEDULES, Loss, Optim
 from jtransfer.errors import UserError
 
@@ -15,8 +16,17 @@ def test_every_name_is_valid():
         Loss(name).check('loss.')
 
 
+def test_a_loss_of_somebodys_own_is_a_name_too(monkeypatch):
+    monkeypatch.setattr(optim, '_FURTHER', {})
+    with pytest.raises(UserError, match=r"loss.name='poisson' is not one of auto, .*symmetric_cross_entropy\."):
+        Loss('poisson').check('loss.')
+    optim.add_losses(['poisson', 'mse'])
+    Loss('poisson').check('loss.')
+    assert list(optim._FURTHER) == ['poisson']
+
+
 @pytest.mark.parametrize(
-    ('optim', 'message'),
+    ('given', 'message'),
     [
         (Optim('adam'), "Did you mean 'adamw'"),
         (Optim(schedule='onecycle'), "Did you mean 'one_cycle'"),
@@ -30,9 +40,9 @@ def test_every_name_is_valid():
         (Optim(accumulate_steps=0), 'accumulate_steps=0 must be at least 1'),
     ],
 )
-def test_an_optimiser_that_cannot_be_is_refused(optim, message):
+def test_an_optimiser_that_cannot_be_is_refused(given, message):
     with pytest.raises(UserError, match=message):
-        optim.check('optim.')
+        given.check('optim.')
 
 
 @pytest.mark.parametrize(

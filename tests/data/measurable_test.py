@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jtransfer.data.measurable import check_part, check_parts, constant_lines, missing_classes, without_figure
+from jtransfer.data.measurable import check_part, check_parts, missing_classes, without_figure
 from jtransfer.data.part import Part
 from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
@@ -67,4 +67,4 @@ def test_numbers_that_are_all_the_same_are_said():
         'the test part has one value alone of years: R² says nothing there (it is 1 if every prediction is exact, and '
         'else 0)'
     ]
-    assert constant_lines(KINDS, {'kind': np.zeros(3, np.int32)}, 'here') == []
+    assert KINDS.remarks(np.zeros(3, np.int32), 'here') == []

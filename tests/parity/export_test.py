@@ -127,7 +127,7 @@ def test_transformers_loads_a_network_without_a_head(tmp_path, bare):
     theirs, said = transformers.AutoModel.from_pretrained(tmp_path / 'out', output_loading_info=True)
     assert not [key for kind in ('missing_keys', 'unexpected_keys', 'mismatched_keys') for key in said[kind]]
     image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
-    ours = model.network.apply(model.variables, jnp.asarray(image.numpy().transpose(0, 2, 3, 1)))['']
+    ours = model.network.apply(model.variables, jnp.asarray(image.numpy().transpose(0, 2, 3, 1)))['pooled']
     check.close(ours, theirs.eval()(image).pooler_output.detach().numpy(), TOLERANCE, bare)
 
 

@@ -24,9 +24,12 @@ def reference():
 
 
 def logits_of(model, image):
-    """Ours on a torch image (NCHW)."""
+    """Ours on a torch image (NCHW), or the pooled features where there is no head."""
     with jax.default_matmul_precision('highest'):
-        return jax.jit(model.network.apply)(model.variables, jnp.asarray(image.numpy().transpose(0, 2, 3, 1)))['']
+        (values,) = jax.jit(model.network.apply)(
+            model.variables, jnp.asarray(image.numpy().transpose(0, 2, 3, 1))
+        ).values()
+    return values
 
 
 def agree(model, theirs, image, forward=lambda net, image: net(image)):

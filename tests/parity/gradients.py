@@ -46,7 +46,7 @@ def compare(name, family, model, side=64, batch=2, train=False, naming='timm'):
     apply = functools.partial(network.apply, train=train, mutable=['batch_stats'])
 
     def loss(params, rest, image):
-        return jnp.sum(apply({**rest, 'params': params}, image)[0] * weights)
+        return jnp.sum(apply({**rest, 'params': params}, image)[0][''] * weights)
 
     rest = {key: value for key, value in variables.items() if key != 'params'}
     with jax.default_matmul_precision('highest'):

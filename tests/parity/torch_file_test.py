@@ -76,6 +76,7 @@ def test_what_training_scripts_keep_beside_the_weights_is_passed_over(tmp_path, 
     assert set(read_weights(tmp_path / 'w.pth')[0]) == set(tensors())
 
 
+@pytest.mark.filterwarnings('ignore:Sparse invariant checks:UserWarning')
 def test_a_tensor_of_another_type_is_no_error_until_it_is_needed(tmp_path):
     others = {
         'float8': torch.ones(2).to(torch.float8_e4m3fn),
@@ -151,6 +152,7 @@ def test_truncated_files(tmp_path, new, share):
     assert '\n' not in str(caught.value)
 
 
+@pytest.mark.filterwarnings('ignore:`torch.jit.script` is deprecated:DeprecationWarning')
 def test_a_script_module_is_refused(tmp_path):
     path = tmp_path / 'w.pt'
     torch.jit.script(torch.nn.Linear(2, 3)).save(path)

@@ -3,7 +3,9 @@
 import numpy as np
 
 from jtransfer.tasks import Task, single_label
+from jtransfer.tasks.base import labelled
 from jtransfer.tasks.present import narrowed, present_tasks
+from tests.tasks.spread import Spread
 
 NAN = np.nan
 KIND = single_label(('a', 'b'), 'kind')
@@ -24,6 +26,15 @@ def test_what_is_whole_stays_as_it_is():
     (found,) = present_tasks([task], labels)
     assert (found.task, found.columns) == (task, None)
     assert narrowed(labels, [found])[''] is labels['']
+
+
+def test_outputs_that_are_of_no_name_alone_stay_together():
+    labels = {'': np.array([[1.0, NAN], [2.0, NAN]])}
+    task = Spread('', 'spread', ('mm', 'g'))
+    assert task.read(labels[''], 'here').shape == (2, 2)
+    (found,) = present_tasks([task], {'': np.array([[1.0, 2.0], [2.0, NAN]])})
+    assert (found.task, found.columns) == (task, None)
+    assert not labelled(labels['']).any()
 
 
 def test_without_any_label_all_is_there_for_whoever_measures_to_say_so():

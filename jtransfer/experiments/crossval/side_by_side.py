@@ -29,6 +29,7 @@ from jtransfer.experiments.run.standardise import standardise
 from jtransfer.experiments.run.train import Trained, make_validator
 from jtransfer.inputs.image import Preprocessing, training_pixels
 from jtransfer.out_of_memory import memory_told
+from jtransfer.text.outside import count_of
 from jtransfer.train.feed import Feed
 from jtransfer.train.fold_feed import FoldExamples, fold_feed
 from jtransfer.train.lane_placement import LanePlacement
@@ -91,7 +92,8 @@ def _run(
         holding.enter_context(directory.held())
         finetune.begin(directory, fold)
     say(
-        f'{len(parts)} folds side by side: {placement.rows} rows of {placement.device_count} devices, '
+        f'{len(parts)} folds side by side: {count_of(placement.rows, "row")} of '
+        f'{count_of(placement.device_count, "device")}, '
         f'{step_parts.total_steps:,} steps of {config.data.batch_size} images each'
     )
 

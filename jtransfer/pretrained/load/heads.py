@@ -59,7 +59,7 @@ def check_tasks(tasks: Iterable[Task]) -> tuple[Task, ...]:
         raise UserError(f"two tasks have the name '{twice}'")
     for task in tasks:
         called = f" of task '{task.name}'" if task.name else ''
-        if len(set(task.class_names)) < task.outputs:
+        if len(set(task.class_names)) < len(task.class_names):
             twice = Counter(task.class_names).most_common(1)[0][0]
             raise UserError(f"the class name '{printable(twice)}' stands twice among class_names{called}")
     return tasks
@@ -71,7 +71,7 @@ def in_words(tasks: Iterable[Task]) -> str:
 
 
 def _in_words(task: Task) -> str:
-    names = ', '.join(map(printable, task.class_names[:_LISTED])) + ', …' * (task.outputs > _LISTED)
+    names = ', '.join(map(printable, task.class_names[:_LISTED])) + ', …' * (len(task.class_names) > _LISTED)
     what = f'{task.in_words()} ({names})'
     return f'{task.name}: {what}' if task.name else what
 
@@ -83,7 +83,11 @@ def matches(first: Sequence[Task], second: Sequence[Task]) -> bool:
 
 def same(first: Task, second: Task) -> bool:
     """Whether two tasks mean the same outputs, whatever their weight and the scaling that training found."""
-    return (first.name, first.kind, first.class_names) == (second.name, second.kind, second.class_names)
+    return _meaning(first) == _meaning(second)
+
+
+def _meaning(task: Task) -> Task:
+    return dataclasses.replace(task, weight=1.0, offset=(), scale=())
 
 
 def chosen_tasks(
@@ -167,7 +171,10 @@ def _order(wanted: Task, stored: Task) -> tuple[int, ...] | None:
         return ()
     if (wanted.name, wanted.kind) != (stored.name, stored.kind):
         return None
-    if sorted(wanted.class_names) != sorted(stored.class_names) or len(set(stored.class_names)) < stored.outputs:
+    names = sorted(set(stored.class_names))
+    if sorted(wanted.class_names) != names or stored.outputs != len(names):
+        return None
+    if not same(dataclasses.replace(wanted, class_names=stored.class_names, offset=(), scale=()), stored):
         return None
     places = {name: index for index, name in enumerate(stored.class_names)}
     return tuple(places[name] for name in wanted.class_names)

@@ -12,6 +12,7 @@ from jtransfer.pretrained.checkpoint import open_model, save_model
 from jtransfer.pretrained.load import heads
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.base import Task, single_label
+from tests.tasks.spread import Spread
 
 KIND = single_label(('a', 'b', 'c'), 'kind')
 TAGS = Task('tags', 'multi_label', ('x', 'y'), weight=0.5)
@@ -194,6 +195,14 @@ def test_where_parameters_belong():
     assert heads.head_of('params/heads/kind/part0/bias') == heads.path_of(KIND) == 'heads/kind'
     assert heads.head_of('batch_stats/head/aux1/bn/mean') == heads.path_of(single_label(('a', 'b'))) == 'head'
     assert heads.head_of('params/backbone/head/kernel') == ''
+
+
+def test_a_head_of_several_outputs_a_name_is_kept_in_its_order_alone():
+    task = Spread('', 'spread', ('mm', 'g'))
+    assert heads.check_tasks([task]) == (task,)
+    assert heads.adopt([task], [task])[1] == {'head': ()}
+    assert not heads.adopt([Spread('', 'spread', ('g', 'mm'))], [task])[1]
+    assert not heads.adopt([dataclasses.replace(task, floor=0.5)], [task])[1]
 
 
 def test_outputs_in_another_order_are_the_same_outputs():
