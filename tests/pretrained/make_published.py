@@ -24,13 +24,14 @@ from jtransfer.errors import UserError
 from jtransfer.inputs.image import Preprocessing
 from jtransfer.models import cost
 from jtransfer.models.variant import HALF
-from jtransfer.pretrained.catalogue.entries import ARCHITECTURE_CLASSES, COLUMNS, NORMS, Entry, table_row
+from jtransfer.pretrained.catalogue.entries import ARCHITECTURE_CLASSES, COLUMNS, NORMS, Entry
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.timm.names import architecture_of, preprocessing_of
 from tests.golden.reference import import_timm, import_torchvision
 from tests.pretrained import published_facts, published_google, published_hub, published_siglip
 from tests.pretrained.published_about import about_timm
 from tests.pretrained.published_facts import Facts
+from tests.pretrained.published_row import table_row
 
 PACKAGE = pathlib.Path(str(importlib.resources.files('jtransfer.pretrained')))
 RESULTS = pathlib.Path(__file__).with_name('timm_results.tsv')

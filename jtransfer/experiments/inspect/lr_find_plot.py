@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from jtransfer.experiments.inspect.lr_curve import RangeTest
 from jtransfer.text.outside import for_figure
-
-if TYPE_CHECKING:
-    from jtransfer.experiments.inspect.lr_find import RangeTest
 
 _INK, _SOFT, _GRID, _COLOUR, _STRONG = '#12120f', '#55534d', '#e3e1da', '#2a78d6', '#e0602b'
 

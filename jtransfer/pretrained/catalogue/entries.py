@@ -9,7 +9,6 @@ import dataclasses
 import difflib
 import functools
 import importlib.resources
-import json
 import re
 from collections.abc import Callable, Mapping
 from importlib.resources.abc import Traversable
@@ -172,22 +171,6 @@ def read_table(text: str, table: str) -> list[Entry]:
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{table}:{number}: {type(error).__name__}: {error}') from error
     return rows
-
-
-def table_row(entry: Entry) -> str:
-    """The line of an entry, in the order of `COLUMNS`; the inverse of `read_table`."""
-    how = entry.preprocessing
-    [norm] = [name for name, values in NORMS.items() if values == (how.mean, how.std)]
-    plain = {
-        'norm': norm,
-        'options': json.dumps(dict(sorted(entry.options.items()))) if entry.options else '',
-        'image_size': how.image_size,
-        'interpolation': how.interpolation,
-        'crop_fraction': how.crop_fraction,
-        'squash': 'yes' if how.squash else '',
-    }
-    cells = [plain[column] if column in plain else getattr(entry, column) for column in COLUMNS]
-    return '\t'.join('' if cell is None else str(cell) for cell in cells)
 
 
 def _folder() -> Traversable:

@@ -22,7 +22,7 @@ from typing import Literal, overload
 import filelock
 import pooch
 import requests
-from huggingface_hub import _CACHED_NO_EXIST, constants, errors, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from huggingface_hub import constants, errors, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 from jtransfer.errors import UserError
@@ -284,7 +284,9 @@ def _hub_failure(error: Exception, repo: str, filename: str, revision: str, endp
 
 def _known_to_miss(repo: str, filename: str, revision: str) -> bool:
     """Whether the cache remembers that the repository does not have the file."""
-    return try_to_load_from_cache(repo, filename, revision=revision or None) is _CACHED_NO_EXIST
+    found = try_to_load_from_cache(repo, filename, revision=revision or None)
+    # A path where it has the file, None where nothing is known of it, else an object that says that it is not there.
+    return found is not None and not isinstance(found, str)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jtransfer.experiments.inspect.lr_find import DIVERGENCE, END, RangeTest, smooth, suggest
+from jtransfer.experiments.inspect.lr_curve import DIVERGENCE, END, RangeTest, smooth, suggest
 from jtransfer.experiments.inspect.lr_find_plot import plot
 
 ORANGE, BLUE = (224, 96, 43), (42, 120, 214)

@@ -12,10 +12,11 @@ from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.inputs.image import IMAGENET_MEAN, Preprocessing
 from jtransfer.pretrained.catalogue import entries
-from jtransfer.pretrained.catalogue.entries import COLUMNS, TABLES, find, matching, read_table, table_row
+from jtransfer.pretrained.catalogue.entries import COLUMNS, TABLES, find, matching, read_table
 from jtransfer.pretrained.catalogue.locate import shipped_path
 from jtransfer.pretrained.names import namings
 from tests.models.published import count
+from tests.pretrained.published_row import table_row
 
 ALL = list(entries.entries().values())
 HALF = (0.5, 0.5, 0.5)
