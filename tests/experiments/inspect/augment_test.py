@@ -61,7 +61,7 @@ def test_the_picture_is_written_and_said(tiny_config, tmp_path):
         say=lines.append,
     )
     assert '3 classes (ant, bee, cat); images: 21 to train on' in lines[0]
-    assert lines[1:] == ['invert(probability=1.0)']
+    assert lines[2:] == ['invert(probability=1.0)']
     with Image.open(path) as image:
         assert image.format == 'PNG'
         assert image.width > image.height
@@ -73,7 +73,7 @@ def test_without_augmentation_it_says_so(tiny_config, tmp_path):
     lines = []
     config = _with(tiny_config(run_dir=str(tmp_path / 'bees')))
     assert augment.show(config, images=1, draws=1, say=lines.append) == tmp_path / 'bees-augment.png'
-    assert lines[1:] == ['nothing: images are as evaluation sees them']
+    assert lines[2:] == ['nothing: images are as evaluation sees them']
 
 
 def test_what_cannot_be_is_told_first(tiny_config, tmp_path):
