@@ -121,7 +121,9 @@ def test_it_trains_is_evaluated_and_predicts(source, checkpoints, photos, nowher
     assert record['score_name'] == 'within one grade'
     assert record['score'] == result.metrics.score > 0.6
     assert 'train/grades_off' in (nowhere / 'run/metrics.jsonl').read_text()
-    assert 'Within one grade' in (nowhere / 'run/report.html').read_text()
+    page = (nowhere / 'run/report.html').read_text()
+    assert 'Within one grade' in page
+    assert 'Grades off in training' in page
     rows = list(csv.DictReader((nowhere / 'run/evaluation/predictions.csv').read_text().splitlines()))
     assert {row['grade'] for row in rows} <= set(GRADES)
     model = load_model('run')

@@ -64,7 +64,7 @@ class Model:
     """
 
     network: AnyNetwork
-    variables: dict[str, Any]
+    variables: dict[str, Any] = dataclasses.field(repr=False)
     architecture: str
     preprocessing: Preprocessing
     class_names: tuple[str, ...]

@@ -9,7 +9,7 @@ import numpy as np
 
 from jtransfer.report.charts import WIDE, LineChart, Series, line_chart
 from jtransfer.tasks.better import VALIDATED, rank
-from jtransfer.tasks.metrics.figure import SHARE, Figure
+from jtransfer.tasks.metrics.figure import SHARE, Figure, capital
 
 _GROUP = 'learning_rate/'
 _MOST_GROUPS = 6
@@ -17,6 +17,8 @@ _MOST_GROUPS = 6
 _MOST_COLOURS = 6
 _ACCURACY = Figure('accuracy', None, SHARE)
 _LOGGED = f'train/{_ACCURACY.name}'
+# What a line says of the training beside the figures of the tasks.
+_OTHERS = ('train/loss', 'train/image_size', _LOGGED)
 
 Lines = Sequence[Mapping[str, Any]]
 
@@ -32,7 +34,7 @@ def training_charts(lines: Lines, score: Figure = _ACCURACY) -> list[LineChart]:
 
     Returns:
         The charts, in this order. Where the score is another than the accuracy, the accuracy in training has a chart of
-        its own.
+        its own; so has every other figure that a kind of task logs.
     """
     norms = [y for _, y in _points(lines, 'gradient_norm') if y > 0]
     accuracy = Series('train', _points(lines, _LOGGED), 1)
@@ -56,6 +58,10 @@ def training_charts(lines: Lines, score: Figure = _ACCURACY) -> list[LineChart]:
             percent=score.unit == SHARE,
         ),
         None if same else line_chart('Accuracy in training', [accuracy], x_label='step', percent=True),
+        *(
+            line_chart(title, [Series('train', _points(lines, key), 1)], x_label='step')
+            for key, title in _further(lines).items()
+        ),
         line_chart('Learning rate', _learning_rates(lines), x_label='step'),
         line_chart(
             'Gradient norm',
@@ -119,6 +125,13 @@ def _mean(folds: Sequence[list[tuple[float, float]]]) -> list[tuple[float, float
 
 def _points(lines: Lines, key: str) -> list[tuple[float, float]]:
     return [(float(line['step']), float(line[key])) for line in lines if line.get(key) is not None]
+
+
+def _further(lines: Lines) -> dict[str, str]:
+    """The figures that tasks log beside the accuracy, by their keys: titles."""
+    keys = dict.fromkeys(key for line in lines for key in line if key.startswith('train/') and key not in _OTHERS)
+    figures = [key for key in keys if not key.startswith('train/loss/')]
+    return {key: f'{capital(key.removeprefix("train/").replace("_", " "))} in training' for key in figures}
 
 
 def _scores(lines: Lines) -> list[tuple[float, float]]:

@@ -51,6 +51,12 @@ def test_the_checkpoint_as_it_is(saved, asked):
     np.testing.assert_array_equal(logits, original.network.apply(original.variables, images, train=False)[''])
 
 
+def test_a_model_is_told_without_its_weights(saved):
+    _, model = saved
+    assert model.architecture in repr(model)
+    assert 'Array(' not in repr(model)
+
+
 @pytest.mark.parametrize(
     ('asked', 'names'),
     [

@@ -64,6 +64,14 @@ def test_another_score_has_a_chart_of_its_own():
     assert (chart.title, chart.lines[0].value) == ('Mean average precision', '-50.0%')
 
 
+def test_what_a_kind_of_task_logs_has_a_chart():
+    lines = [
+        {'step': step, 'train/loss': 1.0, 'train/loss/tags': 1.0, 'train/image_size': 8, 'train/grades_off': 1 / step}
+        for step in (1, 2)
+    ]
+    assert [chart.title for chart in training_charts(lines)] == ['Loss', 'Grades off in training']
+
+
 def test_folds_lie_over_each_other():
     charts = {chart.title: chart for chart in fold_charts([list(lines())] * 3, ['a', 'b', 'c'])}
     assert list(charts) == [
