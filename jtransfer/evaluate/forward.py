@@ -39,7 +39,7 @@ def make_forward(
     Args:
         network: what is to be computed.
         preprocessing: what it reads.
-        flips: take the mean of every image and its mirror image (left and right exchanged), see `average_views`. The
+        flips: take the mean of every example and its mirror image (`Preprocessor.mirrored`), see `average_views`. The
             program is compiled once and runs twice.
         kinds: of the network's tasks, see `kinds_of`; they matter with `flips` alone.
     """

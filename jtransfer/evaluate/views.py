@@ -1,7 +1,7 @@
 """The views of an example that test-time augmentation averages: made on the host, the mean taken on the device.
 
 Ten views (`crops=5, flips=True`) are from Krizhevsky, Sutskever and Hinton (2012), several sizes from Simonyan and
-Zisserman (2014); both average softmax probabilities, as is done here where a picture has one label.
+Zisserman (2014); both average softmax probabilities, as is done here where an example has one label.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def make_views(
         settings: whose `flips`, `crops` and `scales` apply.
 
     Raises:
-        UserError: views that its inputs do not have, that would be alike for every image or at two scales, or a size
+        UserError: views that its inputs do not have, that would be alike for every example or at two scales, or a size
             that the network does not take, such as any but its own for position embeddings.
     """
     views = preprocessing.views(settings, network.backbone.side_multiple)
@@ -57,7 +57,7 @@ def kinds_of(tasks: Sequence[Task]) -> Kinds:
 def average_views(*outputs: Mapping[str, Any], kinds: Kinds = ONE_LABEL) -> dict[str, Array]:
     """The outputs that stand for several views, [batch, outputs] float32 by task.
 
-    With one label a picture, the log of the mean of the softmax probabilities: logits whose softmax is that mean. With
+    With one label an example, the log of the mean of the softmax probabilities: logits whose softmax is that mean. With
     several labels, logits whose sigmoid is the mean of the sigmoids. Of numbers, the mean. Logarithms are computed with
     throughout, so that a class of vanishing probability stays finite.
 

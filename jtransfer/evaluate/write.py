@@ -34,11 +34,11 @@ def write_evaluation(
 ) -> None:
     """Writes `metrics.json`, `predictions.csv` and a table of the classes or numbers into `folder`.
 
-    With one label an image, `per_class.csv`, and `confusion_matrix.csv` with a row a label and a column a predicted
+    With one label an example, `per_class.csv`, and `confusion_matrix.csv` with a row a label and a column a predicted
     class. `predictions.csv` has a row an example: id, label, predicted (both as class names), probability of the
     prediction, and correct (1 or 0).
 
-    With several labels an image, `per_class.csv`; `predictions.csv` has id, labelled (1 or 0), labels and predicted
+    With several labels an example, `per_class.csv`; `predictions.csv` has id, labelled (1 or 0), labels and predicted
     (class names with `|` between them), and the probability of every class.
 
     Of regression, `per_number.csv`; `predictions.csv` has id, and the true and the predicted value of every number.

@@ -109,5 +109,5 @@ def batched(spec: Spec, size: int = 1) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def in_words(spec: Spec) -> str:
-    """What a network reads, for people: `image 224×224×3`."""
+    """What a network reads, for people: `feature 7×7×512`."""
     return ', '.join(f'{name} {"×".join(map(str, leaf.shape))}' for name, leaf in spec.items())

@@ -30,7 +30,7 @@ class Stage:
 
     Attributes:
         name: the stage's, or `head`.
-        shape: of its output for one image, without the batch.
+        shape: of its output for one example, without the batch.
         rule: the pattern that takes its parameters, `backbone/stage1/.*`.
         tensors: how many parameters that are.
         elements: how many numbers.
@@ -69,7 +69,7 @@ class Cost:
         statistics: running means and variances of batch normalisation.
         flops: operations of the forward pass for one example, head included; a multiplication and an addition are two.
             XLA counts element-wise operations too, and leaves out what falls on padding, so that networks of 3×3
-            convolutions on small pictures stay below the usual count (ResNet-50 at 224 by 3 %, ResNet-34 by 8 %).
+            convolutions on small inputs stay below the usual count (ResNet-50 at 224 by 3 %, ResNet-34 by 8 %).
             NaN where XLA does not say.
         stages: the backbone's stages and the head.
         paths: all parameters, grouped.

@@ -191,7 +191,7 @@ class Network(nn.Module):
         dropping = [name for name in heads if not is_frozen((*self.path, *paths[name]), mode.frozen)]
         dropped = {}
         if self.dropout > 0 and mode.train and dropping:
-            # One draw for all heads: they look at one and the same picture of the image.
+            # One draw for all heads: they see one and the same example.
             dropped['pooled'] = nn.Dropout(self.dropout, name='dropout_before_head')(
                 features['pooled'], deterministic=False
             )

@@ -1,4 +1,4 @@
-"""The outputs of several networks for the same images, averaged."""
+"""The outputs of several networks for the same examples, averaged."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ class Task:
         """Raises `UserError` for labels of which nothing could be measured; `where` says which examples they are of."""
         if not self.labelled(labels).any():
             called = f' for {self.name}' if self.name else ''
-            raise UserError(f'none of the {len(labels)} images of {where} has a label{called}')
+            raise UserError(f'none of the {len(labels)} examples of {where} has a label{called}')
 
     def counts(self, labels: np.ndarray) -> np.ndarray | None:
         """How many of the examples have each class, int [classes]; None where there are no classes."""
@@ -245,7 +245,7 @@ class Task:
         raise NotImplementedError
 
     # Training: JAX arrays. Labels are in the task's form, numbers scaled as the outputs are, or shares [batch, outputs]
-    # where images are mixed. The task that is asked has no scaling: folds side by side, each with its own, share a step
+    # where examples are mixed. The task that is asked has no scaling: folds side by side, each with its own, share one
 
     def loss(self, settings: Loss, smoothing: float) -> ExampleLoss:
         """The loss of every example of a batch, by one of the names in `losses`.
@@ -360,5 +360,5 @@ def single_label(class_names: Sequence[str], name: str = '') -> Task:
 
 
 def is_classifier(tasks: Sequence[Task]) -> bool:
-    """Whether the tasks are what an ordinary classifier has: one label an image, or no head at all."""
+    """Whether the tasks are what an ordinary classifier has: one label an example, or no head at all."""
     return not tasks or (len(tasks) == 1 and tasks[0] == single_label(tasks[0].class_names))

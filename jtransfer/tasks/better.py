@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-# What a validation calls its score, and how that is told: of one label an image, and of every other task.
+# What a validation calls its score, and how that is told: of one label an example, and of every other task.
 VALIDATED = {'top1': '.1%', 'score': '.3f'}
 
 

@@ -1,4 +1,4 @@
-"""One label an image: classes that are told apart."""
+"""One label an example: classes that are told apart."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Classification(Task, kind='single_label'):
     """Labels are class numbers, int32 [n]; -1: not labelled. Outputs are logits of a softmax."""
 
     words = ('class', 'classes')
-    held = 'one label an image'
+    held = 'one label an example'
     losses = (
         *('cross_entropy', 'focal', 'binary', 'binary_sum'),
         *('generalized_cross_entropy', 'symmetric_cross_entropy'),

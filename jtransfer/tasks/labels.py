@@ -32,7 +32,7 @@ def strata(
     """What folds and hold-outs are stratified by: the labels of the first task that has classes.
 
     Of nothing but numbers, all examples are of one stratum. Examples without a label are a stratum of their own, number
-    0 after the classes, or no class at all where there are several labels an image.
+    0 after the classes, or no class at all where there are several labels an example.
     """
     for task in tasks:
         found = task.strata(labels[task.name])

@@ -48,7 +48,7 @@ def cross_entropy(
 def make_loss(loss: Loss, label_smoothing: float, num_classes: int) -> LossFunction:
     """The loss of every example, and how much the example weighs.
 
-    Targets are class numbers [batch], or [batch, outputs]: probabilities, several labels an image (`binary`), numbers
+    Targets are class numbers [batch], or [batch, outputs]: probabilities, several labels an example (`binary`), numbers
     (`mse`, `huber`). Class numbers are made one-hot where a loss wants the second.
 
     Class weights act as in torch.nn.functional.cross_entropy and its binary counterpart. With class numbers an example
@@ -144,7 +144,7 @@ def accuracy(
         loss_name: name of the loss.
 
     Returns:
-        Whether the largest output is the class, or the most probable one; with several labels an image (`binary` and
+        Whether the largest output is the class, or the most probable one; with several labels an example (`binary` and
         targets of outputs), the share of classes on whose presence the sign of the output agrees.
     """
     if targets.ndim == 1:

@@ -1,4 +1,4 @@
-"""Several labels an image: classes of which an image may have any number."""
+"""Several labels an example: classes of which an example may have any number."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class MultiLabel(Task, kind='multi_label'):
         if not (labels[self.labelled(labels)] > 0).any():
             of = f' of {self.name}' if self.name else ''
             raise UserError(
-                f'none of the {len(labels)} images of {where} has any of the labels{of}: nothing can be measured on '
+                f'none of the {len(labels)} examples of {where} has any of the labels{of}: nothing can be measured on '
                 'them; give it other examples (data.split_seed draws others), or hold none out'
             )
 

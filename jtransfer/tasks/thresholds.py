@@ -1,4 +1,4 @@
-"""From which probability on a class of several an image is predicted."""
+"""From which probability on a class of several an example is predicted."""
 
 from __future__ import annotations
 

@@ -24,12 +24,12 @@ class StepCost:
     """What one optimiser update costs.
 
     Attributes:
-        batch_size: images in it, over all devices.
+        batch_size: examples in it, over all devices.
         devices: that share them.
         flops: operations over all devices and accumulation steps, as XLA counts them in the compiled program (a
             multiplication and an addition are two). With accumulation, whose loop XLA counts once, to some 4 %.
         peak_bytes: memory that the step needs on each device: arguments, results and temporaries, less what results
-            take over from arguments (the state is donated). Pictures that are kept on the device come on top.
+            take over from arguments (the state is donated). Examples that are kept on the device come on top.
         temp_bytes: the temporaries in it, mostly activations.
         argument_bytes: state and batch.
         optimizer_bytes: the optimiser's state.
@@ -45,7 +45,7 @@ class StepCost:
 
     @property
     def flops_per_image(self) -> float:
-        """Operations an image, the optimiser's share included."""
+        """Operations an example, the optimiser's share included."""
         return self.flops / self.batch_size
 
 
@@ -79,7 +79,7 @@ def compile_step(
     Args:
         parts: network, plan and settings.
         variables: of the network, or their shapes.
-        batch_size: images an update, over all devices and accumulation steps.
+        batch_size: examples an update, over all devices and accumulation steps.
         devices: that share a batch. None: the first one alone.
         make_step: makes the step, for comparisons.
 

@@ -39,8 +39,8 @@ def device_feed(
         seed: of the order and the augmentation.
         start_step: the first step to give a batch for.
         placement: where batches go.
-        repeats: how often every image comes, see `make_order`.
-        classes: of every example, to sample them in turn. None: every image once an epoch.
+        repeats: how often every example comes, see `make_order`.
+        classes: of every example, to sample them in turn. None: every example once an epoch.
         weights: how much every example counts in the loss. None: batches say nothing of it.
     """
     resident = held_everywhere(inputs, placement)

@@ -101,9 +101,9 @@ def _ideal_flops(step: CompiledStep, variables: Mapping[str, Any]) -> float:
     """Operations of a step written by hand, for what one device does in one accumulation step."""
     parts, cost = step.parts, step.cost
     accumulate_steps = parts.config.optim.accumulate_steps
-    images = cost.batch_size // (accumulate_steps * cost.devices)
-    # One image alone may have no batch statistics, although it has some among those of other devices.
-    batch = abstract_batch(parts, max(images, 2) if cost.devices > 1 else images)
+    examples = cost.batch_size // (accumulate_steps * cost.devices)
+    # One example alone may have no batch statistics, although it has some among those of other devices.
+    batch = abstract_batch(parts, max(examples, 2) if cost.devices > 1 else examples)
     state = abstract_state(parts, variables)
     lowered = jax.jit(_ideal_step(parts, state.trainable), donate_argnums=0).lower(state, batch)
     # Sums of gradients and pulls towards the source: a few operations on every trained number.

@@ -42,7 +42,7 @@ Validate = Callable[[Mapping[str, Any]], dict[str, float]]
 def total_steps(config: Config, examples: int) -> int:
     """Optimiser updates that the configuration asks for on a training part of that size."""
     updates = config.train.epochs * examples / config.data.batch_size
-    # Rounded first: 1.1 epochs of 100 images are 11 batches of 10, not the 12 that 11.000000000000002 would give.
+    # Rounded first: 1.1 epochs of 100 examples are 11 batches of 10, not the 12 that 11.000000000000002 would give.
     steps = config.train.steps or max(1, math.ceil(round(updates, 6)))
     if steps > MOST_STEPS:
         raise UserError(

@@ -1,7 +1,7 @@
 """Training steps that have been compiled in this process, for runs that differ from one another in numbers alone.
 
 Trials of a search, runs of a sweep over rates, folds one after another: what is data of the program (`settings.py`, the
-seed, the images) does not make another one.
+seed, the examples) does not make another one.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def check_sizes(
 ) -> None:
     """Raises `UserError` for sizes that the network does not take; nothing is computed.
 
-    Position embeddings are for one number of patches, patches must cover the picture, pooling must leave something.
+    Position embeddings are for one number of patches, patches must cover the input, pooling must leave something.
 
     Args:
         network: the network.

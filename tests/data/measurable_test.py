@@ -26,14 +26,14 @@ def tags(*rows):
 
 def test_a_part_without_a_positive_has_nothing_to_measure():
     check_part(tags([0, 0, 0], [0, 1, 0]), 'test')
-    with pytest.raises(UserError, match=r'none of the 2 images of the test part has any of the labels: nothing can'):
+    with pytest.raises(UserError, match=r'none of the 2 examples of the test part has any of the labels: nothing can'):
         check_part(tags([0, 0, 0], [0, 0, 0]), 'test')
-    with pytest.raises(UserError, match=r'none of the 2 images of the test part has any of the labels'):
+    with pytest.raises(UserError, match=r'none of the 2 examples of the test part has any of the labels'):
         check_part(tags([0, 0, 0], [1, 1, np.nan]), 'test')
     train = tags([1, 1, 1], [0, 1, 0])
     for name in ('validation', 'test'):
         parts = Parts(train, *((tags([0, 0, 0]), None) if name == 'validation' else (None, tags([0, 0, 0]))), ('red',))
-        with pytest.raises(UserError, match=f'none of the 1 images of the {name} part has any of the labels'):
+        with pytest.raises(UserError, match=f'none of the 1 examples of the {name} part has any of the labels'):
             check_parts(parts)
 
 
@@ -42,7 +42,7 @@ def test_a_part_without_a_label_for_a_task_is_named(task):
     labels = {'kind': np.array([0, 1], np.int32), 'age': np.ones((2, 1), np.float32)}
     check_part(part_of(labels, (KINDS, AGE)), 'validation')
     labels[task] = np.full_like(labels[task], -1 if task == 'kind' else np.nan)
-    with pytest.raises(UserError, match=f'none of the 2 images of the validation part has a label for {task}'):
+    with pytest.raises(UserError, match=f'none of the 2 examples of the validation part has a label for {task}'):
         check_part(part_of(labels, (KINDS, AGE)), 'validation')
 
 

@@ -17,7 +17,7 @@ def padded_batches(images, labels, size):
         fill = size - len(image)
         # Padding that would show: bright images under a label that is never right.
         yield {
-            'image': np.concatenate([image, np.full((fill, *image.shape[1:]), 255, np.uint8)]),
+            'inputs': {'image': np.concatenate([image, np.full((fill, *image.shape[1:]), 255, np.uint8)])},
             'labels': {'': np.concatenate([label, np.full(fill, 99, np.int32)])},
             'mask': np.arange(size) < len(image),
         }
@@ -28,8 +28,8 @@ def linear(images):
     return jnp.stack([flat.sum(1), flat[:, 0], -flat[:, 1]], axis=1)
 
 
-def one_head(images):
-    return {'': linear(images)}
+def one_head(held):
+    return {'': linear(held['image'])}
 
 
 @settings(max_examples=15, deadline=None)
@@ -57,12 +57,14 @@ def test_several_heads_come_back_by_name():
         for start in (0, 4):
             rows = np.resize(np.arange(start, min(start + 4, 7)), 4)
             yield {
-                'image': images[rows],
+                'inputs': {'image': images[rows]},
                 'labels': {name: values[rows] for name, values in labels.items()},
                 'mask': np.arange(start, start + 4) < 7,
             }
 
-    outputs, got = predict_logits(lambda x: {'species': linear(x), 'size': linear(x)[:, :2]}, batches())
+    outputs, got = predict_logits(
+        lambda held: {'species': linear(held['image']), 'size': linear(held['image'])[:, :2]}, batches()
+    )
     assert list(outputs) == ['species', 'size']
     np.testing.assert_array_equal(outputs['species'], np.asarray(linear(images)))
     np.testing.assert_array_equal(outputs['size'], np.asarray(linear(images)[:, :2]))
@@ -73,7 +75,7 @@ def test_several_heads_come_back_by_name():
 
 def test_several_labels_an_image_stay_rows():
     images, labels = np.zeros((3, 4, 4, 3), np.uint8), np.float32([[1, 0], [0, 0], [1, 1]])
-    batch = {'image': images, 'labels': {'': labels}, 'mask': np.array([True, True, False])}
+    batch = {'inputs': {'image': images}, 'labels': {'': labels}, 'mask': np.array([True, True, False])}
     _, got = predict_logits(one_head, [batch])
     np.testing.assert_array_equal(got[''], labels[:2])
 
@@ -82,9 +84,9 @@ def test_compiles_once():
     traces = []
 
     @jax.jit
-    def apply(images):
-        traces.append(images.shape)
-        return one_head(images)
+    def apply(held):
+        traces.append(held['image'].shape)
+        return one_head(held)
 
     images, labels = np.zeros((11, 4, 4, 3), np.uint8), np.zeros(11, np.int32)
     predict_logits(apply, padded_batches(images, labels, 4))
@@ -93,13 +95,14 @@ def test_compiles_once():
 
 def test_ragged_batches_are_refused():
     batches = [
-        {'image': np.zeros((n, 2, 2, 3), np.uint8), 'labels': {'': np.zeros(n)}, 'mask': np.ones(n)} for n in (4, 3)
+        {'inputs': {'image': np.zeros((n, 2, 2, 3), np.uint8)}, 'labels': {'': np.zeros(n)}, 'mask': np.ones(n)}
+        for n in (4, 3)
     ]
-    with pytest.raises(ValueError, match=r'\(3, 2, 2, 3\) after \(4, 2, 2, 3\)'):
+    with pytest.raises(ValueError, match=r'\(3, 2, 2, 3\)} after .*\(4, 2, 2, 3\)'):
         predict_logits(one_head, batches)
 
 
-EMPTY = {'image': np.zeros((2, 2, 2, 3)), 'labels': {'': [0, 0]}, 'mask': [False, False]}
+EMPTY = {'inputs': {'image': np.zeros((2, 2, 2, 3))}, 'labels': {'': [0, 0]}, 'mask': [False, False]}
 
 
 @pytest.mark.parametrize('batches', [[], [EMPTY]])

@@ -40,7 +40,8 @@ def finished(here):
 def test_finetune_says_how_it_ended(finished, here):
     result = json.loads((here / 'runs' / 'tiny' / 'result.json').read_text())
     low, high = result['score_interval']
-    assert f'test accuracy {result["score"]:.1%}  (95% interval {low:.1%} to {high:.1%}, 15 images)' in finished.stdout
+    said = f'test accuracy {result["score"]:.1%}  (95% interval {low:.1%} to {high:.1%}, 15 examples)'
+    assert said in finished.stdout
     assert 'trained   head (' in finished.stdout
     assert 'frozen    backbone' in finished.stdout
     assert 'Run directory runs/tiny' in finished.stdout

@@ -33,7 +33,7 @@ def test_a_soup_of_two_runs(here):
     percent = [f'{record[part]["score"]:.1%}' for part in ('validation', 'test')]
     assert rows['uniform'] == ['uniform', 'soup', *percent]
     low, high = record['test']['score_interval']
-    assert f'test accuracy {percent[1]} (95% interval {low:.1%} to {high:.1%}) on 15 images' in done.stdout
+    assert f'test accuracy {percent[1]} (95% interval {low:.1%} to {high:.1%}) on 15 examples' in done.stdout
     assert done.stdout.endswith('soup: model.safetensors, soup.json\n')
     assert (here / 'soup' / 'model.safetensors').is_file()
     assert done.stderr == ''
@@ -96,9 +96,9 @@ def test_the_table_of_runs_that_predict_numbers():
         ['alpha', '0.3', '0.750', '–'],
         ['alpha', '0.3,', 'chosen', '–', '-0.250'],
     ]
-    assert scored('test', part) == 'test R² -0.250 (90% interval -0.500 to 0.125) on 1,200 images'
+    assert scored('test', part) == 'test R² -0.250 (90% interval -0.500 to 0.125) on 1,200 examples'
     whole = {**part, 'score_name': 'mean score', 'score_interval': None}
-    assert scored('test', whole) == 'test mean score -0.250 on 1,200 images'
+    assert scored('test', whole) == 'test mean score -0.250 on 1,200 examples'
 
 
 def shown(grid):

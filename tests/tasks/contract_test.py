@@ -63,7 +63,7 @@ def test_what_is_not_labelled_is_known(case):
     task, labels, _ = case
     assert np.flatnonzero(~task.labelled(labels)).tolist() == [2]
     assert not task.labelled(task.unlabelled(3)).any()
-    with pytest.raises(UserError, match='none of the 3 images of there has a label for own'):
+    with pytest.raises(UserError, match='none of the 3 examples of there has a label for own'):
         task.check_measurable(task.unlabelled(3), 'there')
     assert task.label_text(labels[2]) == task.mixed_text(np.asarray(labels[2])) == 'no label'
     assert any(name in task.label_text(labels[1]) for name in (*NAMES, 'none'))

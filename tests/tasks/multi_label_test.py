@@ -16,7 +16,7 @@ def test_labels_in_words():
 
 
 def test_without_a_positive_label_nothing_can_be_measured():
-    with pytest.raises(UserError, match='none of the 2 images of there has any of the labels of tags'):
+    with pytest.raises(UserError, match='none of the 2 examples of there has any of the labels of tags'):
         TAGS.check_measurable(np.zeros((2, 3), np.float32), 'there')
 
 

@@ -11,9 +11,9 @@ from jaxtyping import Int, Int32, Int64
 
 from jtransfer.errors import UserError
 
-# Keep the turns of the classes, and the turns of the images of a class, independent of each other.
+# Keep the turns of the classes, and the turns of the examples of a class, independent of each other.
 _CLASSES_STREAM = 11
-_IMAGES_STREAM = 12
+_EXAMPLES_STREAM = 12
 # Turns are drawn for many rounds at once, as a generator takes longer to make than a round of few classes to draw.
 _TURNS_AT_ONCE = 4096
 
@@ -24,9 +24,9 @@ def balanced_order(
     """Which examples make up the batch of a step, in an endless sequence in which the classes take turns.
 
     The sequence consists of rounds. In each, every class that occurs comes once, in an order drawn for the round, and
-    sends its next image; the images of a class come in an order drawn anew each time that all of them have come. This
-    is class-balanced sampling (as in Kang et al., 2020, "Decoupling representation and classifier for long-tailed
-    recognition") without replacement: the images of a class come equally often, up to one.
+    sends its next example; those of a class come in an order drawn anew each time that all of them have come. This is
+    class-balanced sampling (as in Kang et al., 2020, "Decoupling representation and classifier for long-tailed
+    recognition") without replacement: the examples of a class come equally often, up to one.
 
     With repeats, every example of the sequence comes several times in a row; see `example_order`.
 
@@ -38,12 +38,12 @@ def balanced_order(
         repeats: how often every example comes, ≥ 1.
 
     Returns:
-        Position of every example in the training part, and how often all images of its class have come before (its
+        Position of every example in the training part, and how often all examples of its class have come before (its
         epoch, from 0). With repeats, copy r of an example in epoch e counts as seen in epoch e * `repeats` + r. No
         example is seen twice in an epoch, so that each time it is augmented in its own way.
 
     Raises:
-        UserError: the labels are not one class an image, or an image has none.
+        UserError: the labels are not one class an example, or an example has none.
     """
     return BalancedOrder.of(batch_size, labels, seed, repeats)(step)
 
@@ -109,30 +109,30 @@ class BalancedOrder:
 
     def _permutation(self, kind: int, epoch: int) -> np.ndarray:
         count = int(self.starts[kind + 1] - self.starts[kind])
-        if count == 1:  # a class of one image has an epoch a visit
+        if count == 1:  # a class of one example has an epoch a visit
             return np.zeros(1, np.int64)
         latest, permutation = self._latest.get(kind, (-1, np.empty(0)))
         if latest != epoch:
-            generator = np.random.default_rng((self.seed, _IMAGES_STREAM, int(self.classes[kind]), epoch))
+            generator = np.random.default_rng((self.seed, _EXAMPLES_STREAM, int(self.classes[kind]), epoch))
             permutation = generator.permutation(count)
             self._latest[kind] = epoch, permutation
         return permutation
 
 
 def check_classes(labels: Any) -> None:
-    """Raises `UserError` unless the labels are one class an image, for every image."""
+    """Raises `UserError` unless the labels are one class an example, for every example."""
     if not isinstance(labels, np.ndarray) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise UserError(
-            'data.sampling=balanced is for one label an image: with several labels, numbers or several heads it must '
+            'data.sampling=balanced is for one label an example: with several labels, numbers or several heads it must '
             'be uniform'
         )
     if not len(labels):
-        raise UserError('data.sampling=balanced: there are no training images')
+        raise UserError('data.sampling=balanced: there are no training examples')
     without = np.flatnonzero(labels < 0)
     if len(without):
         raise UserError(
-            f'data.sampling=balanced: training image {without[0]} has no label ({len(without)} such): leave them out, '
-            'or set data.sampling=uniform'
+            f'data.sampling=balanced: training example {without[0]} has no label ({len(without)} such): leave them '
+            'out, or set data.sampling=uniform'
         )
 
 

@@ -30,10 +30,10 @@ def training_batch(
     Args:
         decoded: the training part.
         step: number of the optimiser update, from 0.
-        batch_size: images a step.
+        batch_size: examples a step.
         seed: of the order.
-        repeats: how often every image comes, see `make_order`.
-        classes: of every example, to sample them in turn. None: every image once an epoch.
+        repeats: how often every example comes, see `make_order`.
+        classes: of every example, to sample them in turn. None: every example once an epoch.
 
     Returns:
         `inputs` by field, as `Preprocessor.prepare` gives them, `labels` by task, int32 [batch] (or what the task has),
@@ -68,7 +68,7 @@ def evaluation_batches(examples: Decoded | Part, batch_size: int, prepare: Prepa
 
     Args:
         examples: a decoded part, or a part that is decoded on the way.
-        batch_size: images a batch.
+        batch_size: examples a batch.
         prepare: from an example to what evaluation holds of it; needed for a part that is not decoded.
 
     Yields:

@@ -30,7 +30,7 @@ def make_order(
             once an epoch, see `example_order`.
 
     Raises:
-        UserError: the labels are not one class an image.
+        UserError: the labels are not one class an example.
         ValueError: labels of another number of examples.
     """
     if labels is None:
@@ -47,7 +47,7 @@ def process_rows(batch_size: int, process: int, processes: int) -> slice:
     """Which rows of the global batch a process reads: a block each, in the order of the processes.
 
     Args:
-        batch_size: images a step, of all processes together.
+        batch_size: examples a step, of all processes together.
         process: which one, from 0.
         processes: how many there are, ≥ 1.
 

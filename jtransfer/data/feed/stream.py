@@ -1,4 +1,4 @@
-"""Training batches made ready on the host, through Grain: decoded on the way, or gathered from decoded pictures."""
+"""Training batches made ready on the host, through Grain: decoded on the way, or gathered from decoded examples."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Read:
 
     def __call__(self, step: int) -> Batch:
         index, epoch = (values[self._rows] for values in self._order(int(step)))
-        # The copies of an image are decoded once, which is what makes them cheap.
+        # The copies of an example are decoded once, which is what makes them cheap.
         read = {i: self._prepare(self._part[i]) for i in dict.fromkeys(index.tolist())}
         return {
             'inputs': stacked([read[i] for i in index.tolist()]),
@@ -43,7 +43,7 @@ class _Read:
 
 
 class _Gather:
-    """From the number of a step to its batch, out of decoded pictures."""
+    """From the number of a step to its batch, out of decoded examples."""
 
     def __init__(self, decoded: Decoded, order: Order, rows: slice) -> None:
         self._decoded, self._order, self._rows = decoded, order, rows
@@ -68,18 +68,18 @@ def stream_batches(
 ) -> Iterator[Batch]:
     """The batches of consecutive steps, exactly those of `training_batch` over the decoded part.
 
-    Unreadable images stop the iteration: `jtransfer.data.decode.memory.readable_part` leaves them out beforehand.
+    Unreadable examples stop the iteration: `jtransfer.data.decode.memory.readable_part` leaves them out beforehand.
 
     Args:
         part: the training part.
         prepare: from an example to what is held of it.
-        batch_size: images a step, of all processes together.
+        batch_size: examples a step, of all processes together.
         seed: of the order.
         start_step: the first step, from 0; a resumed run starts where it stopped.
         num_steps: how many steps.
         workers: decoding processes. 0: decode in threads of the calling process.
-        repeats: how often every image comes, see `make_order`.
-        classes: of every example, to sample them in turn. None: every image once an epoch.
+        repeats: how often every example comes, see `make_order`.
+        classes: of every example, to sample them in turn. None: every example once an epoch.
         process: which of the processes of a run this is, from 0; it decodes its own rows of every batch alone.
         processes: how many there are.
 
@@ -102,16 +102,16 @@ def host_batches(
     process: int = 0,
     processes: int = 1,
 ) -> Iterator[Batch]:
-    """The same from decoded pictures on the host, gathered in threads; for a mapped file larger than the device.
+    """The same from decoded examples on the host, gathered in threads; for a mapped file larger than the device.
 
     Args:
         decoded: the training part.
-        batch_size: images a step, of all processes together.
+        batch_size: examples a step, of all processes together.
         seed: of the order.
         start_step: the first step, from 0.
         num_steps: how many steps.
-        repeats: how often every image comes, see `make_order`.
-        classes: of every example, to sample them in turn. None: every image once an epoch.
+        repeats: how often every example comes, see `make_order`.
+        classes: of every example, to sample them in turn. None: every example once an epoch.
         process: which of the processes of a run this is, from 0.
         processes: how many there are.
 

@@ -45,7 +45,7 @@ def choose_splitter(
 ) -> str:
     """The splitter that `auto` stands for; any other as it is.
 
-    Several labels an image: `multi_label`, which keeps groups whole too. Several strata: `stratified`, or
+    Several labels an example: `multi_label`, which keeps groups whole too. Several strata: `stratified`, or
     `stratified_grouped` where a group has two examples or more. One stratum: `k_fold` or `grouped`.
     """
     checks.one_of('crossval.splitter', splitter, SPLITTERS)
@@ -152,9 +152,9 @@ def _check_form(labels: np.ndarray, splitter: str, groups: Sequence[str] | None)
     checks.one_of('crossval.splitter', splitter, [name for name in SPLITTERS if name != 'auto'])
     said = f'crossval.splitter={splitter}'
     if splitter in ('stratified', 'stratified_grouped') and labels.ndim > 1:
-        raise UserError(f'{said} is for one class an image, and these have several labels: use multi_label')
+        raise UserError(f'{said} is for one class an example, and these have several labels: use multi_label')
     if splitter == 'multi_label' and labels.ndim == 1:
-        raise UserError(f'{said} is for several labels an image, and these have one class each: use stratified')
+        raise UserError(f'{said} is for several labels an example, and these have one class each: use stratified')
     if splitter in _GROUPED and groups is None:
         other = 'stratified' if splitter == 'stratified_grouped' else 'k_fold'
         raise UserError(

@@ -31,7 +31,7 @@ def hold_out(
 ) -> tuple[Int64[np.ndarray, ' kept'], Int64[np.ndarray, ' held']]:
     """Holds out a share of the examples, every class in proportion.
 
-    One class an image: scikit-learn's `StratifiedShuffleSplit`, or its `ShuffleSplit` where all are of one stratum.
+    One class an example: scikit-learn's `StratifiedShuffleSplit`, or its `ShuffleSplit` where all are of one stratum.
     Several labels: iterative stratification (Sechidis et al., 2011). The number held out is rounded up, as scikit-learn
     does. With groups: whole groups, so chosen that the share of all examples and those of the classes are as near to
     the fraction as a search from several random beginnings finds; no class is held out whole, so that one that is in
@@ -120,11 +120,11 @@ def few_shot(
         Positions, ascending.
 
     Raises:
-        UserError: a class has fewer examples, or an image several labels.
+        UserError: a class has fewer examples, or an example several labels.
     """
     if labels.ndim != 1:
         raise UserError(
-            f'data.examples_per_class={per_class} draws images of one class each, and these have several labels: '
+            f'data.examples_per_class={per_class} draws examples of one class each, and these have several labels: '
             'set it to 0'
         )
     drawn = []

@@ -1,4 +1,4 @@
-"""Folds of images with several labels each: iterative stratification, or whole groups in proportion."""
+"""Folds of examples with several labels each: iterative stratification, or whole groups in proportion."""
 
 from __future__ import annotations
 

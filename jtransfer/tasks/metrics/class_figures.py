@@ -1,4 +1,4 @@
-"""What one label an image is measured by: functions of logits, labels and the confusion matrix, on the host."""
+"""What one label an example is measured by: functions of logits, labels and the confusion matrix, on the host."""
 
 from __future__ import annotations
 

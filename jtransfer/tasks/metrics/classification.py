@@ -87,7 +87,7 @@ class Metrics(Measured):
         figure = self.score_figure
         interval = f'({self.confidence:.0%} interval {figure.interval_text})'
         return (
-            f'{figure.name} {figure.text} {interval} on {self.examples:,} images ({part}); loss {self.loss:.3f}; '
+            f'{figure.name} {figure.text} {interval} on {self.examples:,} examples ({part}); loss {self.loss:.3f}; '
             f'calibration error {self.expected_calibration_error:.3f}'
         )
 

@@ -33,7 +33,7 @@ class Measured:
         unlabelled: how many examples were left out because they have no label.
         absent: names of the network's other outputs, for which no example has a label: they have no figures.
         added: figures that somebody added to the kind, see `added.add_figure`.
-        wrong_title: what the page calls the images that the network got most wrong.
+        wrong_title: what the page calls the examples that the network got most wrong.
     """
 
     examples: int
@@ -86,7 +86,7 @@ class Measured:
         """The score with its name, and its interval and number of examples."""
         figure = self.score_figure
         interval = f'{self.confidence:.0%} interval {figure.interval_text}, ' if figure.interval else ''
-        return f'{figure.name} {figure.text}', f'{interval}{self.examples:,} images'
+        return f'{figure.name} {figure.text}', f'{interval}{self.examples:,} examples'
 
     def more(self) -> list[tuple[str, str]]:
         """Further figures for the terminal, with a name each."""
@@ -130,7 +130,7 @@ class Measured:
         return {**self.score_figure.record(), **_plain(figures)}
 
     def validation(self) -> dict[str, float]:
-        """What a validation tells: `score`, or `top1` of one label an image, and `loss`."""
+        """What a validation tells: `score`, or `top1` of one label an example, and `loss`."""
         return {'score': self.score, 'loss': self.loss}
 
     def logged(self) -> dict[str, float]:

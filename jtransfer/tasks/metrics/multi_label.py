@@ -1,4 +1,4 @@
-"""How well several labels an image were told, and how that is told."""
+"""How well several labels an example were told, and how that is told."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jtransfer.tasks.metrics.ranking import average_precision, mean_precision_in
 from jtransfer.tasks.thresholds import predict_labels, sigmoid
 
 SCORE = Figure('mean average precision', None, SHARE)
-# Between the labels of an image, in tables.
+# Between the labels of an example, in tables.
 LABEL_SEPARATOR = '|'
 
 
@@ -247,7 +247,7 @@ def _check(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str], t
         if count != logits.shape[1]:
             raise UserError(f'{count} {name} for {logits.shape[1]} logits an example')
     if not np.isin(labels, (0, 1)).all():
-        raise UserError('labels of several classes an image must be 0 or 1')
+        raise UserError('labels of several classes an example must be 0 or 1')
     if not (labels == 1).any():
         raise UserError(f'none of the {len(labels)} examples has any of the labels: nothing can be measured on them')
     broken = np.flatnonzero(~np.isfinite(logits).all(axis=1))

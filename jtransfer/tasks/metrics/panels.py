@@ -153,7 +153,7 @@ class Block:
         title: the heading; '': it belongs to the block before.
         panels: one or more.
         even: whether they are of the same width; else the first is the wider one.
-        last: whether they come after the images.
+        last: whether they come after the examples.
     """
 
     title: str

@@ -54,7 +54,7 @@ class HeadsMetrics(Measured):
     def title(self) -> tuple[str, str]:
         """The mean score, and the scores."""
         scores = ', '.join(f'{name} {own.score:.3f}' for name, own in self.by_task.items())
-        return f'{self.score_name} {self.score:.3f}', f'{scores}; {self.examples:,} images'
+        return f'{self.score_name} {self.score:.3f}', f'{scores}; {self.examples:,} examples'
 
     def more(self) -> list[tuple[str, str]]:
         """Every task's headline."""
@@ -133,8 +133,8 @@ def measure(
             `task.offset`.
         labels: in the task's form, see `Task`.
         confidence: level of the intervals, in (0, 1).
-        bins: of the calibration error, for one label an image, ≥ 1.
-        thresholds: for several labels an image: probability of each class from which on it is predicted. None: 0.5.
+        bins: of the calibration error, for one label an example, ≥ 1.
+        thresholds: for several labels an example: probability of each class from which on it is predicted. None: 0.5.
 
     Raises:
         UserError: no example has a label, or what the measures of the kind refuse.
@@ -170,7 +170,7 @@ def measure_tasks(
         labels: by task.
         confidence: level of the intervals, in (0, 1).
         bins: of the calibration error.
-        thresholds: of tasks with several labels an image, by name ('' for the only one); see `measure`.
+        thresholds: of tasks with several labels an example, by name ('' for the only one); see `measure`.
 
     Raises:
         UserError: what `measure` refuses, with the task's name; outputs or labels of another form than the tasks.

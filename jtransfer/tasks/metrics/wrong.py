@@ -13,7 +13,7 @@ class Wrong:
         index: of the example.
         label: what it is, in words.
         predicted: what it was taken for, in words.
-        probability: of the predicted class, where there is one label an image.
+        probability: of the predicted class, where there is one label an example.
         note: how wrong, in words, elsewhere.
     """
 

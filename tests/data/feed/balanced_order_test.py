@@ -101,11 +101,11 @@ def test_rounds_go_on_where_the_draws_of_many_end():
 @pytest.mark.parametrize(
     ('labels', 'message'),
     [
-        (np.zeros((4, 3), np.float32), 'data.sampling=balanced is for one label an image'),
-        (np.zeros(4, np.float32), 'data.sampling=balanced is for one label an image'),
-        ({'kind': np.zeros(4, np.int32)}, 'data.sampling=balanced is for one label an image'),
-        (np.array([0, 1, -1, -1]), r'training image 2 has no label \(2 such\)'),
-        (np.zeros(0, np.int32), 'there are no training images'),
+        (np.zeros((4, 3), np.float32), 'data.sampling=balanced is for one label an example'),
+        (np.zeros(4, np.float32), 'data.sampling=balanced is for one label an example'),
+        ({'kind': np.zeros(4, np.int32)}, 'data.sampling=balanced is for one label an example'),
+        (np.array([0, 1, -1, -1]), r'training example 2 has no label \(2 such\)'),
+        (np.zeros(0, np.int32), 'there are no training examples'),
     ],
 )
 def test_labels_that_are_not_a_class_an_image_are_refused(labels, message):

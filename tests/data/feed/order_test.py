@@ -85,7 +85,7 @@ def test_an_order_is_uniform_or_balanced_and_survives_pickling():
                     np.testing.assert_array_equal(values, wanted)
     with pytest.raises(ValueError, match='7 labels for 8 examples'):
         make_order(8, 5, 3, labels=labels)
-    with pytest.raises(UserError, match='balanced is for one label an image'):
+    with pytest.raises(UserError, match='balanced is for one label an example'):
         make_order(7, 5, 3, labels=np.eye(7, dtype=np.float32))
 
 

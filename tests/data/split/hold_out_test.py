@@ -66,7 +66,7 @@ def test_few_shot_needs_enough_examples():
 
 
 def test_few_shot_refuses_several_labels_an_image():
-    with pytest.raises(UserError, match=r'examples_per_class=1 draws images of one class each'):
+    with pytest.raises(UserError, match=r'examples_per_class=1 draws examples of one class each'):
         few_shot(np.eye(3, dtype=np.float32), 1, 0, NAMES)
 
 

@@ -77,7 +77,7 @@ def test_a_fold_that_cannot_be_trained_stops_all_of_them(tmp_path):
     # A division that stratification avoids where it can.
     first = dataclasses.replace(crossing.folds[0], test=np.array([0, 1]), train=np.arange(2, 12))
     crossing = dataclasses.replace(crossing, folds=(first, *crossing.folds[1:]))
-    with pytest.raises(UserError, match='fold-0: none of the 2 images of the test part has any of the labels'):
+    with pytest.raises(UserError, match='fold-0: none of the 2 examples of the test part has any of the labels'):
         plan_folds(config, crossing, tmp_path)
 
 

@@ -69,7 +69,7 @@ def test_every_door_refuses_a_test_part_without_positives_before_training(tiny_c
         ),
     }
     for name, door in doors.items():
-        with pytest.raises(UserError, match='none of the 4 images of the test part has any of the labels'):
+        with pytest.raises(UserError, match='none of the 4 examples of the test part has any of the labels'):
             pytest.fail(f'{name} went on: {door()}')
     assert not list(nowhere.iterdir())
 

@@ -80,7 +80,7 @@ def test_without_numbers_nothing_changes():
 @pytest.mark.parametrize('name', ['train', 'validation', 'test'])
 def test_a_part_without_any_label_is_named(name):
     data = parts(**{name: Part(source(), np.array([3]))})
-    with pytest.raises(UserError, match=f'none of the 1 images of the {name} part has a label for age'):
+    with pytest.raises(UserError, match=f'none of the 1 examples of the {name} part has a label for age'):
         check_parts(data)
 
 

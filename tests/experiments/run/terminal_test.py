@@ -61,7 +61,7 @@ def test_the_end_says_what_a_person_wants_to_know(checkpoints, tmp_path, skipped
     console.print(describe(result))
     text = console.file.getvalue()
     low, high = result.metrics.top1_interval
-    assert f'validation accuracy 80.0%  (95% interval {low:.1%} to {high:.1%}, 5 images)' in text
+    assert f'validation accuracy 80.0%  (95% interval {low:.1%} to {high:.1%}, 5 examples)' in text
     assert 'linear_probe; loaded [32] tensors' in text  # brackets are no markup
     assert 'trained   head (68 of ' in text
     assert 'frozen    backbone' in text

@@ -22,7 +22,7 @@ METRICS = FigureMetrics(
 
 def test_lines_and_records():
     assert METRICS.headline() == 'quadratic kappa 0.500 on 3 examples'
-    assert METRICS.title() == ('quadratic kappa 0.500', '3 images')
+    assert METRICS.title() == ('quadratic kappa 0.500', '3 examples')
     assert METRICS.more() == [('also', 'within one grade 75.0%; loss 0.250')]
     values = json.loads(json.dumps(METRICS.to_dict(), allow_nan=False))
     assert values['figures'] == {'within one grade': 0.75}

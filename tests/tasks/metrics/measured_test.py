@@ -28,7 +28,7 @@ class Kappa(Measured):
 def test_lines_have_the_interval():
     metrics = Kappa(examples=1200, loss=0.5, kappa=0.5, confidence=0.9)
     assert metrics.headline() == 'kappa 50.0% (90% interval 25.0% to 75.0%) on 1,200 examples'
-    assert metrics.title() == ('kappa 50.0%', '90% interval 25.0% to 75.0%, 1,200 images')
+    assert metrics.title() == ('kappa 50.0%', '90% interval 25.0% to 75.0%, 1,200 examples')
     assert metrics.describe('test') == f'{metrics.headline()} (test)'
     assert metrics.of_tasks() == {'': metrics}
 
