@@ -30,7 +30,8 @@ from benchmarks.timm_augment import CLASSES, make_batches
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Config, Model, Optim, Train, Transfer
-from jtransfer.inputs.image import CROP_MARGIN, Preprocessing, normalise
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_pixels import CROP_MARGIN, normalise
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.choose_loss import task_losses
 from jtransfer.tasks.criterion import make_criterion
@@ -74,7 +75,7 @@ def photographs(count: int, side: int) -> np.ndarray:
 
 def ours(augment: Augment, side: int, images: np.ndarray, batch: int) -> Callable[[int], Iterator[Any]]:
     """A function from an epoch to its batches, by our program."""
-    preprocessing = Preprocessing(side)
+    preprocessing = ImagePreprocessor(side)
     function = make_augment(augment, preprocessing, {'': CLASSES})
 
     resident = jax.device_put(images)  # as a run keeps them

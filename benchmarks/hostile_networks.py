@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.hostile_values import VALUES, Action, any_value, mangled
 from jtransfer import models
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.pretrained.files.safetensors import write_safetensors
 from jtransfer.pretrained.model import load_model, merge_model
 from jtransfer.pretrained.names import namings
@@ -36,7 +36,7 @@ def timm_arrays() -> dict[str, np.ndarray]:
     return naming.to_theirs(ordinary_arrays())
 
 
-PREPROCESSING = Preprocessing(32).to_dict()
+PREPROCESSING = ImagePreprocessor(32).to_dict()
 METADATA = {
     'format': 'jtransfer/1',
     'architecture': ARCHITECTURE,

@@ -42,7 +42,7 @@ from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.experiments.run.feed import feeds
 from jtransfer.experiments.run.prepare import make_step_parts
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.pretrained.model import load_model
 from jtransfer.train.placement import make_placement
 from jtransfer.transfer.plan import make_plan
@@ -88,7 +88,7 @@ def photographs(folder: pathlib.Path) -> None:
 
 def epochs(part: Part, config: Config, cache: pathlib.Path) -> dict[str, Any]:
     """Seconds before the first batch and of an epoch, by where the pictures are."""
-    placement, preprocessing = make_placement('jit'), Preprocessing(224)
+    placement, preprocessing = make_placement('jit'), ImagePreprocessor(224)
     kinds = {**FEEDS, 'stream, 1 worker': ('stream', 1), 'host, first use of the cache': ('host', 0)}
     before: dict[str, list[float]] = {name: [] for name in kinds}
     times: dict[str, list[float]] = {name: [] for name in kinds}

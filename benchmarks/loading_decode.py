@@ -18,7 +18,9 @@ from PIL import Image
 from jtransfer.data.decode.images import decode_image
 from jtransfer.data.feed.stream import stream_batches
 from jtransfer.data.part import Part
-from jtransfer.inputs.image import Preprocessing, training_pixels, whole_picture
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import TrainingImage
+from jtransfer.inputs.image_pixels import whole_picture
 
 BATCH = 32
 SIDE = 256
@@ -135,7 +137,7 @@ def reference(
 def stream_seconds(part: Part, workers: int) -> float:
     """Seconds of an epoch of batches, the second of two, from files to pixels in memory."""
     steps = len(part) // BATCH
-    pixels = training_pixels(Preprocessing(224), crops=True)
+    pixels = TrainingImage(ImagePreprocessor(224), crops=True)
     batches = stream_batches(part, pixels, BATCH, 0, 0, 2 * steps, workers)
     for _ in range(steps):
         next(batches)

@@ -42,7 +42,8 @@ from jtransfer.data.sources.folder import load_folder
 from jtransfer.data.decode.memory import readable_part
 from jtransfer.data.part import Part
 from jtransfer.data.feed.stream import stream_batches
-from jtransfer.inputs.image import Preprocessing, training_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import TrainingImage
 
 folder, workers, batch, epochs = sys.argv[1], *map(int, sys.argv[2:])
 
@@ -69,7 +70,7 @@ def main():
     readable, _ = readable_part(part)
     looked = memory()
     steps = len(part) // batch
-    pixels = training_pixels(Preprocessing(32), crops=True)
+    pixels = TrainingImage(ImagePreprocessor(32), crops=True)
     samples, began, images = [[] for _ in range(epochs)], time.perf_counter(), 0
     for step, made in enumerate(stream_batches(readable, pixels, batch, 0, 0, epochs * steps, workers)):
         images += len(made['id'])

@@ -25,7 +25,7 @@ from jtransfer import adapters, models, rules
 from jtransfer.config import Config, Data, Train
 from jtransfer.config.optim import OPTIMIZERS, Optim
 from jtransfer.config.transfer import ADAPTATIONS, Adapters, Transfer
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.tasks.base import single_label
 from jtransfer.tasks.choose_loss import task_losses
 from jtransfer.tasks.criterion import make_criterion
@@ -87,13 +87,13 @@ def step_parts(name: str, side: int, batch: int, transfer: Transfer, optim: Opti
         kind = adapters.make_adaptation(transfer.strategy, Adapters(), plain, params)
 
         def added(params: Any) -> Any:
-            return adapters.adapt(plain, params, kind, key=key, image_shape=(side, side, 3))[1]
+            return adapters.adapt(plain, params, kind, key=key, inputs=dict(ImagePreprocessor(side).spec()))[1]
 
         network, variables['params'] = adapters.AdaptedNetwork(plain, kind), jax.eval_shape(added, params)
     plan = make_plan(network, variables['params'], transfer, optim.weight_decay)
     config = Config(transfer=transfer, optim=optim, data=Data(batch_size=batch), train=Train(steps=1000))
     criterion = make_criterion([TASK], task_losses(config.loss, [TASK]), optim.label_smoothing)
-    return StepParts(network, Preprocessing(side), plan, config, criterion, total_steps=1000), variables
+    return StepParts(network, ImagePreprocessor(side), plan, config, criterion, total_steps=1000), variables
 
 
 def costs(name: str) -> dict[str, dict[str, float]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         fit,
         load_data,
         make_plan,
+        predict,
     )
     from jtransfer.config import Config
     from jtransfer.data.derive.combine import concatenate, filter_classes, filter_examples, subset
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from jtransfer.errors import TrainingDivergedError, UserError
     from jtransfer.experiments.inspect.lr_find import range_test
     from jtransfer.experiments.soup.soup import make_soup
-    from jtransfer.inputs.image import Preprocessing
+    from jtransfer.inputs.base import Preprocessor
+    from jtransfer.inputs.image import ImagePreprocessor, Preprocessing
     from jtransfer.pretrained.adapter_file import load_adapter, save_adapter
     from jtransfer.pretrained.checkpoint import save_model
     from jtransfer.pretrained.export import export_model
-    from jtransfer.pretrained.features import extract_features
+    from jtransfer.pretrained.features import enter_at, extract_features
     from jtransfer.pretrained.model import Model, load_model, merge_model
     from jtransfer.tasks.base import Task, single_label
 
@@ -44,7 +46,9 @@ _HOMES = {
     'ArraySource': 'jtransfer.data.sources.arrays',
     'Config': 'jtransfer.config',
     'Model': 'jtransfer.pretrained.model',
+    'ImagePreprocessor': 'jtransfer.inputs.image',
     'Preprocessing': 'jtransfer.inputs.image',
+    'Preprocessor': 'jtransfer.inputs.base',
     'Task': 'jtransfer.tasks',
     'TrainingDivergedError': 'jtransfer.errors',
     'UserError': 'jtransfer.errors',
@@ -52,6 +56,7 @@ _HOMES = {
     'concatenate': 'jtransfer.data.derive.combine',
     'configure': 'jtransfer.api',
     'cross_validate': 'jtransfer.api',
+    'enter_at': 'jtransfer.pretrained.features',
     'evaluate_model': 'jtransfer.api',
     'export_model': 'jtransfer.pretrained.export',
     'extract_features': 'jtransfer.pretrained.features',
@@ -65,6 +70,7 @@ _HOMES = {
     'make_plan': 'jtransfer.api',
     'make_soup': 'jtransfer.experiments.soup.soup',
     'merge_model': 'jtransfer.pretrained.model',
+    'predict': 'jtransfer.api',
     'range_test': 'jtransfer.experiments.inspect.lr_find',
     'save_adapter': 'jtransfer.pretrained.adapter_file',
     'save_model': 'jtransfer.pretrained.checkpoint',
@@ -75,8 +81,10 @@ _HOMES = {
 __all__ = [
     'ArraySource',
     'Config',
+    'ImagePreprocessor',
     'Model',
     'Preprocessing',
+    'Preprocessor',
     'Task',
     'TrainingDivergedError',
     'UserError',
@@ -84,6 +92,7 @@ __all__ = [
     'concatenate',
     'configure',
     'cross_validate',
+    'enter_at',
     'evaluate_model',
     'export_model',
     'extract_features',
@@ -97,6 +106,7 @@ __all__ = [
     'make_plan',
     'make_soup',
     'merge_model',
+    'predict',
     'range_test',
     'save_adapter',
     'save_model',

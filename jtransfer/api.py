@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,16 @@ from jtransfer.experiments.crossval import crossval
 from jtransfer.experiments.crossval.results import CrossResult
 from jtransfer.experiments.data.matching import for_model, labelled_for_model, open_for_model
 from jtransfer.experiments.data.read import read_examples
+from jtransfer.experiments.predict.asked import Asked
 from jtransfer.experiments.run import finetune
 from jtransfer.experiments.run.prepare import plan_for, prepare
 from jtransfer.experiments.run.result import Result
-from jtransfer.experiments.run.score import score
+from jtransfer.experiments.run.score import logits_of, score
 from jtransfer.experiments.run.start import adapted
 from jtransfer.experiments.run.train import Trained, train_model
 from jtransfer.pretrained.model import Model
+from jtransfer.report.predictions import to_results
+from jtransfer.tasks.door import bare
 from jtransfer.tasks.labels import check_labels
 from jtransfer.tasks.metrics.measured import Measured
 from jtransfer.text.terminal import PlainConsole
@@ -193,6 +196,30 @@ def evaluate_model(model: Model, part: Part | SourceLike | str | os.PathLike[str
         source = for_model(labelled_for_model(source, model, 'the part', skip), model, 'the part')
     held = source if isinstance(source, Part) else Part(source, np.arange(len(source)))
     return score(model, read_examples(held, model.preprocessing, config, views), config).metrics
+
+
+def predict(model: Model, examples: SourceLike | Sequence[Any], **settings: Any) -> np.ndarray | dict[str, np.ndarray]:
+    """What a model makes of every example.
+
+    Args:
+        model: the network.
+        examples: such as `data.test` or any source, or what the network reads one by one: images as arrays uint8
+            (height, width, channel), each of any size. `predict_folder` is for files.
+        **settings: fields of `config.Evaluate` (`flips=True, crops=5`) and of reading (`skip_unreadable=True`).
+
+    Returns:
+        In the order of the examples: of one label, and of several labels an image, the probabilities [example, class];
+        of numbers, these in their own units. A network of several tasks gives a dictionary by their names.
+
+    Raises:
+        UserError: settings that cannot be, an unreadable image, or views that the network does not take.
+    """
+    config = validate_parts(configure(**settings))
+    views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
+    part = Part(Asked(examples, model), np.arange(len(examples)))
+    outputs, _ = logits_of(model, read_examples(part, model.preprocessing, config, views), config)
+    results: np.ndarray | dict[str, np.ndarray] = bare(to_results(model.tasks, outputs))
+    return results
 
 
 def fine_tune(checkpoint: str | os.PathLike[str], source: Images, **settings: Any) -> Result:

@@ -99,10 +99,12 @@ def test_a_large_network_can_be_traced(network):
     state = jax.eval_shape(parts.start, model)
     side = round(size * 256 / 224)
     batch = {
-        'image': jax.ShapeDtypeStruct((4, side, side, 3), 'uint8'),
+        'inputs': {
+            'image': jax.ShapeDtypeStruct((4, side, side, 3), 'uint8'),
+            'aspect': jax.ShapeDtypeStruct((4,), 'float32'),
+        },
         **{name: jax.ShapeDtypeStruct((4,), 'int32') for name in ('id', 'epoch')},
         'labels': {'': jax.ShapeDtypeStruct((4,), 'int32')},
-        'aspect': jax.ShapeDtypeStruct((4,), 'float32'),
         'seed': jax.ShapeDtypeStruct((), 'uint32'),
         'step': jax.ShapeDtypeStruct((), 'int32'),
     }

@@ -11,7 +11,7 @@ import jtransfer as jt
 from jtransfer import models, rules
 from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models import variants
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.common import layer_norm
@@ -92,7 +92,7 @@ class Mosaic(Backbone):
 
 
 NORM = {'scale': Role.NORM_SCALE, 'bias': Role.NORM_BIAS}
-VARIANTS = (Variant('mosaic_tiny', 'mosaic', Mosaic, Preprocessing(8, HALF, HALF), {}),)
+VARIANTS = (Variant('mosaic_tiny', 'mosaic', Mosaic, ImagePreprocessor(8, HALF, HALF), {}),)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -145,7 +145,7 @@ def test_its_weights_are_fitted_to_other_images(model, tmp_path):
 
 def test_a_name_is_given_once_and_adding_it_again_changes_nothing():
     models.add_family(VARIANTS)
-    other = Variant('resnet18', 'mosaic', Mosaic, Preprocessing(8, HALF, HALF), {})
+    other = Variant('resnet18', 'mosaic', Mosaic, ImagePreprocessor(8, HALF, HALF), {})
     with pytest.raises(UserError, match="there is a network 'resnet18' already"):
         models.add_family((other,))
 

@@ -4,14 +4,15 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from jtransfer.inputs.image import Preprocessing, evaluation_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_pixels import evaluation_pixels
 from jtransfer.train import step
 from tests.conftest import stating_shapes
 
 
 def test_a_wrong_shape_is_an_error():
     with pytest.raises(jaxtyping.TypeCheckError):
-        evaluation_pixels(np.zeros((8, 8), np.uint8), Preprocessing(8))
+        evaluation_pixels(np.zeros((8, 8), np.uint8), ImagePreprocessor(8))
 
 
 def test_every_room_that_states_shapes_is_among_them():

@@ -37,7 +37,7 @@ class Adaptation(abc.ABC):
         key: Key[Array, ''],
         network: Network,
         params: Mapping[str, Any],
-        image_shape: Sequence[int] | None = None,
+        inputs: Any = None,
     ) -> dict[str, Any]:
         """The first values of the child `adapters` of `params`, float32.
 
@@ -47,7 +47,8 @@ class Adaptation(abc.ABC):
             key: of the random values.
             network: the network without adaptation.
             params: its parameters; only shapes are read.
-            image_shape: (h, w, channel) of an image it can take. None: one is chosen.
+            inputs: shapes and types of the input of one example, as `Preprocessor.spec` has them. None: an image of
+                some size is taken to find the shapes of the modules.
         """
 
     def parameters(self, params: Mapping[str, Any], adapters: Mapping[str, Any]) -> Mapping[str, Any]:

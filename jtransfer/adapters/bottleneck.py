@@ -7,7 +7,7 @@ Adapting Vision Transformers for Scalable Visual Recognition, 2022.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -84,10 +84,10 @@ class Bottleneck(Adaptation):
         key: Key[Array, ''],
         network: Network,
         params: Mapping[str, Any],
-        image_shape: Sequence[int] | None = None,
+        inputs: Any = None,
     ) -> dict[str, Any]:
         """`down` is uniform within ±1 / sqrt(channels), `up` and the biases are zero; see `Adaptation.init`."""
-        sites = describe(network, params, image_shape)
+        sites = describe(network, params, inputs)
         leaves = {}
         for key_, path in zip(jax.random.split(key, len(self.targets)), self.targets, strict=True):
             channels = _shapes(sites[path])[1][-1]

@@ -81,10 +81,10 @@ class Lora(Adaptation):
         key: Key[Array, ''],
         network: Network,
         params: Mapping[str, Any],
-        image_shape: Sequence[int] | None = None,
+        inputs: Any = None,
     ) -> dict[str, Any]:
         """A is uniform within ±1 / sqrt(fan_in), as in the paper's code, and B zero; see `Adaptation.init`."""
-        sites, flat = describe(network, params, image_shape), rules.flatten(params)
+        sites, flat = describe(network, params, inputs), rules.flatten(params)
         leaves = {}
         for key_, path in zip(jax.random.split(key, len(self.targets)), self.targets, strict=True):
             module, shape = _module(path), flat[path].shape

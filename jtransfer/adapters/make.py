@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from jaxtyping import Array, Key
@@ -56,7 +56,7 @@ def adapt(
     adaptation: Adaptation,
     *,
     key: Key[Array, ''],
-    image_shape: Sequence[int] | None = None,
+    inputs: Any = None,
 ) -> tuple[AdaptedNetwork, dict[str, Any]]:
     """The adapted network, and the parameters with the first values of the adapters.
 
@@ -65,13 +65,13 @@ def adapt(
         params: its parameters.
         adaptation: as `make_adaptation` or `from_dict` give it.
         key: of the adapters' random values.
-        image_shape: (h, w, channel) of the images. None: some size is taken to find the shapes of the modules.
+        inputs: shapes and types of the input of one example, see `Adaptation.init`.
 
     Raises:
         UserError: the network is adapted already.
     """
     plain = _plain(network, params)
-    adapters = adaptation.init(key, plain, params, image_shape)
+    adapters = adaptation.init(key, plain, params, inputs)
     return AdaptedNetwork(plain, adaptation), {**params, ADAPTERS: adapters}
 
 

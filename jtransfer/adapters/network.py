@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import flax.linen as nn
 import jax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
 from jtransfer.adapters.adaptation import Adaptation
 from jtransfer.errors import UserError
@@ -34,12 +34,13 @@ class AdaptedNetwork:
     network: Network
     adaptation: Adaptation
 
-    def init(self, key: Key[Array, ''], images: Float[Array, 'batch h w channel'], **kwargs: Any) -> dict[str, Any]:
+    def init(self, key: Key[Array, ''], inputs: Any, **kwargs: Any) -> dict[str, Any]:
         """Variables of random values; arguments as of `Network.init`."""
         of_network, of_adapters = jax.random.split(key)
-        variables = self.network.init(of_network, images, **kwargs)
+        variables = self.network.init(of_network, inputs, **kwargs)
         params = variables['params']
-        adapters = self.adaptation.init(of_adapters, self.network, params, images.shape[1:])
+        spec = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
+        adapters = self.adaptation.init(of_adapters, self.network, params, spec)
         return {**variables, 'params': {**params, ADAPTERS: adapters}}
 
     def apply(self, variables: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:

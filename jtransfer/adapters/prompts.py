@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -63,7 +63,7 @@ class Prompts(Adaptation):
         key: Key[Array, ''],
         network: Network,
         params: Mapping[str, Any],
-        image_shape: Sequence[int] | None = None,
+        inputs: Any = None,
     ) -> dict[str, Any]:
         """Uniform within ±sqrt(6 / (inputs of a patch + dim)), as in the paper's code; see `Adaptation.init`."""
         *inputs, dim = rules.flatten(params)[f'backbone/{network.backbone.input_kernel}'].shape

@@ -39,13 +39,14 @@ class Site:
     out_axes: int
 
 
-def describe(network: Network, params: Mapping[str, Any], image_shape: Sequence[int] | None = None) -> dict[str, Site]:
+def describe(network: Network, params: Mapping[str, Any], inputs: Any = None) -> dict[str, Site]:
     """Every module of the network by path, in the order in which they are done. Computes nothing.
 
     Args:
         network: the network.
         params: its parameters; the number of the image's channels is read from them.
-        image_shape: (h, w, channel). None: one that fits the network.
+        inputs: shapes and types of the input of one example, see `Adaptation.init`. None: an image that fits the
+            network.
     """
     sites: dict[str, Site] = {}
 
@@ -64,13 +65,14 @@ def describe(network: Network, params: Mapping[str, Any], image_shape: Sequence[
             )
         return outputs
 
-    shape = tuple(image_shape) if image_shape is not None else _fitting(network, params)
+    example = inputs if inputs is not None else jax.ShapeDtypeStruct(_fitting(network, params), jnp.float32)
+    batch = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), example)
     with nn.intercept_methods(record):
         # A function of its own: `eval_shape` would not trace the same one twice.
         jax.eval_shape(
-            lambda key, images: network.init(key, images),
+            lambda key, batch: network.init(key, batch),
             jax.random.key(0),
-            jax.ShapeDtypeStruct((1, *shape), jnp.float32),
+            batch,
         )
     return sites
 

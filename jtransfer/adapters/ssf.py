@@ -70,10 +70,10 @@ class Ssf(Adaptation):
         key: Key[Array, ''],
         network: Network,
         params: Mapping[str, Any],
-        image_shape: Sequence[int] | None = None,
+        inputs: Any = None,
     ) -> dict[str, Any]:
         """Scales of 1 and shifts of 0; see `Adaptation.init`."""
-        sites, flat = describe(network, params, image_shape), rules.flatten(params)
+        sites, flat = describe(network, params, inputs), rules.flatten(params)
         leaves = {}
         for path in (*self.norms, *self.layers):
             weights = flat[f'{path}/scale' if path in self.norms else f'{path}/kernel']

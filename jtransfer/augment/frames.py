@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key, UInt8
 from jtransfer.augment import crop, geometry, matrices, pad_crop
 from jtransfer.config.operations import Operation
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 
 # From keys, pictures as they are kept, and the width / height of the true pictures, to images in the network's shape,
 # float32 in [0, 255]; the maps from their pixels to shares of the sides of the true pictures; and which boxes of those
@@ -21,7 +21,7 @@ Frame = Callable[
 ]
 
 
-def make_frame(operation: Operation | None, preprocessing: Preprocessing, *, resizes: bool = False) -> Frame:
+def make_frame(operation: Operation | None, preprocessing: ImagePreprocessor, *, resizes: bool = False) -> Frame:
     """The first step of augmentation.
 
     Args:
@@ -82,7 +82,7 @@ def make_frame(operation: Operation | None, preprocessing: Preprocessing, *, res
     return cropped
 
 
-def _evaluation_boxes(aspects: Float[Array, ' batch'], preprocessing: Preprocessing) -> Float[Array, 'batch 4']:
+def _evaluation_boxes(aspects: Float[Array, ' batch'], preprocessing: ImagePreprocessor) -> Float[Array, 'batch 4']:
     """What evaluation cuts out, (left, top, width, height) in shares of the sides, but for rounding to whole pixels."""
     height, width = preprocessing.shape
     fraction = jnp.full_like(aspects, preprocessing.crop_fraction)

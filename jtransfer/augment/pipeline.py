@@ -17,7 +17,7 @@ from jtransfer.augment.pixel_operations import make_moves, make_pixel_operation
 from jtransfer.augment.stored import stored
 from jtransfer.config.augment import Augment
 from jtransfer.config.operations import FRAME, GEOMETRY, MIX, Operation
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 
 # From the keys of the images and float32 images of [0, 255] to changed ones and the maps from the pixels of the output
 # to those of the input.
@@ -47,16 +47,19 @@ class Augmented(NamedTuple):
     shown: Any
 
 
+# From labels by task, `Augmented.geometry` and `Augmented.shown` to labels.
+Move = Callable[[Mapping[str, Array], Array, Array], Mapping[str, Array]]
 # (keys, images, labels=None, aspects=None) -> Augmented, see `make_augment`.
 AugmentFunction = Callable[..., Augmented]
 
 
 def make_augment(
     augment: Augment,
-    preprocessing: Preprocessing,
+    preprocessing: ImagePreprocessor,
     outputs: Mapping[str, int] = MappingProxyType({}),
     *,
     axis_name: str | None = None,
+    move: Move | None = None,
 ) -> AugmentFunction:
     """The augmentation that the configuration describes.
 
@@ -70,6 +73,7 @@ def make_augment(
             task is ''.
         axis_name: the mapped axis over which a batch is spread, under `pmap` or `shard_map`, so that images are mixed
             with those of the whole batch. None: the whole batch is at hand.
+        move: takes labels by task along to where the pixels went, before any are mixed. None: they stay.
 
     Returns:
         A pure function of (keys, images, labels, aspects): one key per image (`keys.example_keys`), RGB images of uint8
@@ -102,6 +106,8 @@ def make_augment(
             # Otherwise XLA on a CPU does all that was done so far again for each time that the step reads a pixel.
             pixels, moved = step(keys, stored(pixels))
             geometry = matrices.compose(geometry, moved)
+        if move and labels is not None:
+            labels = move(labels, geometry, shown)
         if mix and mixing:
             pixels, labels = mix(_stream(keys, mixing[0]), stored(pixels), labels)
         return Augmented(pixels, labels, geometry, shown)
@@ -109,7 +115,7 @@ def make_augment(
     return apply
 
 
-def _make_steps(listed: Sequence[tuple[int, Operation]], preprocessing: Preprocessing) -> list[_Step]:
+def _make_steps(listed: Sequence[tuple[int, Operation]], preprocessing: ImagePreprocessor) -> list[_Step]:
     """Everything between framing and mixing; consecutive geometric operations are one step."""
     mean, std = (tuple(255 * value for value in values) for values in (preprocessing.mean, preprocessing.std))
     # Pictures are RGB until they are normalised, also for a network of grey ones.

@@ -27,7 +27,7 @@ class Model(Part):
             order between commas, or a file with one name a line. The head is kept when they are the classes of the
             data. Empty: as the checkpoint states them.
         options: fields of the backbone that these weights need otherwise than is known of them, `gelu=erf,eps=1e-5`.
-        preprocessing: fields of `jtransfer.inputs.image.Preprocessing` that these weights need otherwise than the
+        preprocessing: fields of `jtransfer.inputs.image.ImagePreprocessor` that these weights need otherwise than the
             checkpoint says, or where it says nothing: `interpolation=bilinear,crop_fraction=0.875,mean=0.5,std=0.5`.
         dtype: computation type, `float32` or `bfloat16`; parameters stay float32.
         drop_path: largest stochastic-depth probability, reached at the last block, in [0, 1).

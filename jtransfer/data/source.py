@@ -1,5 +1,10 @@
 """What a source of labelled images is: the base class of all, and the checks that hold for every one of them.
 
+An example is a mapping of the fields that networks read (`image`: RGB, uint8, height × width × 3), with its `id`,
+unique and stable in its source, and its `labels` by task, a class number or floating numbers [outputs]; a source that
+somebody hands over may leave the labels out, which are taken from the source's. `narrow` is what was noticed of an
+image of 16 bits that uses a sliver of its range.
+
 A source that somebody hands over may be of any class that has as much as `SourceLike`; `data.given.opened` makes a
 `Source` of it, so that whatever is inside the library has every attribute.
 """
@@ -9,34 +14,16 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NotRequired, Protocol, TypedDict, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
-from jtransfer.data.decode.narrow import Narrow
 from jtransfer.data.sources.class_names import check_names
 from jtransfer.errors import UserError
+from jtransfer.inputs.prepare import Example as Example
 from jtransfer.tasks.base import Task, single_label
 from jtransfer.tasks.labels import Labels, check_labels
-
-
-class Example(TypedDict):
-    """One labelled image.
-
-    Attributes:
-        image: RGB picture, uint8, height x width x 3.
-        id: name of the example, unique and stable in its source.
-        labels: by task, a class number or floating numbers [outputs].
-        label: what a source that somebody hands over has instead of these; nobody reads it.
-        narrow: what was noticed of an image of 16 bits that uses a sliver of its range.
-    """
-
-    image: UInt8[np.ndarray, 'h w 3']
-    id: str
-    labels: NotRequired[dict[str, Any]]
-    label: NotRequired[Any]
-    narrow: NotRequired[Narrow | None]
 
 
 @runtime_checkable

@@ -13,6 +13,8 @@ import numpy as np
 from jtransfer.data.decode.images import UnreadableImageError, kind_of
 from jtransfer.data.decode.narrow import Narrow, narrow_in
 from jtransfer.data.source import Source
+from jtransfer.inputs.image import IMAGE
+from jtransfer.inputs.prepare import field_of
 from jtransfer.tasks.base import Task, labelled
 from jtransfer.tasks.labels import count
 
@@ -129,7 +131,7 @@ def _look(source: Source, index: int) -> _Look | str:
         example = source[index]
     except UnreadableImageError as error:
         return str(error)
-    height, width = example['image'].shape[:2]
+    height, width = field_of(example, IMAGE, 'the survey').shape[:2]
     kind = IN_MEMORY if source.content is None else kind_of(source.content(index))
     return (width, height), kind, narrow_in(example)
 

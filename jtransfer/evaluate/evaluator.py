@@ -19,8 +19,8 @@ def predict_logits(
     A batch's result is fetched only after the next one was dispatched, so that decoding and the device overlap.
 
     Args:
-        apply: uint8 images [batch, side, side, 3] to outputs [batch, outputs] by task; jitted by the caller.
-        batches: each with `image`, `labels` ([batch] or [batch, outputs], by task) and `mask` [batch], False where a
+        apply: what is held of a batch, by field, to outputs [batch, outputs] by task; jitted by the caller.
+        batches: each with `inputs`, `labels` ([batch] or [batch, outputs], by task) and `mask` [batch], False where a
             row is padding.
 
     Returns:
@@ -29,19 +29,20 @@ def predict_logits(
 
     Raises:
         UserError: there is no real example.
-        ValueError: a batch whose images have another shape than the first's, which would compile anew.
+        ValueError: a batch whose inputs have another shape than the first's, which would compile anew.
     """
     outputs: list[Labels] = []
     labels: list[Labels] = []
     examples = 0
     pending: tuple[Mapping[str, Any], np.ndarray] | None = None
-    shape: tuple[int, ...] | None = None
+    shape: dict[str, tuple[int, ...]] | None = None
     for batch in batches:
-        shape = shape or np.shape(batch['image'])
-        if np.shape(batch['image']) != shape:
-            raise ValueError(f'evaluation batches must share one shape: {np.shape(batch["image"])} after {shape}')
+        own = {name: np.shape(values) for name, values in batch['inputs'].items()}
+        shape = shape or own
+        if own != shape:
+            raise ValueError(f'evaluation batches must share one shape: {own} after {shape}')
         mask = np.asarray(batch['mask'], bool)
-        result = apply(batch['image'])
+        result = apply(batch['inputs'])
         labels.append(_select(batch['labels'], mask))
         examples += int(mask.sum())
         if pending is not None:

@@ -1,34 +1,31 @@
-"""From a decoded picture of any size to the pixels a network was trained on, and to its input numbers.
-
-The constants travel with the weights (`Preprocessing`), and training, evaluation and prediction share this code.
-The geometry is that of timm's, torchvision's and transformers' evaluation transforms, to the pixel.
-"""
+"""Images as a network reads them: the constants that travel with the weights; `image_pixels.py` has what is done."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
 from jtransfer.errors import UserError
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.prepare import Held, Prepare, Spec, Views
 from jtransfer.text.outside import clipped
+
+if TYPE_CHECKING:
+    from jtransfer.config.augment import Augment
+    from jtransfer.config.evaluate import Evaluate
+
+# The field of an example, and the network's input.
+IMAGE = 'image'
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-# Side of the picture from which random crops are taken, over the side of the network input (He et al. 2015 took
-# 224-pixel crops from pictures of 256 pixels).
-CROP_MARGIN = 256 / 224
-# Longer pictures are cut to this ratio before resizing: the centre crop never sees the rest, and a strip of
-# 1 x 100,000 pixels would otherwise grow to billions.
-LONGEST_ASPECT = 32
 
 # The longest side of a network's input, and of the picture that it is cut from, pixels: 200 MB a picture.
 MAX_SIDE = 8192
@@ -38,22 +35,20 @@ MAX_CHANNELS = 1024
 _STD_RANGE = (1e-6, 1e6)
 _LARGEST = 1e300
 
-# Shares of red, green and blue in the brightness of a pixel (ITU-R BT.601).
-_LUMA = (0.299, 0.587, 0.114)
-
-_FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
+FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
 # Where the centre crop begins, from how many pixels are left over.
 _CROP_STARTS: dict[str, Callable[[int], int]] = {
     'round': lambda margin: round(margin / 2),
     'floor': lambda margin: margin // 2,
 }
 
-Pixels = Callable[[np.ndarray], np.ndarray]
-
 
 @dataclasses.dataclass(frozen=True)
-class Preprocessing:
-    """How pictures must look to a network; travels with its weights.
+class ImagePreprocessor(Preprocessor):
+    """How images must look to a network.
+
+    Held of an image that is trained on are its `image`, pixels uint8, and `aspect`, the width / height of the original;
+    for evaluation, the pixels of its views alone.
 
     Attributes:
         image_size: side of the square network input, or its height, pixels.
@@ -66,6 +61,10 @@ class Preprocessing:
         crop_rounding: where the centre crop begins when the pixels left over are an odd number: `round`, the even one
             of the two places (timm, torchvision), or `floor`, the upper or left one (transformers).
     """
+
+    kind = 'image'
+    reads = (IMAGE,)
+    on_device = ('mean', 'std')
 
     image_size: int
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -86,7 +85,7 @@ class Preprocessing:
                 raise UserError(f'preprocessing: {name}={value} must be at least {least}{square}')
             if value > MAX_SIDE:
                 raise UserError(f'preprocessing: {name}={value} must be at most {MAX_SIDE:,} pixels')
-        for name, known in (('interpolation', _FILTERS), ('crop_rounding', _CROP_STARTS)):
+        for name, known in (('interpolation', FILTERS), ('crop_rounding', _CROP_STARTS)):
             if getattr(self, name) not in known:
                 value = clipped(repr(getattr(self, name)))
                 raise UserError(f'preprocessing: {name}={value} must be one of {", ".join(known)}')
@@ -141,7 +140,7 @@ class Preprocessing:
         """Channels of the network input."""
         return len(self.mean)
 
-    def for_channels(self, channels: int) -> Preprocessing:
+    def for_channels(self, channels: int) -> ImagePreprocessor:
         """The same for a network whose first kernel was fitted to another number of channels.
 
         One channel (grey) gets the means over the known ones, more get the known ones again and again.
@@ -157,17 +156,113 @@ class Preprocessing:
         mean, std = (tuple(values[index] for index in order) for values in (self.mean, self.std))
         return dataclasses.replace(self, mean=mean, std=std)
 
+    def spec(self) -> Spec:
+        """See `Preprocessor.spec`: `image`, height × width × channels."""
+        return {IMAGE: jax.ShapeDtypeStruct((*self.shape, self.channels), jnp.float32)}
+
+    def prepare(self, augment: Augment | None = None) -> Prepare:
+        """See `Preprocessor.prepare`."""
+        from jtransfer.inputs.image_held import TrainingImage
+
+        if augment is None:
+            return self.views()
+        return TrainingImage(self, augment.crops, tuple(augment.sizes))
+
+    def held_spec(self, augment: Augment | None = None) -> Spec:
+        """See `Preprocessor.held_spec`."""
+        return self.prepare(augment).spec
+
+    def example(self, value: Any) -> Mapping[str, Any]:
+        """See `Preprocessor.example`: uint8 (height, width, channel), of any size.
+
+        Raises:
+            UserError: it is no image.
+        """
+        if isinstance(value, Mapping):
+            return value
+        array = np.asarray(value)
+        if array.ndim != 3 or array.dtype != np.uint8:
+            raise UserError(
+                f'an image is a uint8 array (height, width, channel), not {array.dtype} of shape {array.shape}; '
+                'hand over a list of them'
+            )
+        return {IMAGE: array}
+
+    def hold(self, example: Mapping[str, Any]) -> Held:
+        """See `Preprocessor.hold`: the pixels that evaluation sees."""
+        return self.views()(example)
+
+    def views(self, settings: Evaluate | None = None, side_multiple: int = 1) -> Views:
+        """See `Preprocessor.views`.
+
+        Raises:
+            UserError: crops that would be alike for every image, or two scales that round to one size.
+        """
+        from jtransfer.inputs.image_held import ImageViews
+
+        if settings is None:
+            return ImageViews(self)
+        return ImageViews.checked(self, settings, side_multiple)
+
+    def device(self, held: Held, dtype: Any = jnp.float32) -> dict[str, jax.Array]:
+        """See `Preprocessor.device`: normalised."""
+        from jtransfer.inputs.image_pixels import normalise
+
+        return {IMAGE: normalise(held[IMAGE], self, dtype)}
+
+    def size_in_words(self) -> str:
+        """See `Preprocessor.size_in_words`: height and width."""
+        height, width = self.shape
+        return f'{height} × {width}'
+
+    def mirrored(self, held: Held) -> Held:
+        """See `Preprocessor.mirrored`: left and right exchanged."""
+        return {**held, IMAGE: held[IMAGE][:, :, ::-1]}
+
+    def at_size(self, size: int) -> ImagePreprocessor:
+        """The same for a square network input of another side, pixels.
+
+        Raises:
+            UserError: the network's own input is no square.
+        """
+        height, width = self.shape
+        if height != width:
+            raise UserError(
+                f'augment.sizes are sides of squares, and the network input is {height}×{width} pixels: '
+                'leave augment.sizes empty, or model.image_width'
+            )
+        return dataclasses.replace(self, image_size=size, image_width=0)
+
+    def fitted(self, image_size: int | Sequence[int] = 0, input_channels: int = 0) -> ImagePreprocessor:
+        """The same for images of another size, a side or height and width, and of other channels; 0 is as it is.
+
+        Raises:
+            UserError: a size that no image has.
+        """
+        return self._sized(image_size).for_channels(input_channels or self.channels)
+
+    def _sized(self, image_size: int | Sequence[int]) -> ImagePreprocessor:
+        if not image_size or tuple(np.atleast_1d(image_size)) == (0, 0):
+            return self
+        if isinstance(image_size, Sequence) and len(image_size) != 2:
+            raise UserError(f'image_size={image_size} must be one number, or height and width')
+        height, width = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+        if min(height, width) < 1:
+            raise UserError(f'image_size={image_size} must be at least 1 on each side')
+        return dataclasses.replace(self, image_size=height, image_width=0 if height == width else width)
+
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain JSON values."""
         return {**dataclasses.asdict(self), 'mean': list(self.mean), 'std': list(self.std)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+    def from_dict(cls, values: Mapping[str, Any]) -> ImagePreprocessor:
         """The inverse of `to_dict`.
 
         Raises:
             UserError: a missing or unknown field, or a value out of range.
         """
+        values = {name: value for name, value in values.items() if name != 'kind'}
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise UserError(
@@ -181,6 +276,31 @@ class Preprocessing:
         if 'crop_fraction' in values:
             decimals['crop_fraction'] = float(values['crop_fraction'])
         return cls(**{**values, **decimals})
+
+    def restated(self, fields: Mapping[str, Any]) -> ImagePreprocessor:
+        """See `Preprocessor.restated`.
+
+        Args:
+            fields: values by name; `mean` and `std` are numbers for the channels, also as text (`0.48 0.46 0.41`), or
+                one for all of them.
+        """
+        values = dict(fields)
+        for name in ('mean', 'std'):
+            value = values.get(name)
+            if isinstance(value, str):
+                values[name] = value.split()
+            elif isinstance(value, int | float):
+                values[name] = [value] * self.channels
+        try:
+            for name in ('mean', 'std'):
+                if name in values:
+                    values[name] = [float(one) for one in values[name]]
+            return ImagePreprocessor.from_dict({**self.to_dict(), **values})
+        except UserError:
+            raise
+        except (TypeError, ValueError, OverflowError):
+            said = ', '.join(f'{name}={value!r}' for name, value in fields.items())
+            raise UserError(f'preprocessing: {said}: a value of the wrong kind') from None
 
 
 def _check_kinds(values: Mapping[str, Any]) -> None:
@@ -217,154 +337,29 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
-def restated(preprocessing: Preprocessing, fields: Mapping[str, Any]) -> Preprocessing:
-    """The same with what a person says of it instead.
+# The name under which it was public before there were other kinds of input.
+Preprocessing = ImagePreprocessor
+
+
+def as_image(preprocessing: Preprocessor, what: str) -> ImagePreprocessor:
+    """The same, where it is of images.
 
     Args:
-        preprocessing: as it is known.
-        fields: values by name; `mean` and `std` are numbers for the channels, also as text (`0.48 0.46 0.41`), or one
-            for all of them.
+        preprocessing: of any network.
+        what: needs images, in words.
 
     Raises:
-        UserError: an unknown field, or a value that it cannot have.
+        UserError: it is of something else.
     """
-    values = dict(fields)
-    for name in ('mean', 'std'):
-        value = values.get(name)
-        if isinstance(value, str):
-            values[name] = value.split()
-        elif isinstance(value, int | float):
-            values[name] = [value] * preprocessing.channels
-    try:
-        for name in ('mean', 'std'):
-            if name in values:
-                values[name] = [float(one) for one in values[name]]
-        return Preprocessing.from_dict({**preprocessing.to_dict(), **values})
-    except UserError:
-        raise
-    except (TypeError, ValueError, OverflowError):
-        said = ', '.join(f'{name}={value!r}' for name, value in fields.items())
-        raise UserError(f'preprocessing: {said}: a value of the wrong kind') from None
+    if not isinstance(preprocessing, ImagePreprocessor):
+        raise UserError(f'{what} is for networks that read images, and this one reads {preprocessing.summary()}')
+    return preprocessing
 
 
-def evaluation_pixels(
-    image: UInt8[np.ndarray, 'h w channel'], preprocessing: Preprocessing
-) -> UInt8[np.ndarray, 'h2 w2 channel']:
-    """The picture a network sees in evaluation: resized (antialiased), then cropped from the centre.
-
-    The shorter side becomes floor(image_size / crop_fraction), the longer one int(shorter * long / short) (with
-    `squash` both become the former); the crop starts at half the margin, rounded by `crop_rounding`. For an input that
-    is not square, the picture is scaled by one factor until it covers floor(side / crop_fraction) on both sides. That
-    is `timm.data.create_transform`'s evaluation transform, or with `floor` that of transformers' image processors, bit
-    for bit in uint8, for aspect ratios up to 32.
-
-    Args:
-        image: a picture, RGB or of any other channels.
-        preprocessing: whose shape, interpolation, crop_fraction, squash and crop_rounding apply.
-
-    Returns:
-        Pixels, (h2, w2) = `preprocessing.shape`.
-    """
-    pixels = resized_picture(image, preprocessing)
-    height, width = preprocessing.shape
-    top, left = preprocessing.crop_start(pixels.shape[:2])
-    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
-
-
-def resized_picture(
-    image: UInt8[np.ndarray, 'h w channel'], preprocessing: Preprocessing
-) -> UInt8[np.ndarray, 'h2 w2 channel']:
-    """The whole picture, resized, from which evaluation takes its crop; see `evaluation_pixels`."""
-    image = image if preprocessing.squash else _within_longest_aspect(image)
-    return _resize(image, *resized_shape(image.shape[:2], preprocessing), preprocessing.interpolation)
-
-
-def resized_shape(sides: tuple[int | float, ...], preprocessing: Preprocessing) -> tuple[int, int]:
-    """Height and width of the whole picture before the crop, pixels, from those of the original, in any unit."""
-    scaled = [math.floor(side / preprocessing.crop_fraction) for side in preprocessing.shape]
-    if preprocessing.squash:
-        return scaled[0], scaled[1]
-    height, width = sides
-    if scaled[0] == scaled[1]:
-        longer = int(scaled[0] * max(sides) / min(sides))
-        return (longer, scaled[0]) if height > width else (scaled[0], longer)
-    ratio = min(height / scaled[0], width / scaled[1])
-    return round(height / ratio), round(width / ratio)
-
-
-def whole_picture(
-    image: UInt8[np.ndarray, 'h w 3'], side: int, interpolation: str = 'bicubic'
-) -> UInt8[np.ndarray, 'side side 3']:
-    """The whole picture squashed into a square, from which random crops are taken later on the device.
-
-    Args:
-        image: RGB picture.
-        side: of the square, pixels.
-        interpolation: `bilinear` or `bicubic`, Pillow's (antialiased).
-    """
-    return _resize(image, side, side, interpolation)
-
-
-def training_pixels(preprocessing: Preprocessing, crops: bool, sizes: Sequence[int] = ()) -> Pixels:
-    """The function from a picture to the pixels that training keeps (picklable).
-
-    Args:
-        preprocessing: of the network.
-        crops: whether augmentation takes random crops. It then gets the whole picture, squashed into a square of side
-            round(longer side * 256 / 224) (the aspect is kept beside it); otherwise the picture that evaluation sees.
-        sizes: sides of the square network input that training takes instead of the network's own, pixels; the pixels
-            kept are those for the largest.
-    """
-    if sizes:
-        preprocessing = dataclasses.replace(preprocessing, image_size=max(sizes), image_width=0)
-    if not crops:
-        return functools.partial(evaluation_pixels, preprocessing=preprocessing)
-    side = round(max(preprocessing.shape) * CROP_MARGIN)
-    return functools.partial(whole_picture, side=side, interpolation=preprocessing.interpolation)
-
-
-def normalise(
-    images: UInt8[Array, 'batch h w channel'] | Float[Array, 'batch h w channel'],
-    preprocessing: Preprocessing,
-    dtype: Any = jnp.float32,
-) -> Float[Array, 'batch h w channel2']:
-    """The network's input, on the device: (x / 255 - mean) / std, computed in float32.
-
-    Args:
-        images: values in [0, 255]; RGB pictures become grey (ITU-R 601-2 luma, as Pillow's) for a network of one
-            channel.
-        preprocessing: whose mean and std apply.
-        dtype: of the result.
+def sides_of(preprocessing: Preprocessor) -> tuple[int, int]:
+    """Height and width of the network's input, pixels.
 
     Raises:
-        UserError: pictures of another number of channels than the network's.
+        UserError: it is of something else than images.
     """
-    mean = jnp.asarray(preprocessing.mean, jnp.float32)
-    std = jnp.asarray(preprocessing.std, jnp.float32)
-    values = images.astype(jnp.float32)
-    if preprocessing.channels == 1 and images.shape[-1] == len(_LUMA):
-        values = (values * jnp.asarray(_LUMA)).sum(-1, keepdims=True)
-    if values.shape[-1] != preprocessing.channels:
-        raise UserError(
-            f'pictures of {values.shape[-1]} channels for a network of {preprocessing.channels}: '
-            'load_model(…, input_channels=…) fits the network'
-        )
-    return ((values / 255 - mean) / std).astype(dtype)
-
-
-def _resize(image: np.ndarray, height: int, width: int, interpolation: str) -> np.ndarray:
-    if image.shape[:2] == (height, width):
-        return image
-    filter_ = _FILTERS[interpolation]
-    if image.shape[2] == len(_LUMA):
-        return np.asarray(Image.fromarray(image).resize((width, height), filter_))
-    # One by one: Pillow takes two and four channels for transparency, and knows no others.
-    channels = [Image.fromarray(np.ascontiguousarray(image[:, :, index])) for index in range(image.shape[2])]
-    return np.stack([np.asarray(channel.resize((width, height), filter_)) for channel in channels], axis=-1)
-
-
-def _within_longest_aspect(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    top = max(0, height - LONGEST_ASPECT * width) // 2
-    left = max(0, width - LONGEST_ASPECT * height) // 2
-    return image[top : height - top, left : width - left]
+    return as_image(preprocessing, 'a grid of patches').shape

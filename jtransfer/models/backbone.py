@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.feature import FEATURE
 from jtransfer.models.auxiliary import Auxiliary
 from jtransfer.models.first_kernel import fitted_to_channels
 from jtransfer.models.layers.pooling import check_sides
@@ -155,8 +156,8 @@ class Backbone(nn.Module):
         path: str,
         stored: np.ndarray,
         shape: tuple[int, ...],
-        was: Preprocessing | None,
-        now: Preprocessing,
+        was: Preprocessor | None,
+        now: Preprocessor,
         how: str = '',
     ) -> Any | None:
         """A stored parameter for other inputs than those that it was trained for.
@@ -179,7 +180,7 @@ class Backbone(nn.Module):
     @nn.compact
     def __call__(
         self,
-        inputs: Float[Array, 'batch ...'],
+        inputs: Mapping[str, Array] | Float[Array, 'batch ...'],
         mode: Mode = EVALUATION,
         *,
         start: str | None = None,
@@ -188,7 +189,8 @@ class Backbone(nn.Module):
         """Runs the stages from `start` up to and including `stop`.
 
         Args:
-            inputs: normalised images (batch, h, w, channel), or, with `start`, the output of the stage before it.
+            inputs: by name, as `Preprocessor.device` gives them; an array stands for the only one. With `start`, the
+                output of the stage before it.
             mode: of the pass.
             start: the first stage to run. None: the first.
             stop: the last stage to run. None: the last.
@@ -201,10 +203,8 @@ class Backbone(nn.Module):
             UserError: `start` or `stop` is not a stage, or the image does not fit the network.
         """
         running = selected(self.stages, start, stop)
-        if running[0] == self.stages[0]:
-            check_sides(inputs, self.smallest_side)
+        x = self.first_input(inputs, start)
         features = {}
-        x = inputs
         for name in running:
             x = self._run(name, x, mode)
             features[name] = x
@@ -212,11 +212,25 @@ class Backbone(nn.Module):
             features['pooled'] = self._pooled(x)
         return features
 
+    def first_input(self, inputs: Mapping[str, Array] | Float[Array, 'batch ...'], start: str | None) -> Any:
+        """What the first stage to be run reads; see `__call__`."""
+        if start is not None and start != self.stages[0]:
+            return inputs[FEATURE] if isinstance(inputs, Mapping) else inputs
+        x = self._entered(inputs) if isinstance(inputs, Mapping) else inputs
+        if self.smallest_side > 1:
+            check_sides(x, self.smallest_side)
+        return x
+
+    def _entered(self, inputs: Mapping[str, Array]) -> Any:
+        """What the first stage reads of the network's inputs; a family with several says how they come together."""
+        (only,) = inputs.values()
+        return only
+
     def _run(self, name: str, x: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:
         """One stage, as a module of that name."""
         raise NotImplementedError
 
     def _pooled(self, x: Float[Array, 'batch ...']) -> Float[Array, 'batch feature']:
-        """Float32, from the last stage's output: the mean over a picture, features as they are."""
+        """Float32, from the last stage's output: the mean over all places, features as they are."""
         x = x.astype(jnp.float32)
-        return x.mean((1, 2)) if x.ndim == 4 else x
+        return x.mean(range(1, x.ndim - 1)) if x.ndim > 2 else x

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
+from jtransfer.inputs.prepare import Spec, batched
 from jtransfer.models.network import Network
 from jtransfer.rules import flatten
 from jtransfer.tasks.door import ONLY
@@ -63,11 +63,11 @@ class Cost:
     """What `measure` finds.
 
     Attributes:
-        image: height and width of the input, pixels.
+        spec: of the input of one example.
         backbone: parameters without the head.
         head: parameters of the head.
         statistics: running means and variances of batch normalisation.
-        flops: operations of the forward pass for one image, head included; a multiplication and an addition are two.
+        flops: operations of the forward pass for one example, head included; a multiplication and an addition are two.
             XLA counts element-wise operations too, and leaves out what falls on padding, so that networks of 3×3
             convolutions on small pictures stay below the usual count (ResNet-50 at 224 by 3 %, ResNet-34 by 8 %).
             NaN where XLA does not say.
@@ -75,7 +75,7 @@ class Cost:
         paths: all parameters, grouped.
     """
 
-    image: tuple[int, int]
+    spec: Spec
     backbone: int
     head: int
     statistics: int
@@ -89,40 +89,38 @@ class Cost:
         return self.backbone + self.head
 
 
-def count(network: Network, height: int, width: int = 0) -> tuple[int, int, int]:
-    """Numbers of a network for images of a size: parameters of the backbone, of the head, and running statistics.
+def count(network: Network, spec: Spec) -> tuple[int, int, int]:
+    """Parameters of the backbone and of the head, and running statistics, for inputs as `Preprocessor.spec` has them.
 
     Raises:
-        UserError: the size does not fit the network.
+        UserError: the shapes do not fit the network.
     """
-    variables = _variables(network, height, width or height)
+    variables = _variables(network, spec)
     sizes = {top: _elements(variables['params'].get(top, {})) for top in ('backbone', 'head')}
     return sizes['backbone'], sizes['head'], _elements(variables.get('batch_stats', {}))
 
 
-def measure(network: Network, height: int, width: int = 0) -> Cost:
-    """Costs of a network of three-channel images.
+def measure(network: Network, spec: Spec) -> Cost:
+    """Costs of a network for one example.
 
     Args:
         network: with or without a head.
-        height: of the images, pixels.
-        width: of the images, pixels. 0: as `height`.
+        spec: shapes and types of its input of one example, as `Preprocessor.spec` has them.
 
     Raises:
-        UserError: the size does not fit the network.
+        UserError: the shapes do not fit the network.
     """
-    width = width or height
-    variables = _variables(network, height, width)
-    image = _image(height, width)
-    analysis = jax.jit(network.apply).lower(variables, image).cost_analysis() or {}
-    features = jax.eval_shape(lambda v, x: network.apply(v, x, method='features'), variables, image)
+    variables = _variables(network, spec)
+    inputs = batched(spec)
+    analysis = jax.jit(network.apply).lower(variables, inputs).cost_analysis() or {}
+    features = jax.eval_shape(lambda v, x: network.apply(v, x, method='features'), variables, inputs)
     parameters = {path: leaf.size for path, leaf in flatten(variables['params']).items()}
     stages = [_stage(name, f'backbone/{name}/', features[name].shape[1:], parameters) for name in network.stages]
-    outputs = jax.eval_shape(network.apply, variables, image)
+    outputs = jax.eval_shape(network.apply, variables, inputs)
     if ONLY in outputs:
         stages.append(_stage('head', 'head/', outputs[ONLY].shape[1:], parameters))
     return Cost(
-        image=(height, width),
+        spec=spec,
         backbone=sum(size for path, size in parameters.items() if path.startswith('backbone/')),
         head=sum(size for path, size in parameters.items() if path.startswith('head/')),
         statistics=_elements(variables.get('batch_stats', {})),
@@ -132,12 +130,8 @@ def measure(network: Network, height: int, width: int = 0) -> Cost:
     )
 
 
-def _image(height: int, width: int) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
-
-
-def _variables(network: Network, height: int, width: int) -> Mapping[str, Any]:
-    return jax.eval_shape(network.init, jax.random.key(0), _image(height, width))
+def _variables(network: Network, spec: Spec) -> Mapping[str, Any]:
+    return jax.eval_shape(network.init, jax.random.key(0), batched(spec))
 
 
 def _elements(tree: Mapping[str, Any]) -> int:

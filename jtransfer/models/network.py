@@ -11,15 +11,21 @@ from flax.core import FrozenDict
 from jaxtyping import Array, Float
 
 from jtransfer.errors import UserError
+from jtransfer.inputs.feature import FEATURE
 from jtransfer.models.auxiliary import Auxiliary, HeadWithAuxiliaries
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.heads import Head, Linear, NamedHeads
 from jtransfer.models.mode import Mode, is_frozen
 from jtransfer.models.role import Role, usual_role
+from jtransfer.models.stages import selected
 from jtransfer.tasks.door import ONLY
 
 # Of each task's head, by the task's name.
 Outputs: TypeAlias = dict[str, Float[Array, 'batch ...']]
+# By name, or the only one.
+Inputs: TypeAlias = Mapping[str, Array] | Float[Array, 'batch ...']
+# Where pooled features enter, see `Network.start`.
+HEAD = 'head'
 # Weight of the loss, and outputs, of each auxiliary head.
 Auxiliaries: TypeAlias = list[tuple[float, Outputs]]
 
@@ -50,6 +56,8 @@ class Network(nn.Module):
         dropout: dropout probability before the heads, in [0, 1).
         head_init: the heads' kernels, `zeros` or `normal` (truncated, standard deviation 0.02); their biases are zero.
         norm_axis: see `Mode.norm_axis`.
+        start: the stage at which inputs of features enter, `feature` being what the stage before it put out, or `head`
+            for pooled features. None: the first stage, from the beginning.
 
     Raises:
         UserError: a name that cannot stand in a path, a head without outputs, or named tasks with a backbone's
@@ -61,10 +69,13 @@ class Network(nn.Module):
     dropout: float = 0.0
     head_init: str = 'zeros'
     norm_axis: str | None = None
+    start: str | None = None
 
     def __post_init__(self) -> None:
         """Refuses heads that cannot be."""
         _check_heads(self.heads, self.backbone)
+        if self.start is not None and self.start != HEAD:
+            selected(self.backbone.stages, self.start, None)
         object.__setattr__(self, 'heads', FrozenDict(self.heads))  # hashable, as a network is
         super().__post_init__()
 
@@ -115,7 +126,7 @@ class Network(nn.Module):
 
     def features(
         self,
-        images: Float[Array, 'batch ...'],
+        inputs: Inputs,
         *,
         train: bool = False,
         frozen: Sequence[str] = (),
@@ -125,16 +136,19 @@ class Network(nn.Module):
         """Every stage's output and 'pooled'; what nobody reads, XLA removes.
 
         Args:
-            images: normalised images (batch, h, w, channel), or, with `start`, the output of the stage before it.
+            inputs: see `Backbone.__call__`.
             train: batch statistics, stochastic depth.
             frozen: '/'-joined module-path prefixes that run in evaluation mode all the same.
-            start: the first stage to run. None: the first.
+            start: the first stage to run. None: the network's own.
             stop: the last stage to run. None: the last; otherwise 'pooled' is missing.
 
         Raises:
             UserError: `start` or `stop` is not a stage.
         """
-        return self.backbone(images, self._mode(train, frozen), start=start, stop=stop)
+        start = start or self.start
+        if start == HEAD:
+            return {'pooled': inputs[FEATURE] if isinstance(inputs, Mapping) else inputs}
+        return self.backbone(inputs, self._mode(train, frozen), start=start, stop=stop)
 
     def classify(
         self, pooled: Float[Array, 'batch feature'], *, train: bool = False, frozen: Sequence[str] = ()
@@ -187,46 +201,42 @@ class Network(nn.Module):
             given[name] = tuple(own[feature] for feature in head.reads)
         return given
 
-    def __call__(
-        self, images: Float[Array, 'batch h w channel'], *, train: bool = False, frozen: Sequence[str] = ()
-    ) -> Outputs:
-        """The outputs of every head for normalised images by its task's name: float32 logits (batch, outputs).
+    def __call__(self, inputs: Inputs, *, train: bool = False, frozen: Sequence[str] = ()) -> Outputs:
+        """The outputs of every head by its task's name: float32 logits (batch, outputs).
 
         Without a head, the pooled features (batch, feature), by the name `pooled`.
 
         Args:
-            images: normalised images.
+            inputs: see `Backbone.__call__`.
             train: batch statistics (make `batch_stats` mutable), dropout and stochastic depth (random stream
                 `dropout`).
             frozen: '/'-joined module-path prefixes that run in evaluation mode all the same, such as
                 `('backbone/stem', 'backbone/stage1/block0/bn1')`. Static.
         """
-        features = self.features(images, train=train, frozen=frozen)
+        features = self.features(inputs, train=train, frozen=frozen)
         # Every parameter comes into being at `init`, although only training reads the auxiliary heads.
         wanted = self.backbone.auxiliaries if self.is_initializing() else ()
-        inner = {auxiliary.name: features[auxiliary.feature] for auxiliary in wanted}
+        inner = {item.name: features[item.feature] for item in wanted if item.feature in features}
         return self._heads(features, inner, self._mode(train, frozen))[0]
 
-    def training_logits(
-        self, images: Float[Array, 'batch h w channel'], *, frozen: Sequence[str] = ()
-    ) -> TrainingOutput:
+    def training_logits(self, inputs: Inputs, *, frozen: Sequence[str] = ()) -> TrainingOutput:
         """What a training loss is made of: outputs in training mode, those of the auxiliary heads, and the features.
 
         An auxiliary head is there for the sake of the layers below it. One that is frozen, or below which everything
         is frozen (`linear_probe`), is left out.
 
         Args:
-            images: normalised images.
+            inputs: see `Backbone.__call__`.
             frozen: see `__call__`.
 
         Returns:
             Outputs, those of auxiliary heads and features, of one pass.
         """
-        features = self.features(images, train=True, frozen=frozen)
+        features = self.features(inputs, train=True, frozen=frozen)
         inner = {
             auxiliary.name: features[auxiliary.feature]
             for auxiliary in self.backbone.auxiliaries
-            if self._matters(auxiliary, frozen)
+            if auxiliary.feature in features and self._matters(auxiliary, frozen)
         }
         outputs, auxiliaries = self._heads(features, inner, self._mode(True, frozen))
         return TrainingOutput(outputs, auxiliaries, features)

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.image import ImagePreprocessor, as_image
 from jtransfer.models.backbone import Backbone
 
 HALF = (0.5, 0.5, 0.5)
@@ -27,10 +28,19 @@ class Variant:
     name: str
     family: str
     backbone: type[Backbone]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessor
     kwargs: Mapping[str, Any]
 
     @property
+    def images(self) -> ImagePreprocessor:
+        """The preprocessing of a network that reads images.
+
+        Raises:
+            UserError: it reads something else.
+        """
+        return as_image(self.preprocessing, f'what is published of {self.name}')
+
+    @property
     def image_size(self) -> int:
-        """Side of the square input the network was designed for, pixels."""
-        return self.preprocessing.image_size
+        """Side of the square image the network was designed for, pixels; 0 where it reads something else."""
+        return self.preprocessing.image_size if isinstance(self.preprocessing, ImagePreprocessor) else 0

@@ -8,10 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from jtransfer.checks import fraction, nearest, one_of
 from jtransfer.errors import UserError
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.feature import FeaturePreprocessor
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.alexnet import variants as alexnet_variants
+from jtransfer.models.backbone import Backbone
 from jtransfer.models.bit import variants as bit_variants
 from jtransfer.models.convnext import variants as convnext_variants
 from jtransfer.models.googlenet import variants as googlenet_variants
@@ -82,6 +87,7 @@ def create(
     *,
     num_classes: int,
     image_size: int | Sequence[int] = 0,
+    preprocessing: Preprocessor | None = None,
     dtype: Any = jnp.float32,
     drop_path: float = 0.0,
     dropout: float = 0.0,
@@ -96,6 +102,7 @@ def create(
         name: one of `variant_names()`.
         num_classes: outputs of a linear head that has no name. 0: no head, or those of `heads`.
         image_size: side of the square input, or its height and width, pixels. 0: the variant's own.
+        preprocessing: what the network is to read, instead. None: the variant's own, at `image_size`.
         dtype: computation type; parameters, statistics, pooled features and logits are float32.
         drop_path: stochastic-depth probability of the last block (rising linearly from 0), in [0, 1).
         dropout: dropout probability before the head, in [0, 1).
@@ -114,9 +121,14 @@ def create(
         raise UserError(f'num_classes={num_classes} must be at least 0')
     if num_classes and heads:
         raise UserError(f'num_classes={num_classes}, but each of the heads {", ".join(heads)} states its own outputs')
-    sides = image_size if isinstance(image_size, Sequence) else (image_size or variant.image_size,)
-    if min(sides) < 0:
+    if np.min(image_size) < 0:
         raise UserError(f'image_size={image_size} must be at least 0')
+    reads = preprocessing or variant.preprocessing
+    if isinstance(reads, ImagePreprocessor):
+        wanted = image_size if preprocessing is None else 0
+        height, width = wanted if isinstance(wanted, Sequence) else (wanted, wanted)
+    else:
+        reads.fitted(image_size)
     fraction('drop_path', drop_path)
     fraction('dropout', dropout)
     one_of('head_init', head_init, tuple(HEAD_INITS))
@@ -126,6 +138,15 @@ def create(
     for option, value in (options or {}).items():
         kwargs[option] = checked_option(variant, option, value)
     backbone = variant.backbone(**kwargs)
+    if isinstance(reads, ImagePreprocessor):
+        _check_patches(name, backbone, (height, width) if height else reads.shape)
+    before_head = dropout if backbone.dropout_before_head else 0.0
+    heads = {ONLY: num_classes} if num_classes else heads or {}
+    start = reads.start if isinstance(reads, FeaturePreprocessor) else None
+    return Network(backbone, heads, dropout=before_head, head_init=head_init, norm_axis=norm_axis_name, start=start)
+
+
+def _check_patches(name: str, backbone: Backbone, sides: tuple[int, int]) -> None:
     multiple = backbone.side_multiple
     for side in sides:
         if side % multiple:
@@ -133,10 +154,8 @@ def create(
             raise UserError(
                 f'image_size={side} is no multiple of the {multiple}-pixel patches of {name}; {fitting} would be'
             )
-    grid = backbone.grid(*(*sides, *sides)[:2])
+    grid = backbone.grid(*sides)
     patches = 0 if grid is None else math.prod(grid)
     if patches > MAX_PATCHES:
-        raise UserError(f'image_size={image_size} gives {name} {patches:,} patches; at most {MAX_PATCHES:,}')
-    before_head = dropout if backbone.dropout_before_head else 0.0
-    heads = {ONLY: num_classes} if num_classes else heads or {}
-    return Network(backbone, heads, dropout=before_head, head_init=head_init, norm_axis=norm_axis_name)
+        size = sides[0] if sides[0] == sides[1] else sides
+        raise UserError(f'image_size={size} gives {name} {patches:,} patches; at most {MAX_PATCHES:,}')

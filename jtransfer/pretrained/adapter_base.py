@@ -43,8 +43,7 @@ def on_base(stored: Stored, needed: Base, elsewhere: str, load: Callable[..., Mo
             name,
             architecture=stored.architecture,
             num_classes=0,
-            image_size=stored.preprocessing.shape,
-            input_channels=stored.preprocessing.channels,
+            preprocessing=stored.preprocessing,
             options=stored.options,
         )
     except UserError as error:

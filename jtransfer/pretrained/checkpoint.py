@@ -28,7 +28,9 @@ from jtransfer import adapters
 from jtransfer.adapters import Adaptation
 from jtransfer.errors import UserError
 from jtransfer.files.reading import parse_json
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.kinds import preprocessor_from
 from jtransfer.models.positions import DEFAULT_METHOD, METHODS
 from jtransfer.pretrained.files.safetensors import read_metadata, read_safetensors, write_safetensors
 from jtransfer.pretrained.load import heads
@@ -49,7 +51,7 @@ def save_model(
     *,
     architecture: str,
     class_names: Sequence[str],
-    preprocessing: Preprocessing,
+    preprocessing: Preprocessor,
     training: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     positions: str = DEFAULT_METHOD,
@@ -93,9 +95,10 @@ def save_model(
         'architecture': architecture,
         'num_classes': _to_json(len(class_names)),
         'class_names': _to_json(list(class_names)),
-        'image_size': _to_json(preprocessing.image_size),
         'preprocessing': _to_json(preprocessing.to_dict()),
     }
+    if isinstance(preprocessing, ImagePreprocessor):
+        metadata['image_size'] = _to_json(preprocessing.image_size)
     if options:
         metadata['options'] = _to_json(dict(options))
     if positions != DEFAULT_METHOD:
@@ -156,15 +159,14 @@ def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str
         what = 'a checkpoint' if expected == FORMAT else 'an adapter file'
         raise UserError(f"{path}: not {what} of this library: {stated}, expected '{expected}'")
     try:
-        preprocessing = Preprocessing.from_dict(_from_json(path, metadata, 'preprocessing', dict))
+        preprocessing = preprocessor_from(_from_json(path, metadata, 'preprocessing', dict))
     except UserError as error:
         raise UserError(str(error) if str(path) in str(error) else f'{path}: {error}') from None
     _check_nesting(path, arrays)
-    image_size = _from_json(path, metadata, 'image_size', int)
     class_names = _from_json(path, metadata, 'class_names', list)
     num_classes = _from_json(path, metadata, 'num_classes', int)
-    if image_size != preprocessing.image_size:
-        raise UserError(f'{path}: image_size={image_size} contradicts its preprocessing, {preprocessing.image_size}')
+    if isinstance(preprocessing, ImagePreprocessor):
+        _check_image_size(path, metadata, preprocessing)
     if num_classes != len(class_names):
         raise UserError(f'{path}: num_classes={num_classes}, but {len(class_names)} class names')
     if not all(isinstance(name, str) for name in class_names):
@@ -189,6 +191,14 @@ def _open(path: str | os.PathLike[str], expected: str) -> tuple[Stored, dict[str
         tasks=tasks,
     )
     return stored, metadata
+
+
+def _check_image_size(
+    path: str | os.PathLike[str], metadata: Mapping[str, str], preprocessing: ImagePreprocessor
+) -> None:
+    image_size = _from_json(path, metadata, 'image_size', int)
+    if image_size != preprocessing.image_size:
+        raise UserError(f'{path}: image_size={image_size} contradicts its preprocessing, {preprocessing.image_size}')
 
 
 def _check_nesting(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:

@@ -15,6 +15,7 @@ from jtransfer.checks import nearest
 from jtransfer.errors import UserError
 from jtransfer.files.paths import expanded, output_file
 from jtransfer.files.writing import temporary_folder, told_plainly
+from jtransfer.inputs.image import as_image
 from jtransfer.pretrained.catalogue.locate import MODEL_FILE
 from jtransfer.pretrained.export_files import published_files, reader_notes
 from jtransfer.pretrained.files.safetensors import write_safetensors
@@ -83,11 +84,12 @@ def export_model(model: Model, path: str | os.PathLike[str], naming: str = '') -
     model = _plain(model)
     chosen = _chosen(model, naming)
     arrays = published_arrays(model, chosen.name)
-    height, width = model.preprocessing.shape
+    preprocessing = as_image(model.preprocessing, 'an export')
+    height, width = preprocessing.shape
     header = Header(
         architecture=model.architecture,
         naming=chosen.name,
-        preprocessing=model.preprocessing,
+        preprocessing=preprocessing,
         tasks=model.tasks,
         options=model.options,
         positions=model.positions if model.positions != chosen.positions else '',

@@ -7,7 +7,7 @@ from typing import Any
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor, as_image
 from jtransfer.pretrained.catalogue.locate import CONFIG_FILE, PROCESSOR_FILE
 from jtransfer.pretrained.load.namemap import NameMap
 from jtransfer.pretrained.model import Model
@@ -28,20 +28,19 @@ def published_files(model: Model, naming: NameMap) -> tuple[dict[str, str], tupl
     files: dict[str, dict[str, Any]] = {}
     reasons = []
     backbone = model.network.backbone
+    preprocessing = as_image(model.preprocessing, 'an export')
     try:
         if naming.name == 'timm':
-            files[CONFIG_FILE] = timm_config(
-                model.architecture, backbone, model.preprocessing, model.class_names, naming
-            )
+            files[CONFIG_FILE] = timm_config(model.architecture, backbone, preprocessing, model.class_names, naming)
         elif _is_huggingface(naming):
-            files[CONFIG_FILE] = network_config(naming.name, backbone, model.preprocessing, model.tasks)
+            files[CONFIG_FILE] = network_config(naming.name, backbone, preprocessing, model.tasks)
         else:
             reasons.append(f"there is no {CONFIG_FILE}: readers of '{naming.name}' files look for none")
     except UserError as error:
         reasons.append(f'there is no {CONFIG_FILE}: {error}')
     if CONFIG_FILE in files and _is_huggingface(naming):
         try:
-            files[PROCESSOR_FILE] = processor_config(model.preprocessing)
+            files[PROCESSOR_FILE] = processor_config(preprocessing)
         except UserError as error:
             reasons.append(f'there is no {PROCESSOR_FILE}: {error}')
     texts = {name: json.dumps(values, indent=2, ensure_ascii=False) + '\n' for name, values in files.items()}
@@ -70,7 +69,8 @@ def reader_notes(model: Model, naming: NameMap, folder: bool) -> tuple[str, ...]
     notes += _about_positions(model, CONFIG_FILE in files)
     notes += _about_numbers(model)
     if PROCESSOR_FILE in files or (files and naming.name == 'timm'):
-        notes += _about_crop(model.preprocessing, 'floor' if _is_huggingface(naming) else 'round')
+        rounding = 'floor' if _is_huggingface(naming) else 'round'
+        notes += _about_crop(as_image(model.preprocessing, 'an export'), rounding)
     return tuple(notes)
 
 
@@ -90,8 +90,8 @@ def _about_timm(model: Model) -> list[str]:
 
 def _about_positions(model: Model, stated: bool) -> list[str]:
     """Position embeddings for other pictures than those that a reader makes the network for."""
-    usual = models.describe(model.architecture).preprocessing.shape
-    shape = model.preprocessing.shape
+    usual = models.describe(model.architecture).images.shape
+    shape = as_image(model.preprocessing, 'an export').shape
     if model.network.backbone.grid(*shape) is None or shape == usual:
         return []
     height, width = shape
@@ -116,7 +116,7 @@ def _about_numbers(model: Model) -> list[str]:
     ]
 
 
-def _about_crop(preprocessing: Preprocessing, rounding: str) -> list[str]:
+def _about_crop(preprocessing: ImagePreprocessor, rounding: str) -> list[str]:
     cropped = not preprocessing.squash or preprocessing.crop_fraction < 1
     if not cropped or getattr(preprocessing, 'crop_rounding', 'round') == rounding:
         return []

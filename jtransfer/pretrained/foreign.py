@@ -12,7 +12,7 @@ from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.shapes import variable_shapes
 from jtransfer.pretrained.catalogue.locate import Located
 from jtransfer.pretrained.class_names import REMEDY, stated_by_huggingface, stated_by_timm
@@ -50,7 +50,7 @@ class Identity:
 
     architecture: str
     options: Mapping[str, Any]
-    preprocessing: Preprocessing
+    preprocessing: ImagePreprocessor
     naming: str = ''
     guessed: bool = False
     class_names: tuple[str, ...] = ()
@@ -101,7 +101,7 @@ def open_published(
         )
         naming, network = _naming(known, list(arrays), located.source)
     check_blocks(located.source, network.backbone.blocks_in_all, arrays)
-    shapes = tensor_shapes(network, models.describe(known.architecture).image_size)
+    shapes = tensor_shapes(network, models.describe(known.architecture).images)
     try:
         converted = naming.to_ours(arrays, shapes)
     except UserError as error:
@@ -183,7 +183,7 @@ def identify(located: Located, architecture: str = '', *, restated: bool = False
     elif (said := _said(located, unsure=bool(architecture), restated=restated, named=named)) is not None:
         known = said
     elif architecture:
-        known = Identity(architecture, {}, models.describe(architecture).preprocessing, guessed=True, framed=False)
+        known = Identity(architecture, {}, models.describe(architecture).images, guessed=True, framed=False)
     else:
         raise UserError(
             f"{located.source}: the file does not say which network it is of; name it: architecture='resnet50' of "
@@ -216,7 +216,7 @@ def _of_export(located: Located, header: Header, named: bool) -> Identity:
     return dataclasses.replace(known, class_names=stated) if stated else known
 
 
-def _differ(preprocessing: Preprocessing, config: Mapping[str, Any], processor: Mapping[str, Any] | None) -> bool:
+def _differ(preprocessing: ImagePreprocessor, config: Mapping[str, Any], processor: Mapping[str, Any] | None) -> bool:
     """Whether files beside an export say otherwise how pictures must look than the export had it.
 
     Raises:
@@ -249,7 +249,7 @@ def _said(located: Located, unsure: bool, restated: bool, named: bool) -> Identi
         check_fields(config, {'architecture': TEXT, 'model_type': TEXT}, 'config.json')
         if config.get('architecture'):
             name, options, shape = described_by_timm(config)
-            known = Identity(name, options, models.describe(name).preprocessing)
+            known = Identity(name, options, models.describe(name).images)
             names = () if named else stated_by_timm(config)
         elif config.get('model_type'):
             names = () if named else stated_by_huggingface(config)
@@ -283,7 +283,7 @@ def _shape(metadata: Mapping[str, str]) -> tuple[int, int] | None:
 
 def _of_stored_tensors(
     known: Identity, values: Mapping[str, Any], network: models.Network, shape: tuple[int, int] | None
-) -> Preprocessing:
+) -> ImagePreprocessor:
     """The preprocessing, for as many channels as the file has; of a file alone, at the size it is for."""
     kernel = values.get(f'{BACKBONE}{network.backbone.input_kernel}')
     if kernel is not None and kernel.ndim > 1:
@@ -301,7 +301,7 @@ def _of_stored_tensors(
     return dataclasses.replace(known.preprocessing, image_size=size, image_width=0)
 
 
-def tensor_shapes(network: models.Network, image_size: int, channels: int = 3) -> dict[str, Shape]:
+def tensor_shapes(network: models.Network, preprocessing: ImagePreprocessor) -> dict[str, Shape]:
     """Shapes of a network's tensors by path, without making them."""
-    variables = variable_shapes(network, image_size, image_size, channels)
+    variables = variable_shapes(network, preprocessing.spec())
     return {path: tuple(leaf.shape) for path, leaf in traverse_util.flatten_dict(variables, sep='/').items()}

@@ -12,7 +12,7 @@ from typing import Any
 
 from jtransfer.errors import UserError
 from jtransfer.files.reading import parse_json
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.positions import METHODS
 from jtransfer.pretrained.fields import OBJECT, TEXT, Kind, check_fields
 from jtransfer.pretrained.load import heads
@@ -39,7 +39,7 @@ class Header:
 
     architecture: str
     naming: str
-    preprocessing: Preprocessing
+    preprocessing: ImagePreprocessor
     tasks: tuple[Task, ...]
     options: Mapping[str, Any]
     positions: str = ''
@@ -81,7 +81,7 @@ class Header:
             options, preprocessing, tasks = (values[name] for name in _VALUES)
             return cls(
                 **texts,
-                preprocessing=Preprocessing.from_dict(preprocessing),
+                preprocessing=ImagePreprocessor.from_dict(preprocessing),
                 tasks=tuple(from_dict(task) for task in tasks),
                 options=options,
             )

@@ -18,7 +18,9 @@ from jtransfer import models, rules
 from jtransfer.adapters import Adaptation, AdaptedNetwork, AnyNetwork, merge
 from jtransfer.checks import one_of
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing, restated
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.feature import FeaturePreprocessor
+from jtransfer.inputs.prepare import batched
 from jtransfer.models.positions import DEFAULT_METHOD
 from jtransfer.models.shapes import variable_shapes
 from jtransfer.pretrained.adapter_base import on_base
@@ -66,7 +68,7 @@ class Model:
     network: AnyNetwork
     variables: dict[str, Any] = dataclasses.field(repr=False)
     architecture: str
-    preprocessing: Preprocessing
+    preprocessing: Preprocessor
     class_names: tuple[str, ...]
     load_report: LoadReport
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -108,7 +110,7 @@ def load_model(
     tasks: Sequence[Task] | None = None,
     image_size: int | Sequence[int] = 0,
     input_channels: int = 0,
-    preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+    preprocessing: Preprocessor | Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     dtype: str = 'float32',
     drop_path: float = 0.0,
@@ -179,8 +181,8 @@ def load_model(
     architecture = stored.architecture if stored is not None else architecture
     options = {**(stored.options if stored is not None else {}), **(options or {})}
     stated = stored.preprocessing if stored is not None else models.describe(architecture).preprocessing
-    known = preprocessing if isinstance(preprocessing, Preprocessing) else restated(stated, preprocessing or {})
-    preprocessing = _sized(known, image_size).for_channels(input_channels or known.channels)
+    known = preprocessing if isinstance(preprocessing, Preprocessor) else stated.restated(preprocessing or {})
+    preprocessing = known.fitted(image_size, input_channels)
     wanted = heads.chosen_tasks(stored, num_classes, class_names, tasks)
     wanted, kept = heads.kept_heads(wanted, None if random_weights else stored, num_classes, class_names, tasks)
     source = '' if stored is None else stored.source or os.fspath(checkpoint)
@@ -188,7 +190,7 @@ def load_model(
         plain = models.create(
             architecture,
             num_classes=0,
-            image_size=preprocessing.shape,
+            preprocessing=preprocessing,
             options=options,
             dtype=dtype,
             drop_path=drop_path,
@@ -201,14 +203,15 @@ def load_model(
     network: AnyNetwork = plain if adaptation is None else AdaptedNetwork(plain, adaptation)
 
     key = jax.random.fold_in(jax.random.key(seed), _STREAM)
-    if stored is not None:
+    if stored is not None and not isinstance(preprocessing, FeaturePreprocessor):
         check_blocks(source, network.backbone.blocks_in_all, rules.flatten(stored.variables))
     with _named(source):
-        shapes = variable_shapes(network, *preprocessing.shape, preprocessing.channels)
+        shapes = variable_shapes(network, preprocessing.spec())
 
     def init(key: jax.Array) -> Any:
-        # An image that is not made either: only its shape matters, and XLA removes what is computed from it.
-        return network.init(key, jnp.zeros((1, *preprocessing.shape, preprocessing.channels)))
+        # An example that is not made either: only its shape matters, and XLA removes what is computed from it.
+        example = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), batched(preprocessing.spec()))
+        return network.init(key, example)
 
     def init_heads(key: jax.Array) -> dict[str, Any]:
         # XLA removes all but the new heads from the compiled program.
@@ -302,29 +305,21 @@ def _open(
     return stored
 
 
-def _unstated(preprocessing: Preprocessing) -> str:
+def _unstated(preprocessing: Preprocessor) -> str:
     return (
         f'the file does not say how images must be prepared, taken: {preprocessing.summary()} '
         "(model.preprocessing, or load_model's preprocessing, states another)"
     )
 
 
-def _sized(preprocessing: Preprocessing, image_size: int | Sequence[int]) -> Preprocessing:
-    if not image_size or tuple(np.atleast_1d(image_size)) == (0, 0):
-        return preprocessing
-    if isinstance(image_size, Sequence) and len(image_size) != 2:
-        raise UserError(f'image_size={image_size} must be one number, or height and width')
-    height, width = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
-    if min(height, width) < 1:
-        raise UserError(f'image_size={image_size} must be at least 1 on each side')
-    return dataclasses.replace(preprocessing, image_size=height, image_width=0 if height == width else width)
-
-
-def _fit(network: AnyNetwork, stored: Stored, now: Preprocessing) -> Callable[[str, np.ndarray, Shape], Any | None]:
+def _fit(network: AnyNetwork, stored: Stored, now: Preprocessor) -> Callable[[str, np.ndarray, Shape], Any | None]:
     """How the network's family fits stored values to images as they look now; only those of the backbone can be."""
     # What others publish is made for squares unless it says otherwise; its preprocessing may be for another size.
-    shape = stored.preprocessing.shape if stored.naming == 'jtransfer' else stored.shape
-    was = _sized(stored.preprocessing, shape) if shape else None
+    was = None
+    if stored.naming == 'jtransfer':
+        was = stored.preprocessing
+    elif stored.shape:
+        was = stored.preprocessing.fitted(stored.shape)
 
     def fit(path: str, value: np.ndarray, shape: Shape) -> Any | None:
         if not path.startswith(BACKBONE):

@@ -12,7 +12,7 @@ import numpy as np
 
 from jtransfer.evaluate.folds import FoldInterval, fold_interval
 from jtransfer.report.curves import fold_charts
-from jtransfer.report.page import WrongPicture, task_views, write_page
+from jtransfer.report.page import WrongExample, task_views, write_page
 from jtransfer.report.sections import Hero, Tile, gauge
 from jtransfer.tasks.metrics.figure import INDEX, SHARE, Figure
 from jtransfer.tasks.metrics.measured import Baseline, Measured
@@ -64,7 +64,7 @@ def write_crossval_page(
     folds: Sequence[FoldSummary],
     pooled: Measured,
     curves: Sequence[Sequence[Mapping[str, Any]]] = (),
-    most_wrong: Sequence[WrongPicture] = (),
+    most_wrong: Sequence[WrongExample] = (),
     facts: Mapping[str, str] | None = None,
     config_text: str = '',
     notes: Sequence[str] = (),

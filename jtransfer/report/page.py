@@ -50,11 +50,11 @@ class PlanRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class WrongPicture:
-    """An image that the network got wrong.
+class WrongExample:
+    """An example that the network got wrong.
 
     Attributes:
-        image: uint8 pixels.
+        image: uint8 pixels. None: it is none.
         id: what identifies it.
         label: what it is, in words (as `Wrong` has it).
         predicted: what it was taken for, likewise.
@@ -63,7 +63,7 @@ class WrongPicture:
         task: whose section shows it, where there are several heads.
     """
 
-    image: UInt8[np.ndarray, 'height width 3']
+    image: UInt8[np.ndarray, 'height width 3'] | None
     id: str
     label: str
     predicted: str
@@ -79,7 +79,7 @@ def write_report(
     metrics: Measured,
     curves: Sequence[Mapping[str, Any]] = (),
     plan: Sequence[PlanRow] = (),
-    most_wrong: Sequence[WrongPicture] = (),
+    most_wrong: Sequence[WrongExample] = (),
     config_text: str = '',
     facts: Mapping[str, str] | None = None,
 ) -> None:
@@ -94,7 +94,7 @@ def write_report(
         metrics: of the final evaluation.
         curves: parsed lines of `metrics.jsonl` (see `training_charts`).
         plan: what was trained and frozen.
-        most_wrong: pictures to show, the worst first.
+        most_wrong: examples to show, the worst first.
         config_text: the resolved configuration.
         facts: short labelled facts in the heading (strategy, checkpoint, duration, versions …).
     """
@@ -118,7 +118,7 @@ def write_report(
     )
 
 
-def task_views(metrics: Measured, most_wrong: Sequence[WrongPicture]) -> dict[str, Any]:
+def task_views(metrics: Measured, most_wrong: Sequence[WrongExample]) -> dict[str, Any]:
     """What the templates need to show metrics of any kind, a section a task, and the pictures of each."""
     shown = sections(metrics)
     pictures: dict[str, list[dict[str, Any]]] = {section.name: [] for section in shown}
@@ -148,10 +148,10 @@ def picture_source(image: UInt8[np.ndarray, 'height width 3']) -> str:
     return 'data:image/png;base64,' + base64.b64encode(buffer.getvalue()).decode('ascii')
 
 
-def _picture(entry: WrongPicture) -> dict[str, Any]:
+def _picture(entry: WrongExample) -> dict[str, Any]:
     return {
-        'source': picture_source(entry.image),
-        'small': max(entry.image.shape[:2]) < 96,
+        'source': '' if entry.image is None else picture_source(entry.image),
+        'small': entry.image is not None and max(entry.image.shape[:2]) < 96,
         'id': entry.id,
         'label': entry.label,
         'predicted': entry.predicted,

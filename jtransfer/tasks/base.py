@@ -265,6 +265,16 @@ class Task:
         function = make_loss(settings, smoothing, self.outputs)
         return lambda outputs, labels: function(outputs, labels)[0]
 
+    def moved(self, labels: Array, geometry: Array, shown: Array) -> Array:
+        """The labels after augmentation has moved what they are of: boxes move with the pixels, classes stay.
+
+        Args:
+            labels: of a batch, on the device.
+            geometry: the map of each image, see `jtransfer.augment.pipeline.Augmented`.
+            shown: what of each is to be seen, see there.
+        """
+        return labels
+
     def example_weights(self, settings: Loss, labels: Array) -> Array:
         """How much each example weighs in the mean of a batch, float32 [batch], ≥ 0; by its label alone."""
         from jtransfer.tasks.losses import example_weights

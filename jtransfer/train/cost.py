@@ -11,9 +11,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jtransfer.inputs.image import training_pixels
+from jtransfer.inputs.prepare import batched
 from jtransfer.train.placement import JitPlacement
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import TrainStep, make_train_step
@@ -137,18 +136,16 @@ def abstract_state(parts: StepParts, variables: Mapping[str, Any]) -> TrainState
 
 def abstract_batch(parts: StepParts, batch_size: int) -> dict[str, Any]:
     """The shapes of a batch, see `make_train_step`; labels are in the forms of their tasks."""
-    channels = max(parts.preprocessing.channels, 3)  # for a network of grey pictures, the step makes them grey
-    picture = np.zeros((8, 8, channels), np.uint8)
-    pixels = training_pixels(parts.preprocessing, parts.config.augment.crops)(picture)
 
     def shape(*sides: int, dtype: Any = jnp.int32) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(sides, dtype)
 
+    # Of the network's own size: where others are trained on, each is a program of its own.
+    own_size = dataclasses.replace(parts.config.augment, sizes=())
     labels = {task.name: shape(batch_size, *task.rows, dtype=task.dtype) for task, _ in parts.criterion.terms}
     return {
-        'image': shape(batch_size, *pixels.shape, dtype=jnp.uint8),
+        'inputs': batched(parts.preprocessing.held_spec(own_size), batch_size),
         'labels': labels,
-        'aspect': shape(batch_size, dtype=jnp.float32),
         'id': shape(batch_size),
         'epoch': shape(batch_size),
         'seed': shape(dtype=jnp.uint32),

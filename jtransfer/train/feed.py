@@ -1,4 +1,4 @@
-"""Training batches on the devices: from pictures kept there, or streamed from the host."""
+"""Training batches on the devices: from examples held there, or streamed from the host."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 
-from jtransfer.data.decode.mapped import MappedImages
+from jtransfer.data.decode.mapped import Rows
 from jtransfer.data.feed.batches import about
 from jtransfer.data.feed.order import make_order
 from jtransfer.tasks.labels import Labels
@@ -19,9 +19,8 @@ Feed = Iterator[dict[str, Any]]
 
 
 def device_feed(
-    images: UInt8[np.ndarray, 'examples h w 3'] | MappedImages,
+    inputs: Mapping[str, Rows],
     labels: Labels,
-    aspects: Float[np.ndarray, ' examples'],
     *,
     batch_size: int,
     seed: int,
@@ -31,12 +30,11 @@ def device_feed(
     classes: Int[np.ndarray, ' examples'] | None = None,
     weights: Float[np.ndarray, ' examples'] | None = None,
 ) -> Feed:
-    """Endless training batches from decoded pictures, which are copied to every device once.
+    """Endless training batches from decoded examples, which are copied to every device once.
 
     Args:
-        images: all training pictures.
+        inputs: all training examples as they are held, by field.
         labels: by task, their class numbers or whatever the task has.
-        aspects: width / height of the originals.
         batch_size: global batch size.
         seed: of the order and the augmentation.
         start_step: the first step to give a batch for.
@@ -45,19 +43,23 @@ def device_feed(
         classes: of every example, to sample them in turn. None: every image once an epoch.
         weights: how much every example counts in the loss. None: batches say nothing of it.
     """
-    resident = placement.put_everywhere(np.asarray(images))
-    order = make_order(len(images), batch_size, seed, repeats, classes)
+    resident = held_everywhere(inputs, placement)
+    order = make_order(len(next(iter(inputs.values()))), batch_size, seed, repeats, classes)
     for step in itertools.count(start_step):
         index, epoch = order(step)
         yield placement.gather(
             resident,
             {
                 'index': index,
-                'aspect': aspects[index].astype(np.float32),
                 **about(labels, weights, index, epoch),
                 **_scalars(seed, step),
             },
         )
+
+
+def held_everywhere(inputs: Mapping[str, Rows], placement: Placement) -> dict[str, Any]:
+    """What is held, by field, as a copy on every device."""
+    return {name: placement.put_everywhere(np.asarray(rows)) for name, rows in inputs.items()}
 
 
 def stream_feed(

@@ -9,55 +9,53 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 
-from jtransfer.data.decode.mapped import MappedImages
+from jtransfer.data.decode.mapped import Rows
 from jtransfer.data.feed.batches import about
 from jtransfer.data.feed.order import Order
 from jtransfer.tasks.labels import Labels
-from jtransfer.train.feed import Feed
+from jtransfer.train.feed import Feed, held_everywhere
 from jtransfer.train.lane_placement import LanePlacement
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FoldExamples:
-    """The training part of a fold, its pictures named by where they are among those of all folds.
+    """The training part of a fold, its examples named by where they are among those of all folds.
 
     Attributes:
-        positions: of the pictures, in the order of the training part.
+        positions: of the examples, in the order of the training part.
         labels: by task, class numbers or whatever the task has, in that order too.
-        aspects: width / height of the originals, likewise.
         order: which of them make up the batch of a step, see `make_order`.
         weights: how much every example counts in the loss. None: batches say nothing of it; the same in every fold.
     """
 
     positions: Int64[np.ndarray, ' n']
     labels: Labels
-    aspects: Float[np.ndarray, ' n']
     order: Order
     weights: Float[np.ndarray, ' n'] | None = None
 
 
 def fold_feed(
-    images: UInt8[np.ndarray, 'examples h w 3'] | MappedImages,
+    inputs: Mapping[str, Rows],
     folds: Sequence[FoldExamples],
     *,
     seed: int,
     start_step: int,
     placement: LanePlacement,
 ) -> Feed:
-    """Endless batches from decoded pictures of all folds, which are copied to every device once.
+    """Endless batches from decoded examples of all folds, which are copied to every device once.
 
     A fold's batches are those of `device_feed` on its training part alone.
 
     Args:
-        images: all pictures that any fold trains on.
+        inputs: all examples that any fold trains on as they are held, by field.
         folds: the training part of each.
         seed: of the augmentation, the same in every fold.
         start_step: the first step to give a batch for.
         placement: where batches go.
     """
-    resident = placement.put_everywhere(np.asarray(images))
+    resident = held_everywhere(inputs, placement)
     for step in itertools.count(start_step):
         batches = []
         for fold in folds:
@@ -65,7 +63,6 @@ def fold_feed(
             batches.append(
                 {
                     'index': fold.positions[index],
-                    'aspect': fold.aspects[index].astype(np.float32),
                     **about(fold.labels, fold.weights, index, epoch),
                 }
             )

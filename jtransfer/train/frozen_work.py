@@ -15,8 +15,7 @@ from jaxtyping import Array, Float
 
 from jtransfer.adapters import AnyNetwork
 from jtransfer.augment.keys import example_keys
-from jtransfer.augment.pipeline import make_augment
-from jtransfer.inputs.image import normalise
+from jtransfer.augment.kinds import make_input_augment
 from jtransfer.train.cost import CompiledStep, abstract_batch, abstract_state, flops_of, quickly
 from jtransfer.train.state import TrainState
 from jtransfer.train.step import Batch, TrainStep, stream_key
@@ -115,17 +114,17 @@ def _ideal_flops(step: CompiledStep, variables: Mapping[str, Any]) -> float:
 def _ideal_step(parts: StepParts, trainable: Any) -> TrainStep:
     """A step that gives every trainable leaf its gradient and its update, and does the rest once."""
     network, preprocessing, config, plan = parts.network, parts.preprocessing, parts.config, parts.current
-    augment = make_augment(config.augment, preprocessing, parts.outputs)
+    augment = make_input_augment(config.augment, preprocessing, parts.tasks)
     optimizer = parts.optimizer(trainable)
 
     def loss(trainable: Any, state: TrainState, batch: Batch) -> tuple[Float[Array, ''], Any]:
         keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
-        augmented = augment(keys, batch['image'], batch['labels'], batch['aspect'])
-        images = normalise(augmented.images, preprocessing, network.dtype)
+        held, _ = augment(keys, batch['inputs'], batch['labels'])
+        inputs = preprocessing.device(held, network.dtype)
         output: Any
         output, model_state = network.apply(
             {'params': combine(trainable, state.frozen), **state.model_state},
-            images,
+            inputs,
             frozen=plan.frozen_modules,
             mutable=list(state.model_state),
             rngs={'dropout': stream_key(batch['seed'], 'dropout', state.step)},
@@ -133,7 +132,7 @@ def _ideal_step(parts: StepParts, trainable: Any) -> TrainStep:
         )
         logits = jax.tree.leaves((output.outputs, [others for _, others in output.auxiliaries]))
         total = jnp.stack([-jax.nn.log_softmax(leaf).mean() for leaf in logits]).sum()
-        of_source = functools.partial(source_features, network, state.source, state.frozen, images)
+        of_source = functools.partial(source_features, network, state.source, state.frozen, inputs)
         for pull in parts.pulls:
             term = pull.loss(output.features, of_source)
             total = total if term is None else total + term

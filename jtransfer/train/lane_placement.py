@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, UInt8
+from jaxtyping import Array
 
 from jtransfer.errors import UserError
 from jtransfer.train.placement import DATA, Placement, gatherer
@@ -152,10 +152,10 @@ class LanePlacement(Placement):
         shardings = jax.tree.map(lambda leaf: self.sharded if np.ndim(leaf) else self.replicated, batch)
         return jax.device_put(batch, shardings)
 
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
-        """The batch with `image` gathered on the devices, chosen by `index` [lanes, batch] from what they all share."""
+    def gather(self, held: Mapping[str, Array], batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The batch with `inputs` gathered on the devices, by `index` [lanes, batch] from what they all share."""
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
-        return {**self.put_batch(rest), 'image': self._take(images, batch['index'])}
+        return {**self.put_batch(rest), 'inputs': self._take(dict(held), batch['index'])}
 
     def compile(self, parts: StepParts, trainable: Any) -> TrainStep:
         """One program for all lanes; every metric has a leading dimension of lanes.

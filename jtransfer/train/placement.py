@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, UInt8
+from jaxtyping import Array
 
 from jtransfer.data.feed.order import process_rows
 from jtransfer.errors import UserError
@@ -80,7 +80,7 @@ class Placement(abc.ABC):
         return jax.tree.map(jax.make_array_from_process_local_data, whole, local)
 
     def check_batch_size(self, batch_size: int, accumulate_steps: int = 1) -> None:
-        """Raises `UserError` unless every device gets the same number of images in every micro-batch."""
+        """Raises `UserError` unless every device gets the same number of examples in every micro-batch."""
         pieces = self.device_count * accumulate_steps
         if batch_size % pieces:
             raise UserError(
@@ -120,11 +120,11 @@ class Placement(abc.ABC):
 
     @abc.abstractmethod
     def put_batch(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """A batch, its images shared out over the devices; where there are several processes, of this one's rows."""
+        """A batch, its examples shared out over the devices; where there are several processes, of this one's rows."""
 
     @abc.abstractmethod
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
-        """A batch of the images that are kept on the devices, by its `index`; the whole of it, in any process."""
+    def gather(self, held: Mapping[str, Array], batch: Mapping[str, Any]) -> dict[str, Any]:
+        """A batch of the examples that are held on the devices, by its `index`; the whole of it, in any process."""
 
     @abc.abstractmethod
     def compile(self, parts: StepParts, trainable: Any) -> TrainStep:
@@ -154,12 +154,12 @@ class JitPlacement(Placement):
         placed: dict[str, Any] = self._put(batch, shardings)
         return placed
 
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
-        """The batch with `image` gathered on the devices."""
+    def gather(self, held: Mapping[str, Array], batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The batch with `inputs` gathered on the devices."""
         rows = process_rows(len(batch['index']), self.process, self.processes)
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
         own = jax.tree.map(lambda leaf: leaf[rows] if np.ndim(leaf) else leaf, rest)
-        return {**self.put_batch(own), 'image': self._take(images, batch['index'])}
+        return {**self.put_batch(own), 'inputs': self._take(dict(held), batch['index'])}
 
     def compile(self, parts: StepParts, trainable: Any) -> TrainStep:
         """One program over the mesh; BatchNorm sees the global batch because the program does."""
@@ -208,10 +208,10 @@ class PmapPlacement(Placement):
             jax.tree.map(lambda number: np.full(self.device_count, number, np.float32), own), self.sharded
         )
 
-    def gather(self, images: UInt8[Array, 'examples h w 3'], batch: Mapping[str, Any]) -> dict[str, Any]:
-        """The batch with `image` gathered on the devices."""
+    def gather(self, held: Mapping[str, Array], batch: Mapping[str, Any]) -> dict[str, Any]:
+        """The batch with `inputs` gathered on the devices."""
         rest = {name: leaf for name, leaf in batch.items() if name != 'index'}
-        return {**self.put_batch(rest), 'image': self._take(images, batch['index'])}
+        return {**self.put_batch(rest), 'inputs': self._take(dict(held), batch['index'])}
 
     def compile(self, parts: StepParts, trainable: Any) -> TrainStep:
         """One program a device; BatchNorm and gradients are averaged over the axis."""
@@ -227,17 +227,19 @@ class PmapPlacement(Placement):
 
 
 @functools.cache
-def gatherer(sharding: NamedSharding, pieces: int | None = None) -> Callable[[Array, Any], Array]:
-    """A program that takes images by their index, compiled once for all runs.
+def gatherer(sharding: NamedSharding, pieces: int | None = None) -> Callable[[dict[str, Array], Any], dict[str, Array]]:
+    """A program that takes examples, held by field, by their index, compiled once for all runs.
 
     Args:
         sharding: of what it takes.
         pieces: that this is split into, along a new first dimension. None: it is not.
     """
 
-    def take(images: Array, index: Any) -> Array:
-        taken = images[index]
-        return taken if pieces is None else taken.reshape(pieces, -1, *images.shape[1:])
+    def take(held: dict[str, Array], index: Any) -> dict[str, Array]:
+        taken = {name: values[index] for name, values in held.items()}
+        if pieces is None:
+            return taken
+        return {name: values.reshape(pieces, -1, *values.shape[1:]) for name, values in taken.items()}
 
     return jax.jit(take, out_shardings=sharding)
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jtransfer.adapters import AnyNetwork
 from jtransfer.config import Augment
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.prepare import batched
 from jtransfer.train.memory_check import CheckedStep
 from jtransfer.train.placement import Placement
 from jtransfer.train.programs import program
@@ -66,20 +66,15 @@ def steps_by_size(
 
     @functools.cache
     def of(size: int) -> CheckedStep:
-        resized = at_size(parts.preprocessing, size) if size else parts.preprocessing
+        resized = parts.preprocessing.at_size(size) if size else parts.preprocessing
         step = program(placement, dataclasses.replace(parts, preprocessing=resized), shapes, settings)
         return CheckedStep(step, placement.devices, parts.config)
 
     return of
 
 
-def at_size(preprocessing: Preprocessing, size: int) -> Preprocessing:
-    """The same for a square network input of another side, pixels."""
-    return dataclasses.replace(preprocessing, image_size=size, image_width=0)
-
-
 def check_sizes(
-    network: AnyNetwork, variables: Mapping[str, Any], preprocessing: Preprocessing, sizes: Sequence[int]
+    network: AnyNetwork, variables: Mapping[str, Any], preprocessing: Preprocessor, sizes: Sequence[int]
 ) -> None:
     """Raises `UserError` for sizes that the network does not take; nothing is computed.
 
@@ -91,15 +86,9 @@ def check_sizes(
         preprocessing: of the network.
         sizes: sides of square inputs, pixels.
     """
-    height, width = preprocessing.shape
-    if sizes and height != width:
-        raise UserError(
-            f'augment.sizes={tuple(sizes)} are sides of squares, and the network input is {height}×{width} pixels: '
-            'leave augment.sizes empty, or model.image_width'
-        )
     for size in sizes:
-        images = jax.ShapeDtypeStruct((1, size, size, preprocessing.channels), jnp.float32)
+        inputs = batched(preprocessing.at_size(size).spec())
         try:
-            jax.eval_shape(functools.partial(network.apply, train=False), variables, images)
+            jax.eval_shape(functools.partial(network.apply, train=False), variables, inputs)
         except UserError as error:
             raise UserError(f'augment.sizes: {size} is no size for this network: {error}') from error

@@ -20,7 +20,6 @@ import optax
 from jaxtyping import Array, Bool, Float
 
 from jtransfer.augment.keys import example_keys
-from jtransfer.inputs.image import normalise
 from jtransfer.models.network import TrainingOutput
 from jtransfer.train.accumulate import accumulate
 from jtransfer.train.state import TrainState
@@ -40,11 +39,11 @@ TrainStep: TypeAlias = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = None) -> TrainStep:
     """Builds the step.
 
-    A batch holds `image` uint8 [batch, side, side, 3], `labels` by task (class numbers int32 [batch], or whatever else
-    the loss takes), `aspect` float32 [batch] (width / height of the original), `id` and `epoch` int32 [batch] (which
-    make the augmentation's key), and the scalars `seed` and `step`. It may hold `weight` float32 [batch], ≥ 0: the loss
+    A batch holds `inputs` by field as they are held (`Preprocessor.prepare`), `labels` by task (class numbers int32
+    [batch], or whatever else the loss takes), `id` and `epoch` int32 [batch] (which make the augmentation's key), and
+    the scalars `seed` and `step`. It may hold `weight` float32 [batch], ≥ 0: the loss
     is then the mean with these weights, times those of the classes; accuracy and distillation take no notice of them.
-    Where images are mixed, the weight is that of the image whose place it is, whatever is mixed into it. And it
+    Where examples are mixed, the weight is that of the one whose place it is, whatever is mixed into it. And it
     may hold `settings`, the numbers of `StepParts.settings` as scalars float32: they then take the place of the
     configured ones, and a program that is compiled once serves any.
 
@@ -66,7 +65,7 @@ def make_train_step(parts: StepParts, trainable: Any, axis_name: str | None = No
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         setup, batch = with_numbers(as_configured, batch)
-        # Images are mixed with others of the whole batch, whatever it is split into for accumulation.
+        # Examples are mixed with others of the whole batch, whatever it is split into for accumulation.
         batch = augment(setup, batch) if setup.mixes else batch
         key = dropout_key(setup, state, batch)
 
@@ -99,10 +98,10 @@ def with_numbers(setup: Setup, batch: Batch) -> tuple[Setup, Batch]:
 
 
 def augment(setup: Setup, batch: Batch) -> Batch:
-    """The batch with its images and labels augmented, every image by its own key."""
+    """The batch with its inputs and labels augmented, every example by its own key."""
     keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
-    changed = setup.augment(keys, batch['image'], batch['labels'], batch['aspect'])
-    return {**batch, 'image': changed.images, 'labels': changed.labels}
+    inputs, labels = setup.augment(keys, batch['inputs'], batch['labels'])
+    return {**batch, 'inputs': inputs, 'labels': labels}
 
 
 def stream_key(seed: Array | int, stream: str, step: Array | int) -> Array:
@@ -178,10 +177,10 @@ def loss_and_metrics(
         totals: of `total_weights`.
         key: of dropout.
     """
-    images = normalise(batch['image'], setup.parts.preprocessing, setup.network.dtype)
-    output, model_state = forward(setup, trainable, state, model_state, images, key)
+    inputs = setup.parts.preprocessing.device(batch['inputs'], setup.network.dtype)
+    output, model_state = forward(setup, trainable, state, model_state, inputs, key)
     loss, losses = target_loss(setup, output, batch, totals)
-    loss = pulled_loss(setup, loss, output.features, images, state)
+    loss = pulled_loss(setup, loss, output.features, inputs, state)
     metrics = setup.criterion.log(output.outputs, batch['labels'])
     if setup.criterion.named:
         metrics |= {f'loss/{name}': value for name, value in losses.items()}
@@ -189,13 +188,13 @@ def loss_and_metrics(
 
 
 def forward(
-    setup: Setup, trainable: Any, state: TrainState, model_state: Any, images: Array, key: Array
+    setup: Setup, trainable: Any, state: TrainState, model_state: Any, inputs: Any, key: Array
 ) -> tuple[TrainingOutput, Any]:
-    """What the network makes of images in training, and the statistics that it leaves; frozen modules only evaluate."""
+    """What the network makes of its inputs in training, and the statistics it leaves; frozen modules only evaluate."""
     output: Any
     output, model_state = setup.network.apply(
         {'params': combine(trainable, state.frozen), **model_state},
-        images,
+        inputs,
         frozen=setup.plan.frozen_modules,
         mutable=list(model_state),
         rngs={'dropout': key},
@@ -216,10 +215,10 @@ def target_loss(
 
 
 def pulled_loss(
-    setup: Setup, loss: Float[Array, ''], features: Features, images: Array, state: TrainState
+    setup: Setup, loss: Float[Array, ''], features: Features, inputs: Any, state: TrainState
 ) -> Float[Array, '']:
     """The loss with the terms that pulls add to it."""
-    of_source = functools.partial(source_features, setup.network, state.source, state.frozen, images)
+    of_source = functools.partial(source_features, setup.network, state.source, state.frozen, inputs)
     for pull in setup.pulls:
         term = pull.loss(features, of_source)
         loss = loss if term is None else loss + term

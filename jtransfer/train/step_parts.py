@@ -10,10 +10,11 @@ import jax
 import optax
 
 from jtransfer.adapters import AnyNetwork
-from jtransfer.augment.pipeline import AugmentFunction, make_augment
+from jtransfer.augment.kinds import AugmentInputs, make_input_augment
 from jtransfer.config import Config
 from jtransfer.config.optim import Optim
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.tasks.base import Task
 from jtransfer.tasks.criterion import Criterion
 from jtransfer.train.state import TrainState, init_state
 from jtransfer.transfer.optimizer import make_optimizer
@@ -31,7 +32,7 @@ class StepParts:
 
     Attributes:
         network: the network.
-        preprocessing: turns pixels into network input.
+        preprocessing: what the network reads.
         plan: which parameters move, of all phases.
         config: the settings of optimiser and augmentation.
         criterion: what is minimised, without the pulls.
@@ -43,7 +44,7 @@ class StepParts:
     """
 
     network: AnyNetwork
-    preprocessing: Preprocessing
+    preprocessing: Preprocessor
     plan: Plan
     config: Config
     criterion: Criterion
@@ -64,9 +65,9 @@ class StepParts:
         return make_timetable(self.config.optim, self.plan, self.total_steps, self.epoch_steps)
 
     @property
-    def outputs(self) -> dict[str, int]:
-        """How many classes, or numbers, a label of each task has."""
-        return {task.name: task.outputs for task, _ in self.criterion.terms}
+    def tasks(self) -> tuple[Task, ...]:
+        """What is learnt."""
+        return tuple(task for task, _ in self.criterion.terms)
 
     @property
     def pulls(self) -> tuple[Pull, ...]:
@@ -122,7 +123,7 @@ class Setup:
         parts: network, plan and settings.
         network: the network; under an axis, its batch statistics are those over the axis.
         plan: what moves in this phase.
-        augment: changes images and labels.
+        augment: changes inputs and labels.
         trainable: the shapes of the trainable tree.
         optimizer: over it.
         schedules: the learning rate of every trainable group by its name.
@@ -133,7 +134,7 @@ class Setup:
     parts: StepParts
     network: AnyNetwork
     plan: Plan
-    augment: AugmentFunction
+    augment: AugmentInputs
     trainable: Any
     optimizer: optax.GradientTransformation
     schedules: Mapping[str, optax.Schedule]
@@ -152,7 +153,7 @@ class Setup:
 
     @property
     def mixes(self) -> bool:
-        """Whether images are mixed."""
+        """Whether examples are mixed."""
         return self.parts.config.augment.mixes
 
     def mean(self, values: Any) -> Any:
@@ -175,7 +176,7 @@ def set_up(parts: StepParts, trainable: Any, axis_name: str | None) -> Setup:
         parts=parts,
         network=parts.network if axis_name is None else parts.network.with_norm_axis(axis_name),
         plan=parts.current,
-        augment=make_augment(parts.config.augment, parts.preprocessing, parts.outputs, axis_name=axis_name),
+        augment=make_input_augment(parts.config.augment, parts.preprocessing, parts.tasks, axis_name=axis_name),
         # Not the arrays, which the first step takes over.
         trainable=jax.eval_shape(lambda tree: tree, trainable),
         optimizer=parts.optimizer(trainable),

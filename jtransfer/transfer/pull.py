@@ -38,8 +38,8 @@ class Pull(Protocol):
         """A term of the loss of a batch, or None.
 
         Args:
-            features: of the images, by stage and `pooled`, from the network as it trains.
-            source_features: runs the source on the same images, see the function of that name.
+            features: of the batch, by stage and `pooled`, from the network as it trains.
+            source_features: runs the source on the same inputs, see the function of that name.
         """
         return None
 
@@ -95,7 +95,7 @@ def keep_source(variables: Mapping[str, Any], plan: Plan, pulls: Sequence[Pull])
 
 
 def source_features(
-    network: AnyNetwork, source: Mapping[str, Any], frozen: Any, images: Float[Array, 'batch height width channel']
+    network: AnyNetwork, source: Mapping[str, Any], frozen: Any, inputs: Mapping[str, Array]
 ) -> Features:
     """The features of the source, in evaluation mode and without adapters. Whoever asks keeps both `Kept`.
 
@@ -103,9 +103,9 @@ def source_features(
         network: as it trains.
         source: what is kept, see `keep_source`.
         frozen: the parameters that do not move, and are the source's still.
-        images: input of the network.
+        inputs: of the network, by name.
     """
     unadapted = network.network if isinstance(network, AdaptedNetwork) else network
     variables = {'params': combine(source['params'], frozen), **source['model_state']}
-    features: Any = unadapted.apply(variables, images, method='features')
+    features: Any = unadapted.apply(variables, inputs, method='features')
     return features

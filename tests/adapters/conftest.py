@@ -57,7 +57,11 @@ class Bench:
         variables = variables or self.variables(network)
         adaptation = adapters.make_adaptation(kind, settings or Adapters(), network, variables['params'])
         net, params = adapters.adapt(
-            network, variables['params'], adaptation, key=jax.random.key(0), image_shape=(32, 32, 3)
+            network,
+            variables['params'],
+            adaptation,
+            key=jax.random.key(0),
+            inputs={'image': jax.ShapeDtypeStruct((32, 32, 3), 'float32')},
         )
         if random:
             params['adapters'] = self.shaken(params['adapters'])

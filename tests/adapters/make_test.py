@@ -47,6 +47,12 @@ def test_adapting_leaves_the_given_parameters_alone(bench):
     network = bench.network('vit')
     params = bench.variables(network)['params']
     adaptation = adapters.make_adaptation('lora', Adapters(), network, params)
-    _, adapted = adapters.adapt(network, params, adaptation, key=jax.random.key(0), image_shape=(32, 32, 3))
+    _, adapted = adapters.adapt(
+        network,
+        params,
+        adaptation,
+        key=jax.random.key(0),
+        inputs={'image': jax.ShapeDtypeStruct((32, 32, 3), 'float32')},
+    )
     assert set(params) == {'backbone', 'head'}
     assert adapted['backbone'] is params['backbone']

@@ -1,5 +1,6 @@
 """The modules of a network, found without computing anything."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -7,6 +8,8 @@ from jtransfer.adapters.sites import describe, select
 from jtransfer.errors import UserError
 from jtransfer.models import Network
 from jtransfer.models.vit.network import ViT
+
+IMAGE = jax.ShapeDtypeStruct((32, 32, 3), np.float32)
 
 KINDS = {
     ('resnet', 'backbone/stage2/block0/conv1'): 'conv',
@@ -34,12 +37,12 @@ def test_every_layer_is_of_its_kind(bench, name, path):
 def test_shapes_are_those_of_the_given_images(bench):
     network = bench.network('vit')
     params = bench.variables(network)['params']
-    sites = describe(network, params, (32, 32, 3))
+    sites = describe(network, params, IMAGE)
     query, out = sites['backbone/block0/attn/query'], sites['backbone/block0/attn/out']
     assert (query.inputs, query.outputs, query.out_axes) == ((1, 17, 16), (1, 17, 2, 8), 2)
     assert (out.inputs, out.outputs, out.out_axes) == ((1, 17, 2, 8), (1, 17, 16), 1)
     # Asked again, the answer is not that the tracing has been done already.
-    assert describe(network, params, (32, 32, 3)) == sites
+    assert describe(network, params, IMAGE) == sites
 
 
 def test_without_images_some_size_is_found_that_fits_the_patches_and_the_channels():

@@ -11,7 +11,8 @@ from jtransfer.augment import geometry, pad_crop
 from jtransfer.augment.frames import make_frame
 from jtransfer.config.operations import parse_operation
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing, evaluation_pixels, whole_picture
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_pixels import evaluation_pixels, whole_picture
 
 PHOTO = load_sample_image('flower.jpg')[:300, :200]
 KEYS = jax.random.split(jax.random.key(0), 5)
@@ -24,7 +25,7 @@ def _batch(picture):
 @pytest.mark.parametrize('text', ['random_resized_crop((0.2, 0.6))', 'random_square_crop(0.6)'])
 def test_crops_show_what_the_geometry_says(text):
     """Pillow cuts the same boxes out of the true picture."""
-    preprocessing = Preprocessing(40, interpolation='bilinear')
+    preprocessing = ImagePreprocessor(40, interpolation='bilinear')
     images, aspects = _batch(whole_picture(PHOTO, 200, 'bilinear'))
     frame = make_frame(parse_operation(text), preprocessing)
     pixels, maps, _ = frame(KEYS, images, aspects)
@@ -44,7 +45,7 @@ def test_crops_show_what_the_geometry_says(text):
 @pytest.mark.parametrize('settings', [{}, {'crop_fraction': 0.8}, {'squash': True}, {'image_width': 60}])
 def test_without_crops_the_geometry_is_that_of_evaluation(settings):
     """The middle of a bright block lands where it is said to."""
-    preprocessing = Preprocessing(40, interpolation='bilinear', **settings)
+    preprocessing = ImagePreprocessor(40, interpolation='bilinear', **settings)
     picture = np.zeros_like(PHOTO)
     picture[130:150, 90:120] = 255
     pixels, maps, _ = make_frame(None, preprocessing)(KEYS, *_batch(evaluation_pixels(picture, preprocessing)))
@@ -59,7 +60,7 @@ def test_without_crops_the_geometry_is_that_of_evaluation(settings):
 
 @pytest.mark.parametrize('mode', ['zero', 'reflect'])
 def test_a_padded_crop_moves_by_whole_pixels_and_says_so(mode):
-    preprocessing = Preprocessing(40)
+    preprocessing = ImagePreprocessor(40)
     images, aspects = _batch(evaluation_pixels(PHOTO, preprocessing))
     still, before, _ = make_frame(None, preprocessing)(KEYS, images, aspects)
     moved, after, _ = make_frame(parse_operation(f'random_crop(6, {mode})'), preprocessing)(KEYS, images, aspects)
@@ -71,17 +72,18 @@ def test_a_padded_crop_moves_by_whole_pixels_and_says_so(mode):
 
 
 def test_a_padding_that_cannot_be_reflected_is_refused():
-    make_frame(parse_operation('random_crop(39, reflect)'), Preprocessing(40))
-    make_frame(parse_operation('random_crop(90, zero)'), Preprocessing(40))
+    make_frame(parse_operation('random_crop(39, reflect)'), ImagePreprocessor(40))
+    make_frame(parse_operation('random_crop(90, zero)'), ImagePreprocessor(40))
     with pytest.raises(UserError, match='padding=40 must be below 40'):
-        make_frame(parse_operation('random_crop(40, reflect)'), Preprocessing(40))
+        make_frame(parse_operation('random_crop(40, reflect)'), ImagePreprocessor(40))
 
 
 def test_a_crop_may_resample_in_another_way_than_the_network():
     images, aspects = _batch(whole_picture(PHOTO, 64))
     text = 'random_resized_crop((0.3, 0.5), interpolation={})'
     frames = [
-        make_frame(parse_operation(text.format(name)), Preprocessing(40)) for name in ('network', 'bicubic', 'bilinear')
+        make_frame(parse_operation(text.format(name)), ImagePreprocessor(40))
+        for name in ('network', 'bicubic', 'bilinear')
     ]
     network, bicubic, bilinear = (frame(KEYS, images, aspects)[0] for frame in frames)
     np.testing.assert_array_equal(network, bicubic)

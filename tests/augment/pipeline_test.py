@@ -14,7 +14,7 @@ from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config.augment import Augment
 from jtransfer.config.operations import FRAME, MIX, OPERATIONS
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 
 FULL = Augment(
     crop_scale=(0.3, 1.0),
@@ -44,7 +44,7 @@ def _keys(ids, epoch=0, seed=0):
 
 
 def _make(augment, side=16, interpolation='bicubic', **settings):
-    return make_augment(augment, Preprocessing(side, interpolation=interpolation), {'': 3}, **settings)
+    return make_augment(augment, ImagePreprocessor(side, interpolation=interpolation), {'': 3}, **settings)
 
 
 def test_nothing_enabled_is_a_cast_and_no_more():
@@ -179,7 +179,7 @@ def test_geometry_says_where_a_place_of_the_picture_went(operations):
     side, count = 64, 24
     picture = np.zeros((count, side, side, 3), np.uint8)
     picture[:, 24:40, 28:44] = 255
-    function = make_augment(Augment(operations=operations), Preprocessing(side, interpolation='bilinear'), {'': 3})
+    function = make_augment(Augment(operations=operations), ImagePreprocessor(side, interpolation='bilinear'), {'': 3})
     images, _, maps, shown = function(_keys(range(count)), jnp.asarray(picture))
     corners = jnp.array([[[28, 24, 44, 40]]]) / side
     boxes, visible = geometry.transform_boxes(maps, jnp.broadcast_to(corners, (count, 1, 4)), (side, side), shown)
@@ -221,7 +221,7 @@ def test_what_a_crop_left_out_does_not_count_as_visible_when_its_place_comes_bac
     picture = np.zeros((count, side, side, 3), np.uint8)
     picture[:, :6, :6] = 255
     function = make_augment(
-        Augment(operations=('random_square_crop(0.5)', 'zoom((0.4, 0.4))')), Preprocessing(side), {'': 3}
+        Augment(operations=('random_square_crop(0.5)', 'zoom((0.4, 0.4))')), ImagePreprocessor(side), {'': 3}
     )
     images, _, maps, shown = function(_keys(range(count)), jnp.asarray(picture))
     corner = jnp.broadcast_to(jnp.array([[[0.0, 0.0, 6 / 32, 6 / 32]]]), (count, 1, 4))

@@ -1,6 +1,5 @@
 """Decodes a folder into a cache until the process is killed: `decode_killed.py FOLDER CACHE KILL_AFTER`."""
 
-import functools
 import os
 import pathlib
 import signal
@@ -12,9 +11,10 @@ from jtransfer.data.decode import decode_cache
 from jtransfer.data.decode.memory import decode_part
 from jtransfer.data.part import Part
 from jtransfer.data.sources.folder import load_folder
-from jtransfer.inputs.image import whole_picture
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import TrainingImage
 
-PIXELS = functools.partial(whole_picture, side=24)
+PIXELS = TrainingImage(ImagePreprocessor(21), crops=True)
 
 
 def main(folder, cache, kill_after):

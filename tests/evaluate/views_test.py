@@ -10,18 +10,20 @@ from sklearn.datasets import load_sample_images
 
 from jtransfer.config.evaluate import Evaluate
 from jtransfer.errors import UserError
-from jtransfer.evaluate.views import Views, average_views, kinds_of, make_views, view_pixels
-from jtransfer.inputs.image import Preprocessing, evaluation_pixels
+from jtransfer.evaluate.views import average_views, kinds_of, make_views
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import ImageViews, view_pixels
+from jtransfer.inputs.image_pixels import evaluation_pixels
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.base import Task, single_label
 
 SIZES = [(40, 61), (61, 40), (33, 33), (5, 7), (1, 1), (1, 7), (2, 90), (37, 53)]
 WAYS = [
-    Preprocessing(16, crop_fraction=0.875, interpolation='bilinear'),
-    Preprocessing(17, crop_fraction=0.9),
-    Preprocessing(16),
-    Preprocessing(16, crop_fraction=0.8, squash=True),
-    Preprocessing(12, crop_fraction=0.9, image_width=20),
+    ImagePreprocessor(16, crop_fraction=0.875, interpolation='bilinear'),
+    ImagePreprocessor(17, crop_fraction=0.9),
+    ImagePreprocessor(16),
+    ImagePreprocessor(16, crop_fraction=0.8, squash=True),
+    ImagePreprocessor(12, crop_fraction=0.9, image_width=20),
 ]
 
 
@@ -52,7 +54,7 @@ def test_five_crops_are_the_corners_and_the_centre_of_the_resized_picture(sides,
     image = picture(*sides)
     whole = np.asarray(Image.fromarray(image).resize(resized[::-1], Image.Resampling.BICUBIC))
     corners = [whole[:16, :16], whole[:16, -16:], whole[-16:, :16], whole[-16:, -16:]]
-    views = view_pixels(image, Preprocessing(16, crop_fraction=0.8), 5)
+    views = view_pixels(image, ImagePreprocessor(16, crop_fraction=0.8), 5)
     for view, corner in zip(views, corners, strict=False):
         np.testing.assert_array_equal(view, corner)
 
@@ -60,19 +62,19 @@ def test_five_crops_are_the_corners_and_the_centre_of_the_resized_picture(sides,
 def test_squashed_pictures_and_inputs_that_are_not_square_have_corners_too():
     image = picture(40, 60)
     squashed = np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC))
-    views = view_pixels(image, Preprocessing(16, crop_fraction=0.8, squash=True), 5)
+    views = view_pixels(image, ImagePreprocessor(16, crop_fraction=0.8, squash=True), 5)
     np.testing.assert_array_equal(views[1], squashed[:16, 4:])
     covered = np.asarray(Image.fromarray(image).resize((36, 24), Image.Resampling.BICUBIC))
-    views = view_pixels(image, Preprocessing(12, image_width=36), 5)
+    views = view_pixels(image, ImagePreprocessor(12, image_width=36), 5)
     np.testing.assert_array_equal(views[2], covered[12:])
 
 
 def test_the_views_of_a_batch_come_apart_as_they_were():
-    views = Views(Preprocessing(12, crop_fraction=0.9, image_width=20), crops=5, scales=(1.0, 0.5, 1.5))
+    views = ImageViews(ImagePreprocessor(12, crop_fraction=0.9, image_width=20), crops=5, scales=(1.0, 0.5, 1.5))
     images = [picture(30, 41), picture(50, 33, 1)]
-    batch = np.stack([views(image) for image in images])
+    batch = np.stack([views.pixels(image) for image in images])
     assert batch.shape == (2, 5 * (12 * 20 + 6 * 10 + 18 * 30), 3)
-    apart = list(views.split(batch))
+    apart = [view['image'] for view in views.split({'image': batch})]
     assert len(apart) == views.count == 15
     shapes = [(12, 20), (6, 10), (18, 30)]
     assert [view.shape for view in apart] == [(2, *shape, 3) for shape in shapes for _ in range(5)]
@@ -80,21 +82,24 @@ def test_the_views_of_a_batch_come_apart_as_they_were():
         expected = [view for size in views.sizes for view in view_pixels(image, size, 5)]
         for view, other in zip(apart, expected, strict=True):
             np.testing.assert_array_equal(view[number], other)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(views))(images[0]), batch[0])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(views)).pixels(images[0]), batch[0])
 
 
 def test_a_single_view_keeps_its_shape():
     image = picture(30, 41)
-    for views in (Views(Preprocessing(16, crop_fraction=0.9)), Views(Preprocessing(16, crop_fraction=0.9), flips=True)):
-        np.testing.assert_array_equal(views(image), evaluation_pixels(image, views.preprocessing))
-        [only] = views.split(views(image)[None])
-        np.testing.assert_array_equal(only[0], views(image))
-    assert Views(Preprocessing(16), scales=(2.0,))(image).shape == (32, 32, 3)
+    for views in (
+        ImageViews(ImagePreprocessor(16, crop_fraction=0.9)),
+        ImageViews(ImagePreprocessor(16, crop_fraction=0.9), flips=True),
+    ):
+        np.testing.assert_array_equal(views({'image': image})['image'], evaluation_pixels(image, views.preprocessing))
+        [only] = views.split({'image': views.pixels(image)[None]})
+        np.testing.assert_array_equal(only['image'][0], views.pixels(image))
+    assert ImageViews(ImagePreprocessor(16), scales=(2.0,)).pixels(image).shape == (32, 32, 3)
 
 
 def test_another_size_shows_the_same_share_of_the_picture():
-    large = Views(Preprocessing(16, crop_fraction=0.8), scales=(2.0,)).sizes[0]
-    assert large == Preprocessing(32, crop_fraction=0.8)
+    large = ImageViews(ImagePreprocessor(16, crop_fraction=0.8), scales=(2.0,)).sizes[0]
+    assert large == ImagePreprocessor(32, crop_fraction=0.8)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,7 @@ def test_another_size_shows_the_same_share_of_the_picture():
     ],
 )
 def test_sizes_are_rounded_to_pixels_and_patches(shape, multiple, scale, expected):
-    views = Views(Preprocessing(shape[0], image_width=shape[1]), scales=(scale,), side_multiple=multiple)
+    views = ImageViews(ImagePreprocessor(shape[0], image_width=shape[1]), scales=(scale,), side_multiple=multiple)
     assert views.sizes[0].shape == expected
 
 
@@ -125,7 +130,7 @@ def test_sizes_are_rounded_to_pixels_and_patches(shape, multiple, scale, expecte
     ],
 )
 def test_views_have_a_name_of_their_own(settings, name):
-    assert Views(Preprocessing(16), **settings).name == name
+    assert ImageViews(ImagePreprocessor(16), **settings).name == name
 
 
 @pytest.mark.parametrize('count', [1, 2, 7])
@@ -170,7 +175,7 @@ def test_each_of_several_tasks_is_averaged_in_its_own_way():
 
 def test_views_are_those_of_the_settings(model):
     plain = make_views(model.network, model.variables, model.preprocessing, Evaluate())
-    assert plain == Views(model.preprocessing, side_multiple=plain.side_multiple)
+    assert plain == ImageViews(model.preprocessing, side_multiple=plain.side_multiple)
     assert plain.name == 'none'
     views = make_views(model.network, model.variables, model.preprocessing, Evaluate(flips=True, crops=5))
     assert views.name == 'flips, 5 crops'
@@ -196,9 +201,9 @@ def test_scales_that_round_to_one_size_are_refused(model):
 def test_crops_of_what_is_squashed_to_the_input_are_refused(model):
     message = r'evaluate\.crops=5: resized, the pictures are as large as .* \(crop fraction 1\).*; leave'
     with pytest.raises(UserError, match=message):
-        make_views(model.network, model.variables, Preprocessing(16, squash=True), Evaluate(crops=5))
+        make_views(model.network, model.variables, ImagePreprocessor(16, squash=True), Evaluate(crops=5))
     views = make_views(
-        model.network, model.variables, Preprocessing(16, squash=True, crop_fraction=0.9), Evaluate(crops=5)
+        model.network, model.variables, ImagePreprocessor(16, squash=True, crop_fraction=0.9), Evaluate(crops=5)
     )
     assert views.room
 
@@ -206,22 +211,22 @@ def test_crops_of_what_is_squashed_to_the_input_are_refused(model):
 @pytest.mark.parametrize(
     ('way', 'sides', 'room', 'alike'),
     [
-        (Preprocessing(16), (40, 40), False, True),
-        (Preprocessing(16), (40, 60), False, False),
-        (Preprocessing(16), (60, 40), False, False),
-        (Preprocessing(16, image_width=24), (40, 60), False, True),
-        (Preprocessing(16, crop_fraction=0.8), (40, 40), True, False),
+        (ImagePreprocessor(16), (40, 40), False, True),
+        (ImagePreprocessor(16), (40, 60), False, False),
+        (ImagePreprocessor(16), (60, 40), False, False),
+        (ImagePreprocessor(16, image_width=24), (40, 60), False, True),
+        (ImagePreprocessor(16, crop_fraction=0.8), (40, 40), True, False),
     ],
 )
 def test_crops_need_room(way, sides, room, alike):
     for scales in ((1.0,), (1.0, 1.5)):
-        views = Views(way, crops=5, scales=scales)
+        views = ImageViews(way, crops=5, scales=scales)
         assert views.room == room
-        assert views.all_alike(views(picture(*sides))) == alike
+        assert views.all_alike(views.pixels(picture(*sides))) == alike
 
 
 def test_the_centre_of_five_crops_is_what_evaluation_sees():
     image = np.random.default_rng(0).integers(0, 256, (19, 31, 3), np.uint8)
     for rounding in ('round', 'floor'):
-        way = Preprocessing(16, crop_rounding=rounding)
+        way = ImagePreprocessor(16, crop_rounding=rounding)
         np.testing.assert_array_equal(view_pixels(image, way, 5)[-1], evaluation_pixels(image, way))

@@ -12,14 +12,8 @@ from PIL import Image
 
 from jtransfer.errors import UserError
 from jtransfer.inputs import image as preprocessing
-from jtransfer.inputs.image import (
-    Preprocessing,
-    evaluation_pixels,
-    normalise,
-    restated,
-    training_pixels,
-    whole_picture,
-)
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_pixels import evaluation_pixels, normalise, training_pixels, whole_picture
 
 
 def picture(height, width, seed=0):
@@ -46,7 +40,7 @@ def timm_evaluation(image, size, fraction, filter_):
 def test_evaluation_pixels_equal_timm(height, width, size, fraction, interpolation):
     image = picture(height, width)
     filter_ = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}[interpolation]
-    ours = evaluation_pixels(image, Preprocessing(size, interpolation=interpolation, crop_fraction=fraction))
+    ours = evaluation_pixels(image, ImagePreprocessor(size, interpolation=interpolation, crop_fraction=fraction))
     assert ours.dtype == np.uint8
     np.testing.assert_array_equal(ours, timm_evaluation(image, size, fraction, filter_))
 
@@ -54,25 +48,25 @@ def test_evaluation_pixels_equal_timm(height, width, size, fraction, interpolati
 def test_evaluation_pixels_squash():
     image = picture(30, 50)
     expected = np.asarray(Image.fromarray(image).resize((24, 24), Image.Resampling.BICUBIC))
-    np.testing.assert_array_equal(evaluation_pixels(image, Preprocessing(24, squash=True)), expected)
+    np.testing.assert_array_equal(evaluation_pixels(image, ImagePreprocessor(24, squash=True)), expected)
 
 
 def test_right_size_is_identity():
     image = picture(32, 32)
-    np.testing.assert_array_equal(evaluation_pixels(image, Preprocessing(32)), image)
-    np.testing.assert_array_equal(evaluation_pixels(image, Preprocessing(32, squash=True)), image)
+    np.testing.assert_array_equal(evaluation_pixels(image, ImagePreprocessor(32)), image)
+    np.testing.assert_array_equal(evaluation_pixels(image, ImagePreprocessor(32, squash=True)), image)
 
 
 def test_extreme_strip_stays_small():
     strip = np.repeat(picture(1, 1), 20_000, axis=1)
     np.testing.assert_array_equal(
-        evaluation_pixels(strip, Preprocessing(64)), np.broadcast_to(strip[0, 0], (64, 64, 3))
+        evaluation_pixels(strip, ImagePreprocessor(64)), np.broadcast_to(strip[0, 0], (64, 64, 3))
     )
 
 
 def test_training_pixels():
     image = picture(50, 100)
-    settings = Preprocessing(224, interpolation='bilinear')
+    settings = ImagePreprocessor(224, interpolation='bilinear')
     whole = training_pixels(settings, crops=True)
     expected = np.asarray(Image.fromarray(image).resize((256, 256), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(whole(image), expected)
@@ -84,7 +78,7 @@ def test_training_pixels():
 @pytest.mark.parametrize('sizes', [(20, 32, 24), (8,)])
 def test_training_pixels_are_enough_for_the_largest_size(sizes):
     image = picture(50, 100)
-    settings = Preprocessing(16, crop_fraction=0.9)
+    settings = ImagePreprocessor(16, crop_fraction=0.9)
     largest = dataclasses.replace(settings, image_size=max(sizes))
     framed = training_pixels(settings, False, sizes)(image)
     np.testing.assert_array_equal(framed, evaluation_pixels(image, largest))
@@ -94,15 +88,15 @@ def test_training_pixels_are_enough_for_the_largest_size(sizes):
 
 def test_normalise():
     images = picture(4, 5)[None]
-    settings = Preprocessing(4)
+    settings = ImagePreprocessor(4)
     expected = (images / 255 - np.array(preprocessing.IMAGENET_MEAN)) / np.array(preprocessing.IMAGENET_STD)
     np.testing.assert_allclose(normalise(jnp.asarray(images), settings), expected, atol=1e-6)
     assert normalise(jnp.asarray(images), settings, jnp.bfloat16).dtype == jnp.bfloat16
 
 
 def test_dict_round_trip():
-    settings = Preprocessing(96, (0.5, 0.5, 0.5), (0.25, 0.5, 0.5), 'bilinear', 0.9, True)
-    assert Preprocessing.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    settings = ImagePreprocessor(96, (0.5, 0.5, 0.5), (0.25, 0.5, 0.5), 'bilinear', 0.9, True)
+    assert ImagePreprocessor.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
 
 
 @pytest.mark.parametrize(
@@ -136,7 +130,7 @@ def test_dict_round_trip():
 )
 def test_bad_values(values, message):
     with pytest.raises(UserError, match=message):
-        Preprocessing.from_dict(values)
+        ImagePreprocessor.from_dict(values)
 
 
 @pytest.mark.parametrize(('height', 'width'), [(40, 61), (61, 40), (33, 33), (9, 100)])
@@ -148,16 +142,16 @@ def test_an_input_that_is_not_square_is_covered_and_cropped(height, width):
     new = round(height / ratio), round(width / ratio)
     resized = np.asarray(Image.fromarray(image).resize(new[::-1], Image.Resampling.BICUBIC))
     top, left = round((new[0] - 24) / 2), round((new[1] - 40) / 2)
-    preprocessing = Preprocessing(24, crop_fraction=0.9, image_width=40)
+    preprocessing = ImagePreprocessor(24, crop_fraction=0.9, image_width=40)
     assert preprocessing.shape == (24, 40)
     np.testing.assert_array_equal(evaluation_pixels(image, preprocessing), resized[top : top + 24, left : left + 40])
-    squashed = evaluation_pixels(image, Preprocessing(24, image_width=40, squash=True))
+    squashed = evaluation_pixels(image, ImagePreprocessor(24, image_width=40, squash=True))
     np.testing.assert_array_equal(squashed, Image.fromarray(image).resize((40, 24), Image.Resampling.BICUBIC))
 
 
 def test_grey_networks_see_what_pillow_calls_grey():
     image = picture(20, 30)
-    grey = Preprocessing(20, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3), image_width=30).for_channels(1)
+    grey = ImagePreprocessor(20, (0.5, 0.4, 0.3), (0.1, 0.2, 0.3), image_width=30).for_channels(1)
     assert grey.channels == 1
     assert grey.mean == (pytest.approx(0.4),)
     assert grey.std == (pytest.approx(0.2),)
@@ -166,11 +160,11 @@ def test_grey_networks_see_what_pillow_calls_grey():
 
 
 def test_more_channels_repeat_the_constants_and_pictures_must_have_them():
-    many = Preprocessing(8, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)).for_channels(5)
+    many = ImagePreprocessor(8, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)).for_channels(5)
     assert many.mean == (0.1, 0.2, 0.3, 0.1, 0.2)
-    assert Preprocessing.from_dict(json.loads(json.dumps(many.to_dict()))) == many
+    assert ImagePreprocessor.from_dict(json.loads(json.dumps(many.to_dict()))) == many
     assert normalise(jnp.zeros((2, 8, 8, 5), jnp.uint8), many).shape == (2, 8, 8, 5)
-    with pytest.raises(UserError, match='pictures of 3 channels for a network of 5'):
+    with pytest.raises(UserError, match='images of 3 channels for a network of 5'):
         normalise(jnp.zeros((2, 8, 8, 3), jnp.uint8), many)
 
 
@@ -179,29 +173,29 @@ def test_every_channel_is_resized_by_itself(channels):
     """Pillow would take the last of two or four for transparency."""
     image = np.random.default_rng(0).integers(0, 256, (20, 30, channels), np.uint8)
     image[:10, :, -1] = 0
-    ours = evaluation_pixels(image, Preprocessing(12))
+    ours = evaluation_pixels(image, ImagePreprocessor(12))
     assert ours.shape == (12, 12, channels)
     rgb = np.repeat(image[:, :, :1], 3, axis=2)
-    np.testing.assert_array_equal(ours[:, :, 0], evaluation_pixels(rgb, Preprocessing(12))[:, :, 0])
+    np.testing.assert_array_equal(ours[:, :, 0], evaluation_pixels(rgb, ImagePreprocessor(12))[:, :, 0])
 
 
 @pytest.mark.parametrize('width', [21, 23, 24, 27])
 def test_the_place_of_the_crop_is_rounded_as_stated(width):
     image = picture(16, width)
     for rounding, left in (('round', round((width - 16) / 2)), ('floor', (width - 16) // 2)):
-        found = evaluation_pixels(image, Preprocessing(16, crop_rounding=rounding))
+        found = evaluation_pixels(image, ImagePreprocessor(16, crop_rounding=rounding))
         np.testing.assert_array_equal(found, image[:, left : left + 16])
     # Of checkpoints that were written before it could be stated.
-    assert Preprocessing.from_dict({'image_size': 16}).crop_rounding == 'round'
+    assert ImagePreprocessor.from_dict({'image_size': 16}).crop_rounding == 'round'
     with pytest.raises(UserError, match="crop_rounding='up' must be one of round, floor"):
-        Preprocessing(16, crop_rounding='up')
+        ImagePreprocessor(16, crop_rounding='up')
 
 
 def test_a_person_says_some_fields():
-    settings = Preprocessing(96, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    said = restated(settings, {'interpolation': 'bilinear', 'mean': 0.5, 'std': '0.2 0.3 0.4'})
-    assert said == Preprocessing(96, (0.5,) * 3, (0.2, 0.3, 0.4), 'bilinear')
-    assert restated(settings, {}) == settings
+    settings = ImagePreprocessor(96, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    said = settings.restated({'interpolation': 'bilinear', 'mean': 0.5, 'std': '0.2 0.3 0.4'})
+    assert said == ImagePreprocessor(96, (0.5,) * 3, (0.2, 0.3, 0.4), 'bilinear')
+    assert settings.restated({}) == settings
 
 
 @pytest.mark.parametrize(
@@ -215,15 +209,15 @@ def test_a_person_says_some_fields():
 )
 def test_what_a_person_cannot_say(fields, message):
     with pytest.raises(UserError, match=message):
-        restated(Preprocessing(96), fields)
+        ImagePreprocessor(96).restated(fields)
 
 
 def test_in_words():
     assert (
-        Preprocessing(224, crop_fraction=0.875)
+        ImagePreprocessor(224, crop_fraction=0.875)
         .summary()
         .startswith('the shorter side to 256 pixels (bicubic), the central 224; mean 0.485')
     )
-    assert Preprocessing(96, image_width=48, squash=True).summary().startswith('to 96×48 pixels (bicubic); mean')
-    wide = Preprocessing(96, image_width=48, crop_fraction=0.5).summary()
+    assert ImagePreprocessor(96, image_width=48, squash=True).summary().startswith('to 96×48 pixels (bicubic); mean')
+    wide = ImagePreprocessor(96, image_width=48, crop_fraction=0.5).summary()
     assert wide.startswith('to cover 192×96 pixels (bicubic), the central 96×48; mean')

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jtransfer import models, rules
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.role import BIASES, KERNELS, Role
 
 NAMES = (
@@ -118,7 +118,7 @@ def test_attention_and_tokens_are_told_from_other_parameters():
 
 
 def test_parameters_of_another_shape_are_fitted_or_refused():
-    now = Preprocessing(32, (0.5,) * 3, (0.5,) * 3)
+    now = ImagePreprocessor(32, (0.5,) * 3, (0.5,) * 3)
     backbone = models.create('vit_tiny_test', num_classes=2).backbone
     stored = np.zeros((1, 5, 16), np.float32)
     assert backbone.fit('embed/pos_embed', stored, (1, 17, 16), None, now).shape == (1, 17, 16)

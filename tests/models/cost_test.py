@@ -6,6 +6,7 @@ import pytest
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models import cost
 from jtransfer.rules import assign, flatten
 
@@ -16,15 +17,18 @@ from jtransfer.rules import assign, flatten
     [('resnet50', 4.089, 25_557_032, 2_049_000), ('vit_b16', 17.58, 86_567_656, 769_000)],
 )
 def test_operations_and_parameters_at_224(name, macs, parameters, head):
-    measured = cost.measure(models.create(name, num_classes=1000), 224)
+    measured = cost.measure(models.create(name, num_classes=1000), ImagePreprocessor(224).spec())
     assert measured.flops == pytest.approx(2e9 * macs, rel=0.03)
     assert (measured.parameters, measured.head) == (parameters, head)
-    assert measured.image == (224, 224)
-    assert cost.count(models.create(name, num_classes=1000), 224)[:2] == (parameters - head, head)
+    assert measured.spec['image'].shape == (224, 224, 3)
+    assert cost.count(models.create(name, num_classes=1000), ImagePreprocessor(224).spec())[:2] == (
+        parameters - head,
+        head,
+    )
 
 
 def test_stages_of_a_convolutional_network():
-    measured = cost.measure(models.create('resnet50', num_classes=10), 160, 224)
+    measured = cost.measure(models.create('resnet50', num_classes=10), ImagePreprocessor(160, image_width=224).spec())
     assert [(stage.name, stage.shape) for stage in measured.stages] == [
         ('stem', (40, 56, 64)),
         ('stage1', (40, 56, 256)),
@@ -40,7 +44,7 @@ def test_stages_of_a_convolutional_network():
 
 
 def test_stages_of_a_vision_transformer():
-    measured = cost.measure(models.create('vit_tiny_test', num_classes=0), 16)
+    measured = cost.measure(models.create('vit_tiny_test', num_classes=0), ImagePreprocessor(16).spec())
     assert [(stage.name, stage.shape) for stage in measured.stages] == [
         ('embed', (5, 16)),
         ('block0', (5, 16)),
@@ -54,7 +58,7 @@ def test_stages_of_a_vision_transformer():
 @pytest.mark.parametrize('name', ['resnet_tiny', 'resnet_tiny_bottleneck', 'vit_tiny_test', 'vit_mini'])
 def test_the_rules_take_just_what_they_say(name):
     network = models.create(name, num_classes=3)
-    measured = cost.measure(network, 16)
+    measured = cost.measure(network, ImagePreprocessor(16).spec())
     variables = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))
     sizes = {path: leaf.size for path, leaf in flatten(variables['params']).items()}
     for groups in (
@@ -71,7 +75,10 @@ def test_the_rules_take_just_what_they_say(name):
 
 
 def test_a_module_is_one_rule_wherever_it_occurs():
-    patterns = [paths.pattern for paths in cost.measure(models.create('vit_tiny_test', num_classes=3), 16).paths]
+    patterns = [
+        paths.pattern
+        for paths in cost.measure(models.create('vit_tiny_test', num_classes=3), ImagePreprocessor(16).spec()).paths
+    ]
     assert r'backbone/block\d+/attn/query/.*' in patterns
     assert 'backbone/embed/pos_embed' in patterns
     assert 'backbone/embed/patch/.*' in patterns
@@ -80,4 +87,4 @@ def test_a_module_is_one_rule_wherever_it_occurs():
 
 def test_a_size_that_does_not_fit_is_told():
     with pytest.raises(UserError, match='patches'):
-        cost.measure(models.create('vit_tiny_test', num_classes=3), 17)
+        cost.measure(models.create('vit_tiny_test', num_classes=3), ImagePreprocessor(17).spec())

@@ -3,6 +3,7 @@
 import re
 
 from jtransfer import models
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.shapes import variable_shapes
 from jtransfer.rules import flatten
 
@@ -29,7 +30,7 @@ def count(name, num_classes, side, options=None):
         depths, few = (backbone.blocks,), {'blocks': min(backbone.blocks, 2)}
     else:
         depths, few = (), {}
-    shapes = variable_shapes(network.clone(backbone=backbone.clone(**few)), side, side, 3)
+    shapes = variable_shapes(network.clone(backbone=backbone.clone(**few)), ImagePreprocessor(side).spec())
     numbers = {}
     for path, leaf in flatten(shapes).items():
         like = _LIKE.match(path)

@@ -5,27 +5,29 @@ import pytest
 
 from jtransfer import models
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.shapes import variable_shapes
 
 
 def test_shapes_are_those_of_the_variables():
     network = models.create('resnet_tiny', num_classes=3)
-    shapes = variable_shapes(network, 16, 24, 3)
+    shapes = variable_shapes(network, ImagePreprocessor(16, image_width=24).spec())
     made = network.init(jax.random.key(0), jax.numpy.zeros((1, 16, 24, 3)))
     assert jax.tree.map(lambda leaf: leaf.shape, shapes) == jax.tree.map(lambda leaf: leaf.shape, made)
 
 
 def test_who_changes_the_shapes_changes_no_one_elses():
     network = models.create('resnet_tiny', num_classes=3)
-    shapes = variable_shapes(network, 16, 16, 3)
+    shapes = variable_shapes(network, ImagePreprocessor(16).spec())
     shapes['params'].clear()
-    assert variable_shapes(models.create('resnet_tiny', num_classes=3), 16, 16, 3)['params']
-    other = variable_shapes(models.create('resnet_tiny', num_classes=5), 16, 16, 3)
+    assert variable_shapes(models.create('resnet_tiny', num_classes=3), ImagePreprocessor(16).spec())['params']
+    other = variable_shapes(models.create('resnet_tiny', num_classes=5), ImagePreprocessor(16).spec())
     assert other['params']['head']['bias'].shape == (5,)
 
 
 def test_a_large_image_takes_no_memory():
-    shapes = variable_shapes(models.create('resnet_tiny', num_classes=3), 8192, 8192, 1024)
+    spec = ImagePreprocessor(8192).for_channels(1024).spec()
+    shapes = variable_shapes(models.create('resnet_tiny', num_classes=3), spec)
     assert shapes['params']['backbone']['stem']['conv']['kernel'].shape[2] == 1024
 
 
@@ -39,6 +41,6 @@ def test_a_large_image_takes_no_memory():
 def test_sizes_that_do_not_go_together(name, options, message):
     network = models.create(name, num_classes=3, options=options)
     with pytest.raises(UserError, match=message) as caught:
-        variable_shapes(network, 32, 32, 3)
+        variable_shapes(network, ImagePreprocessor(32).spec())
     assert '\n' not in str(caught.value)
     assert len(str(caught.value)) < 400

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from jtransfer import models
-from jtransfer.inputs.image import evaluation_pixels, normalise
+from jtransfer.inputs.image_pixels import evaluation_pixels, normalise
 from jtransfer.pretrained.catalogue.entries import Entry, entries
 from jtransfer.pretrained.names import namings
 from jtransfer.pretrained.timm.names import architecture_of, preprocessing_of

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.pretrained.model import load_model
 
 DATA = pathlib.Path(__file__).parents[3] / 'shared' / 'data'

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jtransfer import models
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.models.layers.pooling import adaptive_average_pool, ceil_max_pool
 from tests.golden import check
 

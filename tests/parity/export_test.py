@@ -139,9 +139,10 @@ def test_the_processor_of_the_folder_makes_the_same_pixels(tmp_path, change):
     import transformers
     from PIL import Image
 
-    from jtransfer.inputs.image import Preprocessing, evaluation_pixels, normalise
+    from jtransfer.inputs.image import ImagePreprocessor
+    from jtransfer.inputs.image_pixels import evaluation_pixels, normalise
 
-    preprocessing = dataclasses.replace(Preprocessing(32, crop_fraction=0.875), **change)
+    preprocessing = dataclasses.replace(ImagePreprocessor(32, crop_fraction=0.875), **change)
     model = load_model(architecture='vit_tiny_test', class_names=NAMES, preprocessing=preprocessing)
     export_model(model, tmp_path / 'out', 'huggingface')
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path / 'out', use_fast=False)

@@ -200,7 +200,7 @@ def test_pictures_are_framed_as_the_processors_of_transformers_frame_them(tmp_pa
     import transformers
     from PIL import Image
 
-    from jtransfer.inputs.image import evaluation_pixels, normalise
+    from jtransfer.inputs.image_pixels import evaluation_pixels, normalise
     from jtransfer.pretrained.names.huggingface_processor import framing
 
     processor = getattr(transformers, name)(**settings)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jtransfer.inputs.image import Preprocessing, evaluation_pixels, normalise
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_pixels import evaluation_pixels, normalise
 from jtransfer.pretrained.names.huggingface_processor import _OF_TYPE, framing
 
 pytestmark = pytest.mark.parity
@@ -42,7 +43,7 @@ def test_evaluation_pixels_equal_timm(shape, fraction, interpolation, mode):
     reference = transforms_imagenet_eval(
         shape, crop_pct=fraction, crop_mode=mode, interpolation=interpolation, use_prefetcher=True
     )
-    preprocessing = Preprocessing(
+    preprocessing = ImagePreprocessor(
         shape[0],
         interpolation=interpolation,
         crop_fraction=fraction,

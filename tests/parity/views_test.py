@@ -6,7 +6,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from jtransfer.evaluate.views import view_pixels
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 
 pytestmark = pytest.mark.parity
 pytest.importorskip('torch')
@@ -28,7 +28,7 @@ def test_five_crops_equal_torchvision(sides, side, fraction, interpolation):
     reference = transforms.Compose(
         [transforms.Resize(int(side / fraction), modes[interpolation.upper()]), transforms.FiveCrop(side)]
     )(Image.fromarray(image))
-    ours = view_pixels(image, Preprocessing(side, interpolation=interpolation, crop_fraction=fraction), crops=5)
+    ours = view_pixels(image, ImagePreprocessor(side, interpolation=interpolation, crop_fraction=fraction), crops=5)
     assert len(ours) == len(reference) == 5
     for view, crop in zip(ours, reference, strict=True):
         np.testing.assert_array_equal(view, np.asarray(crop))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.pretrained.adapter_base import on_base
 from jtransfer.pretrained.checkpoint import ADAPTER_FORMAT
 from jtransfer.pretrained.files.safetensors import write_safetensors
@@ -21,7 +21,7 @@ def adapter(path, base):
     needed = Base(str(base), '', 'ab' * 32)
     metadata = {'format': ADAPTER_FORMAT, 'base': json.dumps(dataclasses.asdict(needed))}
     write_safetensors(path, {'x': np.ones(1, np.float32)}, metadata)
-    return Stored(path, {}, 'resnet_tiny', ('a', 'b'), Preprocessing(16), {}), needed
+    return Stored(path, {}, 'resnet_tiny', ('a', 'b'), ImagePreprocessor(16), {}), needed
 
 
 def never(name, **settings):

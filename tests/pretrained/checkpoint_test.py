@@ -8,7 +8,7 @@ import pytest
 
 from jtransfer.adapters import Lora
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.pretrained.checkpoint import open_model, save_model
 from jtransfer.pretrained.files.safetensors import read_safetensors, write_safetensors
 
@@ -19,7 +19,7 @@ VARIABLES = {
     },
     'batch_stats': {'backbone': {'stem': {'mean': np.array([0.1, 0.2], np.float32)}}},
 }
-PREPROCESSING = Preprocessing(16, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'bilinear', 0.875)
+PREPROCESSING = ImagePreprocessor(16, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'bilinear', 0.875)
 FACTS = {'architecture': 'resnet_tiny', 'class_names': ('ä', 'b "c"', ''), 'preprocessing': PREPROCESSING}
 
 
@@ -35,7 +35,7 @@ def test_round_trip(saved):
     assert jax.tree.structure(stored.variables) == jax.tree.structure(VARIABLES)
     jax.tree.map(np.testing.assert_array_equal, stored.variables, VARIABLES)
     assert (stored.architecture, stored.class_names) == ('resnet_tiny', FACTS['class_names'])
-    assert (stored.num_classes, stored.image_size, stored.preprocessing) == (3, 16, PREPROCESSING)
+    assert (stored.num_classes, stored.preprocessing) == (3, PREPROCESSING)
     assert stored.training == {'seed': 3, 'source': 'glyphs'}
     assert stored.path == saved
 

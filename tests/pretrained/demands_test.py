@@ -7,7 +7,7 @@ import pytest
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.shapes import variable_shapes
 from jtransfer.pretrained.files.safetensors import write_safetensors
 from jtransfer.pretrained.model import load_model
@@ -16,7 +16,7 @@ from jtransfer.rules import flatten
 
 @pytest.fixture(scope='module')
 def arrays():
-    shapes = flatten(variable_shapes(models.create('resnet_tiny', num_classes=2), 16, 16, 3))
+    shapes = flatten(variable_shapes(models.create('resnet_tiny', num_classes=2), ImagePreprocessor(16).spec()))
     return {path: np.zeros(leaf.shape, np.float32) for path, leaf in shapes.items()}
 
 
@@ -37,7 +37,7 @@ def test_what_a_file_asks_for(tmp_path, arrays, size, options, message):
         'num_classes': 2,
         'class_names': ['a', 'b'],
         'image_size': size,
-        'preprocessing': {**Preprocessing(16).to_dict(), 'image_size': size},
+        'preprocessing': {**ImagePreprocessor(16).to_dict(), 'image_size': size},
         'options': options,
     }
     texts = {name: json.dumps(value) for name, value in metadata.items()}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.pretrained.catalogue import locate as locate_lib
 from jtransfer.pretrained.catalogue.entries import entries
 from jtransfer.pretrained.checkpoint import save_model
@@ -20,7 +20,7 @@ from jtransfer.pretrained.files.safetensors import write_safetensors
 from jtransfer.pretrained.model import load_model
 from tests.pretrained.local_server import COMMIT, serve
 
-FRAMING = Preprocessing(16, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'bilinear', 0.875)
+FRAMING = ImagePreprocessor(16, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'bilinear', 0.875)
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from PIL import Image
 
 from jtransfer.errors import UserError
 from jtransfer.experiments.predict import predict
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.pretrained.export import export_model, export_notes, is_export_folder
 from jtransfer.pretrained.files.safetensors import read_safetensors, write_safetensors
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.base import Task
 
 NAMES = ('10', '2', '1')
-PREPROCESSING = Preprocessing(32, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'bilinear', 0.875)
+PREPROCESSING = ImagePreprocessor(32, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'bilinear', 0.875)
 
 
 @pytest.fixture(scope='module')

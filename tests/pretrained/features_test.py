@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import evaluation_pixels, normalise
+from jtransfer.inputs.image_pixels import evaluation_pixels, normalise
 from jtransfer.pretrained.features import extract_features
 from jtransfer.pretrained.model import load_model
 

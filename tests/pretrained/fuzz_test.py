@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.shapes import variable_shapes
 from jtransfer.pretrained import foreign
 from jtransfer.pretrained.catalogue.locate import locate
@@ -123,7 +123,7 @@ _METADATA = {
     'num_classes': 2,
     'class_names': ['ant', 'bee'],
     'image_size': 16,
-    'preprocessing': Preprocessing(16).to_dict(),
+    'preprocessing': ImagePreprocessor(16).to_dict(),
     'options': {'widths': [8, 16]},
     'tasks': [{'name': '', 'kind': 'single_label', 'class_names': ['ant', 'bee'], 'weight': 1.0}],
     'adapters': {'kind': 'lora', 'fields': {'rank': 4, 'alpha': 4.0, 'targets': ['x'], 'added': []}},
@@ -132,7 +132,7 @@ _METADATA = {
 
 @pytest.fixture(scope='module')
 def arrays():
-    shapes = flatten(variable_shapes(models.create('resnet_tiny', num_classes=2), 16, 16, 3))
+    shapes = flatten(variable_shapes(models.create('resnet_tiny', num_classes=2), ImagePreprocessor(16).spec()))
     return {path: np.zeros(leaf.shape, np.float32) for path, leaf in shapes.items() if '/head/' in path}
 
 

@@ -3,14 +3,14 @@
 import pytest
 
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.pretrained.header import Header
 from jtransfer.tasks.base import Task, single_label
 
 HEADER = Header(
     architecture='vit_b16',
     naming='timm',
-    preprocessing=Preprocessing(96, (0.1,), (0.2,), 'bilinear', 0.9, image_width=128),
+    preprocessing=ImagePreprocessor(96, (0.1,), (0.2,), 'bilinear', 0.9, image_width=128),
     tasks=(single_label(('10', '2', 'Käse')),),
     options={'gelu': 'quick', 'eps': 1e-12},
 )

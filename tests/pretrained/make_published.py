@@ -21,7 +21,7 @@ from typing import Any
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models import cost
 from jtransfer.models.variant import HALF
 from jtransfer.pretrained.catalogue.entries import ARCHITECTURE_CLASSES, COLUMNS, NORMS, Entry
@@ -91,7 +91,7 @@ def completed(**facts: Any) -> Entry:
 def counted(architecture: str, options: str, classes: int, shape: tuple[int, int]) -> tuple[int, int]:
     """Parameters and running statistics of a network."""
     network = models.create(architecture, num_classes=classes, image_size=shape, options=json.loads(options))
-    backbone, head, statistics = cost.count(network, *shape)
+    backbone, head, statistics = cost.count(network, ImagePreprocessor(shape[0], image_width=shape[1]).spec())
     return backbone + head, statistics
 
 
@@ -174,7 +174,7 @@ def torchvision_files() -> Iterator[Facts]:
                 'sha256': weights.url.rpartition('-')[2].removesuffix('.pth'),
                 'num_classes': published_facts.IMAGENET_CLASSES,
                 'bytes': round(weights.meta['_file_size'] * 2**20),
-                'preprocessing': Preprocessing(size, mean, std, how.interpolation.value, fraction(size, resized)),
+                'preprocessing': ImagePreprocessor(size, mean, std, how.interpolation.value, fraction(size, resized)),
                 'licence': 'bsd-3-clause',
                 'accuracy': weights.meta['_metrics']['ImageNet-1K']['acc@1'],
                 'accuracy_size': size,

@@ -13,13 +13,13 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jtransfer import adapters
 from jtransfer.config.transfer import Adapters
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.pretrained.checkpoint import save_model
 from jtransfer.pretrained.export import export_model, export_names
 from jtransfer.pretrained.model import load_model, merge_model
 
 NAMES = ('ape', 'bee', 'cat')
-PREPROCESSING = Preprocessing(16, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'bilinear', 0.875)
+PREPROCESSING = ImagePreprocessor(16, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 'bilinear', 0.875)
 ARCHITECTURES = ('resnet_tiny', 'vit_tiny_test')
 
 

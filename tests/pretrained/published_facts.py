@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.variant import HALF
 
 Facts = dict[str, Any]
@@ -18,14 +18,14 @@ IMAGENET_CLASSES = 1000
 IMAGENET21K_CLASSES = 21843
 
 
-def squashed(size: int, interpolation: str = 'bilinear') -> Preprocessing:
+def squashed(size: int, interpolation: str = 'bilinear') -> ImagePreprocessor:
     """Both sides resized alike, values in [-1, 1]: Google's evaluation, and Hugging Face's ViT and SigLIP."""
-    return Preprocessing(size, HALF, HALF, interpolation=interpolation, squash=True)
+    return ImagePreprocessor(size, HALF, HALF, interpolation=interpolation, squash=True)
 
 
-def cropped(size: int, crop_fraction: float = 0.875) -> Preprocessing:
+def cropped(size: int, crop_fraction: float = 0.875) -> ImagePreprocessor:
     """Bicubic, ImageNet's mean and deviation: DeiT, MAE and DINOv2."""
-    return Preprocessing(size, interpolation='bicubic', crop_fraction=crop_fraction)
+    return ImagePreprocessor(size, interpolation='bicubic', crop_fraction=crop_fraction)
 
 
 def of_hub(repo: str, file: str = 'model.safetensors', **facts: Any) -> Facts:
@@ -143,7 +143,7 @@ def github() -> Iterator[Facts]:
             sha256=digest,
             num_classes=10,
             bytes=size,
-            preprocessing=Preprocessing(32, interpolation='bicubic'),
+            preprocessing=ImagePreprocessor(32, interpolation='bicubic'),
             licence='bsd-2-clause',
             about=f'CIFAR-10, test error {error:.2f} %',
             source='README of akamaster/pytorch_resnet_cifar10; digest and size of the file itself',

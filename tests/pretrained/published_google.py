@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.variant import HALF
 from tests.pretrained.published_facts import (
     APACHE,
@@ -106,8 +106,8 @@ def _bit() -> Iterator[Facts]:
         )
 
 
-def _central(size: int) -> Preprocessing:
-    return Preprocessing(size, HALF, HALF, interpolation='bilinear', crop_fraction=0.875)
+def _central(size: int) -> ImagePreprocessor:
+    return ImagePreprocessor(size, HALF, HALF, interpolation='bilinear', crop_fraction=0.875)
 
 
 def _vit(url: str, classes: int, size: int, **facts: object) -> Facts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.variant import HALF
 from jtransfer.models.vit.variants import CLIP_MEAN, CLIP_STD
 from tests.pretrained.published_facts import APACHE, IMAGENET_CLASSES, Facts, cropped, of_hub, squashed
@@ -138,7 +138,7 @@ def _hub_clip() -> Iterator[Facts]:
             naming='huggingface_clip',
             num_classes=width,
             bytes=4 * values,
-            preprocessing=Preprocessing(size, CLIP_MEAN, CLIP_STD, interpolation='bicubic'),
+            preprocessing=ImagePreprocessor(size, CLIP_MEAN, CLIP_STD, interpolation='bicubic'),
             licence='mit',
             about='CLIP on 400 million pairs of OpenAI; the head is the embedding shared with text',
             source=f'openai/CLIP d05afc4 (licence, preprocessing); {UNSEEN}',
@@ -165,7 +165,7 @@ def _hub_convolutional() -> Iterator[Facts]:
         architecture='bit_r50x1',
         naming='huggingface',
         num_classes=IMAGENET_CLASSES,
-        preprocessing=Preprocessing(448, HALF, HALF, interpolation='bilinear'),
+        preprocessing=ImagePreprocessor(448, HALF, HALF, interpolation='bilinear'),
         licence=APACHE,
         about="ImageNet-21k, then ImageNet-1k; converted from timm's resnetv2_50x1_bit.goog_in21k_ft_in1k",
         source=f"transformers' convert_bit_to_pytorch.py, timm 1.0.31 pretrained_cfg (preprocessing); {UNSEEN}",

@@ -10,7 +10,8 @@ from flax import traverse_util
 from PIL import Image
 
 from jtransfer import models
-from jtransfer.inputs.image import Preprocessing, normalise
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.pretrained.files.tfjs import read_tfjs
 from jtransfer.pretrained.load.namemap import choose
 from jtransfer.pretrained.names import namings
@@ -19,7 +20,7 @@ DATA = pathlib.Path(__file__).parents[3] / 'shared' / 'data'
 FOLDER = DATA / 'weights' / 'mobilenet_v2_035_224'
 SIDE = 224
 # x / 127.5 - 1.
-PREPROCESSING = Preprocessing(SIDE, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), interpolation='bilinear')
+PREPROCESSING = ImagePreprocessor(SIDE, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), interpolation='bilinear')
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f'the real weights are not here: {FOLDER}')
 

@@ -7,7 +7,7 @@ import pytest
 
 from jtransfer.evaluate.folds import fold_interval
 from jtransfer.report.crossval_page import FoldSummary, size_ratio, write_crossval_page
-from jtransfer.report.page import WrongPicture
+from jtransfer.report.page import WrongExample
 from jtransfer.tasks.base import Task, single_label
 from jtransfer.tasks.metrics.several import measure, measure_tasks
 
@@ -85,7 +85,7 @@ def test_figures_of_the_page(tmp_path):
 
 
 def test_repeats_curves_and_pictures(tmp_path):
-    picture = WrongPicture(np.zeros((4, 4, 3), np.uint8), 'a.png', 'cat', 'dog', 0.75)
+    picture = WrongExample(np.zeros((4, 4, 3), np.uint8), 'a.png', 'cat', 'dog', 0.75)
     curves = [[{'step': s, 'validation/score': 0.5, 'train/loss': 1.0} for s in (1, 2)] for _ in range(10)]
     page = written(tmp_path, folds=folds(2), curves=curves, most_wrong=[picture])
     assert 'Repeat' in page.text

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jtransfer.report.page import PlanRow, WrongPicture, picture_source, write_report
+from jtransfer.report.page import PlanRow, WrongExample, picture_source, write_report
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.metrics.classification import classification_metrics
 from jtransfer.tasks.metrics.several import measure, measure_tasks
@@ -62,7 +62,7 @@ def full_page(path, metrics, name='run'):
         metrics=metrics,
         curves=[{'step': s, 'train/loss': 1 / s, f'learning_rate/{name}': 0.1} for s in (1, 2)],
         plan=[PlanRow(name, 'head', 2, 650, 1.0, 0.01, True), PlanRow('backbone/.*', name, 60, 1350, 0.0, 0.0, False)],
-        most_wrong=[WrongPicture(picture, name, 'one', 'two', 0.875)],
+        most_wrong=[WrongExample(picture, name, 'one', 'two', 0.875)],
         config_text=f'Config({name})',
         facts={name: name},
     )
@@ -144,7 +144,7 @@ def several(examples=30):
 
 
 def wrong(task=''):
-    return WrongPicture(PICTURE, f'{HOSTILE}.png', HOSTILE, 'three', note=f'off by {HOSTILE}', task=task)
+    return WrongExample(PICTURE, f'{HOSTILE}.png', HOSTILE, 'three', note=f'off by {HOSTILE}', task=task)
 
 
 def check_harmless(page):
@@ -190,7 +190,7 @@ def test_page_of_numbers(tmp_path, numbers):
 def test_page_of_several_heads(tmp_path):
     outputs, labels = several()
     metrics = measure_tasks([KIND, SEEN, SIZE], outputs, labels)
-    most_wrong = [WrongPicture(PICTURE, 'a.png', 'cat', 'dog', 0.5, task=HOSTILE), wrong('seen'), wrong('size')]
+    most_wrong = [WrongExample(PICTURE, 'a.png', 'cat', 'dog', 0.5, task=HOSTILE), wrong('seen'), wrong('size')]
     write_report(
         tmp_path / 'r.html',
         title='t',

@@ -17,7 +17,7 @@ from jtransfer import adapters, models, rules
 from jtransfer.config import Augment, Config, Data, Optim, Train, Transfer
 from jtransfer.config.optim import Loss
 from jtransfer.config.transfer import ADAPTATIONS, Adapters
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models import Network
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.bit.network import BiT
@@ -104,7 +104,7 @@ class Toy:
     """Networks, batches and feeds of the toy problem."""
 
     side, classes, examples = 16, 3, 40
-    preprocessing = Preprocessing(16, (0.5,) * 3, (0.5,) * 3)
+    preprocessing = ImagePreprocessor(16, (0.5,) * 3, (0.5,) * 3)
 
     def make(
         self,
@@ -130,8 +130,8 @@ class Toy:
             params = variables['params']
             settings = Adapters(adapter_dim=4, adapter_kind='sequential' if name == 'bit_tiny' else 'parallel')
             kind = adapters.make_adaptation(transfer.strategy, settings, network, params)
-            shape = (self.side, self.side, 3)
-            network, params = adapters.adapt(network, params, kind, key=jax.random.key(0), image_shape=shape)
+            inputs = dict(self.preprocessing.spec())
+            network, params = adapters.adapt(network, params, kind, key=jax.random.key(0), inputs=inputs)
             variables = {**variables, 'params': params}
         plan = make_plan(network, variables['params'], transfer, optim.weight_decay)
         train = train or Train(log_every=1, tensorboard=False, progress=False)
@@ -156,9 +156,11 @@ class Toy:
         """The batch of a step, as NumPy arrays."""
         random = np.random.default_rng(step)
         return {
-            'image': random.integers(0, 256, (batch, self.side, self.side, 3), dtype=np.uint8),
+            'inputs': {
+                'image': random.integers(0, 256, (batch, self.side, self.side, 3), dtype=np.uint8),
+                'aspect': np.ones(batch, np.float32),
+            },
             'labels': {'': random.integers(0, self.classes, batch).astype(np.int32)},
-            'aspect': np.ones(batch, np.float32),
             'id': np.arange(batch, dtype=np.int32),
             'epoch': np.full(batch, step, np.int32),
             'seed': np.uint32(seed),
@@ -178,7 +180,12 @@ class Toy:
 
         def make_feed(start):
             return device_feed(
-                images, labels, aspects, batch_size=batch_size, seed=seed, start_step=start, placement=placement
+                {'image': images, 'aspect': aspects},
+                labels,
+                batch_size=batch_size,
+                seed=seed,
+                start_step=start,
+                placement=placement,
             )
 
         return make_feed

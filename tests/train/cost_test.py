@@ -11,7 +11,7 @@ import pytest
 
 from jtransfer.config import Augment, Optim, Transfer
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.network import Network
 from jtransfer.train.cost import abstract_batch, abstract_state, compile_step, step_cost, tree_bytes
@@ -36,6 +36,7 @@ class Dense(Backbone):
 
     @nn.compact
     def __call__(self, inputs, mode=None, *, start=None, stop=None):
+        inputs = self.first_input(inputs, start)
         first = nn.Dense(self.widths[0], name='stage1')(inputs.reshape(len(inputs), -1))
         second = nn.Dense(self.widths[1], name='stage2')(first)
         return {'stage1': first, 'stage2': second, 'pooled': second}
@@ -54,6 +55,7 @@ class Convolution(Backbone):
 
     @nn.compact
     def __call__(self, inputs, mode=None, *, start=None, stop=None):
+        inputs = self.first_input(inputs, start)
         first = nn.Conv(self.widths[0], (3, 3), padding='VALID', use_bias=False, name='stage1')(inputs)
         second = nn.Conv(self.widths[1], (3, 3), padding='VALID', use_bias=False, name='stage2')(first)
         return {'stage1': first, 'stage2': second, 'pooled': second.mean((1, 2))}
@@ -142,9 +144,9 @@ def test_the_shapes_are_those_of_a_real_state_and_batch(toy):
 
 def test_random_crops_want_larger_pictures_and_grey_networks_take_colours(toy):
     parts, _ = toy.make(augment=Augment(crop_scale=(0.5, 1.0)))
-    assert abstract_batch(parts, 4)['image'].shape == (4, 18, 18, 3)
-    grey = dataclasses.replace(parts, preprocessing=Preprocessing(16, (0.5,), (0.5,), image_width=32))
-    assert abstract_batch(grey, 4)['image'].shape == (4, 37, 37, 3)
+    assert abstract_batch(parts, 4)['inputs']['image'].shape == (4, 18, 18, 3)
+    grey = dataclasses.replace(parts, preprocessing=ImagePreprocessor(16, (0.5,), (0.5,), image_width=32))
+    assert abstract_batch(grey, 4)['inputs']['image'].shape == (4, 37, 37, 3)
 
 
 def test_devices_share_operations_and_memory(toy):

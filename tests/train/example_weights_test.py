@@ -9,7 +9,7 @@ from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Optim, Transfer
 from jtransfer.config.optim import Loss
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.placement import JitPlacement, PmapPlacement
@@ -51,7 +51,7 @@ def test_the_loss_and_its_gradient_are_of_the_weighted_mean(toy, class_weights):
     parts, variables = toy.make('dense', loss=loss)
     _, metrics = run(toy, batch, optim=SGD, loss=loss)
     weights = jnp.asarray(batch['weight'] * np.array(class_weights or (1.0,) * 3, 'f4')[batch['labels']['']])
-    images = normalise(jnp.asarray(batch['image']), toy.preprocessing)
+    images = normalise(jnp.asarray(batch['inputs']['image']), toy.preprocessing)
 
     def by_hand(params):
         losses = cross_entropy(parts.network.apply({'params': params}, images)[''], jnp.asarray(batch['labels']['']))
@@ -98,7 +98,7 @@ def test_of_mixed_images_the_weight_is_that_of_the_place(toy):
     _, metrics = run(toy, batch, optim=SGD, augment=mix)
     keys = example_keys(0, jnp.asarray(batch['epoch']), jnp.asarray(batch['id']))
     augment = make_augment(mix, toy.preprocessing, {'': toy.classes})
-    mixed = augment(keys, jnp.asarray(batch['image']), batch['labels'])
+    mixed = augment(keys, jnp.asarray(batch['inputs']['image']), batch['labels'])
     images, labels = mixed.images, mixed.labels['']
     assert ((labels > 0.01) & (labels < 0.99)).any()
     parts, variables = toy.make('dense')
@@ -117,7 +117,7 @@ def test_every_head_takes_the_weights(toy):
     parts, variables = toy.make('dense', tasks=tasks)
     state = parts.start(variables)
     _, metrics = jax.jit(make_train_step(parts, state.trainable))(state, batch)
-    logits = parts.network.apply(variables, normalise(jnp.asarray(batch['image']), toy.preprocessing))
+    logits = parts.network.apply(variables, normalise(jnp.asarray(batch['inputs']['image']), toy.preprocessing))
     kind = cross_entropy(logits['kind'], jnp.asarray(batch['labels']['kind']))
     np.testing.assert_allclose(metrics['loss/kind'], np.average(kind, weights=batch['weight']), rtol=1e-5)
     known = np.arange(8) != 2

@@ -13,12 +13,13 @@ from jtransfer.data.decode.memory import decode_part
 from jtransfer.data.feed.stream import host_batches, stream_batches
 from jtransfer.data.part import Part
 from jtransfer.data.sources.arrays import ArraySource
-from jtransfer.inputs.image import Preprocessing, training_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import TrainingImage
 from jtransfer.train.feed import device_feed, stream_feed
 from jtransfer.train.placement import make_placement
 
 EXAMPLES, BATCH, SEED, START, STEPS = 12, 8, 3, 1, 3
-PIXELS = training_pixels(Preprocessing(8), crops=True)
+PIXELS = TrainingImage(ImagePreprocessor(8), crops=True)
 
 
 def make_part():
@@ -34,7 +35,7 @@ def feeds(part, placement):
     streamed = stream_batches(part, PIXELS, BATCH, SEED, START, STEPS, **rows)
     where = {'seed': SEED, 'start_step': START, 'placement': placement}
     return {
-        'device': device_feed(decoded.images, decoded.labels, decoded.aspects, batch_size=BATCH, **where),
+        'device': device_feed(decoded.inputs, decoded.labels, batch_size=BATCH, **where),
         'host': stream_feed(hosted, **where),
         'stream': stream_feed(streamed, **where),
     }
@@ -48,7 +49,12 @@ def main(port, processes, process):
     for kind, feed in feeds(make_part(), placement).items():
         for _, batch in zip(range(STEPS), feed, strict=False):
             # A program over the devices of all processes: it sees the whole batch.
-            line = {'kind': kind, 'shape': batch['image'].shape, 'sum': int(total(batch['image'])), 'rows': {}}
+            line = {
+                'kind': kind,
+                'shape': batch['inputs']['image'].shape,
+                'sum': int(total(batch['inputs']['image'])),
+                'rows': {},
+            }
             for name, values in {**batch, 'labels': batch['labels']['']}.items():
                 shards = sorted(values.addressable_shards, key=lambda shard: shard.index[0].start if shard.index else 0)
                 line['rows'][name] = np.concatenate([np.atleast_1d(shard.data) for shard in shards]).tolist()

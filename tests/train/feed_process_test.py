@@ -52,8 +52,8 @@ def test_processes_share_the_batches_of_one(tmp_path, processes, devices):
         expected = training_batch(decoded, step, BATCH, SEED)
         for piece in pieces:
             assert piece['kind'] == kind
-            assert piece['shape'] == list(expected['image'].shape)
-            assert piece['sum'] == expected['image'].sum()
+            assert piece['shape'] == list(expected['inputs']['image'].shape)
+            assert piece['sum'] == expected['inputs']['image'].sum()
             assert set(piece['rows'].pop('step')) == {step}
             assert set(piece['rows'].pop('seed')) == {SEED}
             assert piece['rows'].keys() == expected.keys()

@@ -10,21 +10,22 @@ import pytest
 from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Data
-from jtransfer.data.decode.mapped import MappedImages
+from jtransfer.data.decode.mapped import MappedRows
 from jtransfer.data.decode.memory import decode_part
 from jtransfer.data.feed.batches import training_batch
 from jtransfer.data.feed.stream import host_batches, stream_batches
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.data.sources.arrays import ArraySource
-from jtransfer.inputs.image import Preprocessing, training_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import TrainingImage
 from jtransfer.tasks.base import Task
 from jtransfer.train.feed import device_feed, stream_feed
 from jtransfer.train.placement import JitPlacement, PmapPlacement
 from tests.tiers import slow
 
 BATCH, SEED = 8, 2**32 - 1
-PIXELS = training_pixels(Preprocessing(8), crops=True)
+PIXELS = TrainingImage(ImagePreprocessor(8), crops=True)
 
 
 @pytest.fixture(scope='module')
@@ -45,9 +46,8 @@ def weighted(part):
 def from_device(part, placement, start, repeats=1, classes=None):
     decoded = decode_part(part, PIXELS)
     return device_feed(
-        decoded.images,
+        decoded.inputs,
         decoded.labels,
-        decoded.aspects,
         batch_size=BATCH,
         seed=SEED,
         start_step=start,
@@ -141,26 +141,25 @@ class Several:
 @pytest.mark.parametrize('make', [JitPlacement, PmapPlacement])
 def test_a_mapped_file_is_as_good_as_an_array(part, tmp_path, make):
     decoded = decode_part(part, PIXELS)
-    decoded.images.tofile(tmp_path / 'pixels')
-    file = np.memmap(tmp_path / 'pixels', np.uint8, 'r', shape=decoded.images.shape)
+    decoded.inputs['image'].tofile(tmp_path / 'pixels')
+    file = np.memmap(tmp_path / 'pixels', np.uint8, 'r', shape=decoded.inputs['image'].shape)
     rows = np.arange(len(part))[::-1]
     batches = []
-    for images in (MappedImages(file, rows), decoded.images[::-1]):
-        feed = device_feed(
-            images, decoded.labels, decoded.aspects, batch_size=BATCH, seed=0, start_step=2, placement=make()
-        )
-        batches.append(np.asarray(next(feed)['image']))
+    for images in (MappedRows(file, rows), decoded.inputs['image'][::-1]):
+        inputs = {**decoded.inputs, 'image': images}
+        feed = device_feed(inputs, decoded.labels, batch_size=BATCH, seed=0, start_step=2, placement=make())
+        batches.append(np.asarray(next(feed)['inputs']['image']))
     np.testing.assert_array_equal(*batches)
 
 
 @pytest.mark.parametrize('feed', [from_device, from_host, from_stream])
 def test_the_copies_of_an_image_are_augmented_differently(part, feed):
-    augment = make_augment(Augment(crop_scale=(0.1, 0.9), repeats=4), Preprocessing(8))
+    augment = make_augment(Augment(crop_scale=(0.1, 0.9), repeats=4), ImagePreprocessor(8))
     batch = next(feed(part, JitPlacement(jax.devices()[:1]), 3, 4))
     assert len(set(np.asarray(batch['id']).tolist())) == BATCH // 4
     keys = example_keys(batch['seed'], batch['epoch'], batch['id'])
     assert len(np.unique(jax.random.key_data(keys), axis=0)) == BATCH
-    images = np.asarray(augment(keys, batch['image'], aspects=batch['aspect']).images)
+    images = np.asarray(augment(keys, batch['inputs']['image'], aspects=batch['inputs']['aspect']).images)
     assert len(np.unique(images.reshape(BATCH, -1), axis=0)) == BATCH
 
 

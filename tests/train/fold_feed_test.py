@@ -16,7 +16,7 @@ BATCH, SEED = 8, 3
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (30, 4, 4, 3), dtype=np.uint8)
 LABELS = {'kind': RANDOM.integers(0, 3, 30).astype(np.int32), 'size': RANDOM.random((30, 2)).astype(np.float32)}
-ASPECTS = RANDOM.uniform(0.5, 2, 30).astype(np.float32)
+HELD = {'image': IMAGES, 'aspect': RANDOM.uniform(0.5, 2, 30).astype(np.float32)}
 # Of different sizes, with an example twice, and in no particular order.
 PARTS = (np.arange(29, 4, -1), np.arange(0, 30, 2), np.array([3, 4, 3, 20, 1, 9, 8, 7]), np.arange(13))
 
@@ -32,9 +32,8 @@ def own(part):
 
 def alone(part, start):
     feed = device_feed(
-        IMAGES[part],
+        {name: values[part] for name, values in HELD.items()},
         own(part),
-        ASPECTS[part],
         batch_size=BATCH,
         seed=SEED,
         start_step=start,
@@ -64,12 +63,11 @@ def test_each_fold_sees_what_it_would_see_alone(placement, start):
         FoldExamples(
             part,
             own(part),
-            ASPECTS[part],
             make_order(len(part), BATCH, SEED),
         )
         for part in PARTS
     ]
-    feed = fold_feed(IMAGES, examples, seed=SEED, start_step=start, placement=placement)
+    feed = fold_feed(HELD, examples, seed=SEED, start_step=start, placement=placement)
     assert_same([jax.device_get(batch) for batch in itertools.islice(feed, 5)], start)
 
 
@@ -79,13 +77,12 @@ def test_weights_of_examples_travel_with_them(placement):
         FoldExamples(
             part,
             own(part),
-            ASPECTS[part],
             make_order(len(part), BATCH, SEED),
             weights[part],
         )
         for part in PARTS
     ]
-    batch = jax.device_get(next(fold_feed(IMAGES, examples, seed=SEED, start_step=2, placement=placement)))
+    batch = jax.device_get(next(fold_feed(HELD, examples, seed=SEED, start_step=2, placement=placement)))
     for number, part in enumerate(PARTS):
         np.testing.assert_array_equal(batch['weight'][number], weights[part][batch['id'][number]])
-        np.testing.assert_array_equal(batch['image'][number], IMAGES[part][batch['id'][number]])
+        np.testing.assert_array_equal(batch['inputs']['image'][number], IMAGES[part][batch['id'][number]])

@@ -71,12 +71,13 @@ def feeder(folds, placement, side=16):
         FoldExamples(
             part,
             {'': labels[part]},
-            aspects[part],
             make_order(len(part), BATCH, SEED),
         )
         for part in training_parts(folds)
     ]
-    return lambda start: fold_feed(images, examples, seed=SEED, start_step=start, placement=placement)
+    return lambda start: fold_feed(
+        {'image': images, 'aspect': aspects}, examples, seed=SEED, start_step=start, placement=placement
+    )
 
 
 def feeder_alone(part, placement, side=16):
@@ -84,7 +85,7 @@ def feeder_alone(part, placement, side=16):
     images, labels, aspects = pool(side)
 
     def make_feed(start):
-        own = images[part], {'': labels[part]}, aspects[part]
+        own = {'image': images[part], 'aspect': aspects[part]}, {'': labels[part]}
         return device_feed(*own, batch_size=BATCH, seed=SEED, start_step=start, placement=placement)
 
     return make_feed

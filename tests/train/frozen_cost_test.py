@@ -15,7 +15,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from jtransfer.config import Optim, Transfer
 from jtransfer.config.transfer import STRATEGIES
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.train.placement import DATA, JitPlacement, PmapPlacement
 from jtransfer.train.step import make_train_step
 from jtransfer.transfer.plan import combine

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 from jtransfer.config import Optim, Transfer
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.cost import compile_step, step_cost
 from jtransfer.train.frozen_work import frozen_backward
@@ -24,7 +24,7 @@ def careless(parts: StepParts, trainable):
     optimizer = parts.optimizer(trainable)
 
     def step(state, batch):
-        images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
+        images = normalise(jnp.asarray(batch['inputs']['image']), parts.preprocessing)
 
         def loss(params):
             output, model_state = parts.network.apply(

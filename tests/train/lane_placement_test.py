@@ -112,10 +112,13 @@ def test_batches_lie_in_the_row_of_their_fold(toy):
     placed = placement.put_batch(batch)
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
     index = np.random.default_rng(1).integers(0, 40, (4, 16))
-    gathered = placement.gather(placement.put_everywhere(images), {**batch, 'index': index})
-    np.testing.assert_array_equal(gathered['image'], images[index])
+    gathered = placement.gather({'image': placement.put_everywhere(images)}, {**batch, 'index': index})
+    np.testing.assert_array_equal(gathered['inputs']['image'], images[index])
     assert gathered.keys() == batch.keys()
-    for leaf, expected in ((placed['image'], batch['image']), (gathered['image'], images[index])):
+    for leaf, expected in (
+        (placed['inputs']['image'], batch['inputs']['image']),
+        (gathered['inputs']['image'], images[index]),
+    ):
         for row in range(4):
             for column in range(2):
                 device = placement.mesh.devices[row, column]

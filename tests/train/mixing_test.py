@@ -8,7 +8,7 @@ from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.config import Augment, Optim
 from jtransfer.config.optim import Loss
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.placement import JitPlacement, PmapPlacement
@@ -47,7 +47,7 @@ def test_the_loss_is_that_of_the_mixed_images_with_their_mixed_labels(toy):
     _, metrics = jax.jit(make_train_step(parts, state.trainable))(state, batch)
     keys = example_keys(0, jnp.asarray(batch['epoch']), jnp.asarray(batch['id']))
     augment = make_augment(MIX, toy.preprocessing, {'': toy.classes})
-    mixed = augment(keys, jnp.asarray(batch['image']), batch['labels'])
+    mixed = augment(keys, jnp.asarray(batch['inputs']['image']), batch['labels'])
     images, labels = mixed.images, mixed.labels['']
     assert ((labels > 0.01) & (labels < 0.99)).any()
     logits = parts.network.apply(variables, normalise(images, toy.preprocessing))['']
@@ -63,7 +63,7 @@ def test_an_unlabelled_image_adds_nothing(toy):
     state = parts.start(variables)
     step = jax.jit(make_train_step(parts, state.trainable))
     _, metrics = step(state, batch)
-    batch['image'][3] = 255 - batch['image'][3]
+    batch['inputs']['image'][3] = 255 - batch['inputs']['image'][3]
     _, others = step(state, batch)
     assert np.isfinite(metrics['loss'])
     np.testing.assert_array_equal(others['loss'], metrics['loss'])

@@ -14,7 +14,7 @@ import pytest
 from jtransfer import rules
 from jtransfer.config import Optim, Train, Transfer
 from jtransfer.errors import RunWarning, UserError
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.tasks.losses import cross_entropy
 from jtransfer.train.logs.log import read_log
 from jtransfer.train.loop import fit
@@ -148,7 +148,7 @@ def by_hand(case, parts, variables, batches):
     @jax.jit
     def gradient(params, batch):
         def loss(params):
-            images = normalise(batch['image'], preprocessing)
+            images = normalise(batch['inputs']['image'], preprocessing)
             logits = network.apply({'params': rules.unflatten(params)}, images)['']
             return cross_entropy(logits, batch['labels']['']).mean()
 
@@ -158,7 +158,7 @@ def by_hand(case, parts, variables, batches):
     for step, batch in enumerate(batches):
         phase = sum(start <= step for start in case.starts) - 1
         moving = [path for path in params if case.phases[stage_of(path)] <= phase]
-        grads = gradient(params, {name: batch[name] for name in ('image', 'labels')})
+        grads = gradient(params, {name: batch[name] for name in ('inputs', 'labels')})
         norm = math.sqrt(sum(float(jnp.square(grads[path]).sum()) for path in moving))
         row = {}
         for path in moving:

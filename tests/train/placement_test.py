@@ -88,7 +88,10 @@ def test_every_device_holds_an_eighth_of_the_batch(toy, make):
     placement, batch = make(), toy.batch(batch=16)
     placed = placement.put_batch(batch)
     assert placed.keys() == batch.keys()
-    for there, given in ((placed['image'], batch['image']), (placed['labels'][''], batch['labels'][''])):
+    for there, given in (
+        (placed['inputs']['image'], batch['inputs']['image']),
+        (placed['labels'][''], batch['labels']['']),
+    ):
         shards = sorted(there.addressable_shards, key=lambda shard: shard.device.id)
         assert [shard.device for shard in shards] == jax.devices()
         shares = [np.asarray(shard.data).reshape(2, *given.shape[1:]) for shard in shards]
@@ -102,11 +105,12 @@ def test_gathering_chooses_the_pictures_on_the_devices(toy, make):
     placement, batch = make(), toy.batch(batch=16)
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4, 3), dtype=np.uint8)
     batch['index'] = np.random.default_rng(1).permutation(40)[:16]
-    del batch['image']
-    gathered = placement.gather(jax.device_put(images, placement.replicated), batch)
-    assert gathered.keys() == batch.keys() - {'index'} | {'image'}
-    assert {shard.data.size for shard in gathered['image'].addressable_shards} == {16 * 48 // 8}
-    np.testing.assert_array_equal(np.reshape(gathered['image'], (16, 4, 4, 3)), images[batch['index']])
+    del batch['inputs']
+    held = {'image': jax.device_put(images, placement.replicated)}
+    gathered = placement.gather(held, batch)
+    assert gathered.keys() == batch.keys() - {'index'} | {'inputs'}
+    assert {shard.data.size for shard in gathered['inputs']['image'].addressable_shards} == {16 * 48 // 8}
+    np.testing.assert_array_equal(np.reshape(gathered['inputs']['image'], (16, 4, 4, 3)), images[batch['index']])
     np.testing.assert_array_equal(np.ravel(gathered['labels']['']), batch['labels'][''])
 
 

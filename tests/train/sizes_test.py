@@ -11,12 +11,13 @@ import pytest
 
 from jtransfer.config import Augment, Optim, Train, Transfer
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing, training_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_pixels import training_pixels
 from jtransfer.train import placement as placement_module
 from jtransfer.train import programs
 from jtransfer.train.loop import fit
 from jtransfer.train.placement import make_placement
-from jtransfer.train.sizes import at_size, check_sizes, step_size, steps_by_size
+from jtransfer.train.sizes import check_sizes, step_size, steps_by_size
 from tests.tiers import slow
 
 SIZES = (12, 20, 16)
@@ -120,8 +121,8 @@ def test_without_sizes_the_network_keeps_its_own(schedule):
 
 
 def test_at_size():
-    settings = Preprocessing(24, (0.5,), (0.5,), 'bilinear', 0.9, image_width=40)
-    assert at_size(settings, 32) == Preprocessing(32, (0.5,), (0.5,), 'bilinear', 0.9)
+    settings = ImagePreprocessor(24, (0.5,), (0.5,), 'bilinear', 0.9)
+    assert settings.at_size(32) == ImagePreprocessor(32, (0.5,), (0.5,), 'bilinear', 0.9)
 
 
 @pytest.mark.parametrize('name', ['resnet_tiny', 'bit_tiny'])
@@ -158,7 +159,7 @@ def test_a_vision_transformer_refuses_other_sizes(toy, sizes, message):
 def test_a_network_input_that_is_not_square_has_no_sizes(toy):
     parts, variables = toy.make()
     wide = dataclasses.replace(parts.preprocessing, image_width=24)
-    with pytest.raises(UserError, match=r'^augment\.sizes=\(16,\) are sides of squares.*16×24 pixels: .*image_width$'):
+    with pytest.raises(UserError, match=r'^augment\.sizes are sides of squares.*16×24 pixels: .*image_width$'):
         check_sizes(parts.network, variables, wide, (16,))
     check_sizes(parts.network, variables, wide, ())
 
@@ -192,7 +193,7 @@ def test_the_steps_are_those_of_a_network_of_that_size(toy):
     plain = dataclasses.replace(CROPS, sizes=())
     parts, variables = toy.make('dense', augment=CROPS, optim=OPTIM)
     other, _ = toy.make('dense', augment=plain, optim=OPTIM)
-    other = dataclasses.replace(other, preprocessing=at_size(other.preprocessing, 12))
+    other = dataclasses.replace(other, preprocessing=other.preprocessing.at_size(12))
     state = parts.start(variables)
     ours = steps_by_size(placement, parts, state.trainable)(12)
     theirs = steps_by_size(placement, other, state.trainable)(0)

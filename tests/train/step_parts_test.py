@@ -15,7 +15,7 @@ import pytest
 from jtransfer import rules
 from jtransfer.config import Optim, Transfer
 from jtransfer.config.optim import Loss
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.tasks.base import Task
 from jtransfer.train.placement import make_placement
 
@@ -41,7 +41,7 @@ def run(parts, variables, batches, kind='jit', devices=1):
 
 def forward(parts):
     def apply(params, batch):
-        images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
+        images = normalise(jnp.asarray(batch['inputs']['image']), parts.preprocessing)
         outputs = parts.network.apply({'params': params}, images)
         return outputs if parts.criterion.named else outputs['']
 

@@ -13,7 +13,7 @@ import pytest
 
 from jtransfer import rules
 from jtransfer.config import Augment, Optim, Transfer
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.models.auxiliary import Auxiliary
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.batch_norm import BatchNorm
@@ -77,6 +77,7 @@ class TwoStages(Backbone):
 
     @nn.compact
     def __call__(self, inputs, mode=None, *, start=None, stop=None):
+        inputs = self.first_input(inputs, start)
         first = nn.tanh(nn.Dense(6, name='stage1')(inputs.mean((1, 2))))
         second = nn.tanh(nn.Dense(5, name='stage2')(first))
         return {'stage1': first, 'stage2': second, 'pooled': second}
@@ -97,7 +98,7 @@ def test_auxiliary_heads_weigh_in_the_loss(toy):
     parts, variables = with_auxiliaries(toy, Transfer('fine_tune'))
     state, [metrics] = run(toy, parts, variables, 1)
     batch = toy.batch(0)
-    images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
+    images = normalise(jnp.asarray(batch['inputs']['image']), parts.preprocessing)
     train = functools.partial(parts.network.apply, mutable=['batch_stats'], method='training_logits')
     (*outputs, _), _ = jax.jit(train)(variables, images)
     logits, first, second = (output[''] for output in (outputs[0], *(other for _, other in outputs[1])))
@@ -115,7 +116,7 @@ def test_auxiliary_heads_take_the_weights_of_the_examples(toy):
     batch = toy.batch(0)
     step = jax.jit(make_train_step(parts, state.trainable))
     _, metrics = step(state, {**batch, 'weight': np.arange(8, dtype=np.float32)})
-    images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
+    images = normalise(jnp.asarray(batch['inputs']['image']), parts.preprocessing)
     train = functools.partial(parts.network.apply, mutable=['batch_stats'], method='training_logits')
     (*outputs, _), _ = jax.jit(train)(variables, images)
     logits, first, second = (output[''] for output in (outputs[0], *(other for _, other in outputs[1])))

@@ -11,7 +11,7 @@ import pytest
 
 from jtransfer import rules
 from jtransfer.config import Optim, Transfer
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.train.step import make_train_step
 from jtransfer.transfer.pull import Pull, keep_source, source_features
 from jtransfer.transfer.towards_source import L2SP, DecayToSource, Distillation

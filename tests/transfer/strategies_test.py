@@ -107,7 +107,10 @@ def test_what_is_added_to_frozen_stages_is_frozen_too(kind, still):
     network = models.create('vit_mini', num_classes=3)
     params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)))['params']
     adaptation = adapters.make_adaptation(kind, Adapters(), network, params)
-    shapes = jax.eval_shape(lambda key: adaptation.init(key, network, params, (16, 16, 3)), jax.random.key(0))
+    shapes = jax.eval_shape(
+        lambda key: adaptation.init(key, network, params, jax.ShapeDtypeStruct((16, 16, 3), jnp.float32)),
+        jax.random.key(0),
+    )
     adapted = adapters.AdaptedNetwork(network, adaptation)
     plan = make_plan(adapted, {**params, 'adapters': shapes}, Transfer(kind, freeze_until='block1'))
     moving = {path for group in plan.trainable_groups for path in group.paths}

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Shaped
 
 DIGEST_BYTES = 16
 NARROW = np.dtype([('digest', 'u1', 16), ('low', '<u2'), ('high', '<u2'), ('grey', '<u4'), ('check', '<u4')])
-RECORD = np.dtype([('digest', 'u1', 16), *((name, '<u4') for name in ('height', 'width', 'row', 'pixels', 'check'))])
+RECORD = np.dtype([('digest', 'u1', 16), *((name, '<u4') for name in ('row', 'sum', 'check'))])
 # Of a row whose record is lost: no file has this digest.
 NOTHING = bytes(DIGEST_BYTES)
 # Odd numbers: no change of a single word goes unnoticed, and zeros, which a machine that loses power may leave, are no
@@ -32,7 +32,7 @@ def are_whole(records: Shaped[np.ndarray, ' n']) -> Bool[np.ndarray, ' n']:
 def lost(row: int) -> bytes:
     """The record of a row that holds nothing."""
     record = np.zeros(1, RECORD)
-    record['height'], record['width'], record['row'] = 1, 1, row
+    record['row'] = row
     return sealed(record).tobytes()
 
 

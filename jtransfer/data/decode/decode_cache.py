@@ -1,59 +1,54 @@
-"""A file of decoded pictures, known by the content of the files they were decoded from.
+"""Files of decoded examples, known by the content of the files they were decoded from.
 
-Every way of decoding has a folder of its own with files that only ever grow: the pixels, one picture behind the other,
-an index of what they were decoded from and, where there is any, something to say about a few of them. Parts, folds,
-seeds and runs therefore share what they have in common, a renamed or moved file is known again, and a changed one
-is another. Pixels are on the disk before the index speaks of them, so that a process may be killed at any time. The
-index has a checksum of every picture and of every record: what the disk has changed is decoded again. A row is never
-used again, whatever became of its record: another process may have it mapped into memory.
+Every way of preparing examples has a folder of its own with files that only ever grow: one for every field of what is
+held (the pixels of images), one example behind the other, an index of what they were decoded from and, where there is
+any, something to say about a few of them. Parts, folds, seeds and runs therefore share what they have in common, a
+renamed or moved file is known again, and a changed one is another. The fields are on the disk before the index speaks
+of them, so that a process may be killed at any time. The index has a checksum of every example and of every record:
+what the disk has changed is decoded again. A row is never used again, whatever became of its record: another process
+may have it mapped into memory.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import math
 import os
 import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 from filelock import FileLock
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Int64, Shaped
 
 from jtransfer.data.decode.cache_records import DIGEST_BYTES, NARROW, NOTHING, RECORD, are_whole, lost, sealed
 from jtransfer.data.decode.describe import describe, name_of
 from jtransfer.data.decode.narrow import Narrow
 from jtransfer.errors import UserError
 from jtransfer.files.paths import expanded
-from jtransfer.inputs.image import Pixels
+from jtransfer.inputs.prepare import Held, Prepare, Spec, nbytes
 
-FORMAT = 'jtransfer-decoded/2'
+FORMAT = 'jtransfer-decoded/3'
 # What a killed process loses at most, and what waits in memory.
 _CHUNK_BYTES = 2**24
 _CHUNK_ROWS = 1024
 _MIB = 2**20
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Square:
-    """A picture as it is kept.
+class Row(NamedTuple):
+    """An example as it is kept.
 
     Attributes:
-        pixels: what the pixels function made of it.
-        height: of the original picture, pixels.
-        width: of the original picture, pixels.
+        held: arrays by field.
         narrow: what was noticed of an image of 16 bits that uses a sliver of its range.
     """
 
-    pixels: UInt8[np.ndarray, '... channel']
-    height: int
-    width: int
+    held: Held
     narrow: Narrow | None = None
 
 
@@ -68,36 +63,31 @@ def digest_of(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
-def shape_of(pixels: Pixels) -> tuple[int, ...]:
-    """Shape of what a pixels function makes of a picture, which must be the same for all."""
-    return pixels(np.zeros((8, 8, 3), np.uint8)).shape
-
-
 class DecodeCache:
-    """The pictures that one pixels function has made; several processes may read and add to it at once.
+    """What one way of preparing has made of examples; several processes may read and add to it at once.
 
     Attributes:
         folder: of the files.
-        shape: of the pixels of every picture.
+        spec: shapes and types by field, of one example.
         damaged: how many records of the index were found that the disk has changed.
     """
 
-    def __init__(self, folder: Path, shape: Sequence[int]) -> None:
+    def __init__(self, folder: Path, spec: Spec) -> None:
         """Reads the index.
 
         Args:
-            folder: of the two files; made when the first picture is added.
-            shape: of the pixels of every picture.
+            folder: of the files; made when the first example is added.
+            spec: shapes and types by field, of one example.
 
         Raises:
             UserError: the folder cannot be read.
         """
-        self.folder, self.shape = folder, tuple(shape)
-        self._pixels, self._index, self._narrow = (folder / f'{name}.bin' for name in ('pixels', 'index', 'narrow'))
-        self._row_bytes = math.prod(self.shape)
+        self.folder, self.spec = folder, dict(spec)
+        self._fields = {name: folder / f'{quote(name, safe="")}.held' for name in spec}
+        self._index, self._narrow = folder / 'index.bin', folder / 'narrow.bin'
+        self._sizes = {name: nbytes({name: leaf}) for name, leaf in spec.items()}
         self._rows: dict[bytes, int] = {}
-        self._records: list[np.ndarray] = []
-        self._waiting: dict[bytes, Square] = {}
+        self._waiting: dict[bytes, Row] = {}
         self._noticed: dict[bytes, Narrow] = {}
         self._count = self.damaged = 0
         self._holes: list[int] = []
@@ -117,12 +107,15 @@ class DecodeCache:
         row = self._rows.get(digest)
         if row is None:
             return True
+        found = 0
         try:
-            with self._pixels.open('rb', buffering=0) as file:
-                file.seek(row * self._row_bytes)
-                return zlib.crc32(file.read(self._row_bytes)) == self._sums[row]
+            for name, path in self._fields.items():
+                with path.open('rb', buffering=0) as file:
+                    file.seek(row * self._sizes[name])
+                    found = zlib.crc32(file.read(self._sizes[name]), found)
         except OSError:
             return False
+        return bool(found == self._sums[row])
 
     def forget(self, digest: bytes) -> None:
         """Takes the picture of this content as not decoded yet; its place in the file stays as it is."""
@@ -130,7 +123,7 @@ class DecodeCache:
 
     def check_space(self, count: int) -> None:
         """Raises `UserError` if so many pictures cannot all be written, as far as is known beforehand."""
-        missing = (count - len(self)) * self._row_bytes
+        missing = (count - len(self)) * nbytes(self.spec)
         if missing <= 0:
             return
         with self._told_plainly():
@@ -142,13 +135,14 @@ class DecodeCache:
                 f'{free / _MIB:,.0f} MiB free: name another folder, or set data.cache=False'
             )
 
-    def add(self, digest: bytes, square: Square) -> None:
-        """Adds a picture; `commit` or a later `add` writes it."""
-        if square.pixels.shape != self.shape or square.pixels.dtype != np.uint8:
-            raise ValueError(f'pixels are {square.pixels.dtype} {square.pixels.shape}, not uint8 {self.shape}')
+    def add(self, digest: bytes, row: Row) -> None:
+        """Adds an example; `commit` or a later `add` writes it."""
+        shapes = {name: (np.shape(values), np.asarray(values).dtype) for name, values in row.held.items()}
+        if shapes != {name: (leaf.shape, leaf.dtype) for name, leaf in self.spec.items()}:
+            raise ValueError(f'an example is held as {shapes}, and not as {self.spec}')
         if digest not in self:
-            self._waiting[digest] = square
-        if len(self._waiting) >= min(_CHUNK_ROWS, max(1, _CHUNK_BYTES // self._row_bytes)):
+            self._waiting[digest] = row
+        if len(self._waiting) >= min(_CHUNK_ROWS, max(1, _CHUNK_BYTES // nbytes(self.spec))):
             self.commit()
 
     def commit(self) -> None:
@@ -166,7 +160,7 @@ class DecodeCache:
                 # Another process may have added the same pictures meanwhile.
                 self._read_index(locked=True)
                 self._settle()
-                new = {digest: square for digest, square in waiting.items() if digest not in self._rows}
+                new = {digest: row for digest, row in waiting.items() if digest not in self._rows}
                 if new:
                     self._write(new)
         self._read_index()
@@ -175,43 +169,45 @@ class DecodeCache:
         """What was noticed of the picture of this content when it was decoded."""
         return self._noticed.get(digest)
 
-    def images(self) -> UInt8[np.ndarray, 'rows ...']:
-        """All pictures in the file, mapped into memory; there must be one."""
-        return np.memmap(self._pixels, np.uint8, 'r', shape=(self._count, *self.shape))
+    def held(self) -> dict[str, Shaped[np.ndarray, 'rows ...']]:
+        """All examples in the files by field, mapped into memory; there must be one."""
+        return {
+            name: np.memmap(self._fields[name], leaf.dtype, 'r', shape=(self._count, *leaf.shape))
+            for name, leaf in self.spec.items()
+        }
 
     def rows(self, digests: Sequence[bytes]) -> Int64[np.ndarray, ' n']:
         """Where the pictures of these contents are."""
         return np.array([self._rows[digest] for digest in digests], np.int64)
 
-    def aspects(self, rows: Int64[np.ndarray, ' n']) -> Float32[np.ndarray, ' n']:
-        """Width / height of the original pictures."""
-        records = np.concatenate([*self._records, np.empty(0, RECORD)])[rows]
-        return (records['width'].astype(np.float64) / records['height']).astype(np.float32)
-
-    def _write(self, new: dict[bytes, Square]) -> None:
+    def _write(self, new: dict[bytes, Row]) -> None:
+        held = {
+            name: [np.asarray(row.held[name], leaf.dtype).tobytes() for row in new.values()]
+            for name, leaf in self.spec.items()
+        }
         records = np.zeros(len(new), RECORD)
         records['digest'] = np.frombuffer(b''.join(new), np.uint8).reshape(-1, DIGEST_BYTES)
-        records['height'] = [square.height for square in new.values()]
-        records['width'] = [square.width for square in new.values()]
         records['row'] = np.arange(self._count, self._count + len(new))
-        records['pixels'] = [zlib.crc32(np.ascontiguousarray(square.pixels).data) for square in new.values()]
+        records['sum'] = [_sum(fields) for fields in zip(*held.values(), strict=True)]
         sealed(records)
         try:
             self._write_narrow(new)
-            with self._at(self._pixels, self._count * self._row_bytes) as file:
-                for square in new.values():
-                    file.write(np.ascontiguousarray(square.pixels).data)
+            for name, rows in held.items():
+                with self._at(self._fields[name], self._count * self._sizes[name]) as file:
+                    for content in rows:
+                        file.write(content)
             with self._at(self._index, self._count * RECORD.itemsize) as file:
                 file.write(records.tobytes())
         except OSError:
-            for path, size in ((self._index, RECORD.itemsize), (self._pixels, self._row_bytes)):
+            sizes = {self._fields[name]: size for name, size in self._sizes.items()}
+            for path, size in ((self._index, RECORD.itemsize), *sizes.items()):
                 if path.exists():
                     os.truncate(path, self._count * size)
             raise
 
-    def _write_narrow(self, new: dict[bytes, Square]) -> None:
+    def _write_narrow(self, new: dict[bytes, Row]) -> None:
         """Before the index speaks of the pictures; what a killed process leaves here twice does no harm."""
-        noticed = {digest: square.narrow for digest, square in new.items() if square.narrow is not None}
+        noticed = {digest: row.narrow for digest, row in new.items() if row.narrow is not None}
         if not noticed:
             return
         records = np.zeros(len(noticed), NARROW)
@@ -238,18 +234,21 @@ class DecodeCache:
                 os.fsync(file.fileno())
 
     def _settle(self) -> None:
-        """Makes both files end with the same row, for the one who may write.
+        """Makes all files end with the same row, for the one who may write.
 
         Rows without a record, or with one that is no more what it was, become rows that hold nothing: what a killed
         process has left, what the disk has cut off or changed.
         """
-        index, pixels = (path.stat().st_size if path.exists() else 0 for path in (self._index, self._pixels))
-        end = max(index // RECORD.itemsize, -(-pixels // self._row_bytes))
+        index = self._index.stat().st_size if self._index.exists() else 0
+        there = {path: path.stat().st_size if path.exists() else 0 for path in self._fields.values()}
+        whole = [-(-there[path] // self._sizes[name]) for name, path in self._fields.items()]
+        end = max(index // RECORD.itemsize, *whole)
         rows = [*self._holes, *range(self._count, end)]
-        self.damaged += max(0, index // RECORD.itemsize - self._count)  # of pixels that are gone
+        self.damaged += max(0, index // RECORD.itemsize - self._count)  # of examples that are gone
         if rows:
-            with self._at(self._pixels, end * self._row_bytes):
-                pass
+            for name, path in self._fields.items():
+                with self._at(path, end * self._sizes[name]):
+                    pass
             with self._at(self._index, index - index % RECORD.itemsize) as file:
                 for row in rows:
                     file.seek(row * RECORD.itemsize)
@@ -268,7 +267,7 @@ class DecodeCache:
                 with self._index.open('rb') as file:
                     file.seek(self._count * RECORD.itemsize)
                     content = file.read()
-                there = self._pixels.stat().st_size // self._row_bytes
+                there = min(path.stat().st_size // self._sizes[name] for name, path in self._fields.items())
             except FileNotFoundError:
                 return
             noticed = self._narrow.read_bytes() if self._narrow.exists() else b''
@@ -290,8 +289,7 @@ class DecodeCache:
             holes = np.flatnonzero(~fine[: len(records)])
             self._holes += (self._count + holes).tolist()
             self.damaged += len(holes)
-            self._records.append(records)
-            self._sums = np.concatenate([self._sums, records['pixels']])
+            self._sums = np.concatenate([self._sums, records['sum']])
             self._count += len(records)
 
     @contextmanager
@@ -305,20 +303,30 @@ class DecodeCache:
             ) from None
 
 
-def open_cache(folder: Path, pixels: Pixels, pixel_range: Sequence[float] = ()) -> DecodeCache | None:
-    """The cache of a pixels function; None if it is a function that cannot be known again.
+def _sum(fields: Sequence[bytes]) -> int:
+    """The checksum of an example, of its fields in order."""
+    found = 0
+    for content in fields:
+        found = zlib.crc32(content, found)
+    return found
+
+
+def open_cache(folder: Path, prepare: Prepare, pixel_range: Sequence[float] = ()) -> DecodeCache | None:
+    """The cache of a way of preparing examples; None for one that cannot be known again.
 
     Args:
         folder: of all caches.
-        pixels: from a picture to what is kept.
+        prepare: from an example to what is kept.
         pixel_range: as `data.pixel_range`.
 
     Raises:
         UserError: the folder cannot be read.
     """
-    text = describe(pixels, pixel_range)
+    text = describe(prepare, pixel_range)
     if text is None:
         return None
-    shape = shape_of(pixels)
-    known = digest_of(json.dumps([FORMAT, text, shape]).encode()).hex()
-    return DecodeCache(folder / f'{name_of(pixels)}-{"x".join(map(str, shape[:-1]))}-{known[:16]}', shape)
+    spec = prepare.spec
+    shapes = {name: (list(leaf.shape), str(leaf.dtype)) for name, leaf in spec.items()}
+    known = digest_of(json.dumps([FORMAT, text, shapes]).encode()).hex()
+    largest = max(spec.values(), key=lambda leaf: len(leaf.shape))
+    return DecodeCache(folder / f'{name_of(prepare)}-{"x".join(map(str, largest.shape))}-{known[:16]}', spec)

@@ -20,6 +20,9 @@ from jtransfer.errors import UserError
 from jtransfer.files.reading import NotReadError, regular_bytes
 
 MAX_PIXELS = 100_000_000
+# Of what is decoded to: to be raised wherever a change here, in `grey`, `image_opening`, `metadata` or `narrow` makes
+# other pixels of the same file. What was decoded before is then not read any more.
+VERSION = 1
 # A file has at most as many bytes as pixels of four channels of 16 bits that are not compressed, and some for what is
 # written about them.
 _BYTES_PER_PIXEL, _BYTES_BESIDE = 8, 2**26

@@ -1,4 +1,4 @@
-"""Pictures in a file that is mapped into memory, in an order of their own."""
+"""Rows of a file that is mapped into memory, in an order of their own."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64, Shaped
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class MappedImages:
+class MappedRows:
     """Some rows of a mapped file, indexed as an array is; only what is asked for is read into memory.
 
     Attributes:
@@ -19,7 +19,7 @@ class MappedImages:
         rows: which of them, in order.
     """
 
-    file: UInt8[np.ndarray, 'rows ...']
+    file: Shaped[np.ndarray, 'rows ...']
     rows: Int64[np.ndarray, ' n']
 
     @property
@@ -34,35 +34,35 @@ class MappedImages:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all pictures together."""
+        """Bytes of all rows together."""
         return len(self.rows) * self.file[:1].nbytes
 
     def __len__(self) -> int:
-        """The number of pictures."""
+        """The number of rows."""
         return len(self.rows)
 
-    def __getitem__(self, index: Any) -> UInt8[np.ndarray, '... channel']:
-        """A copy of a picture, or of several, by a number, a slice or an array of numbers."""
+    def __getitem__(self, index: Any) -> Shaped[np.ndarray, ...]:
+        """A copy of a row, or of several, by a number, a slice or an array of numbers."""
         return np.array(self.file[self.rows[index]])
 
-    def __iter__(self) -> Iterator[UInt8[np.ndarray, '... channel']]:
-        """One picture after another."""
+    def __iter__(self) -> Iterator[Shaped[np.ndarray, ...]]:
+        """One row after another."""
         return (self[index] for index in range(len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        """All pictures, read into memory."""
+        """All rows, read into memory."""
         if copy is False:
             raise ValueError('rows of a mapped file are an array only as a copy')
         return self[:] if dtype is None else self[:].astype(dtype)
 
 
-# Whatever holds the pictures of a part.
-Images: TypeAlias = np.ndarray | MappedImages
+# Whatever holds a field of all examples of a part.
+Rows: TypeAlias = np.ndarray | MappedRows
 
 
-def map_rows(file: UInt8[np.ndarray, 'rows ...'], rows: Int64[np.ndarray, ' n']) -> Images:
+def map_rows(file: Shaped[np.ndarray, 'rows ...'], rows: Int64[np.ndarray, ' n']) -> Rows:
     """The rows of a mapped file: the file itself, or a piece of it, where they lie one behind the other."""
     start = int(rows[0]) if len(rows) else 0
     if np.array_equal(rows, np.arange(start, start + len(rows))):
         return file if len(rows) == len(file) else file[start : start + len(rows)]
-    return MappedImages(file, rows)
+    return MappedRows(file, rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
-import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,14 +14,14 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from jtransfer.data.decode.decode_cache import DecodeCache, Square, digest_of, open_cache, shape_of
+from jtransfer.data.decode.decode_cache import DecodeCache, Row, digest_of, open_cache
 from jtransfer.data.decode.describe import describe
 from jtransfer.data.decode.images import UnreadableImageError
-from jtransfer.data.decode.mapped import Images, map_rows
+from jtransfer.data.decode.mapped import Rows, map_rows
 from jtransfer.data.decode.narrow import Narrow, narrow_in, narrow_note
 from jtransfer.data.part import Part
 from jtransfer.errors import DataWarning, UserError
-from jtransfer.inputs.image import Pixels
+from jtransfer.inputs.prepare import Prepare, nbytes
 from jtransfer.out_of_memory import check_room, memory_told
 from jtransfer.tasks.base import Task, labelled
 from jtransfer.tasks.labels import Labels
@@ -40,14 +39,12 @@ T = TypeVar('T')
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Decoded:
-    """All images of a part at the size they are kept in.
+    """All examples of a part, as they are held.
 
     Attributes:
-        images: RGB pixels uint8 [n, s, s, 3], or what else the pixels function made of every picture: an array, which
-            may be a mapped file, or some rows of one.
+        inputs: by field, one row an example: an array, or rows of a mapped file.
         labels: by task, class numbers or whatever the task has.
         ids: names of the examples.
-        aspects: width / height of the original pictures.
         skipped: ids of unreadable images that were left out.
         class_names: in label order.
         tasks: what the labels are of.
@@ -55,10 +52,9 @@ class Decoded:
         digests: of the encoded bytes of every picture, where a cache keeps them by it.
     """
 
-    images: Images
+    inputs: dict[str, Rows]
     labels: Labels
     ids: tuple[str, ...]
-    aspects: Float32[np.ndarray, ' n']
     skipped: tuple[str, ...]
     class_names: tuple[str, ...]
     tasks: tuple[Task, ...]
@@ -66,13 +62,18 @@ class Decoded:
     digests: tuple[bytes, ...] = ()
 
     def __len__(self) -> int:
-        """The number of images."""
+        """The number of examples."""
         return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is held."""
+        return sum(rows.nbytes for rows in self.inputs.values())
 
 
 def decode_part(
     part: Part,
-    pixels: Pixels,
+    prepare: Prepare,
     workers: int = 0,
     skip_unreadable: bool = False,
     progress: Progress | None = None,
@@ -82,13 +83,13 @@ def decode_part(
 
     Args:
         part: what to decode.
-        pixels: from a picture to the square that is kept (`training_pixels`, `evaluation_pixels`).
+        prepare: from an example to what is held of it (`Preprocessor.prepare`).
         workers: decoding threads. 0: decode in the calling thread.
         skip_unreadable: leave unreadable images out and list them, instead of stopping at the first.
         progress: called with (images done, images in all).
-        cache: folder of decoded pictures; what has not been decoded before is added. It is not used for a source
-            without `content`, nor for pixels that `jtransfer.data.decode.describe` cannot describe. None: decode into
-            memory.
+        cache: folder of decoded examples; what has not been decoded before is added. It is not used for a source
+            without `content`, nor for a `prepare` that `jtransfer.data.decode.describe` cannot describe. None: decode
+            into memory.
 
     Raises:
         UnreadableImageError: the first unreadable image, unless they are skipped.
@@ -96,12 +97,12 @@ def decode_part(
     """
     opened = None
     if cache is not None and part.content is not None:
-        opened = open_cache(cache, pixels, part.pixel_range)
+        opened = open_cache(cache, prepare, part.pixel_range)
     decode = _decode_into_memory if opened is None else functools.partial(_decode_into_cache, opened)
-    kept, images, aspects, digests = decode(part, pixels, workers, skip_unreadable, progress)
+    kept, inputs, digests = decode(part, prepare, workers, skip_unreadable, progress)
     readable, skipped = _without(part, np.array(kept, np.int64))
     return Decoded(
-        images, readable.labels, readable.ids, aspects, skipped, part.class_names, part.tasks, readable.weights, digests
+        inputs, readable.labels, readable.ids, skipped, part.class_names, part.tasks, readable.weights, digests
     )
 
 
@@ -133,41 +134,44 @@ def readable_part(
     return _without(part, np.array(kept, np.int64))
 
 
-def can_be_cached(part: Part, pixels: Pixels) -> bool:
+def can_be_cached(part: Part, prepare: Prepare) -> bool:
     """Whether a cache of decoded pictures is of use to a part."""
-    return part.content is not None and describe(pixels) is not None
+    return part.content is not None and describe(prepare) is not None
 
 
 _MOST_REASONS = 3
-_Result = tuple[list[int], Images, Float32[np.ndarray, ' n'], tuple[bytes, ...]]
+_Result = tuple[list[int], dict[str, Rows], tuple[bytes, ...]]
 
 
 def _decode_into_memory(
-    part: Part, pixels: Pixels, workers: int, skip_unreadable: bool, progress: Progress | None
+    part: Part, prepare: Prepare, workers: int, skip_unreadable: bool, progress: Progress | None
 ) -> _Result:
-    check_room(math.prod(shape_of(pixels)) * len(part), f'the {len(part):,} images, decoded', ELSEWHERE)
-    images: np.ndarray | None = None
-    aspects = np.empty(len(part), np.float32)
+    check_room(nbytes(prepare.spec) * len(part), f'the {len(part):,} images, decoded', ELSEWHERE)
+    inputs: dict[str, np.ndarray] | None = None
     kept: list[int] = []
     narrow: dict[int, Narrow] = {}
-    for i, square in _readable(lambda i: _square(part, pixels, i), part, workers, skip_unreadable, progress):
-        if images is None:
+    for i, row in _readable(lambda i: _row(part, prepare, i), part, workers, skip_unreadable, progress):
+        if inputs is None:
             with memory_told('for the decoded images', ELSEWHERE):
-                images = np.empty((len(part), *square.pixels.shape), np.uint8)
-        images[len(kept)], aspects[len(kept)] = square.pixels, square.width / square.height
+                inputs = {
+                    name: np.empty((len(part), *np.shape(values)), np.asarray(values).dtype)
+                    for name, values in row.held.items()
+                }
+        for name, values in row.held.items():
+            inputs[name][len(kept)] = values
         kept.append(i)
-        if square.narrow is not None:
-            narrow[i] = square.narrow
-    if images is None:
+        if row.narrow is not None:
+            narrow[i] = row.narrow
+    if inputs is None:
         raise _none_readable(part)
     _tell(part, narrow, len(kept))
-    return kept, images[: len(kept)], aspects[: len(kept)], ()
+    return kept, {name: values[: len(kept)] for name, values in inputs.items()}, ()
 
 
 def _decode_into_cache(
     cache: DecodeCache,
     part: Part,
-    pixels: Pixels,
+    prepare: Prepare,
     workers: int,
     skip_unreadable: bool,
     progress: Progress | None,
@@ -176,24 +180,24 @@ def _decode_into_cache(
     assert content is not None
     cache.check_space(len(part))
 
-    def read(index: int) -> tuple[bytes, Square | None]:
+    def read(index: int) -> tuple[bytes, Row | None]:
         digest = digest_of(content(index))
         if digest in cache:
             if cache.is_whole(digest):
                 return digest, None
             cache.forget(digest)
             changed.append(index)
-        square = _square(part, pixels, index)
+        row = _row(part, prepare, index)
         if digest_of(content(index)) != digest:
             raise UserError(f'{part.ids[index]} was changed while it was read: try again when the data are complete')
-        return digest, square
+        return digest, row
 
     kept, digests, added = [], [], False
     changed: list[int] = []
     try:
-        for i, (digest, square) in _readable(read, part, workers, skip_unreadable, progress):
-            if square is not None:
-                cache.add(digest, square)
+        for i, (digest, row) in _readable(read, part, workers, skip_unreadable, progress):
+            if row is not None:
+                cache.add(digest, row)
                 added = True
             kept.append(i)
             digests.append(digest)
@@ -219,17 +223,21 @@ def _decode_into_cache(
     known = {i: cache.narrow(digest) for i, digest in zip(kept, digests, strict=True)}
     _tell(part, {i: narrow for i, narrow in known.items() if narrow is not None}, len(kept))
     rows = cache.rows(digests)
-    return kept, map_rows(cache.images(), rows), cache.aspects(rows), tuple(digests)
+    # Single numbers are read into memory: they take little, and are looked up one by one.
+    inputs: dict[str, Rows] = {
+        name: map_rows(values, rows) if values.ndim > 1 else np.array(values[rows])
+        for name, values in cache.held().items()
+    }
+    return kept, inputs, tuple(digests)
 
 
 def _none_readable(part: Part) -> UserError:
     return UserError(f'none of {len(part)} images can be read, the first of them {part.ids[0]}')
 
 
-def _square(part: Part, pixels: Pixels, index: int) -> Square:
+def _row(part: Part, prepare: Prepare, index: int) -> Row:
     example = part[index]
-    height, width = example['image'].shape[:2]
-    return Square(pixels(example['image']), height, width, narrow_in(example))
+    return Row(prepare(example), narrow_in(example))
 
 
 def _tell(part: Part, narrow: dict[int, Narrow], total: int) -> None:

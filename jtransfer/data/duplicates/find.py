@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int, Int64, UInt8, UInt64
@@ -15,10 +15,14 @@ from jtransfer.data.decode.images import UnreadableImageError
 from jtransfer.data.duplicates import perceptual_hash as ph
 from jtransfer.data.part import Part
 from jtransfer.data.source import Source
+from jtransfer.inputs.image import IMAGE
+from jtransfer.inputs.prepare import NOT_READ
 
 # Rows and columns that are compared at a time: their hashes fit into a processor's cache.
 _ROWS, _COLUMNS = 64, 4096
 _CANDIDATES = 4096
+# Of what is no image; it is compared with none.
+_NO_HASH = np.zeros(8, np.uint64), np.zeros((ph.KEPT, ph.KEPT, 3), np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,13 +180,26 @@ def across(pairs: Sequence[Pair], assignment: Sequence[Hashable]) -> list[Pair]:
 
 
 def _describe(source: Source, index: int) -> tuple[bytes, np.ndarray, np.ndarray, bool]:
-    picture = np.ascontiguousarray(source[index]['image'])
+    example = source[index]
+    if IMAGE not in example:
+        return _digest_of_fields(example), *_NO_HASH, False
+    picture = np.ascontiguousarray(example[IMAGE])
     # Files of the same bytes have the same pixels, so that the pixels are enough.
     digest = hashlib.blake2b(repr(picture.shape).encode(), digest_size=16)
     digest.update(picture.data)
     small = ph.thumbnail(picture)
     large = min(picture.shape[:2]) >= ph.THUMBNAIL
     return digest.digest(), ph.hash_thumbnails(small[None])[0], ph.kept_thumbnail(small), large
+
+
+def _digest_of_fields(example: Mapping[str, Any]) -> bytes:
+    """Of whatever is no image: copies of it are told where they are the same to the last bit."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(set(example) - NOT_READ):
+        values = np.ascontiguousarray(example[name])
+        digest.update(repr((name, values.shape, values.dtype.str)).encode())
+        digest.update(values.tobytes())
+    return digest.digest()
 
 
 def _each(

@@ -13,11 +13,11 @@ from jaxtyping import Int32
 
 from jtransfer.data.decode import decoding_process
 from jtransfer.data.decode.memory import Decoded
-from jtransfer.data.feed.batches import Batch, about, gather_batch
+from jtransfer.data.feed.batches import Batch, about, gather_batch, stacked
 from jtransfer.data.feed.order import Order, make_order, process_rows
 from jtransfer.data.part import Part
 from jtransfer.errors import OutOfMemoryError
-from jtransfer.inputs.image import Pixels
+from jtransfer.inputs.prepare import Prepare
 
 # What Grain says of a process that a signal has ended.
 _KILLED = re.compile(r'terminated unexpectedly with exit code (-\d+)')
@@ -28,24 +28,18 @@ _AHEAD = 4  # batches
 class _Read:
     """From the number of a step to its batch, decoded (picklable)."""
 
-    def __init__(self, part: Part, pixels: Pixels, order: Order, rows: slice) -> None:
-        self._part, self._pixels, self._order, self._rows = part, pixels, order, rows
+    def __init__(self, part: Part, prepare: Prepare, order: Order, rows: slice) -> None:
+        self._part, self._prepare, self._order, self._rows = part, prepare, order, rows
         self._labels, self._weights = part.labels, part.weights
 
     def __call__(self, step: int) -> Batch:
         index, epoch = (values[self._rows] for values in self._order(int(step)))
         # The copies of an image are decoded once, which is what makes them cheap.
-        read = {i: self._decode(i) for i in dict.fromkeys(index.tolist())}
-        images, aspects = zip(*[read[i] for i in index.tolist()], strict=True)
+        read = {i: self._prepare(self._part[i]) for i in dict.fromkeys(index.tolist())}
         return {
-            'image': np.stack(images),
-            'aspect': np.array(aspects, np.float32),
+            'inputs': stacked([read[i] for i in index.tolist()]),
             **about(self._labels, self._weights, index, epoch),
         }
-
-    def _decode(self, index: int) -> tuple[np.ndarray, float]:
-        image = self._part[index]['image']
-        return self._pixels(image), image.shape[1] / image.shape[0]
 
 
 class _Gather:
@@ -61,7 +55,7 @@ class _Gather:
 
 def stream_batches(
     part: Part,
-    pixels: Pixels,
+    prepare: Prepare,
     batch_size: int,
     seed: int,
     start_step: int,
@@ -78,7 +72,7 @@ def stream_batches(
 
     Args:
         part: the training part.
-        pixels: from a picture to the square that is trained on (picklable).
+        prepare: from an example to what is held of it.
         batch_size: images a step, of all processes together.
         seed: of the order.
         start_step: the first step, from 0; a resumed run starts where it stopped.
@@ -93,7 +87,7 @@ def stream_batches(
         What `jtransfer.data.feed.batches.training_batch` returns, or this process's rows of it.
     """
     order = make_order(len(part), batch_size, seed, repeats, classes)
-    read = _Read(part, pixels, order, process_rows(batch_size, process, processes))
+    read = _Read(part, prepare, order, process_rows(batch_size, process, processes))
     yield from _batches(read, start_step, num_steps, workers)
 
 
@@ -152,8 +146,10 @@ def _batches(read: Callable[[int], Batch], start_step: int, num_steps: int, work
 
 
 def _copied(batch: Batch) -> Batch:
-    labels = {name: np.array(values) for name, values in batch['labels'].items()}
-    return {name: np.array(values) for name, values in batch.items() if name != 'labels'} | {'labels': labels}
+    return {
+        name: {key: np.array(leaf) for key, leaf in values.items()} if isinstance(values, dict) else np.array(values)
+        for name, values in batch.items()
+    }
 
 
 def _told(batches: Iterator[Batch]) -> Iterator[Batch]:

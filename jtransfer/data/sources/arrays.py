@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from jtransfer.data.given import opened
 from jtransfer.data.source import Example, Source, check_source
 from jtransfer.data.sources.class_names import are_texts, check_names, class_name, numbered, texts_of
 from jtransfer.errors import UserError
+from jtransfer.inputs.prepare import NOT_READ
 from jtransfer.tasks.base import Task, single_label
 from jtransfer.tasks.door import ONLY, bare, by_task
 from jtransfer.tasks.labels import take
@@ -48,7 +49,7 @@ class ArraySource(Source):
 
     def __init__(
         self,
-        images: UInt8[np.ndarray, 'n h w 3'] | UInt8[np.ndarray, 'n h w'] | Sequence[Any],
+        images: UInt8[np.ndarray, 'n h w 3'] | UInt8[np.ndarray, 'n h w'] | Sequence[Any] | Mapping[str, Any],
         labels: Any,
         class_names: Sequence[str] = (),
         ids: Sequence[str] | None = None,
@@ -63,7 +64,8 @@ class ArraySource(Source):
 
         Args:
             images: uint8, RGB or grey (height x width, or one channel); pictures of several sizes, or of Pillow, as a
-                sequence.
+                sequence. Of a network that reads something else, arrays by field, one row an example:
+                `{'feature': features}`.
             labels: class numbers [n], 0 to number of classes - 1, or names of classes; of other tasks see
                 `jtransfer.tasks.Task`, of several a dictionary by their names.
             class_names: in label order; left out where there are tasks. Left out: where labels are names, those that
@@ -90,10 +92,11 @@ class ArraySource(Source):
         self.class_names = self.tasks[0].class_names if self.tasks else ()
         if tasks and class_names:
             raise UserError(f'{name}: class_names are those of the tasks: leave them out')
-        self.ids = tuple(f'{name}/{i}' for i in range(len(images))) if ids is None else tuple(map(str, ids))
+        count, what = _rows(images, name)
+        self.ids = tuple(f'{name}/{i}' for i in range(count)) if ids is None else tuple(map(str, ids))
         labelled = len(next(iter(given.values()), ()))
-        if not len(images) == labelled == len(self.ids):
-            raise UserError(f'{name}: {len(images)} images, {labelled} labels and {len(self.ids)} ids do not match')
+        if not count == labelled == len(self.ids):
+            raise UserError(f'{name}: {count} {what}, {labelled} labels and {len(self.ids)} ids do not match')
         if len(set(self.ids)) < len(self.ids):
             twice = next(example for example, number in Counter(self.ids).items() if number > 1)
             raise UserError(f"{name}: two images are called '{twice}'")
@@ -103,9 +106,10 @@ class ArraySource(Source):
         self.groups = None if groups is None else tuple(str(group) for group in groups)
         self.weights = None if weights is None else np.asarray(weights, np.float32)
         self._images = images
-        for image in images if not isinstance(images, np.ndarray) else images[:1]:
-            if not isinstance(image, Image.Image):
-                _check_image(np.asarray(image), name)
+        if not isinstance(images, Mapping):
+            for image in images if not isinstance(images, np.ndarray) else images[:1]:
+                if not isinstance(image, Image.Image):
+                    _check_image(np.asarray(image), name)
         try:
             check_source(opened(self), name, every_class)
         except UserError as error:
@@ -119,14 +123,30 @@ class ArraySource(Source):
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Example:
-        """The example at an index, as RGB.
+        """The example at an index, images as RGB.
 
         Raises:
             UnreadableImageError: a picture of Pillow's whose file is broken, or whose mode is no picture's.
         """
-        rgb, narrow = _rgb(self._images[index], self.ids[index])
         labels = take(self._labels, index)
+        if isinstance(self._images, Mapping):
+            own = {name: values[index] for name, values in self._images.items()}
+            return {**own, 'label': bare(labels), 'labels': labels, 'id': self.ids[index]}
+        rgb, narrow = _rgb(self._images[index], self.ids[index])
         return {'image': rgb, 'label': bare(labels), 'labels': labels, 'id': self.ids[index], 'narrow': narrow}
+
+
+def _rows(images: Any, name: str) -> tuple[int, str]:
+    """How many examples there are, and what they are called."""
+    if not isinstance(images, Mapping):
+        return len(images), 'images'
+    counts = {field: len(values) for field, values in images.items()}
+    if len(set(counts.values())) != 1:
+        told = ', '.join(f'{count} of {field}' for field, count in counts.items()) or 'none'
+        raise UserError(f'{name}: the fields must have a row for each example: {told}')
+    if wrong := sorted(set(counts) & NOT_READ):
+        raise UserError(f"{name}: '{wrong[0]}' is no field that a network reads: hand it over by itself")
+    return next(iter(counts.values())), f'rows of {", ".join(counts)}'
 
 
 def _numbers(labels: np.ndarray) -> tuple[str, ...]:

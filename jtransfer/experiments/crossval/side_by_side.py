@@ -27,7 +27,7 @@ from jtransfer.experiments.run.result import Result
 from jtransfer.experiments.run.safely import checkpoints_saved
 from jtransfer.experiments.run.standardise import standardise
 from jtransfer.experiments.run.train import Trained, make_validator
-from jtransfer.inputs.image import Preprocessing, training_pixels
+from jtransfer.inputs.base import Preprocessor
 from jtransfer.out_of_memory import memory_told
 from jtransfer.text.outside import count_of
 from jtransfer.train.feed import Feed
@@ -103,7 +103,7 @@ def _run(
         return own(variables)
 
     def feed(start: int) -> Feed:
-        return fold_feed(np.asarray(decoded.images), examples, seed=config.seed, start_step=start, placement=placement)
+        return fold_feed(decoded.inputs, examples, seed=config.seed, start_step=start, placement=placement)
 
     remedy = f'{step_remedy(config)}; crossval.side_by_side=False trains a fold at a time'
     with checkpoints_saved(config), memory_told('while training', remedy):
@@ -133,13 +133,13 @@ def _run(
     return tuple(results)
 
 
-def _read(parts: Sequence[Parts], preprocessing: Preprocessing, config: Config) -> tuple[Decoded, list[FoldExamples]]:
+def _read(parts: Sequence[Parts], preprocessing: Preprocessor, config: Config) -> tuple[Decoded, list[FoldExamples]]:
     """The pictures that any fold trains on, decoded, and which of them each fold has."""
     data = config.data
     source = parts[0].train.source
     union = Part(source, np.unique(np.concatenate([own.train.indices for own in parts])))
-    pixels = training_pixels(preprocessing, config.augment.crops, config.augment.sizes)
-    if placement_of(union, pixels, config) != 'device':
+    hold = preprocessing.prepare(config.augment)
+    if placement_of(union, hold, config) != 'device':
         keep = f'folds side by side keep their {len(union):,} training images on the devices, and '
         if data.placement != 'auto':
             raise UserError(f'{keep}data.placement={data.placement}: set it to auto, or crossval.side_by_side=false')
@@ -149,7 +149,7 @@ def _read(parts: Sequence[Parts], preprocessing: Preprocessing, config: Config) 
         )
     for own in parts:
         check_sampling(own.train, config)
-    decoded = read_decoded(union, pixels, config)
+    decoded = read_decoded(union, hold, config)
     position = {example: index for index, example in enumerate(decoded.ids)}
     return decoded, [_examples(own.train, position, decoded, config) for own in parts]
 
@@ -164,7 +164,6 @@ def _examples(train: Part, position: Mapping[str, int], decoded: Decoded, config
     return FoldExamples(
         positions=positions,
         labels=readable.labels,
-        aspects=np.asarray(decoded.aspects)[positions],
         order=make_order(len(positions), data.batch_size, config.seed, config.augment.repeats, classes),
         weights=readable.weights,
     )

@@ -17,7 +17,10 @@ from jtransfer.data.duplicates import perceptual_hash as ph
 from jtransfer.data.duplicates.copies import Fingerprints, find_copies, fingerprints
 from jtransfer.data.part import Part
 from jtransfer.experiments.data.read import Examples
-from jtransfer.inputs.image import Preprocessing, resized_shape
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.image import IMAGE, ImagePreprocessor
+from jtransfer.inputs.image_held import ASPECT, ImageViews
+from jtransfer.inputs.image_pixels import resized_shape
 from jtransfer.text.outside import printable
 
 # Of a training part, and of pairs: a few seconds. `data.duplicates=report` looks at any number.
@@ -26,7 +29,7 @@ _COLOURS = 3
 
 
 def leaks(
-    train: Decoded | Part, held_out: Mapping[str, Examples], preprocessing: Preprocessing, config: Config
+    train: Decoded | Part, held_out: Mapping[str, Examples], preprocessing: Preprocessor, config: Config
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """How many images of every held-out part have a copy in the training part, and lines that say so.
 
@@ -51,9 +54,8 @@ def leaks(
         if not isinstance(held, Decoded):
             continue
         found = {index: first_of[digest] for index, digest in enumerate(held.digests) if digest in first_of}
-        few = len(held) * len(train) <= MOST_PAIRS and _fit(train.images.shape)
-        if few and min(examples.pixels.sizes[0].shape) >= ph.THUMBNAIL:
-            trained = trained or fingerprints(train.images, _boxes(train, preprocessing, config))
+        if len(held) * len(train) <= MOST_PAIRS and _fit(train) and _large(examples):
+            trained = trained or fingerprints(train.inputs[IMAGE], _boxes(train, preprocessing, config))
             alike = find_copies(fingerprints(_centres(held, examples)), trained, config.data.duplicate_distance)
             found = {**dict(alike), **found}
         elif not (first_of and held.digests):
@@ -70,18 +72,24 @@ def leaks(
     return counts, tuple(lines)
 
 
-def _fit(shape: tuple[int, ...]) -> bool:
-    count, height, width, channels = shape
+def _fit(train: Decoded) -> bool:
+    if IMAGE not in train.inputs:
+        return False
+    count, height, width, channels = train.inputs[IMAGE].shape
     return count <= MOST and min(height, width) >= ph.THUMBNAIL and channels == _COLOURS
 
 
-def _boxes(train: Decoded, preprocessing: Preprocessing, config: Config) -> np.ndarray | None:
+def _large(examples: Examples) -> bool:
+    return isinstance(examples.views, ImageViews) and min(examples.views.sizes[0].shape) >= ph.THUMBNAIL
+
+
+def _boxes(train: Decoded, preprocessing: Preprocessor, config: Config) -> np.ndarray | None:
     """What evaluation sees of pictures that are kept whole, to the pixel: (left, top, width, height) in shares."""
-    if not config.augment.crops:
+    if not config.augment.crops or not isinstance(preprocessing, ImagePreprocessor):
         return None
     height, width = preprocessing.shape
     boxes = []
-    for aspect in train.aspects.tolist():
+    for aspect in np.asarray(train.inputs[ASPECT]).tolist():
         down, across = resized = resized_shape((1.0, aspect), preprocessing)
         top, left = preprocessing.crop_start(resized)
         boxes.append((left / across, top / down, width / across, height / down))
@@ -90,7 +98,9 @@ def _boxes(train: Decoded, preprocessing: Preprocessing, config: Config) -> np.n
 
 def _centres(held: Decoded, examples: Examples) -> Iterator[np.ndarray]:
     """The central view of every picture, in the first of its sizes."""
-    views = examples.pixels
+    views = examples.views
+    assert isinstance(views, ImageViews)
     for index in range(len(held)):
-        *_, centre = (view for view, _ in zip(views.split(held.images[index][None]), range(views.crops), strict=False))
-        yield centre[0]
+        own = views.split({IMAGE: held.inputs[IMAGE][index][None]})
+        *_, centre = (view for view, _ in zip(own, range(views.crops), strict=False))
+        yield centre[IMAGE][0]

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-import numpy as np
 
 from jtransfer.config import Config
 from jtransfer.data.decode import decode_cache
 from jtransfer.data.decode.memory import Decoded, can_be_cached, decode_part, readable_part
 from jtransfer.data.part import Part
-from jtransfer.evaluate.views import Views
 from jtransfer.files.paths import expanded
-from jtransfer.inputs.image import Pixels, Preprocessing
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.prepare import Held, Prepare, Views, nbytes
 from jtransfer.train.logs.progress import progress_bar
 
 MIB = 2**20
@@ -29,42 +26,42 @@ class Examples:
 
     Attributes:
         held: decoded where they fit a budget, else a part to decode on the way.
-        pixels: from a picture to the network's square, or to those of all its views.
+        views: from an example to what evaluation holds of it.
         ids: names of the examples.
         skipped: ids of unreadable images that were left out.
     """
 
     held: Decoded | Part
-    pixels: Views
+    views: Views
     ids: tuple[str, ...]
     skipped: tuple[str, ...]
 
 
-def placement_of(part: Part, pixels: Pixels, config: Config) -> str:
+def placement_of(part: Part, prepare: Prepare, config: Config) -> str:
     """Where the images of a part are kept, `device`, `host` or `stream`, by `data.placement` and the budgets.
 
-    What `pixels` makes of each picture counts, with all its views where there are several. `auto` makes a file only
+    What `prepare` makes of each example counts, with all its views where there are several. `auto` makes a file only
     of what is decoded from files: pictures that are in memory anyway are streamed from there.
     """
     data = config.data
     if data.placement != 'auto':
         return data.placement
-    if _mib(part, pixels) <= data.device_budget_mib:
+    if _mib(part, prepare) <= data.device_budget_mib:
         return 'device'
-    return 'stream' if cache_of(part, pixels, config) is None else 'host'
+    return 'stream' if cache_of(part, prepare, config) is None else 'host'
 
 
-def cache_of(part: Part, pixels: Pixels, config: Config) -> Path | None:
+def cache_of(part: Part, prepare: Prepare, config: Config) -> Path | None:
     """The folder of decoded pictures that a part is to be read with, if any."""
     data = config.data
-    if not data.cache or not can_be_cached(part, pixels):
+    if not data.cache or not can_be_cached(part, prepare):
         return None
-    if data.placement == 'auto' and _mib(part, pixels) > data.cache_budget_mib:
+    if data.placement == 'auto' and _mib(part, prepare) > data.cache_budget_mib:
         return None
     return expanded(data.cache_dir) if data.cache_dir else decode_cache.default_folder()
 
 
-def read_decoded(part: Part, pixels: Pixels, config: Config) -> Decoded:
+def read_decoded(part: Part, prepare: Prepare, config: Config) -> Decoded:
     """Decodes a part, or finds it in the cache, and shows how far it is.
 
     Raises:
@@ -72,7 +69,7 @@ def read_decoded(part: Part, pixels: Pixels, config: Config) -> Decoded:
     """
     data = config.data
     with _reading_bar(part, config) as bar:
-        return decode_part(part, pixels, data.workers, data.skip_unreadable, bar, cache_of(part, pixels, config))
+        return decode_part(part, prepare, data.workers, data.skip_unreadable, bar, cache_of(part, prepare, config))
 
 
 def read_through(part: Part, config: Config) -> tuple[Part, tuple[str, ...]]:
@@ -85,7 +82,7 @@ def read_through(part: Part, config: Config) -> tuple[Part, tuple[str, ...]]:
         return readable_part(part, config.data.workers, config.data.skip_unreadable, bar)
 
 
-def read_examples(part: Part, preprocessing: Preprocessing, config: Config, views: Views | None = None) -> Examples:
+def read_examples(part: Part, preprocessing: Preprocessor, config: Config, views: Views | None = None) -> Examples:
     """Reads every image of a part once, so that whatever is wrong with one shows before anything expensive starts.
 
     Args:
@@ -98,28 +95,28 @@ def read_examples(part: Part, preprocessing: Preprocessing, config: Config, view
         UserError: an unreadable image, unless `data.skip_unreadable` leaves them out, a cache that cannot be used, or
             crops that are alike in every picture.
     """
-    pixels = views or Views(preprocessing)
+    views = views or preprocessing.views()
     skipped: tuple[str, ...]
     held: Decoded | Part
-    if placement_of(part, pixels, config) == 'stream':
+    if placement_of(part, views, config) == 'stream':
         held, skipped = read_through(part, config)
     else:
-        held = read_decoded(part, pixels, config)
+        held = read_decoded(part, views, config)
         skipped = held.skipped
-    if pixels.crops > 1 and not pixels.room and all(map(pixels.all_alike, _each_pixels(held, pixels))):
-        raise pixels.needless_crops()
-    return Examples(held, pixels, held.ids, skipped)
+    views.check(_each_held(held, views))
+    return Examples(held, views, held.ids, skipped)
 
 
-def _mib(part: Part, pixels: Pixels) -> float:
-    return math.prod(decode_cache.shape_of(pixels)) * len(part) / MIB
+def _mib(part: Part, prepare: Prepare) -> float:
+    return nbytes(prepare.spec) * len(part) / MIB
 
 
-def _each_pixels(held: Decoded | Part, pixels: Pixels) -> Iterator[np.ndarray]:
-    if isinstance(held, Decoded):
-        yield from held.images
-    else:
-        yield from (pixels(held[index]['image']) for index in range(len(held)))
+def _each_held(held: Decoded | Part, views: Views) -> Iterator[Held]:
+    for index in range(len(held)):
+        if isinstance(held, Decoded):
+            yield {name: rows[index] for name, rows in held.inputs.items()}
+        else:
+            yield views(held[index])
 
 
 @contextlib.contextmanager

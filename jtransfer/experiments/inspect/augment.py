@@ -22,6 +22,7 @@ from jtransfer.augment.keys import example_keys
 from jtransfer.augment.pipeline import make_augment
 from jtransfer.checks import at_least
 from jtransfer.config import Config, validate
+from jtransfer.data.feed.batches import stacked
 from jtransfer.data.feed.order import example_order
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
@@ -30,7 +31,9 @@ from jtransfer.experiments.run.directory import beside_run
 from jtransfer.experiments.run.start import abstract_model
 from jtransfer.files.paths import output_file
 from jtransfer.files.writing import atomic_path
-from jtransfer.inputs.image import evaluation_pixels, training_pixels
+from jtransfer.inputs.image import IMAGE, as_image
+from jtransfer.inputs.image_held import ASPECT, TrainingImage
+from jtransfer.inputs.image_pixels import evaluation_pixels
 from jtransfer.tasks.base import Task
 from jtransfer.tasks.labels import Labels, take
 from jtransfer.text.outside import for_figure
@@ -101,14 +104,14 @@ def draw(config: Config, images: int, draws: int, say: Callable[[str], None] = l
         say(line)
     train, augment = parts.train, config.augment
     count = min(images, len(train))
-    preprocessing = abstract_model(config, parts.num_classes).preprocessing
-    keep = training_pixels(preprocessing, augment.crops)
+    model = abstract_model(config, parts.num_classes)
+    preprocessing = as_image(model.preprocessing, 'a sheet of augmented images')
+    hold = TrainingImage(preprocessing, augment.crops)
     rows, _ = example_order(0, count, len(train), config.seed)
     examples = [train[int(row)] for row in rows]
-    pictures = [example['image'] for example in examples]
+    held = stacked([hold(example) for example in examples])
+    kept, aspects = jnp.asarray(held[IMAGE]), jnp.asarray(held[ASPECT])
     labels = take(train.labels, rows)
-    kept = jnp.asarray(np.stack([keep(picture) for picture in pictures]))
-    aspects = jnp.array([picture.shape[1] / picture.shape[0] for picture in pictures], jnp.float32)
     function = make_augment(augment, preprocessing, {task.name: task.outputs for task in parts.tasks})
     columns, words = [], []
     for visit in range(draws):
@@ -117,7 +120,7 @@ def draw(config: Config, images: int, draws: int, say: Callable[[str], None] = l
         columns.append(np.rint(augmented.images).astype(np.uint8))
         words.append(_words(augmented.labels, parts.tasks))
     return Draws(
-        originals=np.stack([evaluation_pixels(picture, preprocessing) for picture in pictures]),
+        originals=np.stack([evaluation_pixels(example[IMAGE], preprocessing) for example in examples]),
         names=tuple(_words(labels, parts.tasks)),
         images=np.stack(columns, axis=1),
         labels=tuple(zip(*words, strict=True)),

@@ -14,6 +14,8 @@ from jtransfer.data.decode.images import UnreadableImageError
 from jtransfer.data.given import opened
 from jtransfer.data.source import Source
 from jtransfer.files.writing import atomic_path
+from jtransfer.inputs.image import IMAGE
+from jtransfer.inputs.prepare import field_of
 from jtransfer.text.outside import printable
 
 _SIDE, _GAP, _TITLE = 96, 6, 18  # pixels
@@ -57,7 +59,7 @@ def contact_sheet(
             if column == columns:
                 break
             try:
-                picture = Image.fromarray(source[index]['image'])
+                picture = Image.fromarray(field_of(source[index], IMAGE, 'a contact sheet'))
             except UnreadableImageError:
                 continue
             enlarged = picture.width < _SIDE and picture.height < _SIDE

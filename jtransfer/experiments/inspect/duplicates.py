@@ -11,6 +11,8 @@ import numpy as np
 from jtransfer.data.duplicates.find import Duplicates, Pair
 from jtransfer.data.source import Source
 from jtransfer.files.writing import atomic_text
+from jtransfer.inputs.image import IMAGE
+from jtransfer.inputs.prepare import field_of
 from jtransfer.report.page import environment, picture_source
 from jtransfer.tasks.labels import take
 from jtransfer.text.outside import printable_lines
@@ -125,7 +127,7 @@ def _parts(assignment: Sequence[Any] | None, group: np.ndarray) -> list[str]:
 
 
 def _example(source: Source, index: int, assignment: Sequence[Any] | None) -> dict[str, Any]:
-    image = source[index]['image']
+    image = field_of(source[index], IMAGE, 'finding duplicates')
     return {
         'source': picture_source(image),
         'small': max(image.shape[:2]) < 96,

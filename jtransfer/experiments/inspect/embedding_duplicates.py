@@ -7,6 +7,8 @@ import numpy as np
 from jtransfer.data.duplicates.find import Pair
 from jtransfer.data.source import Source
 from jtransfer.errors import UserError
+from jtransfer.inputs.image import IMAGE
+from jtransfer.inputs.prepare import field_of
 from jtransfer.pretrained.features import POOLED, extract_features
 from jtransfer.pretrained.model import Model
 
@@ -33,7 +35,7 @@ def embedding_pairs(source: Source, model: Model, *, similarity: float, batch_si
     """
     if not 0 < similarity <= 1:
         raise UserError(f'similarity={similarity} must be above 0 and at most 1')
-    pictures = (source[index]['image'] for index in range(len(source.ids)))
+    pictures = (field_of(source[index], IMAGE, 'finding duplicates') for index in range(len(source.ids)))
     features = extract_features(model, pictures, batch_size=batch_size)[POOLED]
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     directions = features / np.maximum(lengths, np.finfo(np.float32).tiny)

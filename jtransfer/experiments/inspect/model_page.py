@@ -13,7 +13,9 @@ from rich.text import Text
 from jtransfer import models
 from jtransfer.errors import UserError
 from jtransfer.experiments.inspect.models import plain_table, print_wide
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.prepare import in_words
 from jtransfer.models import cost
 from jtransfer.pretrained.catalogue.entries import ARCHITECTURE_CLASSES, NORMS, Entry, entries, find
 from jtransfer.text.terminal import PlainConsole
@@ -43,15 +45,14 @@ def print_one(name: str, console: Console | None = None) -> None:
     network = models.create(
         architecture,
         num_classes=classes,
-        image_size=preprocessing.shape,
+        preprocessing=preprocessing,
         options=entry.options if entry else None,
     )
-    measured = cost.measure(network, *preprocessing.shape)
+    measured = cost.measure(network, preprocessing.spec())
     facts = _facts_of_entry(entry) if entry else _facts_of_architecture(name)
     head = f'{measured.head:,} of them in the head of {classes:,} outputs' if measured.head else 'no head'
     facts['parameters'] = f'{measured.parameters:,}, {head}'
-    height, width = measured.image
-    facts['operations'] = f'{_operations(measured.flops)} for one picture of {height}×{width} pixels'
+    facts['operations'] = f'{_operations(measured.flops)} for one {in_words(measured.spec)}'
     facts['preprocessing'] = _preprocessing(preprocessing)
     console.print(Text(name, style='bold'), overflow='fold')
     print_wide(console, _grid(facts))
@@ -100,7 +101,9 @@ def _facts_of_architecture(name: str) -> dict[str, str]:
     }
 
 
-def _preprocessing(how: Preprocessing) -> str:
+def _preprocessing(how: Preprocessor) -> str:
+    if not isinstance(how, ImagePreprocessor):
+        return how.summary()
     norm = next((name for name, values in NORMS.items() if values == (how.mean, how.std)), 'of its own')
     return f'{how.summary()} ({norm})'
 

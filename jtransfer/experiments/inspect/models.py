@@ -149,7 +149,7 @@ def print_architectures(console: Console | None = None) -> None:
     for name in models.variant_names():
         variant = models.describe(name)
         parameters = known[name] if name in known else _parameters(name)
-        cells = (name, variant.family, f'{parameters:,}', variant.image_size, counts.get(name) or '–')
+        cells = (name, variant.family, f'{parameters:,}', variant.image_size or '–', counts.get(name) or '–')
         rows.append([str(cell) for cell in cells])
         table.add_row(*map(Text, rows[-1]))
     wanted = Measurement.get(console, console.options.update_width(_ANY_WIDTH), table).maximum
@@ -173,7 +173,7 @@ def _facts(entry: Entry) -> tuple[str, ...]:
 
 def _parameters(name: str) -> int:
     network = models.create(name, num_classes=ARCHITECTURE_CLASSES)
-    return sum(cost.count(network, *models.describe(name).preprocessing.shape)[:2])
+    return sum(cost.count(network, models.describe(name).preprocessing.spec())[:2])
 
 
 def plain_table(*texts: str) -> Table:

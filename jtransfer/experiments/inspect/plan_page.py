@@ -58,14 +58,14 @@ class PlanReport:
 
     def __str__(self) -> str:
         """The report as plain text."""
-        plan, shape = self.plan, self.model.preprocessing.shape
+        plan, size = self.plan, self.model.preprocessing.size_in_words()
         console = PlainConsole(file=io.StringIO(), width=200)
 
         def say(line: str) -> None:
             console.print(line, soft_wrap=True)
 
         (count, origin), what = self.classes, 'classes' if is_classifier(self.model.tasks) else 'outputs'
-        say(f'{self.model.architecture}, input {shape[0]} × {shape[1]}, {count} {what} ({origin})')
+        say(f'{self.model.architecture}, input {size}, {count} {what} ({origin})')
         say(f'trained: {plan.trained()}; frozen: {plan.frozen()}')
         for line in plan.notes:
             say(line)

@@ -92,7 +92,7 @@ def ensemble_scores(models: Sequence[Model], examples: Examples, config: Config)
 
 def ensemble_outputs(models: Sequence[Model], examples: Examples, config: Config) -> tuple[Labels, Labels]:
     """The outputs of an ensemble, and the labels; see `mean_of_networks` and `logits_of`."""
-    first, views = models[0], examples.pixels
+    first, views = models[0], examples.views
     forward = None
     if all(model.network == first.network for model in models):  # Compiled once for all of them.
         forward = make_forward(first.network, first.preprocessing, views.flips, kinds_of(first.tasks))

@@ -39,7 +39,7 @@ from jtransfer.experiments.run.directory import RESULT, is_finished, is_run, rea
 from jtransfer.experiments.run.page import wrong_pictures
 from jtransfer.experiments.run.score import score
 from jtransfer.files.paths import expanded, output_file, output_folder
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.base import Preprocessor
 from jtransfer.pretrained.model import Model, load_model
 from jtransfer.report.page import write_report
 from jtransfer.report.predictions import to_results, write_task_predictions_csv
@@ -263,7 +263,7 @@ def _thresholds(checkpoint: str, model: Model) -> dict[str, list[float]] | None:
     return found
 
 
-def _read(part: Part, preprocessing: Preprocessing, config: Config, views: Views) -> Examples:
+def _read(part: Part, preprocessing: Preprocessor, config: Config, views: Views) -> Examples:
     """`read_examples`; what helps an unreadable image is named as it was given here."""
     try:
         return read_examples(part, preprocessing, config, views)

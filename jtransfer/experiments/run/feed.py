@@ -15,7 +15,7 @@ from jtransfer.data.part import Part
 from jtransfer.data.parts import check_batch_size
 from jtransfer.errors import UserError
 from jtransfer.experiments.data.read import placement_of, read_decoded, read_through
-from jtransfer.inputs.image import Preprocessing, training_pixels
+from jtransfer.inputs.base import Preprocessor
 from jtransfer.tasks.labels import strata
 from jtransfer.train.feed import Feed, FeedMaker, device_feed, stream_feed
 from jtransfer.train.loop import total_steps
@@ -23,7 +23,7 @@ from jtransfer.train.placement import Placement
 
 
 def feeds(
-    part: Part, preprocessing: Preprocessing, config: Config, placement: Placement
+    part: Part, preprocessing: Preprocessor, config: Config, placement: Placement
 ) -> tuple[int, FeedMaker, tuple[str, ...]]:
     """How many examples there are, what makes the feed from a step on, and the ids of the unreadable images.
 
@@ -49,29 +49,29 @@ class Training:
     skipped: tuple[str, ...]
 
 
-def read_training(part: Part, preprocessing: Preprocessing, config: Config) -> Training:
+def read_training(part: Part, preprocessing: Preprocessor, config: Config) -> Training:
     """Reads the images to train on.
 
     Raises:
         UserError: an unreadable image, unless `data.skip_unreadable` leaves them out, a cache that cannot be used,
             fewer images than a batch, or `data.sampling=balanced` without classes.
     """
-    pixels = training_pixels(preprocessing, config.augment.crops, config.augment.sizes)
+    hold = preprocessing.prepare(config.augment)
     check_sampling(part, config)
-    kept = placement_of(part, pixels, config)
+    kept = placement_of(part, hold, config)
     examples: Decoded | Part
     if kept == 'stream':
         examples, skipped = read_through(part, config)
     else:
-        examples = read_decoded(part, pixels, config)
+        examples = read_decoded(part, hold, config)
         skipped = examples.skipped
     check_batch_size(config.data.batch_size, len(examples))
     return Training(examples, kept, skipped)
 
 
-def make_feed(read: Training, preprocessing: Preprocessing, config: Config, placement: Placement) -> FeedMaker:
+def make_feed(read: Training, preprocessing: Preprocessor, config: Config, placement: Placement) -> FeedMaker:
     """What makes the feed from a step on."""
-    pixels = training_pixels(preprocessing, config.augment.crops, config.augment.sizes)
+    hold = preprocessing.prepare(config.augment)
     data, seed, repeats = config.data, config.seed, config.augment.repeats
     examples, kept = read.examples, read.kept
     classes = classes_of(examples) if data.sampling == 'balanced' else None
@@ -80,9 +80,8 @@ def make_feed(read: Training, preprocessing: Preprocessing, config: Config, plac
     def feed(start: int) -> Feed:
         if kept == 'device' and isinstance(examples, Decoded):
             return device_feed(
-                examples.images,
+                examples.inputs,
                 examples.labels,
-                examples.aspects,
                 batch_size=data.batch_size,
                 seed=seed,
                 start_step=start,
@@ -94,7 +93,7 @@ def make_feed(read: Training, preprocessing: Preprocessing, config: Config, plac
         if isinstance(examples, Decoded):
             make = functools.partial(host_batches, examples)
         else:
-            make = functools.partial(stream_batches, examples, pixels, workers=data.workers)
+            make = functools.partial(stream_batches, examples, hold, workers=data.workers)
         batches = make(
             batch_size=data.batch_size,
             seed=seed,

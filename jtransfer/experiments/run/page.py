@@ -6,7 +6,8 @@ from jtransfer.data.part import Part
 from jtransfer.experiments.run.changes import changed_in_words
 from jtransfer.experiments.run.result import Result
 from jtransfer.experiments.run.score import Scores
-from jtransfer.report.page import PlanRow, WrongPicture, write_report
+from jtransfer.inputs.image import IMAGE
+from jtransfer.report.page import PlanRow, WrongExample, write_report
 from jtransfer.train.logs.log import read_log
 
 
@@ -57,7 +58,7 @@ def plan_rows(result: Result) -> list[PlanRow]:
     ]
 
 
-def wrong_pictures(scores: Scores, part: Part, count: int) -> list[WrongPicture]:
+def wrong_pictures(scores: Scores, part: Part, count: int) -> list[WrongExample]:
     """The examples that the network got most wrong, with their original pictures; of several heads, of each.
 
     Args:
@@ -71,8 +72,8 @@ def wrong_pictures(scores: Scores, part: Part, count: int) -> list[WrongPicture]
         for wrong in task.worst(scores.logits[task.name], scores.labels[task.name], count):
             name = scores.ids[wrong.index]
             pictures.append(
-                WrongPicture(
-                    image=part[position[name]]['image'],
+                WrongExample(
+                    image=part[position[name]].get(IMAGE),
                     id=name,
                     label=wrong.label,
                     predicted=wrong.predicted,

@@ -10,17 +10,17 @@ import dataclasses
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 
-from jtransfer.augment.pipeline import make_augment
+from jtransfer.augment.kinds import make_input_augment
 from jtransfer.config import Config
 from jtransfer.data.parts import Parts
 from jtransfer.errors import UserError
-from jtransfer.evaluate.views import Views, make_views
+from jtransfer.evaluate.views import make_views
 from jtransfer.experiments.run.feed import check_sampling
 from jtransfer.experiments.run.standardise import without_scaling
 from jtransfer.experiments.run.start import make_model
 from jtransfer.experiments.run.temperature import check_temperature
+from jtransfer.inputs.prepare import Views, batched
 from jtransfer.pretrained.load import heads
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import is_classifier
@@ -29,7 +29,7 @@ from jtransfer.tasks.criterion import make_criterion
 from jtransfer.tasks.labels import Labels
 from jtransfer.train.loop import epoch_steps, total_steps
 from jtransfer.train.placement import make_placement
-from jtransfer.train.sizes import at_size, check_sizes
+from jtransfer.train.sizes import check_sizes
 from jtransfer.train.step_parts import StepParts
 from jtransfer.transfer.plan import Plan, make_plan
 
@@ -44,7 +44,7 @@ class Prepared:
         model: where it starts.
         plan: which parameters move.
         step_parts: what the training step is made of, for all images of the training part.
-        views: of each picture that is evaluated at the end.
+        views: of each example that is evaluated at the end.
     """
 
     config: Config
@@ -118,7 +118,7 @@ def prepare(
         placement.check_batch_size(config.data.batch_size, config.optim.accumulate_steps)
     labels, validated = parts.train.labels, parts.validation is not None
     step_parts = make_step_parts(model, plan, config, len(parts.train), labels=labels, validated=validated)
-    views = Views(model.preprocessing)
+    views = model.preprocessing.views()
     if evaluated:
         views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     return Prepared(config, parts, model, plan, step_parts, views)
@@ -176,8 +176,8 @@ def make_step_parts(
     check_sizes(model.network, model.variables, model.preprocessing, sizes)
     _check_statistics(model, config, plan)
     parts = _step_parts(model, plan, config, examples, labels, validated)
-    for preprocessing in (model.preprocessing, *(at_size(model.preprocessing, size) for size in sizes)):
-        make_augment(config.augment, preprocessing, parts.outputs)
+    for preprocessing in (model.preprocessing, *(model.preprocessing.at_size(size) for size in sizes)):
+        make_input_augment(config.augment, preprocessing, parts.tasks)
     return parts
 
 
@@ -210,17 +210,17 @@ def _check_statistics(model: Model, config: Config, plan: Plan) -> None:
     if config.data.batch_size > config.optim.accumulate_steps:
         return  # two images or more have statistics, however small they are by the last stage
     own = model.preprocessing
-    for preprocessing in [at_size(own, size) for size in config.augment.sizes] or [own]:
+    for preprocessing in [own.at_size(size) for size in config.augment.sizes] or [own]:
         jax.eval_shape(
-            lambda variables, images, key: model.network.apply(
+            lambda variables, inputs, key: model.network.apply(
                 variables,
-                images,
+                inputs,
                 train=True,
                 frozen=plan.frozen_modules,
                 mutable=['batch_stats'],
                 rngs={'dropout': key},
             ),
             model.variables,
-            jax.ShapeDtypeStruct((1, *preprocessing.shape, preprocessing.channels), jnp.float32),
+            batched(preprocessing.spec()),
             jax.random.key(0),
         )

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from jtransfer.config import Config
 from jtransfer.data.feed.batches import evaluation_batches
 from jtransfer.data.part import Part
@@ -16,6 +14,7 @@ from jtransfer.evaluate.forward import Forward, make_forward
 from jtransfer.evaluate.views import average_views, kinds_of
 from jtransfer.experiments.data.read import Examples, read_examples
 from jtransfer.experiments.run.standardise import own_units
+from jtransfer.inputs.prepare import Held
 from jtransfer.out_of_memory import memory_told
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.base import Task
@@ -50,19 +49,19 @@ def logits_of(
 ) -> tuple[Labels, Labels]:
     """The logits, or numbers in their own units, and labels of every example; see `score`.
 
-    Several views of each picture are averaged, see `average_views`.
+    Several views of each example are averaged, see `average_views`.
     """
-    views = examples.pixels
+    views = examples.views
     run = forward or make_forward(model.network, model.preprocessing, views.flips, kinds_of(model.tasks))
     current = model.variables if variables is None else variables
 
-    def apply(images: np.ndarray) -> Any:
-        logits = [run(current, view) for view in views.split(images)]
+    def apply(held: Held) -> Any:
+        logits = [run(current, view) for view in views.split(held)]
         return logits[0] if len(logits) == 1 else average_views(*logits, kinds=kinds_of(model.tasks))
 
     size = config.evaluate.batch_size
     with memory_told('in a forward pass', f'an evaluate.batch_size (--batch_size) below {size} needs less'):
-        outputs, labels = predict_logits(apply, evaluation_batches(examples.held, size, examples.pixels))
+        outputs, labels = predict_logits(apply, evaluation_batches(examples.held, size, examples.views))
     return own_units(model.tasks, outputs), labels
 
 
@@ -82,7 +81,7 @@ def score(
         examples: what `read_examples` read.
         config: batch size, confidence and calibration bins.
         variables: instead of the model's own.
-        forward: the compiled forward pass, where there is one already; of `make_forward`, with `examples.pixels.flips`.
+        forward: the compiled forward pass, where there is one already; of `make_forward`, with `examples.views.flips`.
         thresholds: of tasks with several labels an image, of `fitted_thresholds`. None: 0.5.
     """
     logits, labels = logits_of(model, examples, config, variables=variables, forward=forward)
@@ -106,7 +105,7 @@ def scores_of(
         bins=config.evaluate.calibration_bins,
         thresholds=thresholds,
     )
-    metrics = dataclasses.replace(metrics, test_time_augmentation=examples.pixels.name)
+    metrics = dataclasses.replace(metrics, test_time_augmentation=examples.views.name)
     return Scores(metrics, outputs, labels, examples.ids, own)
 
 

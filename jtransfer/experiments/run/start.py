@@ -14,7 +14,6 @@ from jtransfer import adapters
 from jtransfer.config import Config
 from jtransfer.config.fields import parse_options
 from jtransfer.config.transfer import ADAPTATIONS
-from jtransfer.inputs.image import restated
 from jtransfer.pretrained.catalogue.entries import entries
 from jtransfer.pretrained.catalogue.locate import Located
 from jtransfer.pretrained.foreign import identify
@@ -82,7 +81,7 @@ def abstract_model(config: Config, num_classes: int, tasks: Sequence[Task] = ())
             'checkpoint': '',
             'checkpoint_classes': '',
             'architecture': identity.architecture,
-            'preprocessing': restated(identity.preprocessing, parse_options(wanted.preprocessing)),
+            'preprocessing': identity.preprocessing.restated(parse_options(wanted.preprocessing)),
             'options': {**identity.options, **parse_options(wanted.options)},
         }
     class_names = [str(index) for index in range(num_classes)]
@@ -110,7 +109,7 @@ def adapted(model: Model, config: Config) -> Model:
         params,
         adapters.make_adaptation(kind, config.adapters, model.network, params),
         key=jax.random.fold_in(jax.random.key(config.seed), zlib.crc32(b'adapters')),
-        image_shape=(*model.preprocessing.shape, model.preprocessing.channels),
+        inputs=dict(model.preprocessing.spec()),
     )
     return dataclasses.replace(model, network=network, variables={**model.variables, 'params': params})
 

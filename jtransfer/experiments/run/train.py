@@ -74,7 +74,7 @@ def train_model(
     placement = make_placement(config.train.placement)
     read = read_training(parts.train, model.preprocessing, config)
     if read.kept == 'device' and isinstance(read.examples, Decoded):
-        check_device_room(read.examples.images.nbytes, placement.devices, 'the training images on a device', ELSEWHERE)
+        check_device_room(read.examples.nbytes, placement.devices, 'the training images on a device', ELSEWHERE)
     count, skipped, validate = len(read.examples), read.skipped, None
     held_out = dict(held_out or {})
     if parts.validation is not None:

@@ -11,7 +11,7 @@ from jtransfer.config import Config
 from jtransfer.evaluate.forward import Forward, make_forward
 from jtransfer.experiments.data.read import Examples
 from jtransfer.experiments.run.score import score
-from jtransfer.experiments.soup.recalibrate import Statistics, image_batches, make_statistics, recalibrate_statistics
+from jtransfer.experiments.soup.recalibrate import Statistics, make_statistics, mixed_batches, recalibrate_statistics
 from jtransfer.pretrained.model import Model
 from jtransfer.tasks.metrics.measured import Measured
 from jtransfer.transfer import averaging
@@ -69,7 +69,7 @@ class Kitchen:
         if self.training is None or not self.corrects(members):
             return average
         still = averaging.unmoved((self.trees[name] for name in members), _STATISTICS)
-        batches = image_batches(self.training, self.config.evaluate.batch_size, self.config.seed)
+        batches = mixed_batches(self.training, self.config.evaluate.batch_size, self.config.seed)
         return recalibrate_statistics(self.model, batches, variables=average, frozen=still, statistics=self.statistics)
 
 

@@ -11,14 +11,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, UInt8
+from jaxtyping import Array
 
 from jtransfer import rules
 from jtransfer.adapters import AnyNetwork
 from jtransfer.data.decode.memory import Decoded
+from jtransfer.data.feed.batches import stacked
 from jtransfer.errors import UserError
 from jtransfer.experiments.data.read import Examples
-from jtransfer.inputs.image import Preprocessing, normalise
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.prepare import Held
 from jtransfer.models.layers.batch_norm import BatchNorm
 from jtransfer.models.mode import is_frozen
 from jtransfer.pretrained.model import Model
@@ -29,17 +31,15 @@ _STATISTICS = 'batch_stats'
 Statistics = Callable[..., dict[str, tuple[Array, Array, Array]]]
 
 
-def make_statistics(network: AnyNetwork, preprocessing: Preprocessing) -> Statistics:
-    """A compiled function from (variables, framed pixels, frozen modules) to what batch normalisation would measure.
+def make_statistics(network: AnyNetwork, preprocessing: Preprocessor) -> Statistics:
+    """A compiled function from variables, what is held of a batch and frozen modules to what BatchNorm would measure.
 
     It gives mean, biased variance and number of values of every module that is not frozen, by '/'-joined path. The
     network runs in training mode, so that each batch is normalised by its own statistics on the way.
     """
 
     @functools.partial(jax.jit, static_argnums=2)
-    def statistics(
-        variables: Variables, images: UInt8[Array, 'batch h w channel'], frozen: tuple[str, ...]
-    ) -> dict[str, Any]:
+    def statistics(variables: Variables, held: Held, frozen: tuple[str, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
 
         def record(call: Callable[..., Any], args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
@@ -55,7 +55,7 @@ def make_statistics(network: AnyNetwork, preprocessing: Preprocessing) -> Statis
         with nn.intercept_methods(record):
             network.apply(
                 variables,
-                normalise(images, preprocessing, network.dtype),
+                preprocessing.device(held, network.dtype),
                 frozen=frozen,
                 mutable=[_STATISTICS],
                 rngs={'dropout': jax.random.key(0)},
@@ -68,7 +68,7 @@ def make_statistics(network: AnyNetwork, preprocessing: Preprocessing) -> Statis
 
 def recalibrate_statistics(
     model: Model,
-    batches: Iterable[UInt8[np.ndarray, '_ h w channel']],
+    batches: Iterable[Held],
     *,
     variables: Variables | None = None,
     frozen: tuple[str, ...] = (),
@@ -82,7 +82,8 @@ def recalibrate_statistics(
 
     Args:
         model: the network.
-        batches: framed pixels, 0 … 255; mixed, for each batch is normalised by its own statistics below the next layer.
+        batches: what is held of examples, by field; mixed, for each batch is normalised by its own statistics below the
+            next layer.
         variables: instead of the model's own.
         frozen: modules that keep their statistics and use them, as '/'-joined path prefixes.
         statistics: the compiled function of `make_statistics`, where there is one already.
@@ -97,8 +98,8 @@ def recalibrate_statistics(
     measure = statistics or make_statistics(model.network, model.preprocessing)
     placed = jax.device_put(current)
     pooled: dict[str, Moments] | None = None
-    for images in batches:
-        found = jax.device_get(measure(placed, images, frozen))
+    for held in batches:
+        found = jax.device_get(measure(placed, held, frozen))
         moments = {
             path: Moments(mean.astype(np.float64), var.astype(np.float64), int(count))
             for path, (mean, var, count) in found.items()
@@ -113,8 +114,8 @@ def recalibrate_statistics(
     return {**current, _STATISTICS: rules.unflatten(leaves)}
 
 
-def image_batches(examples: Examples, batch_size: int, seed: int) -> Iterator[UInt8[np.ndarray, '_ h w channel']]:
-    """Every image once, in mixed order: batches of at most `batch_size` whose sizes differ by one at most.
+def mixed_batches(examples: Examples, batch_size: int, seed: int) -> Iterator[Held]:
+    """Every example once, in mixed order: batches of at most `batch_size` whose sizes differ by one at most.
 
     A small last batch would have poor statistics, and so would batches of one class each, as folders are ordered.
     """
@@ -122,6 +123,6 @@ def image_batches(examples: Examples, batch_size: int, seed: int) -> Iterator[UI
     order = np.random.default_rng(seed).permutation(len(held))
     for chosen in np.array_split(order, math.ceil(len(held) / batch_size)):
         if isinstance(held, Decoded):
-            yield held.images[chosen]
+            yield {name: rows[chosen] for name, rows in held.inputs.items()}
         else:
-            yield np.stack([examples.pixels(held[int(index)]['image']) for index in chosen])
+            yield stacked([examples.views(held[int(index)]) for index in chosen])

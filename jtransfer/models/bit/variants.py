@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.bit.network import BiT
 from jtransfer.models.variant import HALF, Variant
 
 # As Google evaluates: both sides resized to the input's, bilinear.
-_SQUASHED = Preprocessing(224, HALF, HALF, interpolation='bilinear', squash=True)
+_SQUASHED = ImagePreprocessor(224, HALF, HALF, interpolation='bilinear', squash=True)
 
 _DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, ImagePreprocessor
 from jtransfer.models.convnext.network import ConvNeXt
 from jtransfer.models.variant import Variant
 
 # As the authors and timm evaluate most weights at 224.
-_IMAGENET = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic', crop_fraction=0.875)
+_IMAGENET = ImagePreprocessor(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic', crop_fraction=0.875)
 
 
 def _convnext(name: str, depths: tuple[int, ...], width: int, **kwargs: Any) -> Variant:

@@ -7,6 +7,7 @@ paper, is 3×3 in the published weights (torchvision issue 906), and so it is he
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -16,7 +17,6 @@ from jaxtyping import Array, Float
 from jtransfer.models.auxiliary import Auxiliary
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.googlenet.blocks import BLOCKS, AuxiliaryHead, Stage, Stem
-from jtransfer.models.layers.pooling import check_sides
 from jtransfer.models.mode import EVALUATION, Mode
 from jtransfer.models.stages import selected
 
@@ -91,7 +91,7 @@ class GoogLeNet(Backbone):
     @nn.compact
     def __call__(
         self,
-        inputs: Float[Array, 'batch h w channel'],
+        inputs: Mapping[str, Array] | Float[Array, 'batch ...'],
         mode: Mode = EVALUATION,
         *,
         start: str | None = None,
@@ -100,7 +100,7 @@ class GoogLeNet(Backbone):
         """Runs the stages from `start` up to and including `stop`.
 
         Args:
-            inputs: normalised images, or, with `start`, the output of the stage before it.
+            inputs: see `Backbone.__call__`.
             mode: of the pass.
             start: the first stage to run. None: the stem.
             stop: the last stage to run. None: the last.
@@ -114,11 +114,9 @@ class GoogLeNet(Backbone):
             UserError: `start` or `stop` is not a stage, or an image side below 15 pixels.
         """
         running = selected(self.stages, start, stop)
-        if running[0] == self.stages[0]:
-            check_sides(inputs, self.smallest_side)
         read = {auxiliary.feature for auxiliary in self.auxiliaries}
         features: dict[str, Array] = {}
-        x = inputs
+        x = self.first_input(inputs, start)
         for name in running:
             if name == 'stem':
                 stem = Stem(self.stem_widths, self.dtype, name=name)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, ImagePreprocessor
 from jtransfer.models.mobilenet_v2.network import MobileNetV2
 from jtransfer.models.variant import Variant
 
 # As timm evaluates its weights.
-_IMAGENET = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic', crop_fraction=0.875)
+_IMAGENET = ImagePreprocessor(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic', crop_fraction=0.875)
 
 
 def rounded_width(width: float) -> int:

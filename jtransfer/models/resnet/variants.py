@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, ImagePreprocessor
 from jtransfer.models.resnet.network import ResNet
 from jtransfer.models.variant import HALF, Variant
 
 # As torchvision's first weights were evaluated: shorter side 256, the central 224.
-_IMAGENET = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bilinear', crop_fraction=0.875)
+_IMAGENET = ImagePreprocessor(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bilinear', crop_fraction=0.875)
 # timm's evaluation of the `d` variants up to 50 layers and of its ResNet-26, and of the deeper `d` ones.
-_TIMM = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, crop_fraction=0.875)
-_TIMM_LARGE = Preprocessing(256, IMAGENET_MEAN, IMAGENET_STD, crop_fraction=0.95)
-_CIFAR = Preprocessing(32, IMAGENET_MEAN, IMAGENET_STD)
-_SMALL = Preprocessing(16, HALF, HALF)
+_TIMM = ImagePreprocessor(224, IMAGENET_MEAN, IMAGENET_STD, crop_fraction=0.875)
+_TIMM_LARGE = ImagePreprocessor(256, IMAGENET_MEAN, IMAGENET_STD, crop_fraction=0.95)
+_CIFAR = ImagePreprocessor(32, IMAGENET_MEAN, IMAGENET_STD)
+_SMALL = ImagePreprocessor(16, HALF, HALF)
 
 
 def _resnet(
-    name: str, block: str, depths: tuple[int, ...], preprocessing: Preprocessing = _IMAGENET, **kwargs: Any
+    name: str, block: str, depths: tuple[int, ...], preprocessing: ImagePreprocessor = _IMAGENET, **kwargs: Any
 ) -> Variant:
     return Variant(name, 'resnet', ResNet, preprocessing, {'block': block, 'depths': depths, **kwargs})
 
 
-def _d(name: str, block: str, depths: tuple[int, ...], preprocessing: Preprocessing = _TIMM) -> Variant:
+def _d(name: str, block: str, depths: tuple[int, ...], preprocessing: ImagePreprocessor = _TIMM) -> Variant:
     return _resnet(name, block, depths, preprocessing, stem='deep', shortcut='pool')
 
 

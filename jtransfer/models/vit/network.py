@@ -16,7 +16,8 @@ from jaxtyping import Array, Float
 
 from jtransfer.checks import one_of
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.image import sides_of
 from jtransfer.models.backbone import Backbone
 from jtransfer.models.layers.common import drop_path_rates, layer_norm
 from jtransfer.models.mode import Mode
@@ -190,14 +191,14 @@ class ViT(Backbone):
         path: str,
         stored: np.ndarray,
         shape: tuple[int, ...],
-        was: Preprocessing | None,
-        now: Preprocessing,
+        was: Preprocessor | None,
+        now: Preprocessor,
         how: str = '',
     ) -> Any | None:
         """As for every backbone; position embeddings are resampled, `how` is the method of `resize_positions`."""
         if self.role(path) is not Role.POSITION:
             return super().fit(path, stored, shape, was, now, how)
-        grids = (None if was is None else self.grid(*was.shape), self.grid(*now.shape))
+        grids = (None if was is None else self.grid(*sides_of(was)), self.grid(*sides_of(now)))
         return fitted_to_grid(stored, shape, self.prefix_positions, grids, how)
 
     def _run(self, name: str, x: Float[Array, 'batch ...'], mode: Mode) -> Float[Array, 'batch ...']:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, ImagePreprocessor
 from jtransfer.models.variant import HALF, Variant
 from jtransfer.models.vit.network import ViT
 
@@ -12,13 +12,13 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 # As timm evaluates the AugReg weights at 224.
-_AUGREG = Preprocessing(224, HALF, HALF, interpolation='bicubic', crop_fraction=0.9)
-_DEIT = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic', crop_fraction=0.9)
+_AUGREG = ImagePreprocessor(224, HALF, HALF, interpolation='bicubic', crop_fraction=0.9)
+_DEIT = ImagePreprocessor(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic', crop_fraction=0.9)
 # The shorter side 256, the central 224.
-_MAE = Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic', crop_fraction=0.875)
-_DINOV2 = Preprocessing(518, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic')
-_CLIP = Preprocessing(224, CLIP_MEAN, CLIP_STD, interpolation='bicubic')
-_SMALL = Preprocessing(16, HALF, HALF)
+_MAE = ImagePreprocessor(224, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic', crop_fraction=0.875)
+_DINOV2 = ImagePreprocessor(518, IMAGENET_MEAN, IMAGENET_STD, interpolation='bicubic')
+_CLIP = ImagePreprocessor(224, CLIP_MEAN, CLIP_STD, interpolation='bicubic')
+_SMALL = ImagePreprocessor(16, HALF, HALF)
 
 # Channels, blocks and heads.
 _SIZES = {
@@ -36,7 +36,7 @@ _SIZES = {
 }
 
 
-def _vit(name: str, patch: int, size: str, preprocessing: Preprocessing = _AUGREG, **kwargs: Any) -> Variant:
+def _vit(name: str, patch: int, size: str, preprocessing: ImagePreprocessor = _AUGREG, **kwargs: Any) -> Variant:
     dim, blocks, heads = _SIZES[size]
     sizes = {'patch': patch, 'dim': dim, 'blocks': blocks, 'heads': heads}
     return Variant(name, 'vit', ViT, preprocessing, {**sizes, **kwargs})
@@ -57,7 +57,7 @@ def _clip(name: str, patch: int, size: str, gelu: str, **kwargs: Any) -> Variant
 
 
 def _siglip(name: str, patch: int, size: str, side: int, interpolation: str, **kwargs: Any) -> Variant:
-    preprocessing = Preprocessing(side, HALF, HALF, interpolation=interpolation, squash=True)
+    preprocessing = ImagePreprocessor(side, HALF, HALF, interpolation=interpolation, squash=True)
     return _vit(name, patch, size, preprocessing, class_token=False, pool='map', gelu='tanh', **kwargs)
 
 

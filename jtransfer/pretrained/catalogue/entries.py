@@ -18,7 +18,7 @@ from jtransfer import models
 from jtransfer.checks import nearest
 from jtransfer.errors import UserError
 from jtransfer.files.reading import parse_json
-from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, ImagePreprocessor
 from jtransfer.models.variant import HALF
 from jtransfer.models.vit.variants import CLIP_MEAN, CLIP_STD
 
@@ -71,7 +71,7 @@ class Entry:
     num_classes: int
     parameters: int
     bytes: int
-    preprocessing: Preprocessing
+    preprocessing: ImagePreprocessor
     licence: str
     accuracy: float | None
     accuracy_size: int | None
@@ -197,7 +197,7 @@ def _entry(cells: Mapping[str, str]) -> Entry:
     # A misread preprocessing would be silent: only these two are known.
     if cells['squash'] not in ('', 'yes'):
         raise ValueError(f"squash is {cells['squash']!r}, neither empty nor 'yes'")
-    preprocessing = Preprocessing(
+    preprocessing = ImagePreprocessor(
         int(cells['image_size']),
         mean,
         std,

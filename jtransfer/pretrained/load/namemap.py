@@ -131,7 +131,7 @@ class NameMap:
         batch_counters: whether every batch normalisation has a `num_batches_tracked` (torch).
         options: fields of the backbone that files of this naming need otherwise than the variant has them (Keras's
             epsilon); for a file that nothing else is known of.
-        preprocessing: fields of `Preprocessing`, in the same way.
+        preprocessing: fields of `ImagePreprocessor`, in the same way.
     """
 
     name: str

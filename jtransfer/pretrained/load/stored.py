@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jtransfer.adapters import Adaptation
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.base import Preprocessor
 from jtransfer.tasks.base import Task, single_label
 
 # Where the outputs of the head can be counted: a linear head, and one of several parts.
@@ -49,7 +49,7 @@ class Stored:
     variables: dict[str, Any]
     architecture: str
     class_names: tuple[str, ...]
-    preprocessing: Preprocessing
+    preprocessing: Preprocessor
     training: dict[str, Any]
     classes_stated: bool = True
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -73,11 +73,6 @@ class Stored:
     def num_classes(self) -> int:
         """Outputs of the only head; 0 without one."""
         return len(self.class_names)
-
-    @property
-    def image_size(self) -> int:
-        """Side of the square input, or its height, pixels."""
-        return self.preprocessing.image_size
 
 
 def head_outputs(shapes: Mapping[str, tuple[int, ...]], head: str = 'head') -> int | None:

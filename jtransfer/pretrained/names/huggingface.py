@@ -10,7 +10,7 @@ import jtransfer.pretrained.names.resnet_config as resnet_config
 import jtransfer.pretrained.names.vit_config as vit_config
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.pretrained.fields import COUNT, FLAG, NUMBER, OBJECT, SIDE, SIZE, SIZES, TEXT, TEXTS, check_fields
 from jtransfer.text.outside import clipped
 
@@ -47,7 +47,7 @@ _FIELDS = {
 }
 
 
-def described(config: dict[str, Any]) -> tuple[str, dict[str, Any], Preprocessing]:
+def described(config: dict[str, Any]) -> tuple[str, dict[str, Any], ImagePreprocessor]:
     """The variant, its options, and the preprocessing of its usual weights, at the size that the configuration states.
 
     How its own pictures are to look is in another file, see `huggingface_processor.framing`.
@@ -71,7 +71,7 @@ def described(config: dict[str, Any]) -> tuple[str, dict[str, Any], Preprocessin
         name, options = _READERS[kind](config)
     except KeyError as error:
         raise UserError(f"config.json: model_type '{kind}' needs the field {error}") from None
-    usual = models.describe(name).preprocessing
+    usual = models.describe(name).images
     size = config.get('image_size') or vision.get('image_size')
     if isinstance(size, int):
         usual = dataclasses.replace(usual, image_size=size)

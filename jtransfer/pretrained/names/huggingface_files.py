@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.mobilenet_v2 import variants as mobilenet_v2_variants
 from jtransfer.models.resnet.network import EXPANSION
 from jtransfer.tasks.base import Task
@@ -22,7 +22,7 @@ _PROBLEMS = {'multi_label': 'multi_label_classification', 'regression': 'regress
 KINDS = {problem: kind for kind, problem in _PROBLEMS.items()}
 
 
-def network_config(naming: str, backbone: Any, preprocessing: Preprocessing, tasks: Sequence[Task]) -> Fields:
+def network_config(naming: str, backbone: Any, preprocessing: ImagePreprocessor, tasks: Sequence[Task]) -> Fields:
     """The contents of config.json: the class, its sizes, and the names of its outputs.
 
     Args:
@@ -49,7 +49,7 @@ def network_config(naming: str, backbone: Any, preprocessing: Preprocessing, tas
     return {**fields, 'torch_dtype': 'float32'}
 
 
-def processor_config(preprocessing: Preprocessing) -> Fields:
+def processor_config(preprocessing: ImagePreprocessor) -> Fields:
     """The contents of preprocessor_config.json.
 
     Raises:
@@ -164,7 +164,7 @@ _WRITERS: Mapping[str, Callable[[Any, int], Fields]] = {
 }
 
 
-def _sizes(what: str, backbone: Any, preprocessing: Preprocessing, *, square: bool = True) -> Fields:
+def _sizes(what: str, backbone: Any, preprocessing: ImagePreprocessor, *, square: bool = True) -> Fields:
     """What the configurations of all Vision Transformers have."""
     height, width = preprocessing.shape
     if square and height != width:
@@ -191,7 +191,7 @@ _USUAL = {'class_token': True, 'embed_class': True, 'swiglu': False}
 _NO_EXTRAS: Fields = {'reg_tokens': 0, 'pre_norm': False, 'patch_bias': True, 'layer_scale': 0.0}
 
 
-def _vit(backbone: Any, preprocessing: Preprocessing, outputs: int) -> Fields:
+def _vit(backbone: Any, preprocessing: ImagePreprocessor, outputs: int) -> Fields:
     _check('ViT', backbone, **_USUAL, **_NO_EXTRAS, distilled=False)
     if backbone.pool not in ('token', 'class'):
         raise UserError(f"transformers' ViT pools its class token, and this network has pool={backbone.pool}")
@@ -208,7 +208,7 @@ def _vit(backbone: Any, preprocessing: Preprocessing, outputs: int) -> Fields:
     }
 
 
-def _deit(backbone: Any, preprocessing: Preprocessing, outputs: int) -> Fields:
+def _deit(backbone: Any, preprocessing: ImagePreprocessor, outputs: int) -> Fields:
     _check('DeiT', backbone, **_USUAL, **_NO_EXTRAS, distilled=True)
     if backbone.pool not in ('token', 'class') or not outputs:
         raise UserError(f"transformers' DeiT has one or two classifiers, and this network pool={backbone.pool}")
@@ -221,7 +221,7 @@ def _deit(backbone: Any, preprocessing: Preprocessing, outputs: int) -> Fields:
     }
 
 
-def _dinov2(backbone: Any, preprocessing: Preprocessing, outputs: int) -> Fields:
+def _dinov2(backbone: Any, preprocessing: ImagePreprocessor, outputs: int) -> Fields:
     _check('Dinov2', backbone, class_token=True, embed_class=True, pre_norm=False, patch_bias=True, distilled=False)
     _check('Dinov2', backbone, pool='token_avg' if outputs else 'token', reg_tokens=0)
     if not backbone.layer_scale:
@@ -241,7 +241,7 @@ def _dinov2(backbone: Any, preprocessing: Preprocessing, outputs: int) -> Fields
     }
 
 
-def _clip(backbone: Any, preprocessing: Preprocessing, outputs: int) -> Fields:
+def _clip(backbone: Any, preprocessing: ImagePreprocessor, outputs: int) -> Fields:
     _check('CLIP', backbone, **_USUAL, reg_tokens=0, pre_norm=True, patch_bias=False, layer_scale=0.0, distilled=False)
     _check('CLIP', backbone, qkv_bias=True)
     if backbone.pool not in ('token', 'class'):
@@ -255,7 +255,7 @@ def _clip(backbone: Any, preprocessing: Preprocessing, outputs: int) -> Fields:
     }
 
 
-def _siglip(backbone: Any, preprocessing: Preprocessing, outputs: int) -> Fields:
+def _siglip(backbone: Any, preprocessing: ImagePreprocessor, outputs: int) -> Fields:
     _check('Siglip', backbone, **{**_USUAL, 'class_token': False}, **_NO_EXTRAS, distilled=False, qkv_bias=True)
     _check('Siglip', backbone, pool='avg' if outputs else 'map')
     tower = {**_sizes('Siglip', backbone, preprocessing), 'intermediate_size': _hidden(backbone)}
@@ -265,7 +265,7 @@ def _siglip(backbone: Any, preprocessing: Preprocessing, outputs: int) -> Fields
     return {'model_type': 'siglip', 'architectures': ['SiglipForImageClassification'], 'vision_config': tower}
 
 
-_VIT_WRITERS: Mapping[str, Callable[[Any, Preprocessing, int], Fields]] = {
+_VIT_WRITERS: Mapping[str, Callable[[Any, ImagePreprocessor, int], Fields]] = {
     'huggingface': _vit,
     'huggingface_deit': _deit,
     'huggingface_dinov2': _dinov2,

@@ -1,4 +1,4 @@
-"""What a Hugging Face `preprocessor_config.json` does to a picture, as `Preprocessing`.
+"""What a Hugging Face `preprocessor_config.json` does to a picture, as `ImagePreprocessor`.
 
 What the file leaves out is what its class does by default, and what the class does not read but the file states is
 refused: nothing is taken for granted, and nothing passed over. The references are the classes of transformers 4.57
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import MAX_SIDE, Preprocessing
+from jtransfer.inputs.image import MAX_SIDE, ImagePreprocessor
 from jtransfer.models.variant import HALF
 from jtransfer.models.vit.variants import CLIP_MEAN, CLIP_STD
 from jtransfer.pretrained.fields import COUNT, FLAG, NUMBER, TEXT, check_fields, is_number, is_whole
@@ -93,7 +93,7 @@ _FIELDS = {
 _OTHER_STEPS = ('offset', 'rescale_offset', 'pad_size', 'max_size', 'size_divisor', 'use_square_size')
 
 
-def framing(processor: Mapping[str, Any], kind: str) -> Preprocessing:
+def framing(processor: Mapping[str, Any], kind: str) -> ImagePreprocessor:
     """What a preprocessor_config.json says.
 
     Args:
@@ -143,7 +143,7 @@ def _check_steps(stated: Mapping[str, Any], name: str, known: _Class) -> None:
         raise _refused('do_resize=False: a network here sees pictures of one size')
 
 
-def _geometry(stated: Mapping[str, Any], known: _Class) -> Preprocessing:
+def _geometry(stated: Mapping[str, Any], known: _Class) -> ImagePreprocessor:
     """Size, crop and squash."""
     size = stated.get('size', known.size)
     shortest_by_number = 'shortest_edge' in known.size
@@ -153,8 +153,8 @@ def _geometry(stated: Mapping[str, Any], known: _Class) -> Preprocessing:
         if not shortest:
             raise _refused(f'size={size!r} must be a shortest_edge for this class')
         if shortest >= _SQUASHED:
-            return Preprocessing(shortest, squash=True)
-        return Preprocessing(shortest, crop_fraction=float(fraction))
+            return ImagePreprocessor(shortest, squash=True)
+        return ImagePreprocessor(shortest, crop_fraction=float(fraction))
     resized = (shortest, shortest) if shortest else (height, width)
     if not known.crop or not stated.get('do_center_crop', True):
         if shortest:
@@ -173,9 +173,9 @@ def _geometry(stated: Mapping[str, Any], known: _Class) -> Preprocessing:
     return _shaped(crop, fraction, squash=not shortest)
 
 
-def _shaped(shape: tuple[int, int], fraction: float, squash: bool) -> Preprocessing:
+def _shaped(shape: tuple[int, int], fraction: float, squash: bool) -> ImagePreprocessor:
     height, width = shape
-    return Preprocessing(height, image_width=0 if width == height else width, crop_fraction=fraction, squash=squash)
+    return ImagePreprocessor(height, image_width=0 if width == height else width, crop_fraction=fraction, squash=squash)
 
 
 def _fraction(crop: tuple[int, int], resized: tuple[int, int]) -> float | None:

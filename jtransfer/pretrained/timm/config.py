@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.backbone import Backbone
 from jtransfer.pretrained.load.namemap import NameMap
 from jtransfer.pretrained.timm.names import configuration_of, named_by_timm
@@ -16,7 +16,7 @@ _WEIGHT = '.weight'
 def timm_config(
     architecture: str,
     backbone: Backbone,
-    preprocessing: Preprocessing,
+    preprocessing: ImagePreprocessor,
     class_names: Sequence[str],
     naming: NameMap,
 ) -> dict[str, Any]:

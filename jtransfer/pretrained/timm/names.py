@@ -13,7 +13,7 @@ from typing import Any
 from jtransfer import models
 from jtransfer.checks import nearest
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.models.backbone import Backbone
 from jtransfer.pretrained.fields import INPUT, NUMBER, NUMBERS, OBJECT, TEXT, check_fields
 from jtransfer.pretrained.timm.arguments import FIELDS, Arguments, arguments_of, backbone_of, options_of
@@ -127,7 +127,7 @@ def architecture_of(timm_name: str) -> tuple[str, Options]:
     raise UserError(f"timm's architecture '{timm_name}' is not among the networks here.{hint}")
 
 
-def preprocessing_of(config: Mapping[str, Any], shape: Sequence[int] = ()) -> Preprocessing:
+def preprocessing_of(config: Mapping[str, Any], shape: Sequence[int] = ()) -> ImagePreprocessor:
     """How pictures must look to a network of timm, by its config.json.
 
     Interpolation and crop are timm's own (bicubic, 0.875 from the centre) where the file does not say.
@@ -154,7 +154,7 @@ def preprocessing_of(config: Mapping[str, Any], shape: Sequence[int] = ()) -> Pr
     for field in ('mean', 'std'):
         if given.get(field) is None:
             raise UserError(f"config.json: timm's configuration has {field}=None where three numbers belong")
-    known = Preprocessing(
+    known = ImagePreprocessor(
         height,
         tuple(map(float, given['mean'])),
         tuple(map(float, given['std'])),
@@ -166,7 +166,7 @@ def preprocessing_of(config: Mapping[str, Any], shape: Sequence[int] = ()) -> Pr
     return known if known.channels == channels else known.for_channels(channels)
 
 
-def configuration_of(preprocessing: Preprocessing) -> dict[str, Any]:
+def configuration_of(preprocessing: ImagePreprocessor) -> dict[str, Any]:
     """The fields of `pretrained_cfg` for how pictures must look: the inverse of `preprocessing_of`."""
     return {
         'input_size': [preprocessing.channels, *preprocessing.shape],

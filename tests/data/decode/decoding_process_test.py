@@ -11,12 +11,13 @@ import numpy as np
 from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.data.part import Part
 from jtransfer.data.feed.stream import stream_batches
-from jtransfer.inputs.image import Preprocessing, training_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import TrainingImage
 source = ArraySource(np.zeros((8, 8, 8, 3), np.uint8), np.arange(8) % 2, class_names=('a', 'b'))
 if __name__ == '__main__':
-    pixels = training_pixels(Preprocessing(8), False)
+    pixels = TrainingImage(ImagePreprocessor(8), False)
     batches = stream_batches(Part(source, np.arange(8)), pixels, 4, 0, 0, 10**6, workers=2)
-    print(next(batches)['image'].shape, flush=True)
+    print(next(batches)['inputs']['image'].shape, flush=True)
     input()
 """
 

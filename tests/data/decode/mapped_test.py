@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jtransfer.data.decode.mapped import MappedImages, map_rows
+from jtransfer.data.decode.mapped import MappedRows, map_rows
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def test_it_is_indexed_as_an_array(file, index):
 
 def test_it_looks_like_an_array(file):
     images, array = map_rows(file, np.array([7, 2, 2, 5])), np.array(file)[[7, 2, 2, 5]]
-    assert isinstance(images, MappedImages)
+    assert isinstance(images, MappedRows)
     assert (len(images), images.shape, images.dtype, images.nbytes) == (4, array.shape, array.dtype, array.nbytes)
     np.testing.assert_array_equal(images, array)
     np.testing.assert_array_equal(np.stack(list(images)), array)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from jtransfer import config
 from jtransfer.data.decode.images import UnreadableImageError
-from jtransfer.data.decode.mapped import MappedImages
+from jtransfer.data.decode.mapped import MappedRows
 from jtransfer.data.decode.memory import can_be_cached, decode_part, readable_part
 from jtransfer.data.derived import Derived
 from jtransfer.data.part import Part
@@ -22,12 +22,28 @@ from jtransfer.data.parts import load_parts
 from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.data.sources.folder import load_folder
 from jtransfer.errors import DataWarning, OutOfMemoryError, UserError
-from jtransfer.evaluate.views import Views
-from jtransfer.inputs.image import Preprocessing, evaluation_pixels, training_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import ImageViews, TrainingImage
+from jtransfer.inputs.prepare import Prepare
 from jtransfer.tasks.base import Task
 from tests.flips import flip
 
-PIXELS = functools.partial(evaluation_pixels, preprocessing=Preprocessing(8))
+PIXELS = TrainingImage(ImagePreprocessor(8))
+
+
+class Unknown(Prepare):
+    """Cannot be described, and may lack the memory for images of one width."""
+
+    spec = PIXELS.spec
+
+    def __init__(self, width=0):
+        self.width = width
+
+    def __call__(self, example):
+        """As `PIXELS`."""
+        if example['image'].shape[1] == self.width:
+            raise MemoryError
+        return PIXELS(example)
 
 
 @pytest.fixture
@@ -53,19 +69,19 @@ def truncate(path):
 def test_decode_part(folder, workers):
     part, seen = part_of(folder), []
     decoded = decode_part(part, PIXELS, workers, progress=lambda done, count: seen.append((done, count)))
-    assert decoded.images.shape == (10, 8, 8, 3)
-    assert decoded.images.dtype == np.uint8
+    assert decoded.inputs['image'].shape == (10, 8, 8, 3)
+    assert decoded.inputs['image'].dtype == np.uint8
     for i in range(10):
-        np.testing.assert_array_equal(decoded.images[i], PIXELS(part[i]['image']))
+        np.testing.assert_array_equal(decoded.inputs['image'][i], PIXELS(part[i])['image'])
     np.testing.assert_array_equal(decoded.labels[''], part.labels[''])
     assert decoded.ids == part.ids
-    np.testing.assert_allclose(decoded.aspects, [1, 1.25, 1.5, 1.75, 2] * 2)
+    np.testing.assert_allclose(decoded.inputs['aspect'], [1, 1.25, 1.5, 1.75, 2] * 2)
     assert decoded.skipped == ()
     assert seen == [(i + 1, 10) for i in range(10)]
 
 
 @pytest.mark.parametrize('workers', [0, 3])
-@pytest.mark.parametrize('look_through', [functools.partial(decode_part, pixels=PIXELS), readable_part])
+@pytest.mark.parametrize('look_through', [functools.partial(decode_part, prepare=PIXELS), readable_part])
 def test_the_first_unreadable_image_is_named(folder, workers, look_through):
     truncate(folder / 'b/3.jpg')
     truncate(folder / 'a/2.jpg')
@@ -88,9 +104,9 @@ def test_unreadable_images_are_skipped_and_listed(folder, workers):
         f'{folder}/b/4.jpg is an empty file, not an image'
     ]
     assert decoded.skipped == ('a/0.jpg', 'b/3.jpg', 'b/4.jpg')
-    np.testing.assert_array_equal(decoded.images, whole.images[kept])
+    np.testing.assert_array_equal(decoded.inputs['image'], whole.inputs['image'][kept])
     np.testing.assert_array_equal(decoded.labels[''], whole.labels[''][kept])
-    np.testing.assert_array_equal(decoded.aspects, whole.aspects[kept])
+    np.testing.assert_array_equal(decoded.inputs['aspect'], whole.inputs['aspect'][kept])
     assert decoded.ids == tuple(whole.ids[i] for i in kept)
     with pytest.warns(DataWarning, match='^3 unreadable images left out: '):
         part, skipped = readable_part(part_of(folder), workers, skip_unreadable=True)
@@ -98,7 +114,7 @@ def test_unreadable_images_are_skipped_and_listed(folder, workers):
     assert part.ids == decoded.ids
 
 
-@pytest.mark.parametrize('look_through', [functools.partial(decode_part, pixels=PIXELS), readable_part])
+@pytest.mark.parametrize('look_through', [functools.partial(decode_part, prepare=PIXELS), readable_part])
 def test_a_class_must_not_disappear(folder, look_through):
     for path in (folder / 'b').iterdir():
         truncate(path)
@@ -168,10 +184,11 @@ def counted(folder, indices=None):
 
 
 def assert_same(decoded, direct):
-    np.testing.assert_array_equal(np.asarray(decoded.images), direct.images)
-    np.testing.assert_array_equal(decoded.aspects, direct.aspects)
+    assert decoded.inputs.keys() == direct.inputs.keys()
+    for name, rows in decoded.inputs.items():
+        np.testing.assert_array_equal(np.asarray(rows), direct.inputs[name])
+        assert rows.dtype == direct.inputs[name].dtype
     np.testing.assert_equal(decoded.labels, direct.labels)
-    assert decoded.aspects.dtype == direct.aspects.dtype
     assert (decoded.ids, decoded.skipped, decoded.tasks) == (direct.ids, direct.skipped, direct.tasks)
 
 
@@ -179,22 +196,22 @@ def assert_same(decoded, direct):
 @pytest.mark.parametrize(
     'pixels',
     [
-        training_pixels(Preprocessing(32), crops=True),
-        training_pixels(Preprocessing(32, crop_fraction=0.9, interpolation='bilinear'), crops=False),
-        Views(Preprocessing(24), crops=5, scales=(1.0, 1.5)),
+        TrainingImage(ImagePreprocessor(32), crops=True),
+        TrainingImage(ImagePreprocessor(32, crop_fraction=0.9, interpolation='bilinear'), crops=False),
+        ImageViews(ImagePreprocessor(24), crops=5, scales=(1.0, 1.5)),
     ],
 )
 def test_cached_pictures_are_the_decoded_ones_and_decoded_once(photographs, cache, pixels, workers):
     direct = decode_part(counted(photographs), pixels)
-    assert isinstance(direct.images, np.ndarray)
-    assert not isinstance(direct.images, np.memmap)
+    assert isinstance(direct.inputs['image'], np.ndarray)
+    assert not isinstance(direct.inputs['image'], np.memmap)
     first, second = counted(photographs), counted(photographs)
     assert_same(decode_part(first, pixels, workers, cache=cache), direct)
     assert sorted(first.source.decoded) == list(range(len(MODES) * 2))
     again = decode_part(second, pixels, workers, cache=cache)
     assert_same(again, direct)
     assert second.source.decoded == []
-    assert isinstance(again.images, np.memmap)
+    assert isinstance(again.inputs['image'], np.memmap)
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -202,7 +219,7 @@ def test_cached_pictures_that_the_disk_changed_are_decoded_again_and_said(photog
     part = part_of(photographs)
     direct = decode_part(part, PIXELS)
     decode_part(part, PIXELS, cache=cache)
-    (pixels,) = cache.rglob('pixels.bin')
+    (pixels,) = cache.rglob('image.held')
     flip(pixels)
     with pytest.warns(DataWarning, match='^1 cached image in .* had changed on the disk: decoded again$'):
         assert_same(decode_part(part, PIXELS, workers, cache=cache), direct)
@@ -230,13 +247,13 @@ def test_only_what_a_part_asks_for_is_decoded(photographs, cache):
     few = counted(photographs, [9, 2, 11])
     decoded = decode_part(few, PIXELS, cache=cache)
     assert few.source.decoded == [9, 2, 11]
-    np.testing.assert_array_equal(decoded.images, direct.images[[9, 2, 11]])
+    np.testing.assert_array_equal(decoded.inputs['image'], direct.inputs['image'][[9, 2, 11]])
     more = counted(photographs, [2, 3, 9])
     decoded = decode_part(more, PIXELS, cache=cache)
     assert more.source.decoded == [3]
-    assert isinstance(decoded.images, MappedImages)
-    np.testing.assert_array_equal(decoded.images, direct.images[[2, 3, 9]])
-    assert decoded.images.nbytes == direct.images[[2, 3, 9]].nbytes
+    assert isinstance(decoded.inputs['image'], MappedRows)
+    np.testing.assert_array_equal(decoded.inputs['image'], direct.inputs['image'][[2, 3, 9]])
+    assert decoded.inputs['image'].nbytes == direct.inputs['image'][[2, 3, 9]].nbytes
 
 
 def test_names_do_not_matter_and_contents_do(folder, cache):
@@ -280,7 +297,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_kept(folder, cache, monkeyp
     monkeypatch.setattr(part.source, 'content', lambda index: next(contents), raising=False)
     with pytest.raises(UserError, match=r'^a/0.jpg was changed while it was read'):
         decode_part(part, PIXELS, cache=cache)
-    assert not (cache).exists() or not list((cache).rglob('pixels.bin'))
+    assert not (cache).exists() or not list((cache).rglob('image.held'))
 
 
 @pytest.mark.parametrize('reason', ['source', 'pixels'])
@@ -290,7 +307,7 @@ def test_what_cannot_be_known_again_is_decoded_into_memory(folder, cache, reason
         source = ArraySource([part[i]['image'] for i in range(len(part))], part.labels[''], part.class_names, part.ids)
         part = Part(source, np.arange(len(part)))
     else:
-        pixels = lambda image: PIXELS(image)  # noqa: E731
+        pixels = Unknown()
     assert not can_be_cached(part, pixels)
     assert can_be_cached(part_of(folder), PIXELS)
     assert_same(decode_part(part, pixels, cache=cache), decode_part(part_of(folder), PIXELS))
@@ -369,7 +386,7 @@ def deep(tmp_path):
 def test_a_sliver_of_16_bits_is_told_each_time(deep, tmp_path):
     note = r'2 of 4 images have 16 bits .*first a/0.png: 0 to 4,095.*; data.pixel_range=0,4095 says'
     part, cache = part_of(deep), tmp_path / 'cache'
-    for look in (readable_part, functools.partial(decode_part, pixels=PIXELS)):
+    for look in (readable_part, functools.partial(decode_part, prepare=PIXELS)):
         with pytest.warns(DataWarning, match=note):
             look(part)
     # Also when nothing is decoded any more.
@@ -386,8 +403,8 @@ def test_pictures_of_another_pixel_range_are_others(deep, tmp_path):
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter('always')
             part = Part(load_folder(str(deep), pixel_range=ends)['train'], np.arange(4))
-            images.append(np.array(decode_part(part, PIXELS, cache=cache).images))
-            np.testing.assert_array_equal(images[-1], decode_part(part, PIXELS).images)
+            images.append(np.array(decode_part(part, PIXELS, cache=cache).inputs['image']))
+            np.testing.assert_array_equal(images[-1], decode_part(part, PIXELS).inputs['image'])
         assert len(told) == (2 if ends == () else 0)
     assert images[0][0].max() < 20 < images[1][0].max()
     assert not np.array_equal(images[1], images[2])
@@ -395,12 +412,7 @@ def test_pictures_of_another_pixel_range_are_others(deep, tmp_path):
 
 
 def test_memory_that_does_not_suffice_for_one_image_is_one_image_less(folder):
-    def pixels(image):
-        if image.shape[1] == 30:
-            raise MemoryError
-        return PIXELS(image)
-
-    part = part_of(folder)
+    part, pixels = part_of(folder), Unknown(30)
     with pytest.warns(DataWarning, match='a/2.jpg takes more memory than there is for one image'):
         assert decode_part(part, pixels, skip_unreadable=True).skipped == ('a/2.jpg', 'b/2.jpg')
     with pytest.raises(
@@ -410,8 +422,8 @@ def test_memory_that_does_not_suffice_for_one_image_is_one_image_less(folder):
 
 
 def test_images_beyond_the_memory_are_refused_before_one_is_decoded(folder, monkeypatch):
-    monkeypatch.setattr('jtransfer.out_of_memory.available_memory', lambda: 10 * 8 * 8 * 3 - 1)
+    monkeypatch.setattr('jtransfer.out_of_memory.available_memory', lambda: 10 * (8 * 8 * 3 + 4) - 1)
     with pytest.raises(OutOfMemoryError, match=r'the 10 images, decoded: 0 MiB of memory are .*data.placement=stream'):
         decode_part(part_of(folder), PIXELS, progress=lambda *_: pytest.fail('decoded'))
-    monkeypatch.setattr('jtransfer.out_of_memory.available_memory', lambda: 10 * 8 * 8 * 3)
+    monkeypatch.setattr('jtransfer.out_of_memory.available_memory', lambda: 10 * (8 * 8 * 3 + 4))
     assert len(decode_part(part_of(folder), PIXELS)) == 10

@@ -1,7 +1,5 @@
 """Tests of jtransfer/data/feed/batches.py."""
 
-import functools
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,10 @@ from jtransfer.data.feed.batches import evaluation_batches, training_batch
 from jtransfer.data.feed.order import example_order
 from jtransfer.data.parts import load_parts
 from jtransfer.data.sources.arrays import ArraySource
-from jtransfer.inputs.image import Preprocessing, evaluation_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import TrainingImage
 
-PIXELS = functools.partial(evaluation_pixels, preprocessing=Preprocessing(6))
+PIXELS = TrainingImage(ImagePreprocessor(6))
 
 
 @pytest.fixture
@@ -28,7 +27,8 @@ def test_training_batch(part):
     batch = training_batch(decoded, 2, 4, seed=7)
     index, epoch = example_order(2, 4, 11, 7)
     assert batch['labels'].keys() == {''}
-    flat = {**batch, 'labels': batch['labels']['']}
+    flat = {**batch, **batch['inputs'], 'labels': batch['labels']['']}
+    del flat['inputs']
     assert {name: (values.dtype.name, values.shape) for name, values in flat.items()} == {
         'image': ('uint8', (4, 6, 6, 3)),
         'labels': ('int32', (4,)),
@@ -36,11 +36,11 @@ def test_training_batch(part):
         'epoch': ('int32', (4,)),
         'aspect': ('float32', (4,)),
     }
-    np.testing.assert_array_equal(batch['image'], np.stack([PIXELS(part[i]['image']) for i in index]))
+    np.testing.assert_array_equal(batch['inputs']['image'], np.stack([PIXELS(part[i])['image'] for i in index]))
     np.testing.assert_array_equal(batch['labels'][''], part.labels[''][index])
     np.testing.assert_array_equal(batch['id'], index)
     np.testing.assert_array_equal(batch['epoch'], epoch)
-    np.testing.assert_array_equal(batch['aspect'], np.full(4, 1.5))
+    np.testing.assert_array_equal(batch['inputs']['aspect'], np.full(4, 1.5))
 
 
 def test_training_batch_of_repeats(part):
@@ -50,7 +50,7 @@ def test_training_batch_of_repeats(part):
     visits = example_order(0, 6, 11, 7)[0]
     np.testing.assert_array_equal(batch['id'], visits[[4, 4, 4, 5]])
     np.testing.assert_array_equal(batch['epoch'], [0, 1, 2, 0])
-    np.testing.assert_array_equal(batch['image'], decoded.images[batch['id']])
+    np.testing.assert_array_equal(batch['inputs']['image'], decoded.inputs['image'][batch['id']])
     np.testing.assert_array_equal(batch['labels'][''], decoded.labels[''][batch['id']])
 
 
@@ -60,8 +60,10 @@ def test_evaluation_sees_every_example_once(part, batch_size, decoded):
     whole = decode_part(part, PIXELS)
     batches = list(evaluation_batches(whole, batch_size) if decoded else evaluation_batches(part, batch_size, PIXELS))
     assert len(batches) == -(-11 // batch_size)
-    assert all(batch['image'].shape == (batch_size, 6, 6, 3) for batch in batches)
-    assert all(batch['image'].dtype == np.uint8 and batch['labels'][''].dtype == np.int32 for batch in batches)
+    assert all(batch['inputs']['image'].shape == (batch_size, 6, 6, 3) for batch in batches)
+    assert all(
+        batch['inputs']['image'].dtype == np.uint8 and batch['labels'][''].dtype == np.int32 for batch in batches
+    )
     mask = np.concatenate([batch['mask'] for batch in batches])
-    np.testing.assert_array_equal(np.concatenate([b['image'] for b in batches])[mask], whole.images)
+    np.testing.assert_array_equal(np.concatenate([b['inputs']['image'] for b in batches])[mask], whole.inputs['image'])
     np.testing.assert_array_equal(np.concatenate([b['labels'][''] for b in batches])[mask], whole.labels[''])

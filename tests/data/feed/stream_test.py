@@ -18,9 +18,10 @@ from jtransfer.data.feed.batches import training_batch
 from jtransfer.data.feed.stream import host_batches, stream_batches
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import OutOfMemoryError
-from jtransfer.inputs.image import Preprocessing, whole_picture
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import TrainingImage
 
-PIXELS = functools.partial(whole_picture, side=9)
+PIXELS = TrainingImage(ImagePreprocessor(8), crops=True)
 
 
 @pytest.fixture
@@ -98,11 +99,11 @@ def test_the_rows_of_all_processes_are_the_batch_and_every_example_comes_once(pa
 )
 def test_any_number_of_processes_sees_the_same_batches(n, each, seed, start, repeats, balanced):
     labels = np.arange(n, dtype=np.int32) % 3
+    images, aspects = np.arange(n * 3, dtype=np.uint8).reshape(n, 1, 1, 3), np.arange(n, dtype=np.float32)
     decoded = Decoded(
-        images=np.arange(n * 3, dtype=np.uint8).reshape(n, 1, 1, 3),
+        inputs={'image': images, 'aspect': aspects},
         labels={'': labels},
         ids=tuple(map(str, range(n))),
-        aspects=np.arange(n, dtype=np.float32),
         skipped=(),
         class_names=('a', 'b', 'c'),
         tasks=(),
@@ -121,9 +122,9 @@ def test_any_number_of_processes_sees_the_same_batches(n, each, seed, start, rep
 def test_a_process_decodes_its_own_rows_alone(part):
     decoded = []
 
-    def pixels(image):
-        decoded.append(image.shape)
-        return PIXELS(image)
+    def pixels(example):
+        decoded.append(example['id'])
+        return PIXELS(example)
 
     assert len(list(stream_batches(part, pixels, 4, 3, 0, 5, process=1, processes=4))) == 5
     assert len(decoded) == 5
@@ -132,9 +133,9 @@ def test_a_process_decodes_its_own_rows_alone(part):
 def test_the_copies_of_an_image_in_a_batch_are_decoded_once(part):
     decoded = []
 
-    def pixels(image):
-        decoded.append(image.shape)
-        return PIXELS(image)
+    def pixels(example):
+        decoded.append(example['id'])
+        return PIXELS(example)
 
     assert len(list(stream_batches(part, pixels, 8, 3, 0, 3, repeats=4))) == 3
     assert len(decoded) == 3 * 8 / 4
@@ -142,13 +143,12 @@ def test_the_copies_of_an_image_in_a_batch_are_decoded_once(part):
 
 def test_worker_processes_give_the_same_and_start_no_accelerator(part):
     decoded = decode_part(part, PIXELS)
-    preprocessing = Preprocessing(9)
 
-    def pixels(image):
+    def pixels(example):
         from jax._src import xla_bridge
 
         assert not xla_bridge.backends_are_initialized()
-        return whole_picture(image, preprocessing.image_size)
+        return PIXELS(example)
 
     with warnings.catch_warnings():
         warnings.simplefilter('error', ResourceWarning)
@@ -160,7 +160,7 @@ def test_stopping_early_leaves_no_process(part):
     import multiprocessing
 
     batches = stream_batches(part, PIXELS, 4, 0, 0, 1000, workers=1)
-    assert next(batches)['image'].shape == (4, 9, 9, 3)
+    assert next(batches)['inputs']['image'].shape == (4, 9, 9, 3)
     batches.close()
     assert not multiprocessing.active_children()
 

@@ -16,7 +16,8 @@ from jtransfer.data.sources.folder import load_folder
 from jtransfer.data.sources.opening import open_source
 from jtransfer.data.survey import survey_part
 from jtransfer.errors import DataWarning, UserError
-from jtransfer.inputs.image import Preprocessing, training_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import TrainingImage
 
 
 def fill(root, *paths):
@@ -220,7 +221,7 @@ def test_what_is_no_file_of_bounded_size_can_be_skipped(tmp_path):
     os.mkfifo(tmp_path / 'cat' / 'pipe.png')
     (tmp_path / 'dog' / 'endless.png').symlink_to('/dev/zero')
     part = Part(source := load_folder(str(tmp_path))['train'], np.arange(5))
-    pixels = training_pixels(Preprocessing(image_size=4), crops=False)
+    pixels = TrainingImage(ImagePreprocessor(image_size=4), crops=False)
     with pytest.warns(DataWarning, match='2 unreadable images left out: .*pipe.png is no regular file'):
         assert decode_part(part, pixels, skip_unreadable=True).skipped == ('cat/pipe.png', 'dog/endless.png')
     with pytest.warns(DataWarning, match='2 unreadable images left out: .*pipe.png is no regular file'):

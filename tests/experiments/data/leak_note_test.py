@@ -7,17 +7,17 @@ from PIL import Image
 from jtransfer.data.parts import load_parts
 from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.data.sources.folder import load_folder
-from jtransfer.evaluate.views import Views
 from jtransfer.experiments.data.leak_note import leaks
 from jtransfer.experiments.data.read import read_examples
 from jtransfer.experiments.run import finetune
 from jtransfer.experiments.run import train as training
 from jtransfer.experiments.run.directory import read_result
 from jtransfer.experiments.run.feed import read_training
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import ImageViews
 from tests.data.planted import COPIES, originals
 
-SETTINGS = Preprocessing(48, crop_fraction=0.875)
+SETTINGS = ImagePreprocessor(48, crop_fraction=0.875)
 
 
 def source_of(pictures, name):
@@ -40,7 +40,7 @@ def found(config, sources, views=None, settings=SETTINGS):
 
 
 @pytest.mark.parametrize('operations', [(), ('random_resized_crop', 'horizontal_flip')])
-@pytest.mark.parametrize('views', [None, Views(SETTINGS, crops=5, scales=(1.0, 1.25))])
+@pytest.mark.parametrize('views', [None, ImageViews(SETTINGS, crops=5, scales=(1.0, 1.25))])
 def test_copies_are_counted_however_images_are_kept(tiny_config, sources, operations, views):
     config = tiny_config(**{'augment.operations': operations, 'data.batch_size': 2})
     counts, lines = found(config, sources, views)
@@ -57,20 +57,20 @@ def test_it_is_not_looked_for_where_it_is_not_wanted_or_not_cheap(tiny_config, s
 
 
 def test_small_images_are_not_told_apart_by_hashes(tiny_config, sources):
-    assert found(tiny_config(**{'data.batch_size': 2}), sources, settings=Preprocessing(16)) == ({}, ())
+    assert found(tiny_config(**{'data.batch_size': 2}), sources, settings=ImagePreprocessor(16)) == ({}, ())
 
 
 def test_identical_files_are_told_at_any_size(tiny_config, sources, tmp_path):
     """By the digests that a cache knows them by, where hashes of pixels mean nothing."""
     config = tiny_config(**{'data.batch_size': 2, 'data.cache_dir': str(tmp_path / 'cache')})
-    counts, lines = found(config, sources, settings=Preprocessing(16))
+    counts, lines = found(config, sources, settings=ImagePreprocessor(16))
     assert (counts, lines) == ({}, ())  # arrays have no files
     pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 20, 3), np.uint8)
     for place, index in (('train/a/1', 0), ('train/b/1', 1), ('test/a/1', 2), ('test/b/9', 1)):
         path = tmp_path / 'photos' / f'{place}.png'
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[index]).save(path)
-    counts, [line] = found(config, load_folder(str(tmp_path / 'photos')), settings=Preprocessing(16))
+    counts, [line] = found(config, load_folder(str(tmp_path / 'photos')), settings=ImagePreprocessor(16))
     assert counts == {'test': 1}
     assert line.startswith('1 test image has a copy in the training part (first: test/b/9.png = train/b/1.png)')
 

@@ -5,18 +5,18 @@ import os
 import numpy as np
 import pytest
 
-from jtransfer.data.decode.mapped import MappedImages
+from jtransfer.data.decode.mapped import MappedRows
 from jtransfer.data.decode.memory import Decoded
 from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.errors import UserError
-from jtransfer.evaluate.views import Views
 from jtransfer.experiments.data.read import cache_of, placement_of, read_examples
-from jtransfer.inputs.image import Preprocessing, training_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import ImageViews, TrainingImage
 
-SETTINGS = Preprocessing(16)
-PIXELS = training_pixels(SETTINGS, crops=True)
+SETTINGS = ImagePreprocessor(16)
+PIXELS = TrainingImage(SETTINGS, crops=True)
 
 
 @pytest.fixture
@@ -57,11 +57,11 @@ def test_what_is_in_memory_anyway_is_not_written_to_a_file(tiny_config):
 def test_all_views_count_towards_the_budget(tiny_config, train):
     config = tiny_config(**{'data.device_budget_mib': 1})
     part = many(train, 1000)  # 1000 × 16 × 16 × 3 bytes
-    assert placement_of(part, Views(SETTINGS), config) == 'device'
-    assert placement_of(part, Views(SETTINGS, flips=True), config) == 'device'
-    for views in (Views(SETTINGS, crops=5), Views(SETTINGS, scales=(1.0, 1.5))):
+    assert placement_of(part, ImageViews(SETTINGS), config) == 'device'
+    assert placement_of(part, ImageViews(SETTINGS, flips=True), config) == 'device'
+    for views in (ImageViews(SETTINGS, crops=5), ImageViews(SETTINGS, scales=(1.0, 1.5))):
         assert placement_of(part, views, config) == 'host'
-    assert placement_of(part, Views(SETTINGS, crops=5), tiny_config(**{'data.device_budget_mib': 5})) == 'device'
+    assert placement_of(part, ImageViews(SETTINGS, crops=5), tiny_config(**{'data.device_budget_mib': 5})) == 'device'
 
 
 def test_the_cache_is_where_the_configuration_says(tiny_config, train, decoded_elsewhere, tmp_path):
@@ -78,13 +78,13 @@ def test_host_and_device_read_from_the_file_and_stream_does_not(tiny_config, tra
     streamed = read_examples(train, SETTINGS, tiny_config(**{'data.placement': 'stream', **where}))
     assert isinstance(streamed.held, Part)
     assert not (tmp_path / 'new').exists()
-    pixels = np.stack([streamed.pixels(train[i]['image']) for i in range(len(train))])
+    pixels = np.stack([streamed.views(train[i])['image'] for i in range(len(train))])
     for placement in ('host', 'device', 'auto'):
         held = read_examples(train, SETTINGS, tiny_config(**{'data.placement': placement, **where})).held
         assert isinstance(held, Decoded)
-        assert isinstance(held.images, np.memmap | MappedImages)
-        np.testing.assert_array_equal(held.images, pixels)
-    without = read_examples(train, SETTINGS, tiny_config(**{'data.cache': False})).held.images
+        assert isinstance(held.inputs['image'], np.memmap | MappedRows)
+        np.testing.assert_array_equal(held.inputs['image'], pixels)
+    without = read_examples(train, SETTINGS, tiny_config(**{'data.cache': False})).held.inputs['image']
     assert not isinstance(without, np.memmap)
     np.testing.assert_array_equal(without, pixels)
 

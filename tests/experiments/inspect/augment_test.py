@@ -16,7 +16,7 @@ from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
 from jtransfer.experiments.inspect import augment
 from jtransfer.experiments.run.start import abstract_model
-from jtransfer.inputs.image import training_pixels
+from jtransfer.inputs.image_held import TrainingImage
 
 
 def _with(config, **settings):
@@ -29,12 +29,14 @@ def test_the_draws_are_those_of_the_first_epochs(tiny_config):
     assert found.images.shape[:2] == (4, 2)
     parts = load_parts(config.data, config.seed)
     model = abstract_model(config, parts.num_classes)
-    decoded = decode_part(parts.train, training_pixels(model.preprocessing, crops=True))
+    decoded = decode_part(parts.train, TrainingImage(model.preprocessing, crops=True))
     batch = training_batch(decoded, 0, 4, config.seed)
     function = make_augment(config.augment, model.preprocessing)
     for epoch in range(2):
         keys = example_keys(config.seed, jnp.full(4, epoch, jnp.int32), jnp.asarray(batch['id']))
-        images = function(keys, jnp.asarray(batch['image']), aspects=jnp.asarray(batch['aspect'])).images
+        images = function(
+            keys, jnp.asarray(batch['inputs']['image']), aspects=jnp.asarray(batch['inputs']['aspect'])
+        ).images
         np.testing.assert_array_equal(np.rint(images), found.images[:, epoch])
     assert found.names == tuple(parts.class_names[label] for label in batch['labels'][''])
     assert [step.split('(')[0] for step in found.steps] == ['random_resized_crop', 'horizontal_flip', 'rotate']

@@ -14,7 +14,8 @@ from jtransfer.experiments.inspect.lr_curve import DIVERGENCE, END, OVERFLOW
 from jtransfer.experiments.inspect.lr_find import find, ramp, range_test
 from jtransfer.experiments.run.prepare import prepare
 from jtransfer.experiments.run.train import train_model
-from jtransfer.inputs.image import normalise, training_pixels
+from jtransfer.inputs.image_held import TrainingImage
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.pretrained.model import load_model
 from jtransfer.tasks.choose_loss import task_losses
 from jtransfer.tasks.criterion import make_criterion
@@ -96,8 +97,8 @@ def test_gradient_descent_on_a_linear_probe_diverges_beyond_its_stable_limit(pro
         head_init='zeros', **settings, **{'data.batch_size': 24, 'data.test_fraction': 1 / 3}
     )
     assert len(parts.train) == 24
-    pixels = training_pixels(model.preprocessing, False)
-    images = normalise(jnp.asarray(decode_part(parts.train, pixels).images), model.preprocessing)
+    held = decode_part(parts.train, TrainingImage(model.preprocessing)).inputs
+    images = normalise(jnp.asarray(held['image']), model.preprocessing)
     features = model.network.apply(model.variables, images, method='features')['pooled']
     features = np.concatenate([np.asarray(features, float), np.ones((24, 1))], axis=1)
     # The Hessian of softmax cross-entropy is at most half the features' second moment (Böhning, 1992), and a third at
@@ -126,9 +127,11 @@ def test_groups_keep_their_factors_and_the_rate_is_that_of_the_step(problem):
     random = np.random.default_rng(0)
     for number in range(3):
         batch = {
-            'image': random.integers(0, 256, (8, *model.preprocessing.shape, 3), dtype=np.uint8),
+            'inputs': {
+                'image': random.integers(0, 256, (8, *model.preprocessing.shape, 3), dtype=np.uint8),
+                'aspect': np.ones(8, np.float32),
+            },
             'labels': {'': np.arange(8, dtype=np.int32) % 3},
-            'aspect': np.ones(8, np.float32),
             'id': np.arange(8, dtype=np.int32),
             'epoch': np.zeros(8, np.int32),
             'seed': np.uint32(0),

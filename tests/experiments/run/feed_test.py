@@ -11,12 +11,13 @@ from jtransfer.data.part import Part
 from jtransfer.data.parts import load_parts
 from jtransfer.errors import UserError
 from jtransfer.experiments.run.feed import feeds
-from jtransfer.inputs.image import Preprocessing, training_pixels
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import TrainingImage
 from jtransfer.tasks.base import Task
 from jtransfer.train.placement import JitPlacement
 from tests.tiers import slow
 
-SETTINGS = Preprocessing(16)
+SETTINGS = ImagePreprocessor(16)
 
 
 def batches_of(config, part, start=0, count=4):
@@ -114,5 +115,5 @@ def test_unreadable_images_are_counted(tiny_config, tmp_path, photos, placement)
     feed = make_feed(0)
     batch = next(feed)
     feed.close()
-    decoded = decode_part(part, training_pixels(SETTINGS, config.augment.crops), skip_unreadable=True)
-    np.testing.assert_array_equal(batch['image'], decoded.images[np.asarray(batch['id'])])
+    decoded = decode_part(part, TrainingImage(SETTINGS, config.augment.crops), skip_unreadable=True)
+    np.testing.assert_array_equal(batch['inputs']['image'], decoded.inputs['image'][np.asarray(batch['id'])])

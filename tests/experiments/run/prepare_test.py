@@ -24,7 +24,15 @@ from jtransfer.train.lane import FitResult
 from jtransfer.train.state import TrainState
 
 pytestmark = pytest.mark.usefixtures('compile_once')
-ONCE = ('load_model', 'make_plan', 'make_step_parts', 'check_sizes', '_check_statistics', 'make_augment', 'make_views')
+ONCE = (
+    'load_model',
+    'make_plan',
+    'make_step_parts',
+    'check_sizes',
+    '_check_statistics',
+    'make_input_augment',
+    'make_views',
+)
 
 
 def interrupt(*args):
@@ -145,7 +153,7 @@ def test_what_is_loaded_and_moves_is_told_and_what_is_at_hand_is_taken(tiny_conf
     ('family', 'image_size', 'sizes', 'message'),
     [
         ('vit', None, (16, 200), r'^augment\.sizes: 200 is no size for this network: [^\n]*$'),
-        ('resnet', (16, 24), (16,), r'^augment\.sizes=\(16,\) are sides of squares'),
+        ('resnet', (16, 24), (16,), r'^augment\.sizes are sides of squares'),
     ],
 )
 def test_sizes_that_a_network_does_not_take_are_told_before_an_image_is_read(

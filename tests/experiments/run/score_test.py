@@ -11,11 +11,12 @@ from jtransfer.data.parts import load_parts
 from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.errors import UserError
 from jtransfer.evaluate.forward import make_forward
-from jtransfer.evaluate.views import Views, make_views, view_pixels
+from jtransfer.evaluate.views import make_views
 from jtransfer.experiments.data import read as reading
 from jtransfer.experiments.data.read import read_examples
 from jtransfer.experiments.run.score import score
-from jtransfer.inputs.image import evaluation_pixels
+from jtransfer.inputs.image_held import ImageViews, view_pixels
+from jtransfer.inputs.image_pixels import evaluation_pixels
 from jtransfer.pretrained.model import load_model
 
 pytestmark = pytest.mark.usefixtures('compile_once')
@@ -62,7 +63,9 @@ def by_hand(model, part, views):
         for crop in range(views.crops):
             pixels = np.stack([view_pixels(picture, size, views.crops)[crop] for picture in pictures])
             for view in (pixels, np.ascontiguousarray(pixels[:, :, ::-1]))[: 1 + views.flips]:
-                probabilities.append(softmax(np.asarray(forward(model.variables, view)[''], np.float64), axis=1))
+                probabilities.append(
+                    softmax(np.asarray(forward(model.variables, {'image': view})[''], np.float64), axis=1)
+                )
     return np.mean(probabilities, axis=0), len(probabilities)
 
 
@@ -104,13 +107,13 @@ def test_without_views_nothing_changes(tiny_config, checkpoints):
     model = load_model(checkpoints['resnet'], class_names=parts.class_names, head_init='normal')
     examples = read_examples(parts.test, model.preprocessing, config)
     pixels = np.stack([evaluation_pixels(parts.test[i]['image'], model.preprocessing) for i in range(len(parts.test))])
-    np.testing.assert_array_equal(examples.held.images, pixels)
+    np.testing.assert_array_equal(examples.held.inputs['image'], pixels)
     views = make_views(model.network, model.variables, model.preprocessing, config.evaluate)
     again = read_examples(parts.test, model.preprocessing, config, views)
     first, second = (score(model, read, config).logits[''] for read in (examples, again))
     np.testing.assert_array_equal(first, second)
     forward = make_forward(model.network, model.preprocessing)
-    np.testing.assert_array_equal(first[:8], forward(model.variables, pixels[:8])[''])
+    np.testing.assert_array_equal(first[:8], forward(model.variables, {'image': pixels[:8]})[''])
 
 
 @pytest.mark.parametrize('placement', ['device', 'stream'])
@@ -118,7 +121,7 @@ def test_crops_that_are_alike_in_every_picture_are_refused(tiny_config, checkpoi
     config = tiny_config(**{'data.placement': placement})
     preprocessing = load_model(checkpoints['resnet']).preprocessing
     images = np.random.default_rng(0).integers(0, 256, (4, 20, 24, 3), dtype=np.uint8)
-    views = Views(preprocessing, crops=5)
+    views = ImageViews(preprocessing, crops=5)
     for square, refused in ((images[:, :, :20], True), (images, False)):
         part = Part(ArraySource(square, [0, 1, 0, 1], ('a', 'b')), np.arange(4))
         if refused:

@@ -81,7 +81,7 @@ def test_feeds_hold_pictures_for_the_largest_size_and_every_image_so_often(
     count, make_feed, _ = feeds(parts.train, preprocessing, config, make_placement('jit', jax.devices()[:1]))
     batch = next(make_feed(2))
     assert count == len(parts.train)
-    assert batch['image'].shape == (8, side, side, 3)
+    assert batch['inputs']['image'].shape == (8, side, side, 3)
     ids, epochs = np.asarray(batch['id']), np.asarray(batch['epoch'])
     np.testing.assert_array_equal(ids[::2], ids[1::2])
     assert len(set(ids.tolist())) == 4

@@ -13,7 +13,7 @@ from jtransfer.data.sources.arrays import ArraySource
 from jtransfer.errors import UserError
 from jtransfer.experiments.data.read import read_examples
 from jtransfer.experiments.soup import recalibrate as statistics
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.pretrained.model import load_model
 from tests.experiments.trees import assert_identical, differing
 
@@ -58,7 +58,7 @@ def images(model):
 
 
 def test_statistics_of_one_batch_are_those_of_a_training_step(model, images):
-    ours = statistics.recalibrate_statistics(model, [images])
+    ours = statistics.recalibrate_statistics(model, [{'image': images}])
     expected = statistics_of(model, images)
     assert expected.keys() == {f'{module}/{leaf}' for module in MODULES for leaf in ('mean', 'var')}
     for path, leaf in rules.flatten(ours['batch_stats']).items():
@@ -69,7 +69,7 @@ def test_statistics_of_one_batch_are_those_of_a_training_step(model, images):
 
 @pytest.mark.parametrize('sizes', [(24,), (8, 8, 8), (7, 10, 5, 2)])
 def test_the_first_statistics_are_numpys_over_all_images_however_they_are_divided(model, images, sizes):
-    batches = np.split(images, np.cumsum(sizes)[:-1])
+    batches = [{'image': batch} for batch in np.split(images, np.cumsum(sizes)[:-1])]
     ours = statistics.recalibrate_statistics(model, batches)['batch_stats']['backbone']['stem']['bn']
     _, captured = model.network.apply(
         model.variables,
@@ -85,7 +85,8 @@ def test_the_first_statistics_are_numpys_over_all_images_however_they_are_divide
 
 def test_deeper_statistics_are_the_moments_of_all_batches_together(model, images):
     batches = np.split(images, 3)
-    ours = rules.flatten(statistics.recalibrate_statistics(model, batches)['batch_stats'])
+    held = [{'image': batch} for batch in batches]
+    ours = rules.flatten(statistics.recalibrate_statistics(model, held)['batch_stats'])
     each = [statistics_of(model, batch) for batch in batches]
     path = 'backbone/stage2/block0/bn2'
     means = np.stack([statistics[f'{path}/mean'] for statistics in each])
@@ -102,7 +103,7 @@ def test_deeper_statistics_are_the_moments_of_all_batches_together(model, images
 
 def test_frozen_modules_keep_their_statistics_and_use_them(model, images):
     frozen = ('backbone/stem/bn', 'backbone/stage1')
-    ours = statistics.recalibrate_statistics(model, [images], frozen=frozen)
+    ours = statistics.recalibrate_statistics(model, [{'image': images}], frozen=frozen)
     moved = differing(ours['batch_stats'], model.variables['batch_stats'], 'backbone')
     assert moved == {f'{module}/{leaf}' for module in MODULES for leaf in ('mean', 'var') if 'stage2' in module}
     expected = statistics_of(model, images, frozen)
@@ -114,13 +115,13 @@ def test_frozen_modules_keep_their_statistics_and_use_them(model, images):
 
 
 def test_wrong_statistics_no_longer_matter_and_the_accuracy_is_back(model, images):
-    right = statistics.recalibrate_statistics(model, [images])
+    right = statistics.recalibrate_statistics(model, [{'image': images}])
     random = np.random.default_rng(1)
     wrong = {
         'params': model.variables['params'],
         'batch_stats': jax.tree.map(lambda x: x + random.uniform(1, 9, x.shape).astype(x.dtype), right['batch_stats']),
     }
-    again = statistics.recalibrate_statistics(model, [images], variables=wrong)
+    again = statistics.recalibrate_statistics(model, [{'image': images}], variables=wrong)
     assert_identical(again, right)
     forward = jax.jit(
         lambda variables: model.network.apply(variables, normalise(jnp.asarray(images), model.preprocessing))[
@@ -144,10 +145,10 @@ def test_batches_have_every_image_once_and_mix_the_classes(model, tiny_config):
     part = Part(ArraySource(pixels, [0] * 11 + [1] * 11, ('a', 'b')), np.arange(22))
     decoded = read_examples(part, model.preprocessing, config)
     streamed = read_examples(part, model.preprocessing, tiny_config(**{'data.placement': 'stream'}))
-    batches = list(statistics.image_batches(decoded, 8, seed=0))
+    batches = [batch['image'] for batch in statistics.mixed_batches(decoded, 8, seed=0)]
     assert [len(batch) for batch in batches] == [8, 7, 7]
     numbers = [batch[:, 0, 0, 0] for batch in batches]
     assert sorted(np.concatenate(numbers).tolist()) == list(range(22))
     assert all(0 < (number < 11).sum() < len(number) for number in numbers)
-    for one, other in zip(batches, statistics.image_batches(streamed, 8, seed=0), strict=True):
-        np.testing.assert_array_equal(one, other)
+    for one, other in zip(batches, statistics.mixed_batches(streamed, 8, seed=0), strict=True):
+        np.testing.assert_array_equal(one, other['image'])

@@ -10,7 +10,7 @@ import pytest
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import IMAGENET_MEAN, Preprocessing
+from jtransfer.inputs.image import IMAGENET_MEAN, ImagePreprocessor
 from jtransfer.pretrained.catalogue import entries
 from jtransfer.pretrained.catalogue.entries import COLUMNS, TABLES, find, matching, read_table
 from jtransfer.pretrained.catalogue.locate import shipped_path
@@ -126,14 +126,14 @@ def test_parameters_of_architectures():
                 'licence': 'apache-2.0',
                 'accuracy': 80.38,
                 'accuracy_size': 224,
-                'preprocessing': Preprocessing(224, interpolation='bicubic', crop_fraction=0.95),
+                'preprocessing': ImagePreprocessor(224, interpolation='bicubic', crop_fraction=0.95),
             },
         ),
         (
             'timm/resnet50.tv2_in1k',
             {
                 'accuracy': 80.85,
-                'preprocessing': Preprocessing(224, interpolation='bilinear', crop_fraction=0.965),
+                'preprocessing': ImagePreprocessor(224, interpolation='bilinear', crop_fraction=0.965),
                 'licence': 'bsd-3-clause',
             },
         ),
@@ -152,7 +152,7 @@ def test_parameters_of_architectures():
             {
                 'accuracy': 69.778,
                 'parameters': 6_624_904,
-                'preprocessing': Preprocessing(224, HALF, HALF, 'bilinear', 0.875),
+                'preprocessing': ImagePreprocessor(224, HALF, HALF, 'bilinear', 0.875),
             },
         ),
         (
@@ -162,12 +162,12 @@ def test_parameters_of_architectures():
                 'options': {'eps': 1e-12},
                 'naming': 'huggingface',
                 'parameters': 86_567_656,
-                'preprocessing': Preprocessing(224, HALF, HALF, 'bilinear', squash=True, crop_rounding='floor'),
+                'preprocessing': ImagePreprocessor(224, HALF, HALF, 'bilinear', squash=True, crop_rounding='floor'),
             },
         ),
         (
             'facebook/deit-base-patch16-224',
-            {'accuracy': 81.8, 'preprocessing': Preprocessing(224, crop_fraction=0.875, crop_rounding='floor')},
+            {'accuracy': 81.8, 'preprocessing': ImagePreprocessor(224, crop_fraction=0.875, crop_rounding='floor')},
         ),
         (
             'gs://vit_models/augreg/B_16-i21k-300ep-lr_0.001-aug_medium1-wd_0.1-do_0.0-sd_0.0'
@@ -177,7 +177,7 @@ def test_parameters_of_architectures():
                 'naming': 'vit_jax',
                 'accuracy': 85.49,
                 'parameters': 86_859_496,
-                'preprocessing': Preprocessing(384, HALF, HALF, 'bilinear', squash=True),
+                'preprocessing': ImagePreprocessor(384, HALF, HALF, 'bilinear', squash=True),
             },
         ),
         (
@@ -186,7 +186,11 @@ def test_parameters_of_architectures():
         ),
         (
             'timm/vit_large_patch14_clip_224.laion2b_ft_in12k_in1k',
-            {'options': {'gelu': 'erf'}, 'preprocessing': Preprocessing(224, HALF, HALF, 'bicubic'), 'accuracy': 87.9},
+            {
+                'options': {'gelu': 'erf'},
+                'preprocessing': ImagePreprocessor(224, HALF, HALF, 'bicubic'),
+                'accuracy': 87.9,
+            },
         ),
         (
             'timm/vit_so400m_patch14_siglip_384.webli',

@@ -10,14 +10,14 @@ from flax import traverse_util
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing
+from jtransfer.inputs.image import ImagePreprocessor
 from jtransfer.pretrained.load import audit
 
 
 def _fit(architecture, size, was=None):
     """As `load_model` has a network of square images fit what is stored."""
     network = models.create(architecture, num_classes=4)
-    now = Preprocessing(size, (0.5,) * 3, (0.5,) * 3)
+    now = ImagePreprocessor(size, (0.5,) * 3, (0.5,) * 3)
 
     def fit(path, stored, shape):
         if not path.startswith(audit.BACKBONE):
@@ -158,7 +158,7 @@ def test_position_embeddings_that_fit_no_square_grid_are_refused():
 def test_as_many_patches_on_another_grid_are_resized_too():
     stored, target = _stored('vit_tiny_test', size=32), _shapes('vit_tiny_test', size=32)
     path = 'params/backbone/embed/pos_embed'
-    was = Preprocessing(16, (0.5,) * 3, (0.5,) * 3, image_width=64)
+    was = ImagePreprocessor(16, (0.5,) * 3, (0.5,) * 3, image_width=64)
     variables, report = audit.load_into(target, stored, source='w', fit=_fit('vit_tiny_test', 32, was))
     assert report.resized == (path,)
     assert np.abs(_flat(variables)[path] - _flat(stored)[path]).max() > 0.1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from jtransfer.inputs.image import normalise
+from jtransfer.inputs.image_pixels import normalise
 from jtransfer.models import describe
 from jtransfer.models.googlenet import blocks as googlenet_blocks
 from jtransfer.models.googlenet.network import PUBLISHED, GoogLeNet

@@ -6,7 +6,8 @@ import pytest
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import Preprocessing, resized_shape
+from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_pixels import resized_shape
 from jtransfer.pretrained.names.huggingface import described
 from jtransfer.pretrained.names.huggingface_files import network_config, processor_config
 from jtransfer.pretrained.names.huggingface_processor import framing
@@ -41,7 +42,7 @@ def test_the_configuration_is_read_as_the_network_it_was_written_for(naming, arc
 
 
 def test_a_projection_has_no_classes():
-    config = network_config('huggingface_clip', backbone_of('clip_b16', {}), Preprocessing(224), TASKS)
+    config = network_config('huggingface_clip', backbone_of('clip_b16', {}), ImagePreprocessor(224), TASKS)
     assert config['projection_dim'] == 3
     assert 'id2label' not in config
 
@@ -62,7 +63,7 @@ def test_a_projection_has_no_classes():
 )
 def test_a_network_that_transformers_does_not_have_is_said(naming, architecture, options, message):
     with pytest.raises(UserError, match=message):
-        network_config(naming, backbone_of(architecture, options), Preprocessing(224), TASKS)
+        network_config(naming, backbone_of(architecture, options), ImagePreprocessor(224), TASKS)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_a_network_that_transformers_does_not_have_is_said(naming, architecture,
     ],
 )
 def test_the_processor_frames_pictures_as_the_preprocessing_does(change):
-    preprocessing = dataclasses.replace(Preprocessing(224, crop_fraction=0.875), **change)
+    preprocessing = dataclasses.replace(ImagePreprocessor(224, crop_fraction=0.875), **change)
     again = framing(processor_config(preprocessing), 'vit')
     for sides in ((300, 400), (401, 299), (224, 224)):
         assert resized_shape(sides, again) == resized_shape(sides, preprocessing)
@@ -88,4 +89,4 @@ def test_the_processor_frames_pictures_as_the_preprocessing_does(change):
 
 def test_a_rectangle_that_is_not_squashed_is_refused():
     with pytest.raises(UserError, match='scaled until they cover 256×182 pixels'):
-        processor_config(Preprocessing(224, crop_fraction=0.875, image_width=160))
+        processor_config(ImagePreprocessor(224, crop_fraction=0.875, image_width=160))

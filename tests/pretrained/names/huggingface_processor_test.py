@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, evaluation_pixels, normalise
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, ImagePreprocessor
+from jtransfer.inputs.image_pixels import evaluation_pixels, normalise
 from jtransfer.pretrained.names.huggingface_processor import framing
 
 HALF = (0.5,) * 3
@@ -19,7 +20,7 @@ CLIP = {'size': {'shortest_edge': 20}, 'crop_size': 17, 'image_mean': HALF, 'ima
     ('kind', 'processor', 'expected'),
     [
         # google/vit-base-patch16-224, which does not state the filter
-        ('vit', {'do_resize': True, 'size': 224}, Preprocessing(224, HALF, HALF, 'bilinear', squash=True)),
+        ('vit', {'do_resize': True, 'size': 224}, ImagePreprocessor(224, HALF, HALF, 'bilinear', squash=True)),
         # facebook/dinov2-base
         (
             'dinov2',
@@ -31,30 +32,30 @@ CLIP = {'size': {'shortest_edge': 20}, 'crop_size': 17, 'image_mean': HALF, 'ima
                 'image_mean': list(IMAGENET_MEAN),
                 'image_std': list(IMAGENET_STD),
             },
-            Preprocessing(224, crop_fraction=0.875),
+            ImagePreprocessor(224, crop_fraction=0.875),
         ),
         # microsoft/resnet-50, whose number is the shortest edge
         (
             'resnet',
             {'feature_extractor_type': 'ConvNextFeatureExtractor', 'size': 224, 'crop_pct': 0.95, 'resample': 3},
-            Preprocessing(224, HALF, HALF, crop_fraction=0.95),
+            ImagePreprocessor(224, HALF, HALF, crop_fraction=0.95),
         ),
-        ('convnext', {'size': {'shortest_edge': 384}}, Preprocessing(384, HALF, HALF, 'bilinear', squash=True)),
-        ('convnext', {'size': 300}, Preprocessing(300, HALF, HALF, 'bilinear', 0.875)),
+        ('convnext', {'size': {'shortest_edge': 384}}, ImagePreprocessor(384, HALF, HALF, 'bilinear', squash=True)),
+        ('convnext', {'size': 300}, ImagePreprocessor(300, HALF, HALF, 'bilinear', 0.875)),
         # facebook/deit-base-patch16-224, whose number is the side of a square
-        ('deit', {'size': 256, 'crop_size': 224}, Preprocessing(224, HALF, HALF, crop_fraction=0.875, squash=True)),
-        ('deit', {'size': 96, 'do_center_crop': False}, Preprocessing(96, HALF, HALF, squash=True)),
-        ('mobilenet_v2', {}, Preprocessing(224, HALF, HALF, 'bilinear', 0.875)),
+        ('deit', {'size': 256, 'crop_size': 224}, ImagePreprocessor(224, HALF, HALF, crop_fraction=0.875, squash=True)),
+        ('deit', {'size': 96, 'do_center_crop': False}, ImagePreprocessor(96, HALF, HALF, squash=True)),
+        ('mobilenet_v2', {}, ImagePreprocessor(224, HALF, HALF, 'bilinear', 0.875)),
         (
             'siglip',
             {'image_processor_type': 'SiglipImageProcessorFast', 'size': {'height': 128, 'width': 256}},
-            Preprocessing(128, HALF, HALF, squash=True, image_width=256),
+            ImagePreprocessor(128, HALF, HALF, squash=True, image_width=256),
         ),
         # A crop that is not made says nothing, and neither do labels that are pictures.
         (
             'vit',
             {'crop_size': 200, 'do_center_crop': False, 'do_reduce_labels': False, 'crop_pct': None, 'resample': 3},
-            Preprocessing(224, HALF, HALF, squash=True),
+            ImagePreprocessor(224, HALF, HALF, squash=True),
         ),
     ],
 )

@@ -4,7 +4,7 @@ import pytest
 
 from jtransfer import models
 from jtransfer.errors import UserError
-from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from jtransfer.inputs.image import IMAGENET_MEAN, IMAGENET_STD, ImagePreprocessor
 from jtransfer.pretrained.timm import names
 from jtransfer.pretrained.timm.names import architecture_of, described, preprocessing_of
 
@@ -89,19 +89,19 @@ def test_an_unknown_architecture_is_told(name, message):
 @pytest.mark.parametrize(
     ('changes', 'expected'),
     [
-        ({}, Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, 'bicubic', 0.95)),
-        ({'crop_mode': 'squash'}, Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, 'bicubic', 0.95, squash=True)),
+        ({}, ImagePreprocessor(224, IMAGENET_MEAN, IMAGENET_STD, 'bicubic', 0.95)),
+        ({'crop_mode': 'squash'}, ImagePreprocessor(224, IMAGENET_MEAN, IMAGENET_STD, 'bicubic', 0.95, squash=True)),
         # torchvision's second weights are for the size they were tested at.
-        ({'tag': 'tv2_in1k'}, Preprocessing(288, IMAGENET_MEAN, IMAGENET_STD, 'bicubic', 1.0)),
-        ({'mean': HALF, 'std': HALF, 'tag': None}, Preprocessing(224, HALF, HALF, 'bicubic', 0.95)),
+        ({'tag': 'tv2_in1k'}, ImagePreprocessor(288, IMAGENET_MEAN, IMAGENET_STD, 'bicubic', 1.0)),
+        ({'mean': HALF, 'std': HALF, 'tag': None}, ImagePreprocessor(224, HALF, HALF, 'bicubic', 0.95)),
         (
             {'input_size': [3, 192, 256]},
-            Preprocessing(192, IMAGENET_MEAN, IMAGENET_STD, 'bicubic', 0.95, image_width=256),
+            ImagePreprocessor(192, IMAGENET_MEAN, IMAGENET_STD, 'bicubic', 0.95, image_width=256),
         ),
         # What timm takes when a field is missing.
         (
             {'interpolation': None, 'crop_pct': None, 'crop_mode': None},
-            Preprocessing(224, IMAGENET_MEAN, IMAGENET_STD, 'bicubic', 0.875),
+            ImagePreprocessor(224, IMAGENET_MEAN, IMAGENET_STD, 'bicubic', 0.875),
         ),
     ],
 )
