@@ -22,7 +22,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.machine import circumstances
-from jtransfer.data.decode.decode_cache import DecodeCache, Square, digest_of
+from jtransfer.data.decode.decode_cache import DecodeCache, Row, digest_of
 from jtransfer.pretrained.files import safetensors
 from jtransfer.pretrained.model import load_model
 from jtransfer.rules import flatten
@@ -109,9 +109,10 @@ def _cached() -> dict[str, Any]:
     images = np.random.default_rng(0).integers(0, 256, (_IMAGES.value, 256, 256, 3), np.uint8)
     names = [digest_of(str(number).encode()) for number in range(len(images))]
     with tempfile.TemporaryDirectory() as folder:
-        cache = DecodeCache(pathlib.Path(folder), images.shape[1:])
+        spec = {'image': jax.ShapeDtypeStruct(images.shape[1:], images.dtype)}
+        cache = DecodeCache(pathlib.Path(folder), spec)
         for name, image in zip(names, images, strict=True):
-            cache.add(name, Square(image, 256, 256))
+            cache.add(name, Row({'image': image}))
         cache.commit()
         seconds = []
         for _ in range(_ROUNDS.value):

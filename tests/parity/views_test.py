@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from jtransfer.evaluate.views import view_pixels
 from jtransfer.inputs.image import ImagePreprocessor
+from jtransfer.inputs.image_held import view_pixels
 
 pytestmark = pytest.mark.parity
 pytest.importorskip('torch')
