@@ -19,7 +19,7 @@ from jtransfer.data.part import Part
 from jtransfer.errors import UserError
 from jtransfer.evaluate.views import Views, make_views
 from jtransfer.evaluate.write import write_evaluation
-from jtransfer.experiments.crossval.divide import Crossing
+from jtransfer.experiments.crossval.divide import CrossValidation
 from jtransfer.experiments.crossval.results import CrossResult
 from jtransfer.experiments.data.read import read_examples
 from jtransfer.experiments.data.split import other_data, split_of
@@ -32,7 +32,7 @@ from jtransfer.experiments.run.prepare import Prepared, prepare
 from jtransfer.experiments.run.safely import page_of_finished, scoring_saved
 from jtransfer.experiments.run.score import Scores, score
 from jtransfer.experiments.run.train import train_model
-from jtransfer.experiments.soup.average import Kitchen, statistics_move
+from jtransfer.experiments.soup.average import WeightAverager, statistics_move
 from jtransfer.files.record_types import SCHEMA
 from jtransfer.files.writing import make_folder
 from jtransfer.pretrained.catalogue.locate import MODEL_FILE
@@ -45,7 +45,7 @@ from jtransfer.transfer.averaging import greedy_soup
 
 
 def after_folds(
-    config: Config, crossing: Crossing, result: CrossResult, *, say: Callable[[str], None] = lambda line: None
+    config: Config, crossing: CrossValidation, result: CrossResult, *, say: Callable[[str], None] = lambda line: None
 ) -> Path | None:
     """Does what `crossval.afterwards` says; what is there already stays.
 
@@ -76,7 +76,7 @@ def after_folds(
     return folder
 
 
-def check(config: Config, crossing: Crossing, model: Model) -> None:
+def check(config: Config, crossing: CrossValidation, model: Model) -> None:
     """Raises `UserError` for what could not be done with the folds once they are there.
 
     Args:
@@ -96,7 +96,7 @@ def check(config: Config, crossing: Crossing, model: Model) -> None:
         _prepared(config, crossing, model)
 
 
-def _prepared(config: Config, crossing: Crossing, model: Model | None = None) -> Prepared:
+def _prepared(config: Config, crossing: CrossValidation, model: Model | None = None) -> Prepared:
     """The run on everything, of which no temperature is fitted.
 
     Raises:
@@ -118,7 +118,7 @@ def _check_averaged(model: Model) -> None:
 
 def _ensemble(
     config: Config,
-    crossing: Crossing,
+    crossing: CrossValidation,
     result: CrossResult,
     runs: Sequence[Path],
     folder: Path,
@@ -138,7 +138,7 @@ def _ensemble(
 
 def _soup(
     config: Config,
-    crossing: Crossing,
+    crossing: CrossValidation,
     result: CrossResult,
     runs: Sequence[Path],
     folder: Path,
@@ -152,8 +152,8 @@ def _soup(
     chooser = read_examples(crossing.chooser, model.preprocessing, config)
     moving = statistics_move(trees.values())
     training = read_examples(crossing.pool, model.preprocessing, config) if moving else None
-    kitchen = Kitchen(model, config, trees, chooser, training)
-    made = greedy_soup(trees, kitchen.judged, kitchen.finish)
+    averager = WeightAverager(model, config, trees, chooser, training)
+    made = greedy_soup(trees, averager.judged, averager.finish)
     model = dataclasses.replace(model, variables=dict(made.variables))
     make_folder(folder)
     _describe_data(folder, config, crossing)
@@ -179,14 +179,14 @@ def _soup(
         'chosen_on': len(crossing.chooser),
         'chooser_score': made.score,
         'chooser_scores': made.own,
-        'recalibrated_on': kitchen.corrects(made.members),
+        'recalibrated_on': averager.corrects(made.members),
     }
     _finish(folder, config, crossing, _test(model, config, crossing), record, say)
 
 
 def _refit(
     config: Config,
-    crossing: Crossing,
+    crossing: CrossValidation,
     result: CrossResult,
     runs: Sequence[Path],
     folder: Path,
@@ -220,13 +220,13 @@ def _refit(
     _finish(folder, config, crossing, scores, record, say)
 
 
-def _describe_data(folder: Path, config: Config, crossing: Crossing) -> None:
+def _describe_data(folder: Path, config: Config, crossing: CrossValidation) -> None:
     """Writes what a run would: how images are read, and which are in which part."""
     write_config(folder, dataclasses.replace(config, crossval=CrossVal()))
     write_json(folder / SPLIT, split_of(crossing.whole(config)))
 
 
-def _test(model: Model, config: Config, crossing: Crossing, views: Views | None = None) -> Scores | None:
+def _test(model: Model, config: Config, crossing: CrossValidation, views: Views | None = None) -> Scores | None:
     """The scores on the part that no fold has seen; None where there is none."""
     if crossing.test is None:
         return None
@@ -237,7 +237,7 @@ def _test(model: Model, config: Config, crossing: Crossing, views: Views | None 
 def _finish(
     folder: Path,
     config: Config,
-    crossing: Crossing,
+    crossing: CrossValidation,
     scores: Scores | None,
     record: dict[str, Any],
     say: Callable[[str], None],

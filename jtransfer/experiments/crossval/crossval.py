@@ -15,7 +15,7 @@ from jtransfer.data.source import Source, SourceLike
 from jtransfer.errors import UserError
 from jtransfer.experiments.crossval import afterwards, results
 from jtransfer.experiments.crossval import side_by_side as crossval_side
-from jtransfer.experiments.crossval.divide import DUPLICATES, Crossing, check_folds, divide
+from jtransfer.experiments.crossval.divide import DUPLICATES, CrossValidation, check_folds, divide
 from jtransfer.experiments.crossval.plans import (
     FoldPlan,
     check_directory,
@@ -50,7 +50,7 @@ from jtransfer.experiments.search.study import need_optuna
 from jtransfer.files.paths import output_folder
 from jtransfer.pretrained.load import heads
 
-# What may differ between two sittings of one experiment: it changes no fold.
+# What may differ between two invocations of one experiment: it changes no fold.
 _BESIDES = ('crossval.side_by_side', 'crossval.afterwards')
 
 
@@ -207,7 +207,7 @@ def check_folder(folder: Path, config: Config) -> None:
         raise UserError(f'{folder} holds another cross-validation ({differs}); name another directory with run_dir')
 
 
-def _begin(folder: Path, config: Config, crossing: Crossing) -> None:
+def _begin(folder: Path, config: Config, crossing: CrossValidation) -> None:
     """Writes what every fold shares and is not there yet; folds on several hosts may all come by here."""
     write_config(folder, config)
     if crossing.guard is not None and not (folder / DUPLICATES).exists():
@@ -224,7 +224,7 @@ def _begin(folder: Path, config: Config, crossing: Crossing) -> None:
         write_json(folder / FOLDS, crossing.record)
 
 
-def assignment(crossing: Crossing) -> list[str]:
+def assignment(crossing: CrossValidation) -> list[str]:
     """The part, or the fold of the first repeat, of every example that duplicates were looked for among."""
     assert crossing.guard is not None
     names = ['set apart' if part == 'train' else part for part in crossing.guard.parts]
@@ -252,7 +252,7 @@ def _embedder(config: Config) -> Callable[[Source], list[guard.Pair]] | None:
     return pairs
 
 
-def _describe(crossing: Crossing, config: Config) -> str:
+def _describe(crossing: CrossValidation, config: Config) -> str:
     apart = [(crossing.validation, 'to choose checkpoints by'), (crossing.test, 'to test on afterwards')]
     if crossing.chooser is not crossing.validation:
         apart.append((crossing.chooser, 'to choose a soup by'))

@@ -40,7 +40,7 @@ DUPLICATES = 'duplicates.json'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Crossing:
+class CrossValidation:
     """The folds over a source, and what is kept out of them.
 
     Attributes:
@@ -145,7 +145,7 @@ def directory_name(repeat: int, number: int, repeats: int) -> str:
 
 def divide(
     config: Config, folder: Path, source: SourceLike | Mapping[str, SourceLike] | None = None, embed: Any = None
-) -> Crossing:
+) -> CrossValidation:
     """Opens the data, looks for duplicates and makes the folds, or takes those that the folder has already.
 
     Args:
@@ -209,10 +209,10 @@ def divide(
             labels=labels_digest(part.labels, part.ids),
         )
     validation = sources_part(sources, 'validation')
-    return Crossing(part, folds, inside, validation, chooser, test, record, guard, tuple(notes))
+    return CrossValidation(part, folds, inside, validation, chooser, test, record, guard, tuple(notes))
 
 
-def check_folds(folder: Path, crossing: Crossing) -> None:
+def check_folds(folder: Path, crossing: CrossValidation) -> None:
     """Raises `UserError` where a folder has other folds than these."""
     if (folder / FOLDS).exists() and read_fold_record(folder / FOLDS) != crossing.record:
         raise UserError(f'{folder / FOLDS} has other folds than this configuration makes; name another run_dir')

@@ -14,7 +14,7 @@ from jtransfer.data.measurable import check_parts, missing_classes
 from jtransfer.data.parts import Parts
 from jtransfer.data.split.folds import Fold
 from jtransfer.errors import UserError
-from jtransfer.experiments.crossval.divide import Crossing
+from jtransfer.experiments.crossval.divide import CrossValidation
 from jtransfer.experiments.run.directory import RunDirectory, difference, is_finished
 from jtransfer.experiments.run.prepare import Prepared, prepare
 from jtransfer.text.outside import first_few
@@ -48,7 +48,7 @@ class FoldPlan:
         return is_finished(self.path)
 
 
-def plan_folds(config: Config, crossing: Crossing, folder: Path) -> tuple[FoldPlan, ...]:
+def plan_folds(config: Config, crossing: CrossValidation, folder: Path) -> tuple[FoldPlan, ...]:
     """The parts and the configuration of every fold's run; all of them take the same number of steps.
 
     They are those that `train.epochs` makes of the mean size of the training parts, and so is the first phase of

@@ -18,7 +18,7 @@ from jtransfer.data.split.folds import Fold
 from jtransfer.errors import UserError
 from jtransfer.evaluate.folds import FoldInterval, fold_interval
 from jtransfer.evaluate.write import write_csv, write_evaluation
-from jtransfer.experiments.crossval.divide import Crossing
+from jtransfer.experiments.crossval.divide import CrossValidation
 from jtransfer.experiments.data.given import KEYS
 from jtransfer.experiments.run.directory import RESULT, read_config, read_record, write_json
 from jtransfer.experiments.run.outputs import OUTPUTS, Outputs, read_outputs, same_labels, write_outputs
@@ -69,7 +69,7 @@ class CrossResult:
         return tuple(summary.score for summary in self.summaries)
 
 
-def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
+def gather(config: Config, crossing: CrossValidation, folder: Path) -> CrossResult:
     """Reads what the finished folds left and writes what they amount to: tables, `result.json`, then `report.html`.
 
     Args:
@@ -113,7 +113,7 @@ def gather(config: Config, crossing: Crossing, folder: Path) -> CrossResult:
     return result
 
 
-def read_fold(directory: Path, fold: Fold, crossing: Crossing) -> Outputs:
+def read_fold(directory: Path, fold: Fold, crossing: CrossValidation) -> Outputs:
     """The predictions of a finished fold.
 
     Raises:
@@ -208,7 +208,7 @@ def _write_folds(folder: Path, summaries: Sequence[FoldSummary]) -> None:
 
 
 def _write_page(
-    result: CrossResult, crossing: Crossing, outputs: Outputs, directories: Sequence[Path], notes: Sequence[str]
+    result: CrossResult, crossing: CrossValidation, outputs: Outputs, directories: Sequence[Path], notes: Sequence[str]
 ) -> None:
     scores = Scores(result.pooled, outputs.outputs, outputs.labels, outputs.ids, crossing.pool.tasks)
     config = result.config
@@ -230,7 +230,7 @@ def _write_page(
     )
 
 
-def _record(result: CrossResult, crossing: Crossing, ratio: float) -> dict[str, Any]:
+def _record(result: CrossResult, crossing: CrossValidation, ratio: float) -> dict[str, Any]:
     interval = result.interval
     ends = (interval.low, interval.high)
     score = dataclasses.replace(result.score, value=interval.mean, interval=ends, confidence=interval.confidence)

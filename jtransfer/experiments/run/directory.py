@@ -49,7 +49,7 @@ CONTENTS = {
     'result.json': 'the numbers above, for programs',
 }
 
-# What a person may change between two sittings of one run.
+# What a person may change between two invocations of one run.
 NOT_IDENTITY = ('run_dir', 'train.resume', 'train.progress')
 
 

@@ -28,7 +28,7 @@ from jtransfer.files.writing import alive, make_folder, refused, unwritten
 
 JOURNAL = 'study.journal'
 _REMEDY = 'give the search another name, or another search.storage'
-# What may differ between two sittings, or two machines, of one search.
+# What may differ between two invocations, or two machines, of one search.
 BESIDES = (*NOT_IDENTITY, 'search.trials', 'search.storage', 'data.data_dir', 'data.cache_dir')
 _CONFIG, _DATA, _LABELS, _ERROR, _LOSS, _PROCESS = 'config', 'data', 'labels', 'error', 'loss', 'process'
 # A running trial of another machine that takes so many times the longest finished one is taken for lost.

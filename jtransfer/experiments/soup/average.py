@@ -21,7 +21,7 @@ _STATISTICS = 'batch_stats'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Kitchen:
+class WeightAverager:
     """What scores a network on the validation part, and corrects the statistics of an average.
 
     Attributes:

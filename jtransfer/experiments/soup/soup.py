@@ -23,7 +23,7 @@ from jtransfer.experiments.run import finetune
 from jtransfer.experiments.run.directory import write_json
 from jtransfer.experiments.run.records import RunRecord
 from jtransfer.experiments.run.safely import noted
-from jtransfer.experiments.soup.average import Kitchen, statistics_move
+from jtransfer.experiments.soup.average import WeightAverager, statistics_move
 from jtransfer.experiments.soup.members import open_members, start_of
 from jtransfer.files.paths import output_folder
 from jtransfer.files.record_types import SCHEMA
@@ -128,8 +128,8 @@ def make_soup(
         for part in (parts.get('validation'), parts.get('test'), training)
     ]
     validation, test = read[:2]
-    kitchen = Kitchen(model, config, trees, validation, read[2])
-    made = {'uniform': _uniform, 'greedy': _greedy, 'wise': _wise}[recipe](kitchen, alphas)
+    averager = WeightAverager(model, config, trees, validation, read[2])
+    made = {'uniform': _uniform, 'greedy': _greedy, 'wise': _wise}[recipe](averager, alphas)
     record = {
         'schema': SCHEMA,
         'recipe': recipe,
@@ -146,7 +146,7 @@ def make_soup(
         ],
         **start_record,
         **made.record,
-        'recalibrated_on': kitchen.corrects(made.used),
+        'recalibrated_on': averager.corrects(made.used),
         'validation': None,
         'test': None,
         'versions': finetune.versions(),
@@ -156,40 +156,40 @@ def make_soup(
     with noted(f'the averaged network is saved in {output / MODEL_FILE}'):
         for part, examples in (('validation', validation), ('test', test)):
             if examples is not None:
-                record[part] = kitchen.metrics(examples, made.variables).record()
+                record[part] = averager.metrics(examples, made.variables).record()
         _write(output, model, config, record)
     return Soup(output, model, record)
 
 
-def _uniform(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
+def _uniform(averager: WeightAverager, alphas: tuple[float, ...]) -> _Made:
     del alphas
-    names = tuple(kitchen.trees)
-    own = {name: kitchen.score(kitchen.trees[name]) for name in names}
-    return _Made(kitchen.finish(names, averaging.uniform_soup(kitchen.trees.values())), names, own, {})
+    names = tuple(averager.trees)
+    own = {name: averager.score(averager.trees[name]) for name in names}
+    return _Made(averager.finish(names, averaging.uniform_soup(averager.trees.values())), names, own, {})
 
 
-def _greedy(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
+def _greedy(averager: WeightAverager, alphas: tuple[float, ...]) -> _Made:
     del alphas
-    greedy = averaging.greedy_soup(kitchen.trees, kitchen.judged, kitchen.finish)
+    greedy = averaging.greedy_soup(averager.trees, averager.judged, averager.finish)
     return _Made(greedy.variables, greedy.members, greedy.own, {})
 
 
-def _wise(kitchen: Kitchen, alphas: tuple[float, ...]) -> _Made:
-    run = next(name for name in kitchen.trees if name != _SOURCE)
+def _wise(averager: WeightAverager, alphas: tuple[float, ...]) -> _Made:
+    run = next(name for name in averager.trees if name != _SOURCE)
     best: tuple[tuple[float, float], float, Variables] | None = None
     tried = []
     for alpha in alphas:
-        variables: Variables = averaging.interpolate(kitchen.trees[_SOURCE], kitchen.trees[run], alpha, keep=_HEADS)
+        variables: Variables = averaging.interpolate(averager.trees[_SOURCE], averager.trees[run], alpha, keep=_HEADS)
         # At 1 it is the run itself, with the statistics that belong to it.
-        variables = kitchen.finish((_SOURCE, run), variables) if alpha < 1 else variables
-        score, loss = (None, None) if kitchen.validation is None else kitchen.judged(variables)
+        variables = averager.finish((_SOURCE, run), variables) if alpha < 1 else variables
+        score, loss = (None, None) if averager.validation is None else averager.judged(variables)
         tried.append({'alpha': alpha, 'validation_score': score, 'validation_loss': loss})
         if best is None or rank(score, loss) >= best[0]:
             best = rank(score, loss), alpha, variables
     assert best is not None
     _, alpha, variables = best
     used = (_SOURCE, run) if alpha < 1 else (run,)
-    return _Made(variables, used, {run: kitchen.score(kitchen.trees[run])}, {'alphas': tried, 'alpha': alpha})
+    return _Made(variables, used, {run: averager.score(averager.trees[run])}, {'alphas': tried, 'alpha': alpha})
 
 
 def _sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from jtransfer import config as config_lib
 from jtransfer.errors import UserError
-from jtransfer.experiments.crossval.divide import Crossing, divide
+from jtransfer.experiments.crossval.divide import CrossValidation, divide
 from jtransfer.experiments.crossval.plans import check_directory, find_plan, plan_folds, prepare_folds
 from jtransfer.experiments.run.directory import write_config, write_json
 from jtransfer.experiments.run.prepare import prepare
@@ -34,8 +34,10 @@ def test_every_fold_takes_as_many_steps_as_the_mean_training_part(tmp_path):
 
 def test_the_parts_of_a_fold_are_made_once(tmp_path, monkeypatch):
     calls = []
-    parts = Crossing.parts
-    monkeypatch.setattr(Crossing, 'parts', lambda self, fold, config: calls.append(fold) or parts(self, fold, config))
+    parts = CrossValidation.parts
+    monkeypatch.setattr(
+        CrossValidation, 'parts', lambda self, fold, config: calls.append(fold) or parts(self, fold, config)
+    )
     plans = planned(tmp_path, **{'crossval.folds': 6})
     assert len(calls) == len(plans) == 6
 
