@@ -1,6 +1,7 @@
 """Imports point one way: a room imports those below it, and no file, by way of others, itself."""
 
 import ast
+import functools
 import graphlib
 import pathlib
 
@@ -17,15 +18,18 @@ MODULES = {
 }
 
 
+@functools.cache
 def imported(path, everywhere=True):
     """The library's modules that a file imports; at its top alone, or in functions too."""
     tree = ast.parse(path.read_text(encoding='utf-8'))
+    found = []
     for node in ast.walk(tree) if everywhere else tree.body:
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in MODULES)
+            found += (alias.name for alias in node.names if alias.name in MODULES)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split('.')[0] == 'jtransfer':
             inner = [f'{node.module}.{alias.name}' for alias in node.names]
-            yield from (name if name in MODULES else node.module for name in inner)
+            found += (name if name in MODULES else node.module for name in inner)
+    return found
 
 
 def room(module):
@@ -54,3 +58,33 @@ def test_no_file_imports_itself_by_way_of_others():
         for module, path in MODULES.items()
     }
     list(graphlib.TopologicalSorter(graph).static_order())  # raises `CycleError`, which names the circle
+
+
+GROUND = ('text', 'errors', 'checks', 'files', 'out_of_memory', 'rules', 'stopping')
+
+
+def arrows():
+    """What each room imports that it does not reach by way of others, as pairs."""
+    graph = {}
+    for module, path in MODULES.items():
+        ends = [('ground' if room(end) in GROUND else room(end)) for end in (module, *imported(path))]
+        graph.setdefault(ends[0], set()).update(end for end in ends[1:] if end and end != ends[0])
+    graph.pop('', None)  # the package, which imports a name on its first use
+
+    @functools.cache
+    def reached(start):
+        return graph.get(start, set()).union(*(reached(end) for end in graph.get(start, ())))
+
+    return {
+        (start, end)
+        for start, ends in graph.items()
+        for end in ends
+        if not any(end in reached(other) for other in ends - {end})
+    }
+
+
+def test_the_diagram_of_the_rooms_is_that_of_the_imports():
+    page = (LIBRARY.parent / 'docs' / 'architecture.md').read_text(encoding='utf-8')
+    _, _, diagram = page.partition('```mermaid\n')
+    drawn = [tuple(line.split(' --> ')) for line in map(str.strip, diagram.partition('```')[0].splitlines()[1:])]
+    assert sorted(drawn) == sorted(arrows())
