@@ -14,6 +14,7 @@ from PIL import Image
 
 from jtransfer.errors import UserError
 from jtransfer.inputs.base import Preprocessor
+from jtransfer.inputs.image_fields import check_kinds
 from jtransfer.inputs.prepare import Held, Prepare, Spec, Views
 from jtransfer.text.outside import clipped
 
@@ -33,7 +34,6 @@ MAX_SIDE = 8192
 MAX_CHANNELS = 1024
 # Beyond these, values divided by one or the other are nothing but zeros, or no float32.
 _STD_RANGE = (1e-6, 1e6)
-_LARGEST = 1e300
 
 FILTERS = {'bilinear': Image.Resampling.BILINEAR, 'bicubic': Image.Resampling.BICUBIC}
 # Where the centre crop begins, from how many pixels are left over.
@@ -77,7 +77,7 @@ class ImagePreprocessor(Preprocessor):
 
     def __post_init__(self) -> None:
         """Raises `UserError` for a value that no picture could be prepared with."""
-        _check_kinds(vars(self))
+        check_kinds(vars(self))
         for name, least in (('image_size', 1), ('image_width', 0)):
             value = getattr(self, name)
             square = '' if least else ' (0: square)'
@@ -270,7 +270,7 @@ class ImagePreprocessor(Preprocessor):
             )
         if 'image_size' not in values:
             raise UserError('preprocessing: image_size is missing')
-        _check_kinds(values)
+        check_kinds(values)
         # JSON writes 1.0 as 1 where it comes from another language.
         decimals: dict[str, Any] = {name: tuple(map(float, values[name])) for name in ('mean', 'std') if name in values}
         if 'crop_fraction' in values:
@@ -301,40 +301,6 @@ class ImagePreprocessor(Preprocessor):
         except (TypeError, ValueError, OverflowError):
             said = ', '.join(f'{name}={value!r}' for name, value in fields.items())
             raise UserError(f'preprocessing: {said}: a value of the wrong kind') from None
-
-
-def _check_kinds(values: Mapping[str, Any]) -> None:
-    """Raises `UserError` for fields by name that hold another kind of value, whose ranges cannot be looked at."""
-    for name, value in values.items():
-        if not _KINDS[name][1](value):
-            raise UserError(f'preprocessing: {name}={clipped(repr(value))} must be {_KINDS[name][0]}')
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _are_numbers(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(map(_is_number, value))
-
-
-def _is_number(value: Any) -> bool:
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    # No whole number is too large to be compared, and NaN is not less than anything.
-    return number and abs(value) < _LARGEST
-
-
-# What each field holds, in words, and the test of it.
-_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    'image_size': ('a whole number of pixels', _is_whole),
-    'image_width': ('a whole number of pixels', _is_whole),
-    'mean': ('finite numbers, one for each channel', _are_numbers),
-    'std': ('finite numbers, one for each channel', _are_numbers),
-    'interpolation': ('a word', lambda value: isinstance(value, str)),
-    'crop_rounding': ('a word', lambda value: isinstance(value, str)),
-    'crop_fraction': ('a finite number', _is_number),
-    'squash': ('true or false', lambda value: isinstance(value, bool)),
-}
 
 
 # The name under which it was public before there were other kinds of input.
