@@ -50,7 +50,7 @@ def scored(part: str, scores: Mapping[str, Any]) -> str:
 
     score = Figure.of_record(scores)
     interval = f' ({score.confidence:.0%} interval {score.interval_text})' if score.interval else ''
-    return f'{part} {score.name} {score.text}{interval} on {scores["examples"]:,} images'
+    return f'{part} {score.name} {score.text}{interval} on {scores["examples"]:,} examples'
 
 
 def table(record: Mapping[str, Any]) -> Any:

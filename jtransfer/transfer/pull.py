@@ -14,6 +14,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jtransfer.adapters import AdaptedNetwork, AnyNetwork
+from jtransfer.models.network import Inputs
 from jtransfer.transfer.plan import Plan, combine
 
 Kept: TypeAlias = Literal['params', 'model_state']
@@ -94,16 +95,14 @@ def keep_source(variables: Mapping[str, Any], plan: Plan, pulls: Sequence[Pull])
     return jax.tree.map(jnp.array, {'params': backbone, 'model_state': state})
 
 
-def source_features(
-    network: AnyNetwork, source: Mapping[str, Any], frozen: Any, inputs: Mapping[str, Array]
-) -> Features:
+def source_features(network: AnyNetwork, source: Mapping[str, Any], frozen: Any, inputs: Inputs) -> Features:
     """The features of the source, in evaluation mode and without adapters. Whoever asks keeps both `Kept`.
 
     Args:
         network: as it trains.
         source: what is kept, see `keep_source`.
         frozen: the parameters that do not move, and are the source's still.
-        inputs: of the network, by name.
+        inputs: of the network, by name or the only one.
     """
     unadapted = network.network if isinstance(network, AdaptedNetwork) else network
     variables = {'params': combine(source['params'], frozen), **source['model_state']}

@@ -50,7 +50,7 @@ def test_the_base_is_asked_for_as_the_file_needs_it_and_a_failure_names_both(tmp
     asked = []
 
     def load(name, **settings):
-        asked.append((name, settings['architecture'], settings['num_classes'], settings['image_size']))
+        asked.append((name, settings['architecture'], settings['num_classes'], settings['preprocessing'].shape))
         raise UserError('no such file')
 
     with pytest.raises(UserError, match=r"was trained on .*base' .*abab.*'elsewhere' cannot be its base: no such"):

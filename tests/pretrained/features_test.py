@@ -33,7 +33,7 @@ def test_mistakes_are_named():
         extract_features(model, PICTURES, ('stage3',))
     with pytest.raises(UserError, match='at least one stage of stem, '):
         extract_features(model, PICTURES, ())
-    with pytest.raises(UserError, match='no pictures'):
+    with pytest.raises(UserError, match='no examples to take features of'):
         extract_features(model, [])
     with pytest.raises(UserError, match=r'not float64 of shape \(20, 31, 3\)'):
         extract_features(model, [PICTURES[0] / 255])

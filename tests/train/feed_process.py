@@ -41,6 +41,12 @@ def feeds(part, placement):
     }
 
 
+def flat(batch):
+    """The arrays of a batch by name."""
+    rest = {name: leaf for name, leaf in batch.items() if name not in ('inputs', 'labels')}
+    return {**rest, **batch['inputs'], 'labels': batch['labels']['']}
+
+
 def main(port, processes, process):
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
     jax.distributed.initialize(f'127.0.0.1:{port}', processes, process)
@@ -55,7 +61,7 @@ def main(port, processes, process):
                 'sum': int(total(batch['inputs']['image'])),
                 'rows': {},
             }
-            for name, values in {**batch, 'labels': batch['labels']['']}.items():
+            for name, values in flat(batch).items():
                 shards = sorted(values.addressable_shards, key=lambda shard: shard.index[0].start if shard.index else 0)
                 line['rows'][name] = np.concatenate([np.atleast_1d(shard.data) for shard in shards]).tolist()
             print(json.dumps(line), flush=True)

@@ -76,7 +76,7 @@ def test_sharpness_aware_minimisation_is_that_of_optax(toy, name):
     gradient = jax.jit(jax.grad(mean_loss(parts)))
     state = sam.init(params)
     for batch in batches:
-        given = {name: batch[name] for name in ('image', 'labels')}
+        given = {name: batch[name] for name in ('inputs', 'labels')}
         updates, state = sam.update(
             gradient(params, given), state, params, grad_fn=lambda p, _, given=given: gradient(p, given)
         )
@@ -228,7 +228,7 @@ def test_groups_with_optimisers_of_their_own_equal_separate_ones_by_hand(toy):
     states = {path: optimizers[path].init(leaf) for path, leaf in params.items()}
     gradient = jax.jit(jax.grad(mean_loss(parts)))
     for batch in batches:
-        given = {name: batch[name] for name in ('image', 'labels')}
+        given = {name: batch[name] for name in ('inputs', 'labels')}
         grads = rules.flatten(gradient(rules.unflatten(params), given))
         for path, grad in grads.items():
             update, states[path] = optimizers[path].update(grad, states[path], params[path])

@@ -102,7 +102,7 @@ def test_nothing_is_kept_where_no_pull_needs_it(toy):
 
 def test_the_features_of_the_source_are_those_before_training(toy):
     parts, variables, state = start(toy, (Everywhere(1.0),), Transfer('fine_tune', freeze_until='stage2'))
-    images = normalise(jnp.asarray(toy.batch()['image']), parts.preprocessing)
+    images = normalise(jnp.asarray(toy.batch()['inputs']['image']), parts.preprocessing)
     found = source_features(parts.network, state.source, state.frozen, images)
     expected = parts.network.apply(variables, images, method='features')
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, expected)
@@ -115,7 +115,7 @@ def test_a_pull_of_ones_own_is_taken_up_by_the_step(toy):
 
     @jax.jit
     def differentiate(params, batch):
-        images = normalise(batch['image'], parts.preprocessing)
+        images = normalise(batch['inputs']['image'], parts.preprocessing)
 
         def loss(params):
             now = {**variables, 'params': params}
@@ -131,7 +131,7 @@ def test_a_pull_of_ones_own_is_taken_up_by_the_step(toy):
     source, expected = rules.flatten(variables['params']), state.trainable
     for index, batch in enumerate(batches):
         state, metrics = step(state, batch)
-        loss, grads = differentiate(expected, {name: batch[name] for name in ('image', 'labels')})
+        loss, grads = differentiate(expected, {name: batch[name] for name in ('inputs', 'labels')})
         before, grads = rules.flatten(expected), rules.flatten(grads)
         for path in grads:
             if path.startswith('backbone/'):

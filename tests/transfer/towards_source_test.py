@@ -167,7 +167,7 @@ def test_distillation_is_the_gradient_of_its_loss_with_the_source_held_fixed(toy
     [first, after], [metrics] = steps(toy, transfer, optim, 1, name='dense_norm', source=0.1)
     parts, variables = toy.make('dense_norm', transfer)
     batch = toy.batch(0, batch=16)
-    images = normalise(jnp.asarray(batch['image']), parts.preprocessing)
+    images = normalise(jnp.asarray(batch['inputs']['image']), parts.preprocessing)
     theirs = parts.network.apply(variables, images, method='features')
 
     def loss(params):
