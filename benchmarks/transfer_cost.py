@@ -150,9 +150,11 @@ def running_step(name: str, side: int, batch: int, transfer: Transfer, optim: Op
     step = placement.compile(parts, state.trainable)
     random = np.random.default_rng(0)
     inputs = {
-        'image': random.integers(0, 256, (batch, side, side, 3), dtype=np.uint8),
+        'inputs': {
+            'image': random.integers(0, 256, (batch, side, side, 3), dtype=np.uint8),
+            'aspect': np.ones(batch, np.float32),
+        },
         'labels': {'': random.integers(0, CLASSES, batch).astype(np.int32)},
-        'aspect': np.ones(batch, np.float32),
         'id': np.arange(batch, dtype=np.int32),
         'epoch': np.zeros(batch, np.int32),
         'seed': np.uint32(0),

@@ -51,9 +51,11 @@ def batch(seed, step):
     """Noise of 64×64 pixels, uint8, and labels of 1000 classes."""
     random = np.random.default_rng((seed, step))
     return {
-        'image': random.integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8),
+        'inputs': {
+            'image': random.integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8),
+            'aspect': np.ones(BATCH, np.float32),
+        },
         'labels': {'': random.integers(0, 1000, BATCH).astype(np.int32)},
-        'aspect': np.ones(BATCH, np.float32),
         'id': np.arange(BATCH, dtype=np.int32),
         'epoch': np.zeros(BATCH, np.int32),
         'seed': np.uint32(0),
@@ -73,7 +75,7 @@ def torch_steps(model, preprocessing, seed, steps, nudge=0.0):
     losses = []
     for step in range(steps):
         given = batch(seed, step)
-        image = (given['image'].astype(np.float32) / 255 - mean) / std
+        image = (given['inputs']['image'].astype(np.float32) / 255 - mean) / std
         image += nudge * np.random.default_rng(0).standard_normal(image.shape, np.float32)
         logits = model(torch.from_numpy(image.transpose(0, 3, 1, 2).copy()))
         loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(given['labels']['']).long())
