@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from jtransfer.errors import UserError
+from jtransfer.text.outside import printable
 
 
 def nearest(word: str, known: Iterable[str], *, listed: bool = True, before: str = '') -> str:
@@ -79,6 +81,20 @@ def seed(field: str, value: int) -> None:
     at_least(field, value, 0)
     if value >= 2**32:
         raise UserError(f'{field}={value} must be below 2**32')
+
+
+def new_name(what: str, name: str, *, taken: bool) -> None:
+    """Raises `UserError` unless somebody's own can be added under this name.
+
+    Args:
+        what: is added, with its article: `a source`.
+        name: of it.
+        taken: whether something else has it.
+    """
+    if not re.fullmatch(r'\w+', name):
+        raise UserError(f"{what} is called '{printable(name)}', but must be letters, digits and underscores")
+    if taken:
+        raise UserError(f"there is {what} '{name}' already; give the new one another name")
 
 
 def split_values(text: str) -> Iterator[str]:

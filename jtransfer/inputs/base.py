@@ -47,7 +47,7 @@ class Preprocessor(abc.ABC):
 
     def held_spec(self, augment: Augment | None = None) -> Spec:
         """Shapes and types of what is held of one example, see `prepare`."""
-        return self.prepare(augment).spec if augment is not None else self.spec()
+        return self.prepare(augment).spec
 
     def example(self, value: Any) -> Example:
         """An example of what somebody hands over: its only field, or a mapping of fields, which it is already.
@@ -60,14 +60,6 @@ class Preprocessor(abc.ABC):
         if len(self.reads) > 1:
             raise UserError(f'this network reads {", ".join(self.reads)}: hand over mappings of these fields')
         return {self.reads[0]: np.asarray(value)}
-
-    def hold(self, example: Example) -> Held:
-        """What is held of an example, arrays as `held_spec` has them; here the fields as they are.
-
-        Raises:
-            UserError: a field is missing, or of another shape or kind than the network reads.
-        """
-        return {name: _fitting(field_of(example, name), leaf, name, example) for name, leaf in self.spec().items()}
 
     def prepare(self, augment: Augment | None = None) -> Prepare:
         """From an example to what is held of it.
@@ -170,7 +162,7 @@ class Preprocessor(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Hold(Views):
-    """Holds of an example what its preprocessor says.
+    """Holds the fields of an example that are the network's input, as they are.
 
     Attributes:
         preprocessor: of the network.
@@ -181,11 +173,15 @@ class Hold(Views):
     @property
     def spec(self) -> Spec:
         """See `Prepare.spec`."""
-        return self.preprocessor.held_spec()
+        return self.preprocessor.spec()
 
     def __call__(self, example: Example) -> Held:
-        """See `Preprocessor.hold`."""
-        return self.preprocessor.hold(example)
+        """The fields, in the shapes and types of `spec`.
+
+        Raises:
+            UserError: a field is missing, or of another shape or kind than the network reads.
+        """
+        return {name: _fitting(field_of(example, name), leaf, name, example) for name, leaf in self.spec.items()}
 
 
 def _fitting(value: Any, leaf: Any, name: str, example: Example) -> np.ndarray:

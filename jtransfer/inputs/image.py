@@ -168,10 +168,6 @@ class ImagePreprocessor(Preprocessor):
             return self.views()
         return TrainingImage(self, augment.crops, tuple(augment.sizes))
 
-    def held_spec(self, augment: Augment | None = None) -> Spec:
-        """See `Preprocessor.held_spec`."""
-        return self.prepare(augment).spec
-
     def example(self, value: Any) -> Mapping[str, Any]:
         """See `Preprocessor.example`: uint8 (height, width, channel), of any size.
 
@@ -187,10 +183,6 @@ class ImagePreprocessor(Preprocessor):
                 'hand over a list of them'
             )
         return {IMAGE: array}
-
-    def hold(self, example: Mapping[str, Any]) -> Held:
-        """See `Preprocessor.hold`: the pixels that evaluation sees."""
-        return self.views()(example)
 
     def views(self, settings: Evaluate | None = None, side_multiple: int = 1) -> Views:
         """See `Preprocessor.views`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jtransfer.checks import new_name
 from jtransfer.errors import UserError
 from jtransfer.inputs.base import Preprocessor
 from jtransfer.inputs.feature import FeaturePreprocessor
@@ -20,10 +21,9 @@ def add_input(kind: type[Preprocessor]) -> None:
     For kinds outside this package; those in it stand in the table above.
 
     Raises:
-        UserError: a name that stands for another kind already.
+        UserError: a name that cannot be, or that stands for another kind already.
     """
-    if _KINDS.get(kind.kind, kind) is not kind:
-        raise UserError(f"there is a kind of input '{kind.kind}' already; give the new one another name")
+    new_name('a kind of input', kind.kind, taken=_KINDS.get(kind.kind, kind) is not kind)
     _KINDS[kind.kind] = kind
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from jtransfer import rules
 from jtransfer.adapters import AnyNetwork
-from jtransfer.checks import nearest
+from jtransfer.checks import nearest, new_name
 from jtransfer.config.transfer import ADAPTATIONS, STRATEGIES, Transfer, take_strategy
 from jtransfer.errors import UserError
 from jtransfer.models.role import BIASES, NORMS, Role
 from jtransfer.rules import Where
-from jtransfer.text.outside import printable
 from jtransfer.transfer.treatment import Treatment
 
 Rules = list[tuple[str | Where, Treatment]]
@@ -47,10 +45,7 @@ def add_strategy(name: str, make: Callable[[AnyNetwork, Transfer], Rules]) -> No
     Raises:
         UserError: a name that cannot be, or that another strategy has.
     """
-    if not re.fullmatch(r'\w+', name):
-        raise UserError(f"a strategy is called '{printable(name)}', but must be letters, digits and underscores")
-    if name in STRATEGIES or _STRATEGIES.get(name, make) is not make:
-        raise UserError(f"there is a strategy '{name}' already; give the new one another name")
+    new_name('a strategy', name, taken=name in STRATEGIES or _STRATEGIES.get(name, make) is not make)
     _STRATEGIES[name] = make
     take_strategy(name)
 

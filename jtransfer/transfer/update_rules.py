@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,10 +11,9 @@ import optax
 from jaxtyping import Array, Float
 
 from jtransfer import checks
+from jtransfer.checks import new_name
 from jtransfer.config.optim import OPTIMIZERS, Optim, optimizers, take_optimizer
-from jtransfer.errors import UserError
 from jtransfer.models.role import KERNELS, Role
-from jtransfer.text.outside import printable
 
 Tree = TypeVar('Tree')
 # Of a leaf's key path and the leaf.
@@ -44,10 +42,7 @@ def add_optimizer(name: str, make: Make) -> None:
     Raises:
         UserError: a name that cannot be, or that another optimiser has.
     """
-    if not re.fullmatch(r'\w+', name):
-        raise UserError(f"an optimiser is called '{printable(name)}', but must be letters, digits and underscores")
-    if name in OPTIMIZERS or _ADDED.get(name, make) is not make:
-        raise UserError(f"there is an optimiser '{name}' already; give the new one another name")
+    new_name('an optimiser', name, taken=name in OPTIMIZERS or _ADDED.get(name, make) is not make)
     _ADDED[name] = make
     take_optimizer(name)
 

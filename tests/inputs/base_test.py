@@ -11,12 +11,11 @@ import pytest
 
 import jtransfer as jt
 from jtransfer.errors import UserError
-from jtransfer.inputs import kinds
 from jtransfer.inputs.base import Preprocessor
 from jtransfer.inputs.feature import FeaturePreprocessor
 from jtransfer.inputs.image import ImagePreprocessor
-from jtransfer.inputs.kinds import add_input, preprocessor_from
-from jtransfer.inputs.prepare import batched, field_of, in_words, nbytes
+from jtransfer.inputs.kinds import preprocessor_from
+from jtransfer.inputs.prepare import batched, nbytes
 from tests import waves
 from tests.waves import NOTES, SETTINGS, Tones, Waves, save
 
@@ -65,33 +64,6 @@ def test_whole_numbers_stay_whole_on_the_device():
 
 
 @pytest.mark.parametrize(
-    ('values', 'message'),
-    [
-        ({'kind': 'smell'}, r"preprocessing: kind='smell' must be one of image, feature, wave"),
-        ({'kind': 3}, 'preprocessing: kind=3 must be one of'),
-        ({'kind': 'wave', 'depth': 2}, "unknown field 'depth'; known: length"),
-        ({'kind': 'feature', 'shape': [4]}, 'preprocessing: start is missing'),
-        ({'kind': 'feature', 'shape': [0], 'start': 'stage2'}, r'whole numbers above 0 .* not shape=\(0,\)'),
-        ({'kind': 'feature', 'shape': 4, 'start': 'stage2'}, 'cannot be'),
-        ({'image_size': 0}, 'image_size=0 must be at least 1'),
-    ],
-)
-def test_what_no_file_can_mean_is_one_line(values, message):
-    with pytest.raises(UserError, match=message) as raised:
-        preprocessor_from(values)
-    assert '\n' not in str(raised.value)
-
-
-def test_a_kind_has_one_meaning():
-    class Other(Waves):
-        pass
-
-    with pytest.raises(UserError, match="a kind of input 'wave' already"):
-        add_input(Other)
-    add_input(kinds._KINDS['wave'])
-
-
-@pytest.mark.parametrize(
     ('value', 'message'),
     [
         (
@@ -105,14 +77,6 @@ def test_a_kind_has_one_meaning():
 def test_an_example_that_does_not_fit_is_named(value, message):
     with pytest.raises(UserError, match=message):
         Waves().prepare()({'id': 'tone', 'wave': value})
-
-
-def test_a_missing_field_is_named():
-    with pytest.raises(UserError, match=r'^tone: the network reads wave, and the source has image, mask$'):
-        Waves().prepare()({'id': 'tone', 'image': 0, 'mask': 0, 'labels': {}})
-    with pytest.raises(UserError, match=r'^an example: a survey reads image, and the source has nothing$'):
-        field_of({}, 'image', 'a survey')
-    assert in_words({**Waves().spec(), **ImagePreprocessor(8).spec()}) == 'wave 24×1, image 8×8×3'
 
 
 class Pair(Preprocessor):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import pkgutil
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from jtransfer.checks import nearest
+from jtransfer.checks import nearest, new_name
 from jtransfer.config.data import Data
 from jtransfer.errors import UserError
-from jtransfer.text.outside import printable
 
 if TYPE_CHECKING:
     from jtransfer.data.source import SourceLike
@@ -119,10 +117,7 @@ def add_source(
         UserError: a name or an ending that another kind has, a name that cannot be, or fields that are none.
     """
     kind = Kind(name, takes, opens, tuple(reads), tuple(map(str.casefold, suffixes)), marks, added=True)
-    if not re.fullmatch(r'\w+', name):
-        raise UserError(f"a source is called '{printable(name)}', but must be letters, digits and underscores")
-    if name == MEMORY.name or _KINDS.get(name, kind) != kind:
-        raise UserError(f"there is a source '{name}' already; give the new one another name")
+    new_name('a source', name, taken=name == MEMORY.name or _KINDS.get(name, kind) != kind)
     for field in reads:
         if field not in FIELDS:
             raise UserError(f"source '{name}' reads data.{field}, which is for every source.{nearest(field, FIELDS)}")
