@@ -126,6 +126,8 @@ def create(
     reads = preprocessing or variant.preprocessing
     if isinstance(reads, ImagePreprocessor):
         wanted = image_size if preprocessing is None else 0
+        if isinstance(wanted, Sequence) and len(wanted) != 2:
+            raise UserError(f'image_size={image_size} must be one number, or height and width')
         height, width = wanted if isinstance(wanted, Sequence) else (wanted, wanted)
     else:
         reads.fitted(image_size)

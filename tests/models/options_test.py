@@ -55,3 +55,9 @@ def test_an_image_of_too_many_patches_is_refused():
     with pytest.raises(UserError, match='gives vit_ti16 262,144 patches; at most 65,536'):
         models.create('vit_ti16', num_classes=2, image_size=8192)
     models.create('vit_ti16', num_classes=2, image_size=4096)
+
+
+@pytest.mark.parametrize('size', [(16,), (16, 16, 3)])
+def test_an_image_has_two_sides(size):
+    with pytest.raises(UserError, match=r'image_size=\(16.*\) must be one number, or height and width'):
+        models.create('vit_tiny_test', num_classes=2, image_size=size)
